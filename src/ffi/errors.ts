@@ -1,0 +1,143 @@
+/**
+ * The errors of this library. All are {@linkcode LayerError}s; {@linkcode NativeError} is an answer of Windows, the
+ * others say what has to change before Windows is asked at all.
+ *
+ * @module
+ */
+
+import { hex, hintFor, nameOf, win32Of } from "./codes.ts";
+
+/** Base of all errors of this library. */
+export abstract class LayerError extends Error {
+  /** The class name, also in minified code. */
+  abstract override readonly name: string;
+}
+
+/** An argument was refused before anything was changed. */
+export class InvalidInputError extends LayerError {
+  /** The class name. */
+  override readonly name = "InvalidInputError";
+  /** The argument, such as `layerFolders[1]`. */
+  readonly argument: string;
+  /** The path or value that was refused. */
+  readonly value: unknown;
+
+  /** An error that reads `<argument> <problem>: <value>`. */
+  constructor(argument: string, problem: string, value?: unknown, options?: ErrorOptions) {
+    super(`${argument} ${problem}${value === undefined ? "" : `: ${JSON.stringify(value)}`}`, options);
+    this.argument = argument;
+    this.value = value;
+  }
+}
+
+/** What a {@linkcode NativeError} is made of. */
+export interface NativeErrorInit {
+  /** The function that failed. */
+  function: string;
+  /** Its answer as an HRESULT. */
+  code: number;
+  /** What it was asked to work on. */
+  path?: string | undefined;
+  /** What Windows says about the code, in the host's language. */
+  systemMessage?: string | undefined;
+  /** Further lines, such as the events of a result document. */
+  details?: readonly string[] | undefined;
+}
+
+/** A function of Windows failed. Compare {@linkcode NativeError.code} or {@linkcode NativeError.win32}, never the text. */
+export class NativeError extends LayerError {
+  /** The class name. */
+  override readonly name = "NativeError";
+  /** The operation: the function of Windows that failed, such as `ActivateLayer`. */
+  readonly operation: string;
+  /** What it was asked to work on, if that has a path. */
+  readonly path: string | undefined;
+  /** The HRESULT, as an unsigned number. */
+  readonly code: number;
+  /** The Win32 code in the HRESULT, where it holds one. */
+  readonly win32: number | undefined;
+  /** The name of the code in the Windows headers, where known. */
+  readonly symbol: string | undefined;
+  /** What to do about it, where known. */
+  readonly hint: string | undefined;
+
+  /** An error that names function, path, code, the code's name, Windows' own words and what to do. */
+  constructor(init: NativeErrorInit) {
+    const code = init.code >>> 0;
+    const symbol = nameOf(code);
+    const hint = hintFor(init.function, code);
+    let message = `${init.function} failed`;
+    if (init.path !== undefined) message += ` for ${init.path}`;
+    message += `: ${hex(code)}`;
+    if (symbol !== undefined) message += ` ${symbol}`;
+    if (init.systemMessage) message += ` (${init.systemMessage})`;
+    if (hint !== undefined) message += `. ${hint[0]!.toUpperCase()}${hint.slice(1)}`;
+    for (const detail of init.details ?? []) message += `\n  ${detail}`;
+    super(message);
+    this.operation = init.function;
+    this.path = init.path;
+    this.code = code;
+    this.win32 = win32Of(code);
+    this.symbol = symbol;
+    this.hint = hint;
+  }
+}
+
+/** A DLL can't be loaded: a Windows feature is missing, or this is not Windows. */
+export class MissingDllError extends LayerError {
+  /** The class name. */
+  override readonly name = "MissingDllError";
+  /** File name of the DLL. */
+  readonly dll: string;
+
+  /** An error that says which DLL is missing and what brings it. */
+  constructor(dll: string, remedy: string, options?: ErrorOptions) {
+    super(`${dll} can't be loaded. ${remedy}`, options);
+    this.dll = dll;
+  }
+}
+
+/** A DLL lacks a function: this Windows is too old for it, or is a reduced edition. */
+export class MissingExportError extends LayerError {
+  /** The class name. */
+  override readonly name = "MissingExportError";
+  /** File name of the DLL. */
+  readonly dll: string;
+  /** The function that it lacks. */
+  readonly function: string;
+
+  /** An error that says which function is missing and what brings it. */
+  constructor(dll: string, fn: string, remedy: string) {
+    super(`${dll} has no function ${fn} on this Windows. ${remedy}`);
+    this.dll = dll;
+    this.function = fn;
+  }
+}
+
+/** The build of Windows doesn't have what was asked for. */
+export class UnsupportedBuildError extends LayerError {
+  /** The class name. */
+  override readonly name = "UnsupportedBuildError";
+  /** The build found, such as `19043.928`, or `19043` where the revision doesn't matter. */
+  readonly build: string;
+
+  /** An error that says which build was found, and which do. */
+  constructor(feature: string, build: string, supported: string) {
+    super(`${feature} needs ${supported}; this host is Windows build ${build}`);
+    this.build = build;
+  }
+}
+
+/** Deno was started without a permission that is needed. */
+export class MissingPermissionError extends LayerError {
+  /** The class name. */
+  override readonly name = "MissingPermissionError";
+  /** The flag that grants it, exactly, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
+  readonly flag: string;
+
+  /** An error that names the flag. */
+  constructor(flag: string, options?: ErrorOptions) {
+    super(`A permission is missing. Start Deno with ${flag}`, options);
+    this.flag = flag;
+  }
+}

@@ -1,0 +1,375 @@
+/**
+ * kernel32.dll: files, folders, volumes and their mount points, memory, last error and messages.
+ *
+ * Its functions answer by `GetLastError`, which belongs to a thread: so all of them are called on the calling thread,
+ * and the error is fetched in the same breath.
+ *
+ * @module
+ */
+
+import { fromWin32, win32 } from "./codes.ts";
+import { NativeError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import type { Dll } from "./table.ts";
+import { fromWide, fromWideList, wide } from "./wide.ts";
+
+/** The functions of kernel32.dll that are used. */
+export const kernel32Symbols = {
+  CloseHandle: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
+  CreateDirectoryW: {
+    parameters: ["buffer", /* LPCWSTR path */ "buffer" /* SECURITY_ATTRIBUTES*, NULL */],
+    result: "i32", /* BOOL */
+  },
+  CreateFileW: {
+    parameters: [
+      "buffer", /* LPCWSTR path */
+      "u32", /* DWORD access */
+      "u32", /* DWORD share */
+      "buffer", /* SECURITY_ATTRIBUTES*, NULL */
+      "u32", /* DWORD disposition */
+      "u32", /* DWORD flags */
+      "usize", /* HANDLE template, NULL */
+    ],
+    result: "usize", /* HANDLE, all ones on failure */
+  },
+  DeleteVolumeMountPointW: { parameters: ["buffer" /* LPCWSTR folder\ */], result: "i32" /* BOOL */ },
+  DeviceIoControl: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* DWORD code */
+      "buffer", /* void* in */
+      "u32", /* DWORD size of in */
+      "buffer", /* void* out */
+      "u32", /* DWORD size of out */
+      "buffer", /* DWORD* returned */
+      "buffer", /* OVERLAPPED*, NULL */
+    ],
+    result: "i32", /* BOOL */
+  },
+  FindClose: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
+  FindFirstFileW: {
+    parameters: ["buffer", /* LPCWSTR pattern */ "buffer" /* WIN32_FIND_DATAW* */],
+    result: "usize", /* HANDLE, all ones on failure */
+  },
+  FindNextFileW: {
+    parameters: ["usize", /* HANDLE */ "buffer" /* WIN32_FIND_DATAW* */],
+    result: "i32", /* BOOL */
+  },
+  FormatMessageW: {
+    parameters: [
+      "u32", /* DWORD flags */
+      "usize", /* LPCVOID source, NULL */
+      "u32", /* DWORD code */
+      "u32", /* DWORD language */
+      "buffer", /* LPWSTR text */
+      "u32", /* DWORD units in text */
+      "usize", /* va_list*, NULL */
+    ],
+    result: "u32", /* DWORD units written */
+  },
+  GetFileAttributesW: { parameters: ["buffer" /* LPCWSTR path */], result: "u32" /* DWORD, all ones on failure */ },
+  GetFinalPathNameByHandleW: {
+    parameters: ["usize", /* HANDLE */ "buffer", /* LPWSTR path */ "u32", /* DWORD units */ "u32" /* DWORD flags */],
+    result: "u32", /* DWORD units */
+  },
+  GetLastError: { parameters: [], result: "u32" /* DWORD */ },
+  GetVolumeNameForVolumeMountPointW: {
+    parameters: ["buffer", /* LPCWSTR folder\ */ "buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
+    result: "i32", /* BOOL */
+  },
+  GetVolumePathNamesForVolumeNameW: {
+    parameters: [
+      "buffer", /* LPCWSTR volume\ */
+      "buffer", /* LPWCH list of folders */
+      "u32", /* DWORD units */
+      "buffer", /* PDWORD units needed */
+    ],
+    result: "i32", /* BOOL */
+  },
+  LocalAlloc: { parameters: ["u32", /* UINT flags */ "usize" /* SIZE_T bytes */], result: "usize" /* HLOCAL */ },
+  LocalFree: { parameters: ["usize" /* HLOCAL */], result: "usize" /* HLOCAL, NULL on success */ },
+  lstrlenW: { parameters: ["usize" /* LPCWSTR */], result: "i32" /* int, units */ },
+  RemoveDirectoryW: { parameters: ["buffer" /* LPCWSTR path */], result: "i32" /* BOOL */ },
+  SetVolumeMountPointW: {
+    parameters: ["buffer", /* LPCWSTR folder\ */ "buffer" /* LPCWSTR volume\ */],
+    result: "i32", /* BOOL */
+  },
+  // One export, twice: into and out of native memory. A pointer never has to become a Deno object this way.
+  copyIn: {
+    name: "RtlMoveMemory",
+    parameters: ["usize", /* void* to */ "buffer", /* const void* from */ "usize" /* SIZE_T bytes */],
+    result: "void",
+  },
+  copyOut: {
+    name: "RtlMoveMemory",
+    parameters: ["buffer", /* void* to */ "usize", /* const void* from */ "usize" /* SIZE_T bytes */],
+    result: "void",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** kernel32.dll. */
+export const kernel32: Dll<typeof kernel32Symbols> = {
+  file: "kernel32.dll",
+  symbols: kernel32Symbols,
+  remedy: "It is part of every Windows",
+};
+
+/** The HANDLE that stands for a failed open. */
+export const INVALID_HANDLE = 0xffffffffffffffffn;
+
+/** File attributes, by their names in winnt.h. */
+export const attribute = { READONLY: 0x1, DIRECTORY: 0x10, NORMAL: 0x80, REPARSE_POINT: 0x400 } as const;
+
+/** Access rights to a file. */
+export const access = {
+  NONE: 0,
+  READ_CONTROL: 0x20000,
+  WRITE_DAC: 0x40000,
+  GENERIC_WRITE: 0x40000000,
+  GENERIC_READ: 0x80000000,
+} as const;
+
+/** What others may do with a file while it is open. */
+export const share = { NONE: 0, READ: 1, WRITE: 2, DELETE: 4, ALL: 7 } as const;
+
+/** What to do about a file that exists, or doesn't. */
+export const disposition = { CREATE_NEW: 1, OPEN_EXISTING: 3 } as const;
+
+/** Flags of an open. */
+export const fileFlag = { BACKUP_SEMANTICS: 0x02000000, OPEN_REPARSE_POINT: 0x00200000 } as const;
+
+/** The form of a final path: how much is normalised, and how the volume is named. */
+export const finalPath = { NAME_NORMALIZED: 0, NAME_OPENED: 8, VOLUME_NAME_DOS: 0, VOLUME_NAME_GUID: 1 } as const;
+
+const INVALID_ATTRIBUTES = 0xffffffff;
+const FORMAT_FROM_SYSTEM = 0x1000 | 0x2000 | 0x200;
+const FIND_DATA_BYTES = 592;
+const FIND_DATA_NAME = 44;
+const VOLUME_NAME_UNITS = 50;
+
+/** Windows' own words about an HRESULT, in the host's language; `undefined` where it has none. */
+export function systemMessage(host: Host, code: number): string | undefined {
+  const text = new Uint8Array(2 * 512);
+  const units = host.symbols(kernel32).FormatMessageW(FORMAT_FROM_SYSTEM, 0n, code >>> 0, 0, text, 512, 0n);
+  return units === 0 ? undefined : fromWide(text).trim();
+}
+
+/** The error of `fn` for the Win32 code that the calling thread has as its last error. */
+export function lastError(host: Host, fn: string, path?: string): NativeError {
+  return errorOf(host, fn, fromWin32(host.symbols(kernel32).GetLastError()), path);
+}
+
+/** The error of `fn` for an HRESULT. */
+export function errorOf(host: Host, fn: string, code: number, path?: string): NativeError {
+  return new NativeError({ function: fn, code, path, systemMessage: systemMessage(host, code) });
+}
+
+/** Whether `error` says that a file or folder isn't there. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof NativeError &&
+    (error.win32 === win32.ERROR_FILE_NOT_FOUND || error.win32 === win32.ERROR_PATH_NOT_FOUND);
+}
+
+// Plain paths end at 260 units, for folders at 248, unless Windows is told to take them as they are.
+const LONG = 247;
+
+/** `path` in the form in which kernel32 takes it at any length. `path` must be absolute and use `\`. */
+export function longPath(path: string): string {
+  if (path.length <= LONG || path.startsWith("\\\\?\\") || path.startsWith("\\\\.\\")) {
+    return path;
+  }
+  return path.startsWith("\\\\") ? `\\\\?\\UNC\\${path.slice(2)}` : `\\\\?\\${path}`;
+}
+
+const widePath = (path: string) => wide(longPath(path));
+const folderForm = (path: string) => wide(longPath(path.endsWith("\\") ? path : `${path}\\`));
+
+/**
+ * The attributes of a file or folder, `undefined` where there is none.
+ *
+ * @throws {NativeError} if Windows doesn't tell.
+ */
+export function fileAttributes(host: Host, path: string): number | undefined {
+  const attributes = host.symbols(kernel32).GetFileAttributesW(widePath(path));
+  if (attributes !== INVALID_ATTRIBUTES) {
+    return attributes;
+  }
+  const error = lastError(host, "GetFileAttributesW", path);
+  if (isNotFound(error)) {
+    return undefined;
+  }
+  throw error;
+}
+
+/** Creates a folder in a folder that exists. Answers false where there is something of that name already. */
+export function createDirectory(host: Host, path: string): boolean {
+  if (host.symbols(kernel32).CreateDirectoryW(widePath(path), null) !== 0) {
+    return true;
+  }
+  const error = lastError(host, "CreateDirectoryW", path);
+  if (error.win32 === win32.ERROR_ALREADY_EXISTS) {
+    return false;
+  }
+  throw error;
+}
+
+/** Removes an empty folder. */
+export function removeDirectory(host: Host, path: string): void {
+  if (host.symbols(kernel32).RemoveDirectoryW(widePath(path)) === 0) {
+    throw lastError(host, "RemoveDirectoryW", path);
+  }
+}
+
+/** Whether a folder has nothing in it. */
+export function isDirectoryEmpty(host: Host, path: string): boolean {
+  const { FindFirstFileW, FindNextFileW, FindClose } = host.symbols(kernel32);
+  const data = new Uint8Array(FIND_DATA_BYTES);
+  const find = FindFirstFileW(widePath(path.endsWith("\\") ? `${path}*` : `${path}\\*`), data);
+  if (find === INVALID_HANDLE) {
+    throw lastError(host, "FindFirstFileW", path);
+  }
+  try {
+    do {
+      const name = fromWide(data.subarray(FIND_DATA_NAME));
+      if (name !== "." && name !== "..") {
+        return false;
+      }
+    } while (FindNextFileW(find, data) !== 0);
+    const error = lastError(host, "FindNextFileW", path);
+    if (error.win32 !== win32.ERROR_NO_MORE_FILES) {
+      throw error;
+    }
+    return true;
+  } finally {
+    FindClose(find);
+  }
+}
+
+/** How to open a file; what isn't given is: no access, shared with all, must exist. */
+export interface OpenFileOptions {
+  /** Sum of {@linkcode access}. */
+  access?: number;
+  /** Sum of {@linkcode share}. */
+  share?: number;
+  /** One of {@linkcode disposition}. */
+  disposition?: number;
+  /** Sum of {@linkcode fileFlag}. */
+  flags?: number;
+}
+
+/** An open handle, closed by `using`. */
+export interface Handle extends Disposable {
+  /** The HANDLE. */
+  readonly value: bigint;
+}
+
+/** Opens a file, a folder (with `BACKUP_SEMANTICS`), a volume or a disk. */
+export function openFile(host: Host, path: string, options: OpenFileOptions = {}): Handle {
+  const value = host.symbols(kernel32).CreateFileW(
+    widePath(path),
+    options.access ?? access.NONE,
+    options.share ?? share.ALL,
+    null,
+    options.disposition ?? disposition.OPEN_EXISTING,
+    options.flags ?? 0,
+    0n,
+  );
+  if (value === INVALID_HANDLE) {
+    throw lastError(host, "CreateFileW", path);
+  }
+  return { value, [Symbol.dispose]: () => closeHandle(host, value) };
+}
+
+/** Closes a handle. */
+export function closeHandle(host: Host, handle: bigint): void {
+  if (host.symbols(kernel32).CloseHandle(handle) === 0) {
+    throw lastError(host, "CloseHandle");
+  }
+}
+
+/** The path that an open handle leads to, links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */
+export function finalPathName(host: Host, handle: bigint, flags: number, path?: string): string {
+  const { GetFinalPathNameByHandleW } = host.symbols(kernel32);
+  let units = 512;
+  // The name can grow between two calls, but hardly more than twice.
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const text = new Uint8Array(2 * units);
+    const needed = GetFinalPathNameByHandleW(handle, text, units, flags);
+    if (needed === 0) {
+      throw lastError(host, "GetFinalPathNameByHandleW", path);
+    }
+    if (needed < units) {
+      return fromWide(text);
+    }
+    units = needed + 1;
+  }
+  throw errorOf(host, "GetFinalPathNameByHandleW", fromWin32(win32.ERROR_MORE_DATA), path);
+}
+
+/** Sends a control code to a device. Answers how many bytes of `output` were written. */
+export function deviceIoControl(
+  host: Host,
+  handle: bigint,
+  request: { code: number; input?: Uint8Array<ArrayBuffer>; output?: Uint8Array<ArrayBuffer>; path?: string },
+): number {
+  const { code, input, output } = request;
+  const returned = new Uint8Array(4);
+  const answer = host.symbols(kernel32).DeviceIoControl(
+    handle,
+    code,
+    input ?? null,
+    input?.byteLength ?? 0,
+    output ?? null,
+    output?.byteLength ?? 0,
+    returned,
+    null,
+  );
+  if (answer === 0) {
+    throw lastError(host, "DeviceIoControl", request.path);
+  }
+  return new DataView(returned.buffer).getUint32(0, true);
+}
+
+/** Mounts a volume (`\\?\Volume{guid}\`) at an empty folder. */
+export function setVolumeMountPoint(host: Host, folder: string, volume: string): void {
+  if (host.symbols(kernel32).SetVolumeMountPointW(folderForm(folder), folderForm(volume)) === 0) {
+    throw lastError(host, "SetVolumeMountPointW", folder);
+  }
+}
+
+/** Takes the mount point off a folder; the folder stays. */
+export function deleteVolumeMountPoint(host: Host, folder: string): void {
+  if (host.symbols(kernel32).DeleteVolumeMountPointW(folderForm(folder)) === 0) {
+    throw lastError(host, "DeleteVolumeMountPointW", folder);
+  }
+}
+
+/** The volume mounted at a folder, in the form `\\?\Volume{guid}\`. */
+export function volumeNameForMountPoint(host: Host, folder: string): string {
+  const text = new Uint8Array(2 * VOLUME_NAME_UNITS);
+  if (
+    host.symbols(kernel32).GetVolumeNameForVolumeMountPointW(folderForm(folder), text, VOLUME_NAME_UNITS) === 0
+  ) {
+    throw lastError(host, "GetVolumeNameForVolumeMountPointW", folder);
+  }
+  return fromWide(text);
+}
+
+/** The folders and drive letters at which a volume is mounted. */
+export function mountPointsOfVolume(host: Host, volume: string): string[] {
+  const { GetVolumePathNamesForVolumeNameW } = host.symbols(kernel32);
+  const needed = new Uint8Array(4);
+  let units = 512;
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const list = new Uint8Array(2 * units);
+    if (GetVolumePathNamesForVolumeNameW(folderForm(volume), list, units, needed) !== 0) {
+      return fromWideList(list);
+    }
+    const error = lastError(host, "GetVolumePathNamesForVolumeNameW", volume);
+    if (error.win32 !== win32.ERROR_MORE_DATA) {
+      throw error;
+    }
+    units = new DataView(needed.buffer).getUint32(0, true);
+  }
+  throw errorOf(host, "GetVolumePathNamesForVolumeNameW", fromWin32(win32.ERROR_MORE_DATA), volume);
+}

@@ -1,0 +1,59 @@
+/**
+ * Native memory, for structs that hold pointers and for strings that Windows hands out. Addresses are `bigint`s.
+ *
+ * @module
+ */
+
+import { fromWin32, win32 } from "./codes.ts";
+import type { Host } from "./host.ts";
+import { errorOf, kernel32 } from "./kernel32.ts";
+import { fromWide } from "./wide.ts";
+
+/** A block of native memory, freed by `using`. */
+export interface NativeBlock extends Disposable {
+  /** Where it starts. */
+  readonly address: bigint;
+}
+
+/** Copies `bytes` into native memory of their own. */
+export function nativeCopy(host: Host, bytes: Uint8Array<ArrayBuffer>): NativeBlock {
+  const { LocalAlloc, LocalFree, copyIn } = host.symbols(kernel32);
+  const size = BigInt(bytes.byteLength);
+  const address = LocalAlloc(0, size);
+  if (address === 0n) {
+    throw errorOf(host, "LocalAlloc", fromWin32(win32.ERROR_NOT_ENOUGH_MEMORY));
+  }
+  copyIn(address, bytes, size);
+  return { address, [Symbol.dispose]: () => void LocalFree(address) };
+}
+
+/** The wide string at an address. */
+export function readWide(host: Host, address: bigint): string {
+  const { lstrlenW, copyOut } = host.symbols(kernel32);
+  const text = new Uint8Array(2 * lstrlenW(address));
+  copyOut(text, address, BigInt(text.byteLength));
+  return fromWide(text);
+}
+
+/** The address that a function left in an 8-byte out parameter. */
+export function addressIn(out: Uint8Array<ArrayBuffer>): bigint {
+  return new DataView(out.buffer, out.byteOffset).getBigUint64(0, true);
+}
+
+/**
+ * Calls `fn` with an out parameter for a string that Windows allocates, reads the string and gives the memory back, also
+ * where `fn` fails. The string is `""` where none was handed out.
+ */
+export async function takeWide(
+  host: Host,
+  free: (address: bigint) => unknown,
+  fn: (out: Uint8Array<ArrayBuffer>) => Promise<void>,
+): Promise<string> {
+  const out = new Uint8Array(8);
+  try {
+    await fn(out);
+    return addressIn(out) === 0n ? "" : readWide(host, addressIn(out));
+  } finally {
+    if (addressIn(out) !== 0n) free(addressIn(out));
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * What a DLL looks like to the rest of the code: a table of symbols, typed once, whoever answers it.
+ *
+ * @module
+ */
+
+/** One entry of a symbol table: the shape that `Deno.dlopen` takes for a function. */
+export type NativeFunction = Deno.ForeignFunction;
+
+/** A table of functions, keyed by export name. */
+export type SymbolTable = Readonly<Record<string, NativeFunction>>;
+
+/** A DLL of Windows: its file name in System32, its functions, and what to do where it is missing. */
+export interface Dll<T extends SymbolTable = SymbolTable> {
+  /** File name, such as `vmcompute.dll`. */
+  readonly file: string;
+  /** The functions. `nonblocking` marks the slow ones, `optional` those that not every build exports. */
+  readonly symbols: T;
+  /** What brings the DLL to a machine that lacks it, as a sentence for people. */
+  readonly remedy: string;
+}
+
+type Argument<T> = T extends "buffer" ? Uint8Array<ArrayBuffer> | null
+  : T extends "usize" | "u64" ? bigint
+  : T extends "function" ? Deno.PointerValue
+  : number;
+
+type Arguments<P> = { -readonly [K in keyof P]: Argument<P[K]> };
+
+type Result<T> = T extends "void" ? void : T extends "usize" | "u64" ? bigint : number;
+
+/**
+ * The callable side of a {@linkcode SymbolTable}. Slow functions answer a promise where the host sends them to a thread
+ * of Deno's pool, and the value itself where it calls them on the calling thread: await both.
+ */
+export type NativeSymbols<T extends SymbolTable> = {
+  readonly [K in keyof T]: T[K] extends
+    { readonly parameters: infer P extends readonly unknown[]; readonly result: infer R } ? (
+      ...args: Arguments<P>
+    ) => T[K] extends { readonly nonblocking: true } ? Result<R> | Promise<Result<R>> : Result<R>
+    : never;
+};

@@ -1,0 +1,59 @@
+/**
+ * Strings as Windows takes them: UTF-16, little endian, closed by a NUL.
+ *
+ * @module
+ */
+
+import { InvalidInputError } from "./errors.ts";
+
+/**
+ * The bytes of `text` as a NUL-terminated wide string, unit for unit.
+ *
+ * @throws {InvalidInputError} if `text` holds a NUL, which would cut it short in the DLL.
+ */
+export function wide(text: string): Uint8Array<ArrayBuffer> {
+  const units = new Uint16Array(text.length + 1);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0) {
+      throw new InvalidInputError("text", "holds a NUL character", text);
+    }
+    units[i] = unit;
+  }
+  return new Uint8Array(units.buffer);
+}
+
+/** The bytes of several strings one after the other, each with its NUL. */
+export function wideList(texts: readonly string[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(2 * texts.reduce((units, text) => units + text.length + 1, 0));
+  let at = 0;
+  for (const text of texts) {
+    const encoded = wide(text);
+    bytes.set(encoded, at);
+    at += encoded.byteLength;
+  }
+  return bytes;
+}
+
+/** The string in `bytes` up to the first NUL, or to the end where there is none. */
+export function fromWide(bytes: Uint8Array<ArrayBuffer>): string {
+  const units = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1);
+  const end = units.indexOf(0);
+  return fromUnits(end < 0 ? units : units.subarray(0, end));
+}
+
+/** The strings of a list in which each is closed by a NUL and the list by another. */
+export function fromWideList(bytes: Uint8Array<ArrayBuffer>): string[] {
+  const text = fromUnits(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1));
+  const end = text.indexOf("\0\0");
+  return (end < 0 ? text : text.slice(0, end)).split("\0").filter((entry) => entry !== "");
+}
+
+// Chunked, as one call takes only so many arguments.
+function fromUnits(units: Uint16Array): string {
+  let text = "";
+  for (let i = 0; i < units.length; i += 4096) {
+    text += String.fromCharCode(...units.subarray(i, i + 4096));
+  }
+  return text;
+}

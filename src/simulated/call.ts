@@ -1,0 +1,184 @@
+/**
+ * How a simulated function is written: the names and forms of its parameters, and what it does with them.
+ *
+ * @module
+ */
+
+import { fromWin32 } from "../ffi/codes.ts";
+import { guidText } from "../ffi/guid.ts";
+import { fromWide } from "../ffi/wide.ts";
+import { Failure } from "./errors.ts";
+import type { AddressSpace } from "./memory.ts";
+import type { Windows } from "./windows.ts";
+
+/** The process in which a simulated function is called: its memory, its handles, its last error. */
+export interface Process {
+  /** Its memory. */
+  readonly memory: AddressSpace;
+  /** Its open handles. */
+  readonly handles: HandleTable;
+  /** What `GetLastError` answers. */
+  lastError: number;
+  /** Whether `GetLayerMountPath` closes the path with a separator. */
+  readonly mountPathSeparator: boolean;
+}
+
+/** A handle of the simulated process. */
+export interface OpenHandle {
+  /** What kind of thing it opens. */
+  readonly type: string;
+  /** Where that is. */
+  readonly target: string;
+}
+
+/** The handles of the simulated process. */
+export class HandleTable {
+  readonly #open = new Map<bigint, OpenHandle>();
+  #next = 4n;
+
+  /** Opens a handle. */
+  open(handle: OpenHandle): bigint {
+    const value = this.#next;
+    this.#next += 4n;
+    this.#open.set(value, handle);
+    return value;
+  }
+
+  /** What a handle opens; a handle that isn't open is ERROR_INVALID_HANDLE. */
+  get<T extends OpenHandle>(value: bigint, type?: string): T {
+    const handle = this.#open.get(value);
+    if (handle === undefined || type !== undefined && handle.type !== type) {
+      throw win32Failure(6);
+    }
+    return handle as T;
+  }
+
+  /** Closes a handle. */
+  close(value: bigint): OpenHandle {
+    const handle = this.get(value);
+    this.#open.delete(value);
+    return handle;
+  }
+
+  /** All that are open. */
+  list(): OpenHandle[] {
+    return [...this.#open.values()];
+  }
+}
+
+/** The failure with a Win32 code. */
+export function win32Failure(code: number): Failure {
+  return new Failure(fromWin32(code));
+}
+
+/** What a function works on. */
+export interface Context {
+  /** The machine. */
+  readonly windows: Windows;
+  /** The calling process. */
+  readonly process: Process;
+}
+
+/** Makes a value of what came through the symbol table. */
+export type Decoder<V> = (raw: unknown, memory: AddressSpace) => V;
+
+/** A string. */
+export const text: Decoder<string> = (raw) => fromWide(raw as Uint8Array<ArrayBuffer>);
+/** A string or NULL. */
+export const optionalText: Decoder<string | null> = (raw) => raw === null ? null : text(raw, undefined!);
+/** A number as it is. */
+export const number: Decoder<number> = (raw) => raw as number;
+/** An address, size or handle as it is. */
+export const big: Decoder<bigint> = (raw) => raw as bigint;
+/** A buffer for an answer, or one that the function reads by itself. */
+export const buffer: Decoder<Uint8Array<ArrayBuffer>> = (raw) => raw as Uint8Array<ArrayBuffer>;
+/** A buffer or NULL. */
+export const optionalBuffer: Decoder<Uint8Array<ArrayBuffer> | null> = (raw) => raw as Uint8Array<ArrayBuffer> | null;
+/** A GUID. */
+export const guid: Decoder<string> = (raw) => guidText(raw as Uint8Array);
+
+type Values<D> = { [K in keyof D]: D[K] extends Decoder<infer V> ? V : never };
+
+/** How a function says that it failed. */
+export interface Style {
+  /** The raw answer for a failure. */
+  fail(code: number, process: Process): number | bigint | undefined;
+  /** The raw answer for success where the function has none of its own. */
+  readonly done: number | undefined;
+}
+
+const byLastError = (answer: number | bigint): Style => ({
+  done: 1,
+  fail(code, process) {
+    process.lastError = code & 0xffff;
+    return answer;
+  },
+});
+
+/** HRESULT. */
+export const HRESULT: Style = { done: 0, fail: (code) => code | 0 };
+/** BOOL and `GetLastError`. */
+export const BOOL: Style = byLastError(0);
+/** A handle, all ones for a failure, and `GetLastError`. */
+export const HANDLE: Style = byLastError(0xffffffffffffffffn);
+/** File attributes, all ones for a failure, and `GetLastError`. */
+export const ATTRIBUTES: Style = byLastError(0xffffffff);
+/** An address, NULL for a failure. */
+export const ADDRESS: Style = byLastError(0n);
+/** A Win32 code as the answer. */
+export const WIN32: Style = { done: 0, fail: (code) => code & 0xffff };
+/** NTSTATUS. */
+export const NTSTATUS: Style = { done: 0, fail: (code) => code | 0 };
+/** A function that can't fail. */
+export const INFALLIBLE: Style = {
+  done: undefined,
+  fail: () => undefined,
+};
+
+/** A simulated function, whatever its parameters. */
+export interface SimulatedFunction {
+  /** How it fails. */
+  readonly style: Style;
+  /** Its arguments by name. */
+  decode(raw: readonly unknown[], memory: AddressSpace): Record<string, unknown>;
+  /** Does it. `undefined` stands for {@linkcode Style.done}. */
+  run(context: Context, args: Record<string, unknown>): number | bigint | void;
+}
+
+/** The functions of a simulated DLL, by their names in its table. */
+export type SimulatedDll = Readonly<Record<string, SimulatedFunction>>;
+
+/** Writes a function: its style, its parameters in order, and what it does. */
+export function define<D extends Record<string, Decoder<unknown>>>(
+  style: Style,
+  parameters: D,
+  run: (context: Context, args: Values<D>) => number | bigint | void,
+): SimulatedFunction {
+  const decoders = Object.entries(parameters);
+  return {
+    style,
+    decode: (raw, memory) => Object.fromEntries(decoders.map(([name, decode], i) => [name, decode(raw[i], memory)])),
+    run: (context, args) => run(context, args as Values<D>),
+  };
+}
+
+/** Writes a string into a buffer of `units`; answers the units needed, NUL included. */
+export function putText(target: Uint8Array<ArrayBuffer>, value: string, units = target.byteLength >> 1): number {
+  const needed = value.length + 1;
+  if (needed <= units) {
+    const view = new DataView(target.buffer, target.byteOffset);
+    for (let i = 0; i < value.length; i++) view.setUint16(2 * i, value.charCodeAt(i), true);
+    view.setUint16(2 * value.length, 0, true);
+  }
+  return needed;
+}
+
+/** Writes a 32-bit number at the start of a buffer. */
+export function put32(target: Uint8Array<ArrayBuffer>, value: number): void {
+  new DataView(target.buffer, target.byteOffset).setUint32(0, value, true);
+}
+
+/** Writes a 64-bit number at the start of a buffer. */
+export function put64(target: Uint8Array<ArrayBuffer>, value: bigint): void {
+  new DataView(target.buffer, target.byteOffset).setBigUint64(0, value, true);
+}

@@ -1,0 +1,269 @@
+/**
+ * kernel32.dll, simulated: files, folders, volumes, mount points, memory.
+ *
+ * @module
+ */
+
+import { nameOf, win32 } from "../ffi/codes.ts";
+import {
+  ADDRESS,
+  ATTRIBUTES,
+  big,
+  BOOL,
+  buffer,
+  type Context,
+  define,
+  HANDLE,
+  INFALLIBLE,
+  number,
+  type OpenHandle,
+  optionalBuffer,
+  put32,
+  putText,
+  type SimulatedDll,
+  text,
+  win32Failure,
+} from "./call.ts";
+import { unknown } from "./errors.ts";
+import { keyOf, type Node, parentOf, type Windows } from "./windows.ts";
+
+const DIRECTORY = 0x10;
+const NORMAL = 0x80;
+const REPARSE_POINT = 0x400;
+const CREATE_NEW = 1;
+const BACKUP_SEMANTICS = 0x02000000;
+const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
+
+interface FindHandle extends OpenHandle {
+  readonly names: string[];
+}
+
+/** A file, folder, stream or volume that is open. */
+export interface FileHandle extends OpenHandle {
+  /** Its type. */
+  readonly type: "file";
+}
+
+/** kernel32.dll. */
+export const kernel32Functions: SimulatedDll = {
+  CloseHandle: define(BOOL, { handle: big }, ({ process }, { handle }) => {
+    process.handles.close(handle);
+  }),
+
+  CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
+    if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+    if (windows.node(parentOf(path))?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+    windows.add({ path, type: "folder", createdBy: windows.by });
+  }),
+
+  CreateFileW: define(
+    HANDLE,
+    {
+      path: text,
+      access: number,
+      share: number,
+      security: optionalBuffer,
+      disposition: number,
+      flags: number,
+      template: big,
+    },
+    ({ windows, process }, { path, access, disposition, flags }) => {
+      const [file, stream] = splitStream(path);
+      const node = windows.existing(file);
+      if (stream !== undefined) {
+        openStream(node, stream, disposition);
+      } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
+        throw win32Failure(win32.ERROR_ACCESS_DENIED);
+      } else if (access !== 0 && windows.isAttached(file)) {
+        throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+      }
+      return process.handles.open({ type: "file", target: path });
+    },
+  ),
+
+  DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
+    requireSeparator(volumeMountPoint);
+    const node = windows.existing(volumeMountPoint);
+    // A folder that isn't a mount point: no effect, and no error.
+    if (node.volume === undefined) return;
+    if (!windows.hasVolume(node.volume)) unknown("taking off the mount point of a volume that is gone");
+    unmount(node);
+  }),
+
+  DeviceIoControl: define(
+    BOOL,
+    {
+      handle: big,
+      code: number,
+      input: optionalBuffer,
+      inputSize: number,
+      output: optionalBuffer,
+      outputSize: number,
+      returned: buffer,
+      overlapped: optionalBuffer,
+    },
+    ({ windows, process }, { handle, code, returned }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      put32(returned, 0);
+      if (code !== FSCTL_DELETE_REPARSE_POINT) throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      const node = windows.existing(target);
+      if (node.volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
+      unmount(node);
+    },
+  ),
+
+  FindClose: define(BOOL, { find: big }, ({ process }, { find }) => {
+    process.handles.close(find);
+  }),
+
+  FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, ({ windows, process }, { pattern, data }) => {
+    const folder = windows.existing(parentOf(pattern));
+    const names = [".", "..", ...windows.children(folder.path).map((node) => lastPart(node.path))];
+    putText(data.subarray(44), names.shift()!);
+    return process.handles.open({ type: "find", target: folder.path, names } as FindHandle);
+  }),
+
+  FindNextFileW: define(BOOL, { find: big, data: buffer }, ({ process }, { find, data }) => {
+    const name = process.handles.get<FindHandle>(find, "find").names.shift();
+    if (name === undefined) throw win32Failure(win32.ERROR_NO_MORE_FILES);
+    putText(data.subarray(44), name);
+  }),
+
+  FormatMessageW: define(
+    { ...BOOL, done: undefined },
+    { flags: number, source: big, code: number, language: number, text: buffer, units: number, arguments: big },
+    (_, { code, text, units }) => {
+      const name = nameOf(code);
+      return name === undefined ? 0 : putText(text, `simulated: ${name}\r\n`, units) - 1;
+    },
+  ),
+
+  GetFileAttributesW: define(ATTRIBUTES, { path: text }, ({ windows }, { path }) => {
+    const node = windows.existing(path);
+    return node.type === "file" ? NORMAL : DIRECTORY | (node.volume === undefined ? 0 : REPARSE_POINT);
+  }),
+
+  GetFinalPathNameByHandleW: define(
+    BOOL,
+    { handle: big, path: buffer, units: number, flags: number },
+    ({ process }, { handle, path, units }) => {
+      const needed = putText(path, process.handles.get<FileHandle>(handle, "file").target, units);
+      return needed <= units ? needed - 1 : needed;
+    },
+  ),
+
+  GetLastError: define(INFALLIBLE, {}, ({ process }) => process.lastError),
+
+  GetVolumeNameForVolumeMountPointW: define(
+    BOOL,
+    { volumeMountPoint: text, volumeName: buffer, units: number },
+    ({ windows }, { volumeMountPoint, volumeName, units }) => {
+      requireSeparator(volumeMountPoint);
+      const { volume } = windows.existing(volumeMountPoint);
+      if (volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
+      putText(volumeName, volume, units);
+    },
+  ),
+
+  GetVolumePathNamesForVolumeNameW: define(
+    BOOL,
+    { volumeName: text, names: buffer, units: number, needed: buffer },
+    ({ windows }, { volumeName, names, units, needed }) => {
+      requireSeparator(volumeName);
+      if (!windows.hasVolume(volumeName)) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+      const list = mountedAt(windows, volumeName).map((node) => `${node.path}\\\0`).join("");
+      put32(needed, list.length + 1);
+      if (putText(names, list, units) > units) throw win32Failure(win32.ERROR_MORE_DATA);
+    },
+  ),
+
+  LocalAlloc: define(
+    { ...ADDRESS, done: undefined },
+    { flags: number, bytes: big },
+    ({ process }, { bytes }) => process.memory.allocate(Number(bytes)),
+  ),
+
+  LocalFree: define(ADDRESS, { address: big }, ({ process }, { address }) => {
+    if (address !== 0n) process.memory.free(address);
+    return 0n;
+  }),
+
+  lstrlenW: define(INFALLIBLE, { address: big }, ({ process }, { address }) => process.memory.readWide(address).length),
+
+  RemoveDirectoryW: define(BOOL, { path: text }, ({ windows }, { path }) => {
+    const node = windows.existing(path);
+    if (node.volume !== undefined) unknown("removing a folder at which a volume is mounted");
+    if (node.type === "file") throw win32Failure(267);
+    if (windows.children(path).length > 0) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
+    windows.remove(path);
+  }),
+
+  SetVolumeMountPointW: define(
+    BOOL,
+    { volumeMountPoint: text, volumeName: text },
+    ({ windows }, { volumeMountPoint, volumeName }) => {
+      requireSeparator(volumeMountPoint);
+      requireSeparator(volumeName);
+      const node = windows.node(volumeMountPoint);
+      if (node === undefined) unknown("mounting a volume at a folder that doesn't exist");
+      if (!windows.hasVolume(volumeName)) unknown("mounting a volume that isn't there");
+      if (node.volume !== undefined || windows.children(node.path).length > 0) {
+        throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
+      }
+      if (mountedAt(windows, volumeName).length > 0) unknown("mounting a volume at a second folder");
+      node.volume = volumeName;
+      node.mountedBy = windows.by;
+    },
+  ),
+
+  copyIn: define(INFALLIBLE, { to: big, from: buffer, bytes: big }, ({ process }, { to, from, bytes }) => {
+    process.memory.view(to, Number(bytes)).set(from.subarray(0, Number(bytes)));
+  }),
+
+  copyOut: define(INFALLIBLE, { to: buffer, from: big, bytes: big }, ({ process }, { to, from, bytes }) => {
+    to.set(process.memory.view(from, Number(bytes)));
+  }),
+};
+
+function requireSeparator(path: string): void {
+  if (!path.endsWith("\\")) unknown(`a mount point or volume without a closing \\: ${path}`);
+}
+
+function splitStream(path: string): [file: string, stream: string | undefined] {
+  const at = path.lastIndexOf(":");
+  return at > path.lastIndexOf("\\") && !/^(\\\\\?\\)?[A-Za-z]:$/.test(path)
+    ? [path.slice(0, at), path.slice(at + 1)]
+    : [path, undefined];
+}
+
+function openStream(node: Node, stream: string, disposition: number): void {
+  // What is mounted at a folder hides the folder's own streams.
+  const there = node.volume === undefined && (node.streams ?? []).includes(stream);
+  if (disposition === CREATE_NEW) {
+    if (there) throw win32Failure(win32.ERROR_FILE_EXISTS);
+    node.streams = [...node.streams ?? [], stream];
+  } else if (!there) {
+    throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+  }
+}
+
+function unmount(node: Node): void {
+  delete node.volume;
+  delete node.mountedBy;
+}
+
+function mountedAt(windows: Windows, volume: string): Node[] {
+  const key = keyOf(volume);
+  return Object.values(windows.state.nodes).filter((node) => node.volume !== undefined && keyOf(node.volume) === key);
+}
+
+function lastPart(path: string): string {
+  return path.slice(path.lastIndexOf("\\") + 1);
+}
+
+/** For functions of other DLLs that need a file to be there. */
+export function requireFile({ windows }: Context, path: string): Node {
+  const node = windows.existing(path);
+  if (node.type !== "file") throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  return node;
+}

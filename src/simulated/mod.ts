@@ -1,0 +1,10 @@
+/**
+ * A simulated Windows host, for testing tools that mount layers, on any operating system.
+ *
+ * @module
+ */
+
+export { SimulatedHost } from "./host.ts";
+export type { AnsweredCall, HeldResource, InjectedFailure, NativeCall, SimulatedHostOptions } from "./host.ts";
+export type { Acquirer } from "./windows.ts";
+export { SimulationError } from "./errors.ts";

@@ -1,0 +1,59 @@
+/**
+ * Layer ids. How Windows makes a GUID of a layer's name is not known; 15 real pairs are.
+ *
+ * @module
+ */
+
+import { guidText } from "../ffi/guid.ts";
+
+// Seen in public logs of real hosts.
+const REAL: Readonly<Record<string, string>> = {
+  "4": "bd9c3ef9-f239-59b5-a27e-15c523b1d149",
+  "4e3c0eecb91d8fc28eda07ff06c6910a592b0ce4539476fb943b48e6934e9976": "cd22d128-903e-550a-9d8f-aa8134ca1c9b",
+  "e2a46135ff011a2ef9f193590ccddde95806850a0cdd7638b913e003c28e7fd0": "8f9dd02a-0f67-598e-921b-59884f08b5af",
+  "3030b7a20c848d1553700c1ccf0369b0f5d9b3d9a4c37ea6652fd54809a60a07": "4d2dfb6d-2f3b-5926-adf1-4bd7e162b91f",
+  "2a4a12b082184aec3c238334a57cae90eb5ae33d25dab0cc5a8c65c67293782d": "f1f65ef4-dda7-5263-88b0-8c816567a93a",
+  "b96bc989586f7c91240c36156b2ba034816440727354534830516af3a26ce776": "e498afab-37ca-5c38-b2d7-af8b6803358c",
+  "84eda3c719e6ede7de73473d76a0271b0d9dad9a65b12fce59a63710cdf01a18": "15573d3c-2c12-5583-b6f0-9ee5e6587c64",
+  "24bd0f2e055b6cd260726559acfc169e3d37632ed7414725c241b61196b5d61e": "892a72af-a573-5a2c-a185-1bc75e7bb860",
+  "170deb3a7898b1bfe9494dc17fe9cb62d0b81ff4ea4d012e821c29e052961408": "95bd17f5-9524-574d-a2ee-0189dfd5bf7b",
+  "4758da281db192a14b54c9830b57629839fba303fd1166ceec8de7e0814bc79a": "ae9b6abf-c0b1-5da6-9eb0-ce7cbb9c271a",
+  "b8ae79a18a158afdbf770de6cd97eac7e8b704d1bf10e79c7884a9398d066b3f": "d1812ed3-377c-5005-af50-a6828f87cd80",
+  "e280ae88fe4afde08717cb8a598cb480a554bfd79316047592f1a3899997e6f3": "f3fa31ff-3646-5aa8-aae6-fd07fa98dc11",
+  "e98a4f90ea0b0b172cbc2a6520403c18c5be676fc98d967d5112940318664d8e": "aee45bbb-f900-54e3-8b4a-667e447fdf14",
+  "305d84fb4aa7bb0818f672f25e34cf899067db0a9d0b245cdcf9c5d106360954": "b7751ac9-9da4-5a04-8f41-2d5e61a8b5b7",
+  "076e74b17ff6b4b670e466cdc13945303bb7df9b82bf461e756bc729d659da07": "aa4fc017-120a-5dc4-b863-36ed05992ba1",
+};
+
+/** The id of a layer's name: the real one where it is known, else {@linkcode standInGuid}. */
+export function simulatedLayerId(name: string): string {
+  return REAL[name] ?? standInGuid(name);
+}
+
+const OFFSET_BASIS = 0xcbf29ce484222325n;
+const PRIME = 0x100000001b3n;
+
+/**
+ * A GUID made of text: FNV-1a of 64 bits over the UTF-16LE bytes, from the offset basis and from the basis xor
+ * 0x9e3779b97f4a7c15, both little endian one after the other, with the version and variant bits of a version 5 GUID.
+ */
+export function standInGuid(name: string): string {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, fnv1a(name, OFFSET_BASIS), true);
+  view.setBigUint64(8, fnv1a(name, OFFSET_BASIS ^ 0x9e3779b97f4a7c15n), true);
+  view.setUint16(6, view.getUint16(6, true) & 0x0fff | 0x5000, true);
+  bytes[8] = bytes[8]! & 0x3f | 0x80;
+  return guidText(bytes);
+}
+
+function fnv1a(name: string, basis: bigint): bigint {
+  let hash = basis;
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    for (const byte of [unit & 0xff, unit >> 8]) {
+      hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * PRIME);
+    }
+  }
+  return hash;
+}

@@ -1,0 +1,252 @@
+/**
+ * vmcompute.dll, the storage functions, simulated.
+ *
+ * @module
+ */
+
+import { win32 } from "../ffi/codes.ts";
+import { guidBytes, guidText } from "../ffi/guid.ts";
+import { hresult } from "../ffi/codes.ts";
+import {
+  big,
+  buffer,
+  type Context,
+  type Decoder,
+  define,
+  HRESULT,
+  optionalBuffer,
+  put32,
+  put64,
+  putText,
+  type SimulatedDll,
+  text,
+  win32Failure,
+} from "./call.ts";
+import { Failure, SimulationError, unknown } from "./errors.ts";
+import type { AddressSpace } from "./memory.ts";
+import { simulatedLayerId, standInGuid } from "./name_to_guid.ts";
+import { type ActiveLayer, keyOf } from "./windows.ts";
+
+interface Descriptor {
+  readonly LayerId: string;
+  readonly Flags: number;
+  readonly Path: string;
+}
+
+const driverInfo: Decoder<{ Flavour: number; HomeDir: string }> = (raw, memory) => {
+  const view = viewOf(raw);
+  const home = view.getBigUint64(8, true);
+  if (home === 0n) throw new SimulationError("vmcompute.dll faults on a DriverInfo without home folder");
+  return { Flavour: view.getInt32(0, true), HomeDir: memory.readWide(home) };
+};
+
+/** Reads the descriptors in `raw`; how many there are is known from its size. */
+const descriptors: Decoder<Descriptor[]> = (raw, memory) => {
+  if (raw === null) return [];
+  const bytes = raw as Uint8Array;
+  return Array.from({ length: bytes.byteLength / 32 }, (_, i) => descriptorAt(bytes, 32 * i, memory));
+};
+
+function descriptorAt(bytes: Uint8Array, offset: number, memory: AddressSpace): Descriptor {
+  const view = viewOf(bytes);
+  return {
+    LayerId: guidText(bytes, offset),
+    Flags: view.getUint32(offset + 16, true),
+    Path: memory.readWide(view.getBigUint64(offset + 24, true)),
+  };
+}
+
+function viewOf(raw: unknown): DataView {
+  const bytes = raw as Uint8Array;
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+const onLayer = { info: driverInfo, id: text };
+
+/** What the scratch disk of a layer is called. */
+const DISK = "sandbox.vhdx";
+const DEFAULT_DISK_SIZE = 20 * 2 ** 30;
+
+/** vmcompute.dll. */
+export const vmcomputeFunctions: SimulatedDll = {
+  ActivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
+    if (windows.node(id)?.type !== "folder") unknown(`activating a folder that doesn't exist: ${id}`);
+    if (windows.state.active[keyOf(id)] !== undefined) unknown(`activating a layer twice: ${id}`);
+    const layer: ActiveLayer = { path: id, activatedBy: windows.by };
+    if (windows.node(`${id}\\${DISK}`) === undefined) {
+      windows.state.active[keyOf(id)] = layer;
+      return;
+    }
+    if (windows.isAttached(`${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    const volume = `\\\\?\\Volume{${standInGuid(`volume:${id}`)}}\\`;
+    windows.state.active[keyOf(id)] = { ...layer, volume };
+    windows.addVolume(volume);
+  }),
+
+  CopyLayer: define(
+    HRESULT,
+    { info: driverInfo, source: text, destination: text, layers: descriptors, layerCount: big },
+    (context, { source, destination, layers, layerCount }) => {
+      requireLayerFolder(context, source);
+      requireParents(context, layers, layerCount);
+      if (context.windows.node(destination) !== undefined) unknown("copying a layer onto a folder that exists");
+      context.windows.addFolders(destination);
+    },
+  ),
+
+  CreateLayer: define(HRESULT, { ...onLayer, parent: text }, ({ windows }, { id }) => {
+    if (windows.node(id) !== undefined) unknown("creating a layer in a folder that exists");
+    windows.addFolders(id);
+  }),
+
+  CreateSandboxLayer: define(
+    HRESULT,
+    { ...onLayer, parent: big, layers: descriptors, layerCount: big },
+    (context, { id, layers, layerCount }) => {
+      const { windows } = context;
+      requireParents(context, layers, layerCount);
+      if (windows.node(`${id}\\${DISK}`) !== undefined) unknown("creating a scratch over one that exists");
+      windows.addFolders(id);
+      if (layers.length > 0) {
+        windows.add({ path: `${id}\\${DISK}`, type: "file", size: DEFAULT_DISK_SIZE, createdBy: windows.by });
+      }
+    },
+  ),
+
+  DeactivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
+    const active = windows.state.active[keyOf(id)];
+    if (active === undefined) return;
+    if (active.preparedBy !== undefined) unknown(`deactivating a layer that has its filter on: ${id}`);
+    delete windows.state.active[keyOf(id)];
+    if (active.volume !== undefined) windows.removeVolume(active.volume);
+  }),
+
+  DestroyLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
+    if (windows.state.active[keyOf(id)] !== undefined) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (windows.node(id) === undefined) throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+    for (const { path, parents } of Object.values(windows.state.active)) {
+      if (parents?.some((parent) => keyOf(parent) === keyOf(id))) {
+        throw new SimulationError(
+          `Windows ends the process (0xc0000420): ${id} is a layer of ${path}, which is mounted`,
+        );
+      }
+    }
+    windows.remove(id);
+  }),
+
+  ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, ({ windows }, { id, size }) => {
+    if (size === 0n) return;
+    const disk = windows.node(`${id}\\${DISK}`);
+    if (disk === undefined) unknown("expanding a scratch without a disk");
+    if (size < BigInt(disk.size ?? 0)) unknown("making a scratch smaller");
+    disk.size = Number(size);
+  }),
+
+  ExportLayer: define(
+    HRESULT,
+    { ...onLayer, path: text, layers: descriptors, layerCount: big },
+    (context, { id, path, layers, layerCount }) => {
+      requireLayerFolder(context, id);
+      requireParents(context, layers, layerCount);
+      context.windows.addFolders(path);
+    },
+  ),
+
+  GetBaseImages: define(HRESULT, { images: buffer }, ({ process }, { images }) => {
+    put64(images, process.memory.allocateWide('{"Images":[]}'));
+  }),
+
+  GetLayerMountPath: define(
+    HRESULT,
+    { ...onLayer, length: buffer, buffer: optionalBuffer },
+    ({ windows, process }, { id, length, buffer }) => {
+      const active = windows.state.active[keyOf(id)];
+      if (active === undefined && windows.node(`${id}\\${DISK}`) !== undefined) {
+        unknown(`the mount path of a scratch that isn't activated: ${id}`);
+      }
+      let path = windows.existing(id).path;
+      if (active?.volume !== undefined) {
+        path = process.mountPathSeparator ? active.volume : active.volume.slice(0, -1);
+      }
+      if (buffer !== null) {
+        putText(buffer, path, Number(viewOf(length).getBigUint64(0, true)));
+      }
+      put64(length, BigInt(path.length + 1));
+    },
+  ),
+
+  GrantVmAccess: define(HRESULT, { vmid: text, filepath: text }, ({ windows }, { vmid, filepath }) => {
+    const node = windows.node(filepath);
+    if (node === undefined) unknown(`granting access to a file that doesn't exist: ${filepath}`);
+    node.grants = [...new Set([...node.grants ?? [], vmid.toLowerCase()])];
+  }),
+
+  ImportLayer: define(
+    HRESULT,
+    { ...onLayer, path: text, layers: descriptors, layerCount: big },
+    (context, { id, path, layers, layerCount }) => {
+      requireLayerFolder(context, path);
+      requireParents(context, layers, layerCount);
+      context.windows.addFolders(id);
+    },
+  ),
+
+  LayerExists: define(HRESULT, { ...onLayer, exists: buffer }, ({ windows }, { id, exists }) => {
+    put32(exists, windows.node(id)?.type === "folder" ? 1 : 0);
+  }),
+
+  NameToGuid: define(HRESULT, { name: text, guid: buffer }, (_, { name, guid }) => {
+    guid.set(guidBytes(simulatedLayerId(name)));
+  }),
+
+  PrepareLayer: define(
+    HRESULT,
+    { ...onLayer, layers: descriptors, layerCount: big },
+    (context, { id, layers, layerCount }) => {
+      const { windows } = context;
+      const active = windows.state.active[keyOf(id)];
+      if (active === undefined) unknown(`putting the filter on a layer that isn't activated: ${id}`);
+      if (active.preparedBy !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      const ids = layers.map((layer) => layer.LayerId);
+      if (new Set(ids).size < ids.length) unknown("two layers of a stack with one id");
+      for (const { Path } of layers) {
+        if (windows.node(Path)?.type !== "folder") unknown(`a layer whose folder doesn't exist: ${Path}`);
+      }
+      requireParents(context, layers, layerCount);
+      active.preparedBy = windows.by;
+      active.parents = layers.map((layer) => layer.Path);
+    },
+  ),
+
+  ProcessBaseImage: define(HRESULT, { path: text }, requireImageFolder),
+
+  ProcessUtilityImage: define(HRESULT, { path: text }, requireImageFolder),
+
+  UnprepareLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
+    const active = windows.state.active[keyOf(id)];
+    if (active === undefined) throw win32Failure(win32.ERROR_DEV_NOT_EXIST);
+    if (active.preparedBy === undefined) throw new Failure(hresult.ERROR_FLT_INSTANCE_NOT_FOUND);
+    delete active.preparedBy;
+    delete active.parents;
+  }),
+};
+
+function requireImageFolder(context: Context, { path }: { path: string }): void {
+  requireLayerFolder(context, path);
+}
+
+function requireLayerFolder({ windows }: Context, path: string): void {
+  if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+}
+
+function requireParents({ windows }: Context, layers: readonly Descriptor[], count: bigint): void {
+  if (BigInt(layers.length) !== count) {
+    throw new SimulationError(`${count} layers were announced and ${layers.length} were passed`);
+  }
+  for (const { LayerId, Path } of layers) {
+    const name = Path.slice(Path.lastIndexOf("\\") + 1);
+    if (LayerId !== simulatedLayerId(name) || windows.node(Path)?.type !== "folder") {
+      throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * What Windows keeps, as far as layers need it. A plain value, so that it can live in a file.
+ *
+ * @module
+ */
+
+import { win32Failure } from "./call.ts";
+
+/** Who took something. */
+export interface Acquirer {
+  /** Id of the process. */
+  readonly process: number;
+  /** The function that took it. */
+  readonly function: string;
+  /** Which call of that process it was, counted from 1. */
+  readonly call: number;
+}
+
+/** A file or folder. */
+export interface Node {
+  /** Its path, as it was created. */
+  readonly path: string;
+  /** What it is. */
+  readonly type: "file" | "folder";
+  /** Size of a file in bytes. */
+  size?: number;
+  /** Names of its alternate data streams. */
+  streams?: string[];
+  /** The volume mounted at the folder. */
+  volume?: string;
+  /** Who mounted it. */
+  mountedBy?: Acquirer;
+  /** Who created it, if it was a program. */
+  createdBy?: Acquirer;
+  /** VMs and groups that may open it, besides Administrators. */
+  grants?: string[];
+}
+
+/** A layer that was activated. */
+export interface ActiveLayer {
+  /** Its folder. */
+  readonly path: string;
+  /** The volume of its scratch disk; a read-only layer has none. */
+  readonly volume?: string;
+  /** Who activated it. */
+  readonly activatedBy: Acquirer;
+  /** Who put the filter on it. */
+  preparedBy?: Acquirer;
+  /** The read-only layers that the filter shows. */
+  parents?: string[];
+}
+
+/** The state of a machine. */
+export interface WindowsState {
+  /** Build number. */
+  build: number;
+  /** Revision of the build. */
+  revision: number;
+  /** Files and folders, by {@linkcode keyOf} of their paths. */
+  nodes: Record<string, Node>;
+  /** Activated layers, by {@linkcode keyOf} of their folders. */
+  active: Record<string, ActiveLayer>;
+  /** Volumes that are there, `\\?\Volume{guid}\`, in lower case. */
+  volumes: string[];
+}
+
+/** A machine whose disk C: is empty. */
+export function newMachine(build: number, revision: number): WindowsState {
+  return { build, revision, nodes: { "c:": { path: "C:", type: "folder" } }, active: {}, volumes: [] };
+}
+
+/** The one key of all forms of a path that are the same to Windows. */
+export function keyOf(path: string): string {
+  return plainPath(path).toLowerCase();
+}
+
+function plainPath(path: string): string {
+  return path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").replace(/\\+$/, "");
+}
+
+const VOLUME_ROOT = /^\\\\\?\\volume\{[^}]*\}$/;
+
+/** The machine with its rules about files, folders and volumes. */
+export class Windows {
+  /** A machine in a state. */
+  constructor(readonly state: WindowsState, readonly by: Acquirer) {}
+
+  /** The file or folder at a path. */
+  node(path: string): Node | undefined {
+    const key = keyOf(path);
+    if (VOLUME_ROOT.test(key)) {
+      return this.hasVolume(key) ? { path, type: "folder" } : undefined;
+    }
+    return this.state.nodes[key];
+  }
+
+  /** The node at a path, or the failure that Windows answers where there is none. */
+  existing(path: string): Node {
+    const node = this.node(path);
+    if (node !== undefined) return node;
+    throw win32Failure(this.node(parentOf(path))?.type === "folder" ? 2 : 3);
+  }
+
+  /** Adds a file or folder. */
+  add(node: Node): void {
+    this.state.nodes[keyOf(node.path)] = { ...node, path: plainPath(node.path) };
+  }
+
+  /** Adds a folder with all its parents. */
+  addFolders(path: string): void {
+    if (this.node(path) !== undefined) return;
+    const parent = parentOf(path);
+    if (parent !== "") this.addFolders(parent);
+    this.add({ path, type: "folder" });
+  }
+
+  /** Removes a file or folder, with all that is in it. */
+  remove(path: string): void {
+    const key = keyOf(path);
+    for (const other of Object.keys(this.state.nodes)) {
+      if (other === key || other.startsWith(`${key}\\`)) delete this.state.nodes[other];
+    }
+  }
+
+  /** What is in a folder. */
+  children(path: string): Node[] {
+    const prefix = `${keyOf(path)}\\`;
+    return Object.entries(this.state.nodes)
+      .filter(([key]) => key.startsWith(prefix) && !key.slice(prefix.length).includes("\\"))
+      .map(([, node]) => node);
+  }
+
+  /** Whether a volume is there. */
+  hasVolume(name: string): boolean {
+    return this.state.volumes.includes(volumeKey(name));
+  }
+
+  /** Makes a volume appear. */
+  addVolume(name: string): void {
+    this.state.volumes.push(volumeKey(name));
+  }
+
+  /** Makes a volume vanish. Folders at which it was mounted keep their link to it. */
+  removeVolume(name: string): void {
+    this.state.volumes = this.state.volumes.filter((other) => other !== volumeKey(name));
+  }
+
+  /** Whether the disk file at a path is attached to the host. */
+  isAttached(path: string): boolean {
+    const key = keyOf(path);
+    return Object.entries(this.state.active).some(([layer, active]) =>
+      active.volume !== undefined && key === `${layer}\\sandbox.vhdx`
+    );
+  }
+}
+
+/** The folder that a path is in; `""` for a root. */
+export function parentOf(path: string): string {
+  const plain = plainPath(path);
+  const at = plain.lastIndexOf("\\");
+  return at < 0 || plain.startsWith("\\\\") && plain.slice(2).split("\\").length <= 2 ? "" : plain.slice(0, at);
+}
+
+function volumeKey(name: string): string {
+  return `${name.replace(/\\$/, "")}\\`.toLowerCase();
+}

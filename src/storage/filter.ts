@@ -1,0 +1,61 @@
+/**
+ * The hold on the WCIFS filter: on a scratch volume, showing the read-only layers through it.
+ *
+ * @module
+ */
+
+import { hresult, win32 } from "../ffi/codes.ts";
+import { NativeError } from "../ffi/errors.ts";
+import type { Host } from "../ffi/host.ts";
+import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
+import type { Hold, HoldKind } from "../holds/hold.ts";
+import { Gate } from "./gate.ts";
+import { parentLayers } from "./layer_id.ts";
+
+/** A filter attached by `PrepareLayer`. */
+export interface FilterHold extends Hold {
+  /** What is held. */
+  readonly kind: "filter";
+  /** Folder of the scratch layer. */
+  readonly scratch: string;
+  /** Folders of the read-only layers, topmost first. Not needed to give the filter back. */
+  readonly layers: readonly string[];
+}
+
+// Side by side, `PrepareLayer` runs into time-outs of the platform.
+const gates = new WeakMap<object, Gate>();
+
+function gateOf(host: Host): Gate {
+  let gate = gates.get(host.machine);
+  if (gate === undefined) {
+    gates.set(host.machine, gate = new Gate());
+  }
+  return gate;
+}
+
+/** Takes the filter, one at a time in this process, and gives it back. */
+export const filter: HoldKind<FilterHold> = {
+  kind: "filter",
+
+  async take(host, hold, signal) {
+    const parents = parentLayers(host, hold.layers);
+    await gateOf(host).pass(() => prepareLayer(host, hold.scratch, parents), signal);
+    return hold;
+  },
+
+  async give(host, hold) {
+    try {
+      await unprepareLayer(host, hold.scratch);
+      return true;
+    } catch (error) {
+      if (isNoFilter(error)) return false;
+      throw error;
+    }
+  },
+};
+
+// What Windows answers for a scratch that isn't activated, and for one that is but has no filter.
+function isNoFilter(error: unknown): boolean {
+  return error instanceof NativeError &&
+    (error.win32 === win32.ERROR_DEV_NOT_EXIST || error.code === hresult.ERROR_FLT_INSTANCE_NOT_FOUND);
+}

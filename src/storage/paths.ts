@@ -1,0 +1,80 @@
+/**
+ * What paths are accepted, and in which form they reach Windows.
+ *
+ * @module
+ */
+
+import { basename, isAbsolute, normalize } from "jsr:@std/path@^1.1.0/windows";
+import { InvalidInputError } from "../ffi/errors.ts";
+
+const PREFIXED = /^\\\\[?.]\\/;
+
+/** Refuses what is no text, is empty, or holds a NUL. */
+export function checkText(text: unknown, argument: string): asserts text is string {
+  if (typeof text !== "string") {
+    throw new InvalidInputError(argument, "is not a string", text);
+  }
+  if (text === "") {
+    throw new InvalidInputError(argument, "is empty", text);
+  }
+  if (text.includes("\0")) {
+    throw new InvalidInputError(argument, "holds a NUL character", text);
+  }
+}
+
+/**
+ * The path of a file or folder in the form in which Windows gets it: absolute, with `\`, `.` and `..` resolved, without
+ * a closing `\` (but for a root). Case and characters stay as they are, at any length.
+ *
+ * @throws {InvalidInputError} if it isn't an absolute Windows path: `C:\folder`, `\\server\share\folder`, `\\?\...`.
+ */
+export function windowsPath(path: unknown, argument: string): string {
+  checkText(path, argument);
+  if (PREFIXED.test(path)) {
+    // Windows takes these as they are; so do we, a closing `\` excepted, which a volume's root needs.
+    return /^\\\\[?.]\\[^\\]*\\?$/.test(path) ? path : path.replace(/\\+$/, "");
+  }
+  if (!path.includes("\\")) {
+    throw new InvalidInputError(argument, "is not a Windows path with `\\`", path);
+  }
+  if (!isAbsolute(path) || !/^([A-Za-z]:[\\/]|[\\/]{2}[^\\/])/.test(path)) {
+    throw new InvalidInputError(argument, "is not an absolute path", path);
+  }
+  const normal = normalize(path);
+  return /^[A-Za-z]:\\$/.test(normal) ? normal : normal.replace(/\\+$/, "");
+}
+
+/** {@linkcode windowsPath} of a folder that has a name, so is no root. */
+export function namedFolder(path: unknown, argument: string): string {
+  const folder = windowsPath(path, argument);
+  if (nameOf(folder) === "") {
+    throw new InvalidInputError(argument, "is the root of a volume", path);
+  }
+  return folder;
+}
+
+/** The last part of a path, `""` for a root. */
+export function nameOf(path: string): string {
+  const name = basename(path);
+  return name.endsWith(":") || name.endsWith("\\") ? "" : name;
+}
+
+/** The key under which a path is the same to Windows, whose file names have no case. */
+export function pathKey(path: string): string {
+  return path.replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").toLowerCase();
+}
+
+const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}\\?$/i;
+
+/**
+ * The name of a volume with its closing `\`.
+ *
+ * @throws {InvalidInputError} if `name` isn't of the form `\\?\Volume{guid}` or `\\?\Volume{guid}\`.
+ */
+export function volumeRoot(name: unknown, argument: string): string {
+  checkText(name, argument);
+  if (!VOLUME.test(name)) {
+    throw new InvalidInputError(argument, "is not the name of a volume (\\\\?\\Volume{guid}\\)", name);
+  }
+  return name.endsWith("\\") ? name : `${name}\\`;
+}

@@ -1,0 +1,13 @@
+#!/bin/sh
+# build.sh OUT: compiles the recording DLLs and cycle.exe into OUT.
+set -eu
+cd "$(dirname "$0")"
+out=$1
+cc() {
+  x86_64-w64-mingw32-gcc -std=c17 -O2 -s -Wall -Wextra -Werror -static-libgcc "$@"
+}
+cc -shared -o "$out/hcsrecorder.dll" recorder.c
+cc -shared -o "$out/vmcompute.dll" vmcompute.c recorder.def "$out/hcsrecorder.dll" -lole32
+cc -shared -o "$out/hcsmountpoints.dll" hcsmountpoints.c hcsmountpoints.def recorder.def "$out/hcsrecorder.dll"
+cc -shared -o "$out/probe.dll" probe.c
+cc -municode -o "$out/cycle.exe" cycle.c "$out/vmcompute.dll" "$out/hcsrecorder.dll"
