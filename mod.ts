@@ -4,8 +4,13 @@
  * @module
  */
 
-export { mountWCOWLayers, unmountWCOWLayers } from "./src/layers/wcow.ts";
-export type { MountWCOWLayersOptions, UnmountWCOWLayersOptions } from "./src/layers/wcow.ts";
+export { mountWCOWLayers } from "./src/layers/wcow.ts";
+export type { MountWCOWLayersOptions } from "./src/layers/wcow.ts";
+export { releaseCimFSHostLayers, unmountWCOWLayers } from "./src/layers/unmount.ts";
+export type { ReleaseCimFSHostLayersOptions, UnmountWCOWLayersOptions } from "./src/layers/unmount.ts";
+export { NotMountedError, toHostHcsSchemaLayers } from "./src/layers/host_schema.ts";
+export type { ToHostHcsSchemaLayersOptions } from "./src/layers/host_schema.ts";
+export type { Layer } from "./src/hcsschema/layer.ts";
 export { mountSandboxVolume, removeSandboxMountPoint } from "./src/layers/sandbox_volume.ts";
 export type {
   HostOptions,

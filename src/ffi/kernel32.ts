@@ -16,6 +16,10 @@ import { fromWide, fromWideList, wide } from "./wide.ts";
 /** The functions of kernel32.dll that are used. */
 export const kernel32Symbols = {
   CloseHandle: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
+  CopyFileW: {
+    parameters: ["buffer", /* LPCWSTR from */ "buffer", /* LPCWSTR to */ "i32" /* BOOL fail if to exists */],
+    result: "i32", /* BOOL */
+  },
   CreateDirectoryW: {
     parameters: ["buffer", /* LPCWSTR path */ "buffer" /* SECURITY_ATTRIBUTES*, NULL */],
     result: "i32", /* BOOL */
@@ -32,6 +36,7 @@ export const kernel32Symbols = {
     ],
     result: "usize", /* HANDLE, all ones on failure */
   },
+  DeleteFileW: { parameters: ["buffer" /* LPCWSTR path */], result: "i32" /* BOOL */ },
   DeleteVolumeMountPointW: { parameters: ["buffer" /* LPCWSTR folder\ */], result: "i32" /* BOOL */ },
   DeviceIoControl: {
     parameters: [
@@ -67,7 +72,27 @@ export const kernel32Symbols = {
     ],
     result: "u32", /* DWORD units written */
   },
+  GetCurrentProcess: { parameters: [], result: "usize" /* HANDLE */ },
+  GetDiskFreeSpaceExW: {
+    parameters: [
+      "buffer", /* LPCWSTR folder\ */
+      "buffer", /* ULARGE_INTEGER* bytes free to the caller, NULL */
+      "buffer", /* ULARGE_INTEGER* bytes of the volume */
+      "buffer", /* ULARGE_INTEGER* bytes free, NULL */
+    ],
+    result: "i32", /* BOOL */
+  },
   GetFileAttributesW: { parameters: ["buffer" /* LPCWSTR path */], result: "u32" /* DWORD, all ones on failure */ },
+  GetFileInformationByHandleEx: {
+    parameters: [
+      "usize", /* HANDLE */
+      "i32", /* FILE_INFO_BY_HANDLE_CLASS */
+      "buffer", /* LPVOID information */
+      "u32", /* DWORD size of information */
+    ],
+    result: "i32", /* BOOL */
+  },
+  GetFileSizeEx: { parameters: ["usize", /* HANDLE */ "buffer" /* LARGE_INTEGER* */], result: "i32" /* BOOL */ },
   GetFinalPathNameByHandleW: {
     parameters: ["usize", /* HANDLE */ "buffer", /* LPWSTR path */ "u32", /* DWORD units */ "u32" /* DWORD flags */],
     result: "u32", /* DWORD units */
@@ -89,9 +114,29 @@ export const kernel32Symbols = {
   LocalAlloc: { parameters: ["u32", /* UINT flags */ "usize" /* SIZE_T bytes */], result: "usize" /* HLOCAL */ },
   LocalFree: { parameters: ["usize" /* HLOCAL */], result: "usize" /* HLOCAL, NULL on success */ },
   lstrlenW: { parameters: ["usize" /* LPCWSTR */], result: "i32" /* int, units */ },
+  ReadFile: {
+    parameters: [
+      "usize", /* HANDLE */
+      "buffer", /* LPVOID data */
+      "u32", /* DWORD bytes */
+      "buffer", /* LPDWORD bytes read */
+      "buffer", /* OVERLAPPED*, NULL */
+    ],
+    result: "i32", /* BOOL */
+  },
   RemoveDirectoryW: { parameters: ["buffer" /* LPCWSTR path */], result: "i32" /* BOOL */ },
   SetVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer" /* LPCWSTR volume\ */],
+    result: "i32", /* BOOL */
+  },
+  WriteFile: {
+    parameters: [
+      "usize", /* HANDLE */
+      "buffer", /* LPCVOID data */
+      "u32", /* DWORD bytes */
+      "buffer", /* LPDWORD bytes written */
+      "buffer", /* OVERLAPPED*, NULL */
+    ],
     result: "i32", /* BOOL */
   },
   // One export, twice: into and out of native memory. A pointer never has to become a Deno object this way.
@@ -133,7 +178,7 @@ export const access = {
 export const share = { NONE: 0, READ: 1, WRITE: 2, DELETE: 4, ALL: 7 } as const;
 
 /** What to do about a file that exists, or doesn't. */
-export const disposition = { CREATE_NEW: 1, OPEN_EXISTING: 3 } as const;
+export const disposition = { CREATE_NEW: 1, CREATE_ALWAYS: 2, OPEN_EXISTING: 3 } as const;
 
 /** Flags of an open. */
 export const fileFlag = { BACKUP_SEMANTICS: 0x02000000, OPEN_REPARSE_POINT: 0x00200000 } as const;
@@ -194,11 +239,11 @@ export function fileAttributes(host: Host, path: string): number | undefined {
   if (attributes !== INVALID_ATTRIBUTES) {
     return attributes;
   }
-  const error = lastError(host, "GetFileAttributesW", path);
-  if (isNotFound(error)) {
+  const code = host.symbols(kernel32).GetLastError();
+  if (code === win32.ERROR_FILE_NOT_FOUND || code === win32.ERROR_PATH_NOT_FOUND) {
     return undefined;
   }
-  throw error;
+  throw errorOf(host, "GetFileAttributesW", fromWin32(code), path);
 }
 
 /** Creates a folder in a folder that exists. Answers false where there is something of that name already. */
@@ -245,6 +290,56 @@ export function isDirectoryEmpty(host: Host, path: string): boolean {
   }
 }
 
+/** Copies a file. `to` must not exist: nothing is ever overwritten. */
+export function copyFile(host: Host, from: string, to: string): void {
+  if (host.symbols(kernel32).CopyFileW(widePath(from), widePath(to), 1) === 0) {
+    throw lastError(host, "CopyFileW", to);
+  }
+}
+
+/** Deletes a file. */
+export function deleteFile(host: Host, path: string): void {
+  if (host.symbols(kernel32).DeleteFileW(widePath(path)) === 0) {
+    throw lastError(host, "DeleteFileW", path);
+  }
+}
+
+/** The size of a file in bytes. */
+export function fileSize(host: Host, path: string): bigint {
+  using file = openFile(host, path);
+  const size = new Uint8Array(8);
+  if (host.symbols(kernel32).GetFileSizeEx(file.value, size) === 0) {
+    throw lastError(host, "GetFileSizeEx", path);
+  }
+  return new DataView(size.buffer).getBigInt64(0, true);
+}
+
+const FILE_ID_INFO = 18;
+const FILE_ID_INFO_BYTES = 24;
+
+/**
+ * Asks for the 128-bit id of a file or folder, which some file systems don't have.
+ *
+ * @throws {NativeError} if there is none.
+ */
+export function probeFileId(host: Host, handle: bigint, path: string): void {
+  const information = new Uint8Array(FILE_ID_INFO_BYTES);
+  if (
+    host.symbols(kernel32).GetFileInformationByHandleEx(handle, FILE_ID_INFO, information, FILE_ID_INFO_BYTES) === 0
+  ) {
+    throw lastError(host, "GetFileInformationByHandleEx", path);
+  }
+}
+
+/** The size in bytes of the volume that a folder is on. */
+export function volumeSize(host: Host, folder: string): bigint {
+  const total = new Uint8Array(8);
+  if (host.symbols(kernel32).GetDiskFreeSpaceExW(folderForm(folder), null, total, null) === 0) {
+    throw lastError(host, "GetDiskFreeSpaceExW", folder);
+  }
+  return new DataView(total.buffer).getBigUint64(0, true);
+}
+
 /** How to open a file; what isn't given is: no access, shared with all, must exist. */
 export interface OpenFileOptions {
   /** Sum of {@linkcode access}. */
@@ -285,6 +380,26 @@ export function closeHandle(host: Host, handle: bigint): void {
   if (host.symbols(kernel32).CloseHandle(handle) === 0) {
     throw lastError(host, "CloseHandle");
   }
+}
+
+/** Writes a small file, or an alternate data stream (`file:stream`), in place of what is there. */
+export function writeText(host: Host, path: string, text: string): void {
+  using file = openFile(host, path, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_ALWAYS });
+  const bytes = new TextEncoder().encode(text);
+  if (host.symbols(kernel32).WriteFile(file.value, bytes, bytes.byteLength, new Uint8Array(4), null) === 0) {
+    throw lastError(host, "WriteFile", path);
+  }
+}
+
+/** Reads a small file, or an alternate data stream: at most 64 KiB. */
+export function readText(host: Host, path: string): string {
+  using file = openFile(host, path, { access: access.GENERIC_READ });
+  const bytes = new Uint8Array(65536);
+  const read = new Uint8Array(4);
+  if (host.symbols(kernel32).ReadFile(file.value, bytes, bytes.byteLength, read, null) === 0) {
+    throw lastError(host, "ReadFile", path);
+  }
+  return new TextDecoder().decode(bytes.subarray(0, new DataView(read.buffer).getUint32(0, true)));
 }
 
 /** The path that an open handle leads to, links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */

@@ -23,11 +23,11 @@ export interface HoldKind<H extends Hold, T extends H = H> {
    *
    * `signal` ends waiting, never a call that Windows is at work on.
    */
-  take(host: Host, hold: T, signal?: AbortSignal): Promise<T>;
+  readonly take: (host: Host, hold: T, signal?: AbortSignal) => Promise<T>;
 
   /**
    * Gives back what `hold` describes. Answers false where there was nothing to give back, which is a success too: the
    * record may be from before a crash.
    */
-  give(host: Host, hold: H): Promise<boolean>;
+  readonly give: (host: Host, hold: H) => Promise<boolean>;
 }

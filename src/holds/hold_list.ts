@@ -49,7 +49,7 @@ export class HoldList {
    *
    * @throws the reason of `signal` if it is aborted, before anything is taken.
    */
-  async take<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: T, signal?: AbortSignal): Promise<T> {
+  async take<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: NoInfer<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const taken = await kind.take(this.#host, hold, signal);
     logger().debug(`took ${JSON.stringify(taken)}`);
@@ -57,8 +57,31 @@ export class HoldList {
     return taken;
   }
 
+  /**
+   * Takes several holds of a kind side by side, and puts them at the end of the list in the order given. Where some fail,
+   * all have settled before this throws, and those that were taken are in the list.
+   *
+   * @throws the first error in the order given.
+   */
+  async takeAll<H extends Hold, T extends H>(
+    kind: HoldKind<H, T>,
+    holds: readonly NoInfer<T>[],
+    signal?: AbortSignal,
+  ): Promise<T[]> {
+    signal?.throwIfAborted();
+    const outcomes = await Promise.allSettled(holds.map((hold) => kind.take(this.#host, hold, signal)));
+    const taken = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
+    for (const hold of taken) {
+      logger().debug(`took ${JSON.stringify(hold)}`);
+      this.adopt(kind, hold);
+    }
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return taken;
+  }
+
   /** Puts something at the end of the list that is held already, by this process or another. */
-  adopt<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: H): void {
+  adopt<H extends Hold>(kind: Pick<HoldKind<H>, "give">, hold: NoInfer<H>): void {
     this.#entries.push({ hold, give: () => kind.give(this.#host, hold) });
   }
 

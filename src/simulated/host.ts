@@ -5,6 +5,8 @@
  */
 
 import { advapi32 } from "../ffi/advapi32.ts";
+import { cimfs } from "../ffi/cimfs.ts";
+import { computestorage } from "../ffi/computestorage.ts";
 import { fromWin32, hex } from "../ffi/codes.ts";
 import { MissingDllError, MissingExportError, MissingPermissionError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -14,9 +16,11 @@ import { ole32 } from "../ffi/ole32.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
 import { vmcompute } from "../ffi/vmcompute.ts";
 import { HandleTable, type Process, type SimulatedDll, type SimulatedFunction } from "./call.ts";
+import { cimfsFunctions } from "./cimfs.ts";
 import { Failure, SimulationError } from "./errors.ts";
 import { kernel32Functions } from "./kernel32.ts";
 import { AddressSpace } from "./memory.ts";
+import { overlayFunctions } from "./overlay.ts";
 import { advapi32Functions, ntdllFunctions, ole32Functions } from "./system.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
 import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
@@ -71,7 +75,7 @@ export interface SimulatedHostOptions {
 
 /** Something that is held of the simulated machine. */
 export interface HeldResource {
-  /** What it is: `activation`, `filter`, `mountPoint`, `folder` (created by a program), `handle` (of this process). */
+  /** What it is: `activation`, `filter`, `cimVolume`, `overlay`, `mountPoint`, `folder` (created by a program), `handle` (of this process). */
   readonly kind: string;
   /** Where it is. */
   readonly target: string;
@@ -85,6 +89,8 @@ const DLLS = new Map<Dll, SimulatedDll>([
   [ntdll, ntdllFunctions],
   [ole32, ole32Functions],
   [vmcompute, vmcomputeFunctions],
+  [cimfs, cimfsFunctions],
+  [computestorage, { ...overlayFunctions }],
 ] as [Dll, SimulatedDll][]);
 
 /**
@@ -172,6 +178,12 @@ export class SimulatedHost implements Host {
         held.push({ kind: "activation", target: path, by: activatedBy });
         if (preparedBy !== undefined) held.push({ kind: "filter", target: path, by: preparedBy });
       }
+      for (const { image, by } of Object.values(state.images)) {
+        held.push({ kind: "cimVolume", target: image, by });
+      }
+      for (const { volume, by } of Object.values(state.overlays)) {
+        held.push({ kind: "overlay", target: volume, by });
+      }
       for (const { path, createdBy, mountedBy } of Object.values(state.nodes)) {
         if (createdBy !== undefined) held.push({ kind: "folder", target: path, by: createdBy });
         if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
@@ -199,6 +211,13 @@ export class SimulatedHost implements Host {
   /** Adds the folder of a read-only layer. */
   addLayer(folder: string): void {
     this.addFolder(`${folder}\\Files`);
+  }
+
+  /** Adds the folder of a read-only layer whose files are in a CIM image, `cim-layers\\<name>.cim` beside the folder. */
+  addCimLayer(folder: string): void {
+    const at = folder.lastIndexOf("\\");
+    this.addFolder(folder);
+    this.addFile(`${folder.slice(0, at)}\\cim-layers${folder.slice(at)}.cim`, 4096);
   }
 
   /** Adds the folder of a scratch layer with its disk. */

@@ -19,18 +19,20 @@ import {
   type OpenHandle,
   optionalBuffer,
   put32,
+  put64,
   putText,
   type SimulatedDll,
   text,
   win32Failure,
 } from "./call.ts";
-import { unknown } from "./errors.ts";
+import { SimulationError, unknown } from "./errors.ts";
 import { keyOf, type Node, parentOf, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
 const REPARSE_POINT = 0x400;
 const CREATE_NEW = 1;
+const CREATE_ALWAYS = 2;
 const BACKUP_SEMANTICS = 0x02000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 
@@ -50,9 +52,17 @@ export const kernel32Functions: SimulatedDll = {
     process.handles.close(handle);
   }),
 
+  CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, ({ windows }, { from, to, failIfExists }) => {
+    const source = windows.existing(from);
+    if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
+    if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
+    requireFolder(windows, parentOf(to));
+    windows.add({ path: to, type: "file", size: source.size ?? 0, createdBy: windows.by });
+  }),
+
   CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
     if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
-    if (windows.node(parentOf(path))?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+    requireFolder(windows, parentOf(path));
     windows.add({ path, type: "folder", createdBy: windows.by });
   }),
 
@@ -80,6 +90,20 @@ export const kernel32Functions: SimulatedDll = {
       return process.handles.open({ type: "file", target: path });
     },
   ),
+
+  DeleteFileW: define(BOOL, { path: text }, ({ windows }, { path }) => {
+    const [file, stream] = splitStream(path);
+    if (stream !== undefined) {
+      const { streams } = windows.existing(file);
+      if (streams?.[stream] === undefined) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+      delete streams[stream];
+      return;
+    }
+    const node = windows.existing(path);
+    if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
+    if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    windows.remove(path);
+  }),
 
   DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
     requireSeparator(volumeMountPoint);
@@ -138,9 +162,23 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
+  GetCurrentProcess: define({ ...INFALLIBLE, done: undefined }, {}, () => 0xffffffffffffffffn),
+
   GetFileAttributesW: define(ATTRIBUTES, { path: text }, ({ windows }, { path }) => {
     const node = windows.existing(path);
     return node.type === "file" ? NORMAL : DIRECTORY | (node.volume === undefined ? 0 : REPARSE_POINT);
+  }),
+
+  GetFileInformationByHandleEx: define(
+    BOOL,
+    { handle: big, class: number, information: buffer, size: number },
+    ({ process }, { handle }) => {
+      process.handles.get<FileHandle>(handle, "file");
+    },
+  ),
+
+  GetFileSizeEx: define(BOOL, { handle: big, size: buffer }, ({ windows, process }, { handle, size }) => {
+    put64(size, BigInt(windows.existing(process.handles.get<FileHandle>(handle, "file").target).size ?? 0));
   }),
 
   GetFinalPathNameByHandleW: define(
@@ -190,6 +228,17 @@ export const kernel32Functions: SimulatedDll = {
 
   lstrlenW: define(INFALLIBLE, { address: big }, ({ process }, { address }) => process.memory.readWide(address).length),
 
+  ReadFile: define(
+    BOOL,
+    { handle: big, data: buffer, bytes: number, read: buffer, overlapped: optionalBuffer },
+    (context, { handle, data, bytes, read }) => {
+      const { streams, name } = streamOf(context, handle);
+      const content = new TextEncoder().encode(streams[name]).subarray(0, bytes);
+      data.set(content);
+      put32(read, content.byteLength);
+    },
+  ),
+
   RemoveDirectoryW: define(BOOL, { path: text }, ({ windows }, { path }) => {
     const node = windows.existing(path);
     if (node.volume !== undefined) unknown("removing a folder at which a volume is mounted");
@@ -216,6 +265,16 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
+  WriteFile: define(
+    BOOL,
+    { handle: big, data: buffer, bytes: number, written: buffer, overlapped: optionalBuffer },
+    (context, { handle, data, bytes, written }) => {
+      const { streams, name } = streamOf(context, handle);
+      streams[name] = new TextDecoder().decode(data.subarray(0, bytes));
+      put32(written, bytes);
+    },
+  ),
+
   copyIn: define(INFALLIBLE, { to: big, from: buffer, bytes: big }, ({ process }, { to, from, bytes }) => {
     process.memory.view(to, Number(bytes)).set(from.subarray(0, Number(bytes)));
   }),
@@ -224,6 +283,10 @@ export const kernel32Functions: SimulatedDll = {
     to.set(process.memory.view(from, Number(bytes)));
   }),
 };
+
+function requireFolder(windows: Windows, path: string): void {
+  if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+}
 
 function requireSeparator(path: string): void {
   if (!path.endsWith("\\")) unknown(`a mount point or volume without a closing \\: ${path}`);
@@ -238,13 +301,22 @@ function splitStream(path: string): [file: string, stream: string | undefined] {
 
 function openStream(node: Node, stream: string, disposition: number): void {
   // What is mounted at a folder hides the folder's own streams.
-  const there = node.volume === undefined && (node.streams ?? []).includes(stream);
-  if (disposition === CREATE_NEW) {
-    if (there) throw win32Failure(win32.ERROR_FILE_EXISTS);
-    node.streams = [...node.streams ?? [], stream];
+  const there = node.volume === undefined && node.streams?.[stream] !== undefined;
+  if (disposition === CREATE_NEW && there) throw win32Failure(win32.ERROR_FILE_EXISTS);
+  if (disposition === CREATE_NEW || disposition === CREATE_ALWAYS) {
+    node.streams = { ...node.streams, [stream]: "" };
   } else if (!there) {
     throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
   }
+}
+
+function streamOf({ windows, process }: Context, handle: bigint): { streams: Record<string, string>; name: string } {
+  const [file, name] = splitStream(process.handles.get<FileHandle>(handle, "file").target);
+  const { streams } = windows.existing(file);
+  if (name === undefined || streams === undefined) {
+    throw new SimulationError("the contents of files are not simulated, only those of alternate data streams");
+  }
+  return { streams, name };
 }
 
 function unmount(node: Node): void {

@@ -25,7 +25,7 @@ import {
 import { Failure, SimulationError, unknown } from "./errors.ts";
 import type { AddressSpace } from "./memory.ts";
 import { simulatedLayerId, standInGuid } from "./name_to_guid.ts";
-import { type ActiveLayer, keyOf } from "./windows.ts";
+import { type ActiveLayer, keyOf, volumeKey } from "./windows.ts";
 
 interface Descriptor {
   readonly LayerId: string;
@@ -117,6 +117,9 @@ export const vmcomputeFunctions: SimulatedDll = {
     const active = windows.state.active[keyOf(id)];
     if (active === undefined) return;
     if (active.preparedBy !== undefined) unknown(`deactivating a layer that has its filter on: ${id}`);
+    if (active.volume !== undefined && windows.state.overlays[volumeKey(active.volume)] !== undefined) {
+      unknown(`deactivating a layer that has an overlay filter on: ${id}`);
+    }
     delete windows.state.active[keyOf(id)];
     if (active.volume !== undefined) windows.removeVolume(active.volume);
   }),

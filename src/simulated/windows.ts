@@ -24,8 +24,8 @@ export interface Node {
   readonly type: "file" | "folder";
   /** Size of a file in bytes. */
   size?: number;
-  /** Names of its alternate data streams. */
-  streams?: string[];
+  /** Its alternate data streams, and what is in them. */
+  streams?: Record<string, string>;
   /** The volume mounted at the folder. */
   volume?: string;
   /** Who mounted it. */
@@ -50,6 +50,24 @@ export interface ActiveLayer {
   parents?: string[];
 }
 
+/** An image that is mounted. */
+export interface MountedImage {
+  /** Path of the image file. */
+  readonly image: string;
+  /** Who mounted it. */
+  readonly by: Acquirer;
+}
+
+/** An overlay filter on a volume. */
+export interface OverlayFilter {
+  /** The volume. */
+  readonly volume: string;
+  /** Paths of the layers that it shows. */
+  readonly layers: readonly string[];
+  /** Who attached it. */
+  readonly by: Acquirer;
+}
+
 /** The state of a machine. */
 export interface WindowsState {
   /** Build number. */
@@ -60,13 +78,25 @@ export interface WindowsState {
   nodes: Record<string, Node>;
   /** Activated layers, by {@linkcode keyOf} of their folders. */
   active: Record<string, ActiveLayer>;
+  /** Images that are mounted, by their volumes. */
+  images: Record<string, MountedImage>;
+  /** Overlay filters, by their volumes. */
+  overlays: Record<string, OverlayFilter>;
   /** Volumes that are there, `\\?\Volume{guid}\`, in lower case. */
   volumes: string[];
 }
 
 /** A machine whose disk C: is empty. */
 export function newMachine(build: number, revision: number): WindowsState {
-  return { build, revision, nodes: { "c:": { path: "C:", type: "folder" } }, active: {}, volumes: [] };
+  return {
+    build,
+    revision,
+    nodes: { "c:": { path: "C:", type: "folder" } },
+    active: {},
+    images: {},
+    overlays: {},
+    volumes: [],
+  };
 }
 
 /** The one key of all forms of a path that are the same to Windows. */
@@ -161,6 +191,7 @@ export function parentOf(path: string): string {
   return at < 0 || plain.startsWith("\\\\") && plain.slice(2).split("\\").length <= 2 ? "" : plain.slice(0, at);
 }
 
-function volumeKey(name: string): string {
+/** The one key of all forms of a volume's name. */
+export function volumeKey(name: string): string {
   return `${name.replace(/\\$/, "")}\\`.toLowerCase();
 }

@@ -1,0 +1,267 @@
+/**
+ * computestorage.dll: layers by documents, formatting of scratch disks, and the filters of container volumes.
+ *
+ * All functions answer an HRESULT and may take long. Available from build 17763 unless said otherwise.
+ *
+ * @module
+ */
+
+import type { ExportLayerOptions, LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
+import { serialise } from "../hcsschema/serialise.ts";
+import type { Host } from "./host.ts";
+import { kernel32 } from "./kernel32.ts";
+import { takeWide } from "./memory.ts";
+import { check } from "./result.ts";
+import type { Dll } from "./table.ts";
+import { wide } from "./wide.ts";
+
+/** The functions of computestorage.dll. */
+export const computestorageSymbols = {
+  HcsAttachLayerStorageFilter: {
+    parameters: ["buffer", /* PCWSTR layer path */ "buffer" /* PCWSTR layer data */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsAttachOverlayFilter: {
+    parameters: ["buffer", /* PCWSTR volume path */ "buffer" /* PCWSTR layer data */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsDestroyLayer: {
+    parameters: ["buffer" /* PCWSTR layer path */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsDetachLayerStorageFilter: {
+    parameters: ["buffer" /* PCWSTR layer path */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsDetachOverlayFilter: {
+    parameters: ["buffer", /* PCWSTR volume path */ "buffer" /* PCWSTR layer data */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsExportLayer: {
+    parameters: [
+      "buffer", /* PCWSTR layer path */
+      "buffer", /* PCWSTR export folder path */
+      "buffer", /* PCWSTR layer data */
+      "buffer", /* PCWSTR options */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsFormatWritableLayerVhd: {
+    parameters: ["usize" /* HANDLE vhd */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsGetLayerVhdMountPath: {
+    parameters: ["usize", /* HANDLE vhd */ "buffer" /* PWSTR* mount path */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsImportLayer: {
+    parameters: [
+      "buffer", /* PCWSTR layer path */
+      "buffer", /* PCWSTR source folder path */
+      "buffer", /* PCWSTR layer data */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsInitializeWritableLayer: {
+    parameters: [
+      "buffer", /* PCWSTR writable layer path */
+      "buffer", /* PCWSTR layer data */
+      "buffer", /* PCWSTR options */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsSetupBaseOSLayer: {
+    parameters: ["buffer", /* PCWSTR layer path */ "usize", /* HANDLE vhd or NULL */ "buffer" /* PCWSTR options */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsSetupBaseOSVolume: {
+    parameters: ["buffer", /* PCWSTR layer path */ "buffer", /* PCWSTR volume path */ "buffer" /* PCWSTR options */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** computestorage.dll. */
+export const computestorage: Dll<typeof computestorageSymbols> = {
+  file: "computestorage.dll",
+  symbols: computestorageSymbols,
+  remedy:
+    "It comes with Windows build 17763 (Server 2019, version 1809); the overlay filter and HcsSetupBaseOSVolume " +
+    "with build 20348 (Server 2022)",
+};
+
+/** Makes a layer at `layerPath` out of the transport format in `sourceFolderPath`. The folder must not be the same. */
+export async function importLayer(
+  host: Host,
+  layerPath: string,
+  sourceFolderPath: string,
+  data: LayerData,
+): Promise<void> {
+  const { HcsImportLayer } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsImportLayer",
+    await HcsImportLayer(wide(layerPath), wide(sourceFolderPath), wide(serialise(data))),
+    layerPath,
+  );
+}
+
+/** Writes the layer at `layerPath` in the transport format into `exportFolderPath`. */
+export async function exportLayer(
+  host: Host,
+  layerPath: string,
+  exportFolderPath: string,
+  data: LayerData,
+  options: ExportLayerOptions,
+): Promise<void> {
+  const { HcsExportLayer } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsExportLayer",
+    await HcsExportLayer(
+      wide(layerPath),
+      wide(exportFolderPath),
+      wide(serialise(data)),
+      wide(serialise(options)),
+    ),
+    layerPath,
+  );
+}
+
+/** Deletes the layer at `layerPath`. */
+export async function destroyLayer(host: Host, layerPath: string): Promise<void> {
+  check(host, "HcsDestroyLayer", await host.symbols(computestorage).HcsDestroyLayer(wide(layerPath)), layerPath);
+}
+
+/**
+ * Sets up the operating system layer at `layerPath`. `vhd` is the handle of an attached disk for a layer of type `Vm`,
+ * and `0n` for one of type `Container`.
+ */
+export async function setupBaseOSLayer(
+  host: Host,
+  layerPath: string,
+  vhd: bigint,
+  options: OsLayerOptions,
+): Promise<void> {
+  const { HcsSetupBaseOSLayer } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsSetupBaseOSLayer",
+    await HcsSetupBaseOSLayer(wide(layerPath), vhd, wide(serialise(options))),
+    layerPath,
+  );
+}
+
+/** Sets up the operating system layer at `layerPath` on the volume `volumePath`. From build 19645. */
+export async function setupBaseOSVolume(
+  host: Host,
+  layerPath: string,
+  volumePath: string,
+  options: OsLayerOptions,
+): Promise<void> {
+  const { HcsSetupBaseOSVolume } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsSetupBaseOSVolume",
+    await HcsSetupBaseOSVolume(wide(layerPath), wide(volumePath), wide(serialise(options))),
+    layerPath,
+  );
+}
+
+/** Makes a scratch layer of the folder or volume at `writableLayerPath`. */
+export async function initializeWritableLayer(
+  host: Host,
+  writableLayerPath: string,
+  data: LayerData,
+): Promise<void> {
+  const { HcsInitializeWritableLayer } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsInitializeWritableLayer",
+    // There are no options yet: documented as NULL, and passed by the Windows tools as an empty string.
+    await HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialise(data)), wide("")),
+    writableLayerPath,
+  );
+}
+
+/** Puts the filter that `data` names on the scratch volume at `layerPath`. */
+export async function attachLayerStorageFilter(host: Host, layerPath: string, data: LayerData): Promise<void> {
+  const { HcsAttachLayerStorageFilter } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsAttachLayerStorageFilter",
+    await HcsAttachLayerStorageFilter(wide(layerPath), wide(serialise(data))),
+    layerPath,
+  );
+}
+
+/** Takes the filter off the scratch volume at `layerPath`. */
+export async function detachLayerStorageFilter(host: Host, layerPath: string): Promise<void> {
+  const { HcsDetachLayerStorageFilter } = host.symbols(computestorage);
+  check(host, "HcsDetachLayerStorageFilter", await HcsDetachLayerStorageFilter(wide(layerPath)), layerPath);
+}
+
+/** Puts the overlay filter that `data` names on the volume at `volumePath`. From build 20348. */
+export async function attachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
+  const { HcsAttachOverlayFilter } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsAttachOverlayFilter",
+    await HcsAttachOverlayFilter(wide(volumePath), wide(serialise(data))),
+    volumePath,
+  );
+}
+
+/** Takes the overlay filter off the volume at `volumePath`; of `data` only the filter's type counts. From build 20348. */
+export async function detachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
+  const { HcsDetachOverlayFilter } = host.symbols(computestorage);
+  check(
+    host,
+    "HcsDetachOverlayFilter",
+    await HcsDetachOverlayFilter(wide(volumePath), wide(serialise(data))),
+    volumePath,
+  );
+}
+
+/** Formats a disk as a scratch layer. Build 17763 wants the handle of the disk device, later ones that of the VHD. */
+export async function formatWritableLayerVhd(host: Host, vhd: bigint): Promise<void> {
+  check(host, "HcsFormatWritableLayerVhd", await host.symbols(computestorage).HcsFormatWritableLayerVhd(vhd));
+}
+
+/** The volume on an attached VHD, `\\?\Volume{guid}`. */
+export function layerVhdMountPath(host: Host, vhd: bigint): Promise<string> {
+  return takeWide(
+    host,
+    // Documented as memory of LocalAlloc.
+    (address) => host.symbols(kernel32).LocalFree(address),
+    async (out) =>
+      check(
+        host,
+        "HcsGetLayerVhdMountPath",
+        await host.symbols(computestorage).HcsGetLayerVhdMountPath(vhd, out),
+      ),
+  );
+}

@@ -1,0 +1,186 @@
+/**
+ * virtdisk.dll: virtual disks. Its functions answer a Win32 code; a handle stays open until it is closed, and a disk that
+ * was attached without `PERMANENT_LIFETIME` goes with its last handle.
+ *
+ * @module
+ */
+
+import { fromWin32 } from "./codes.ts";
+import type { Host } from "./host.ts";
+import { closeHandle, errorOf, type Handle } from "./kernel32.ts";
+import { nativeCopy } from "./memory.ts";
+import type { Dll } from "./table.ts";
+import { fromWide, wide } from "./wide.ts";
+
+/** The functions of virtdisk.dll that are used. */
+export const virtdiskSymbols = {
+  AttachVirtualDisk: {
+    parameters: [
+      "usize", /* HANDLE */
+      "buffer", /* PSECURITY_DESCRIPTOR, NULL */
+      "u32", /* ATTACH_VIRTUAL_DISK_FLAG */
+      "u32", /* ULONG provider flags */
+      "buffer", /* ATTACH_VIRTUAL_DISK_PARAMETERS* or NULL */
+      "buffer", /* OVERLAPPED*, NULL */
+    ],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+  CreateVirtualDisk: {
+    parameters: [
+      "buffer", /* VIRTUAL_STORAGE_TYPE* */
+      "buffer", /* PCWSTR path */
+      "u32", /* VIRTUAL_DISK_ACCESS_MASK */
+      "buffer", /* PSECURITY_DESCRIPTOR, NULL */
+      "u32", /* CREATE_VIRTUAL_DISK_FLAG */
+      "u32", /* ULONG provider flags */
+      "buffer", /* CREATE_VIRTUAL_DISK_PARAMETERS* */
+      "buffer", /* OVERLAPPED*, NULL */
+      "buffer", /* PHANDLE */
+    ],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+  DetachVirtualDisk: {
+    parameters: ["usize", /* HANDLE */ "u32", /* DETACH_VIRTUAL_DISK_FLAG */ "u32" /* ULONG provider flags */],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+  GetVirtualDiskPhysicalPath: {
+    parameters: ["usize", /* HANDLE */ "buffer", /* PULONG bytes */ "buffer" /* PWSTR path */],
+    result: "u32", /* DWORD */
+    optional: true,
+  },
+  OpenVirtualDisk: {
+    parameters: [
+      "buffer", /* VIRTUAL_STORAGE_TYPE* */
+      "buffer", /* PCWSTR path */
+      "u32", /* VIRTUAL_DISK_ACCESS_MASK, none with version 2 parameters */
+      "u32", /* OPEN_VIRTUAL_DISK_FLAG */
+      "buffer", /* OPEN_VIRTUAL_DISK_PARAMETERS* */
+      "buffer", /* PHANDLE */
+    ],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** virtdisk.dll. */
+export const virtdisk: Dll<typeof virtdiskSymbols> = {
+  file: "virtdisk.dll",
+  symbols: virtdiskSymbols,
+  remedy: "It is part of Windows 8, Server 2012 and later",
+};
+
+/** How a disk is opened. */
+export const openFlag = {
+  NONE: 0x0,
+  NO_PARENTS: 0x1,
+  CACHED_IO: 0x8,
+  IGNORE_RELATIVE_PARENT_LOCATOR: 0x80,
+} as const;
+
+/** How a disk is attached. */
+export const attachFlag = {
+  NONE: 0x0,
+  READ_ONLY: 0x1,
+  NO_DRIVE_LETTER: 0x2,
+  PERMANENT_LIFETIME: 0x4,
+  BYPASS_DEFAULT_ENCRYPTION_POLICY: 0x20,
+} as const;
+
+const STORAGE_TYPE_BYTES = 20;
+const OPEN_BYTES = 28;
+const CREATE_BYTES = 128;
+const PHYSICAL_PATH_UNITS = 256;
+// Any provider finds the format by itself.
+const ANY_STORAGE = () => new Uint8Array(STORAGE_TYPE_BYTES);
+
+function checkCode(host: Host, fn: string, code: number, path?: string): void {
+  if (code !== 0) {
+    throw errorOf(host, fn, fromWin32(code), path);
+  }
+}
+
+function handleIn(host: Host, out: Uint8Array<ArrayBuffer>): Handle {
+  const value = new DataView(out.buffer).getBigUint64(0, true);
+  return { value, [Symbol.dispose]: () => closeHandle(host, value) };
+}
+
+/** What a new disk is like. */
+export interface CreateVirtualDiskInit {
+  /** Its size in bytes; for a differencing disk that of its parent. */
+  size?: bigint;
+  /** Size of its blocks in bytes; 0 lets Windows choose. */
+  blockSize?: number;
+  /** Path of the disk that it differs from. */
+  parent?: string;
+  /** How the parent is opened, a sum of {@linkcode openFlag}. */
+  parentFlags?: number;
+}
+
+/** Creates a disk file, and answers an open handle to it. */
+export async function createVirtualDisk(host: Host, path: string, init: CreateVirtualDiskInit): Promise<Handle> {
+  const parameters = new Uint8Array(CREATE_BYTES);
+  const view = new DataView(parameters.buffer);
+  view.setUint32(0, 2, true);
+  view.setBigUint64(24, init.size ?? 0n, true);
+  view.setUint32(32, init.blockSize ?? 0, true);
+  view.setUint32(64, init.parentFlags ?? 0, true);
+  using parent = init.parent === undefined ? undefined : nativeCopy(host, wide(init.parent));
+  view.setBigUint64(48, parent?.address ?? 0n, true);
+  const handle = new Uint8Array(8);
+  const { CreateVirtualDisk } = host.symbols(virtdisk);
+  checkCode(
+    host,
+    "CreateVirtualDisk",
+    await CreateVirtualDisk(ANY_STORAGE(), wide(path), 0, null, 0, 0, parameters, null, handle),
+    path,
+  );
+  return handleIn(host, handle);
+}
+
+/** Opens a disk file. `flags` is a sum of {@linkcode openFlag}. */
+export async function openVirtualDisk(host: Host, path: string, flags: number = openFlag.NONE): Promise<Handle> {
+  const parameters = new Uint8Array(OPEN_BYTES);
+  new DataView(parameters.buffer).setUint32(0, 2, true);
+  const handle = new Uint8Array(8);
+  const { OpenVirtualDisk } = host.symbols(virtdisk);
+  checkCode(
+    host,
+    "OpenVirtualDisk",
+    await OpenVirtualDisk(ANY_STORAGE(), wide(path), 0, flags, parameters, handle),
+    path,
+  );
+  return handleIn(host, handle);
+}
+
+/** Attaches an open disk to the host. `flags` is a sum of {@linkcode attachFlag}. */
+export async function attachVirtualDisk(host: Host, disk: bigint, flags: number, path?: string): Promise<void> {
+  // Without parameters: those of version 2 are unknown to build 17763.
+  const code = await host.symbols(virtdisk).AttachVirtualDisk(disk, null, flags, 0, null, null);
+  checkCode(host, "AttachVirtualDisk", code, path);
+}
+
+/** Detaches an open disk from the host. */
+export async function detachVirtualDisk(host: Host, disk: bigint, path?: string): Promise<void> {
+  checkCode(host, "DetachVirtualDisk", await host.symbols(virtdisk).DetachVirtualDisk(disk, 0, 0), path);
+}
+
+/** The device of an attached disk, `\\.\PhysicalDriveN`. */
+export function physicalPath(host: Host, disk: bigint, path?: string): string {
+  const text = new Uint8Array(2 * PHYSICAL_PATH_UNITS);
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, text.byteLength, true);
+  checkCode(
+    host,
+    "GetVirtualDiskPhysicalPath",
+    host.symbols(virtdisk).GetVirtualDiskPhysicalPath(disk, bytes, text),
+    path,
+  );
+  return fromWide(text);
+}

@@ -1,0 +1,17 @@
+/**
+ * A layer, as documents name it.
+ *
+ * @module
+ */
+
+/** A layer of a container. */
+export interface Layer {
+  /** Id of the layer: `nameToGuid` of its folder's name. Linux layers have none. */
+  Id?: string;
+  /** Where it is: a folder of the host, of a mounted image, or of the guest. */
+  Path?: string;
+  /** How {@linkcode Layer.Path} is meant. */
+  PathType?: string;
+  /** How it is cached. */
+  Cache?: string;
+}

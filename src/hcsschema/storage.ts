@@ -1,0 +1,56 @@
+/**
+ * The documents of computestorage.dll.
+ *
+ * @module
+ */
+
+import type { Layer } from "./layer.ts";
+
+/** A version of the schema. */
+export interface Version {
+  /** Major version. */
+  Major?: number;
+  /** Minor version. */
+  Minor?: number;
+}
+
+/** The filter that shows layers through a volume: of plain folders, or of CIM images. */
+export type FilterType = "WCIFS" | "UnionFS";
+
+/** What a layer is made of. */
+export interface LayerData {
+  /** Version of the schema. */
+  SchemaVersion: Version;
+  /** Read-only layers, topmost first. */
+  Layers?: readonly Layer[];
+  /** The filter. */
+  FilterType?: FilterType;
+}
+
+/** How a layer is exported. */
+export interface ExportLayerOptions {
+  /** Whether it is a scratch layer. */
+  IsWritableLayer?: boolean;
+}
+
+/** What an operating system layer is for: containers on the host, or the utility VM. */
+export type OsLayerType = "Container" | "Vm";
+
+/** How an operating system layer is set up. */
+export interface OsLayerOptions {
+  /** What the layer is for. */
+  Type?: OsLayerType;
+  /** Leaves code integrity caches as they are. */
+  DisableCiCacheOptimization?: boolean;
+  /** Leaves the boot configuration as it is. */
+  SkipUpdateBcdForBoot?: boolean;
+}
+
+/** A document for {@linkcode LayerData}. `SchemaVersion` is always there, and empty where no version is asked for. */
+export function layerData(data: { layers?: readonly Layer[]; filterType?: FilterType } = {}): LayerData {
+  return {
+    SchemaVersion: {},
+    ...(data.layers && data.layers.length > 0 && { Layers: data.layers }),
+    ...(data.filterType && { FilterType: data.filterType }),
+  };
+}

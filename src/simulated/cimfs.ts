@@ -1,0 +1,45 @@
+/**
+ * CimFS.dll, simulated.
+ *
+ * @module
+ */
+
+import { hresult, win32 } from "../ffi/codes.ts";
+import { define, guid, HRESULT, number, type SimulatedDll, text, win32Failure } from "./call.ts";
+import { Failure, unknown } from "./errors.ts";
+import { volumeKey } from "./windows.ts";
+
+const KNOWN_FLAGS = 0x1 | 0x2 | 0x4 | 0x8;
+
+/** CimFS.dll. */
+export const cimfsFunctions: SimulatedDll = {
+  CimDismountImage: define(HRESULT, { volumeId: guid }, ({ windows }, { volumeId }) => {
+    const volume = volumeName(volumeId);
+    const { images, overlays } = windows.state;
+    if (images[volume] === undefined) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+    if (Object.values(overlays).some(({ layers }) => layers.some((layer) => layer.toLowerCase().startsWith(volume)))) {
+      unknown("dismounting an image that an overlay filter shows");
+    }
+    delete images[volume];
+    windows.removeVolume(volume);
+  }),
+
+  CimMountImage: define(
+    HRESULT,
+    { imagePath: text, fsName: text, flags: number, volumeId: guid },
+    ({ windows }, { imagePath, fsName, flags, volumeId }) => {
+      if ((flags & ~KNOWN_FLAGS) !== 0) throw new Failure(hresult.E_INVALIDARG);
+      if (windows.node(imagePath)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+      const image = `${imagePath}\\${fsName}`;
+      if (windows.node(image)?.type !== "file") throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+      const volume = volumeName(volumeId);
+      if (windows.state.images[volume] !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+      windows.state.images[volume] = { image, by: windows.by };
+      windows.addVolume(volume);
+    },
+  ),
+};
+
+function volumeName(id: string): string {
+  return volumeKey(`\\\\?\\Volume{${id}}\\`);
+}
