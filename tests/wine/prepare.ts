@@ -80,6 +80,8 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   LC_ALL: "C.UTF-8",
   WINEPREFIX: PREFIX,
   WINEDEBUG: "-all",
+  // Wine has a virtdisk.dll of its own.
+  WINEDLLOVERRIDES: "virtdisk=n,b",
   XDG_RUNTIME_DIR: "/run/user",
 };
 

@@ -8,6 +8,7 @@
 #include <wchar.h>
 
 #define VOLUME_PREFIX L"\\\\?\\Volume{"
+#define VOLUME_PREFIX_UNITS (sizeof VOLUME_PREFIX / sizeof(wchar_t) - 1)
 
 typedef struct MountPoint {
   struct MountPoint *next;
@@ -44,6 +45,8 @@ static void forget(MountPoint **at) {
   free(gone);
 }
 
+static bool isVolume(const wchar_t *path) { return !wcsncmp(path, VOLUME_PREFIX, VOLUME_PREFIX_UNITS); }
+
 static BOOL fail(DWORD code) {
   SetLastError(code);
   return FALSE;
@@ -69,6 +72,7 @@ BOOL WINAPI standInSetVolumeMountPointW(const wchar_t *folder, const wchar_t *vo
     AcquireSRWLockExclusive(&lock);
     forget(find(folder));
     *find(folder) = added;
+    if (isVolume(volume)) volumeSet(volume + VOLUME_PREFIX_UNITS, true);
     ReleaseSRWLockExclusive(&lock);
   }
   return finish(&call, fails);
@@ -123,7 +127,11 @@ BOOL WINAPI standInGetVolumePathNamesForVolumeNameW(
 }
 
 DWORD WINAPI standInGetFileAttributesW(const wchar_t *path) {
-  if (!wcsncmp(path, VOLUME_PREFIX, sizeof VOLUME_PREFIX / sizeof(wchar_t) - 1)) return FILE_ATTRIBUTE_DIRECTORY;
+  if (isVolume(path)) {
+    if (volumeIsThere(path + VOLUME_PREFIX_UNITS)) return FILE_ATTRIBUTE_DIRECTORY;
+    SetLastError(ERROR_FILE_NOT_FOUND);
+    return INVALID_FILE_ATTRIBUTES;
+  }
   AcquireSRWLockShared(&lock);
   bool mounted = *find(path) != NULL;
   ReleaseSRWLockShared(&lock);

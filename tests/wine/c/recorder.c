@@ -182,7 +182,14 @@ void outGuid(Call *call, const char *name, const uint8_t *guid) {
 /* ---- calls ---- */
 
 Call callOpen(const char *dll, const char *fn) {
-  return (Call){.dll = dll, .fn = fn, .quiet = quiet != 0, .wantsRaw = wantsRaw != 0};
+  Call call = {.dll = dll, .fn = fn, .quiet = quiet != 0, .wantsRaw = wantsRaw != 0};
+  if (call.quiet) return call;
+  AcquireSRWLockExclusive(&lock);
+  waiting++;
+  while (!strcmp(held, fn)) SleepConditionVariableSRW(&letGo, &lock, INFINITE, 0);
+  waiting--;
+  ReleaseSRWLockExclusive(&lock);
+  return call;
 }
 
 static unsigned count(const char *fn) {
@@ -208,9 +215,6 @@ bool callFails(Call *call) {
     call->hr = (HRESULT)failure->hr;
     fails = true;
   }
-  waiting++;
-  while (!strcmp(held, call->fn)) SleepConditionVariableSRW(&letGo, &lock, INFINITE, 0);
-  waiting--;
   ReleaseSRWLockExclusive(&lock);
   return fails;
 }
@@ -278,7 +282,8 @@ EXPORT BOOL RecorderFail(const wchar_t *spec) {
   return TRUE;
 }
 
-/* Every call of this function from now on waits, until RecorderLetGo. One function at a time. */
+/* Every call of this function from now on waits, until RecorderLetGo, and looks at its arguments only then. One function
+ * at a time. */
 EXPORT void RecorderHold(const wchar_t *fn) {
   AcquireSRWLockExclusive(&lock);
   size_t i = 0;
@@ -333,4 +338,72 @@ BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, void *reserved) {
   }
   length = GetEnvironmentVariableW(L"HCS_RECORD_FAIL", value, 4096);
   return !length || (length < 4096 && RecorderFail(value));
+}
+
+/*
+ * What DLLs tell each other. The system uses the numbers of closed handles again: the last disk of a handle counts.
+ * Entries stay for the life of the process, as their texts are handed out.
+ */
+typedef struct Entry {
+  struct Entry *next;
+  HANDLE handle;
+  bool there;
+  wchar_t text[];
+} Entry;
+
+static SRWLOCK entriesLock = SRWLOCK_INIT;
+static Entry *volumes, *disks;
+
+static Entry *entryAdd(Entry **list, HANDLE handle, const wchar_t *text) {
+  size_t size = (wcslen(text) + 1) * sizeof *text;
+  Entry *entry = malloc(sizeof *entry + size);
+  if (!entry) abort();
+  entry->next = *list;
+  entry->handle = handle;
+  entry->there = false;
+  memcpy(entry->text, text, size);
+  return *list = entry;
+}
+
+/* Under the lock. */
+static Entry *volumeFind(const wchar_t *guid) {
+  Entry *at = volumes;
+  while (at && _wcsnicmp(at->text, guid, 36)) at = at->next;
+  return at;
+}
+
+void volumeSet(const wchar_t *guid, bool there) {
+  AcquireSRWLockExclusive(&entriesLock);
+  Entry *entry = volumeFind(guid);
+  if (!entry) entry = entryAdd(&volumes, NULL, guid);
+  entry->there = there;
+  ReleaseSRWLockExclusive(&entriesLock);
+}
+
+bool volumeIsThere(const wchar_t *guid) {
+  AcquireSRWLockShared(&entriesLock);
+  Entry *entry = volumeFind(guid);
+  bool there = entry && entry->there;
+  ReleaseSRWLockShared(&entriesLock);
+  return there;
+}
+
+void diskSet(HANDLE handle, const wchar_t *path) {
+  AcquireSRWLockExclusive(&entriesLock);
+  Entry *known = NULL;
+  for (Entry *at = disks; at; at = at->next) {
+    if (at->handle == handle && !wcscmp(at->text, path)) known = at;
+    else if (at->handle == handle) at->there = false;
+  }
+  if (!known) known = entryAdd(&disks, handle, path);
+  known->there = true;
+  ReleaseSRWLockExclusive(&entriesLock);
+}
+
+const wchar_t *diskPath(HANDLE handle) {
+  AcquireSRWLockShared(&entriesLock);
+  Entry *at = disks;
+  while (at && !(at->there && at->handle == handle)) at = at->next;
+  ReleaseSRWLockShared(&entriesLock);
+  return at ? at->text : NULL;
 }

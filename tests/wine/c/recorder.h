@@ -28,9 +28,9 @@ typedef struct {
   bool quiet, wantsRaw;
 } Call;
 
-/* Starts a call. Then put its arguments, ask callFails, put what it gives back, close it. */
+/* Starts a call, and waits while it is held. Then put its arguments, ask callFails, put what it gives back, close it. */
 SHARED Call callOpen(const char *dll, const char *fn);
-/* Counts the call, waits while it is held, and says whether it has been told to fail; then .hr says how. */
+/* Counts the call, and says whether it has been told to fail; then .hr says how. */
 SHARED bool callFails(Call *call);
 /* Appends the call to the trace, and returns .hr. */
 SHARED HRESULT callClose(Call *call);
@@ -56,5 +56,11 @@ SHARED void textWide(Call *call, Text *text, const wchar_t *value);
 SHARED void guidOf(const wchar_t *prefix, const wchar_t *name, uint8_t guid[16]);
 /* The text of a GUID in memory order: 36 characters and the NUL. */
 SHARED void guidText(const uint8_t guid[16], wchar_t text[37]);
+
+/* Volumes that are there, by the text of their GUIDs, and the files that handles of disks stand for (NULL: none). */
+SHARED void volumeSet(const wchar_t *guid, bool there);
+SHARED bool volumeIsThere(const wchar_t *guid);
+SHARED void diskSet(HANDLE handle, const wchar_t *path);
+SHARED const wchar_t *diskPath(HANDLE handle);
 
 #endif

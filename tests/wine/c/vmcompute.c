@@ -85,6 +85,7 @@ EXPORT HRESULT GetLayerMountPath(const DriverInfo *info, const wchar_t *id, size
   wchar_t text[37], path[64];
   guidOf(L"volume:", id, volume);
   guidText(volume, text);
+  volumeSet(text, true);
   size_t needed = (size_t)_snwprintf(path, 64, L"\\\\?\\Volume{%ls}\\", text) + 1;
   if (buffer && *length < needed) call.hr = HRESULT_FROM_WIN32(ERROR_INSUFFICIENT_BUFFER);
   *length = needed;
