@@ -7,7 +7,7 @@ cc() {
   x86_64-w64-mingw32-gcc -std=c17 -O2 -s -Wall -Wextra -Werror -static-libgcc "$@"
 }
 cc -shared -o "$out/hcsrecorder.dll" recorder.c
-cc -shared -o "$out/vmcompute.dll" vmcompute.c recorder.def "$out/hcsrecorder.dll" -lole32
+cc -shared -o "$out/vmcompute.dll" vmcompute.c vmcompute_hcs.c recorder.def "$out/hcsrecorder.dll" -lole32
 cc -shared -o "$out/cimfs.dll" cimfs.c recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/computestorage.dll" computestorage.c recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/virtdisk.dll" virtdisk.c virtdisk.def recorder.def "$out/hcsrecorder.dll"

@@ -165,12 +165,16 @@ EXPORT HRESULT NameToGuid(const wchar_t *name, uint8_t *guid) {
   return callClose(&call);
 }
 
-EXPORT HRESULT GrantVmAccess(const wchar_t *vmid, const wchar_t *filepath) {
-  Call call = open("GrantVmAccess");
-  argWide(&call, "vmid", vmid);
-  argWide(&call, "filepath", filepath);
-  return finish(&call);
-}
+#define ACCESS_FUNCTION(name) \
+  EXPORT HRESULT name(const wchar_t *vmid, const wchar_t *filepath) { \
+    Call call = open(#name); \
+    argWide(&call, "vmid", vmid); \
+    argWide(&call, "filepath", filepath); \
+    return finish(&call); \
+  }
+
+ACCESS_FUNCTION(GrantVmAccess)
+ACCESS_FUNCTION(RevokeVmAccess)
 
 /* The caller frees the answer with CoTaskMemFree. */
 EXPORT HRESULT GetBaseImages(wchar_t **buffer) {
