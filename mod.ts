@@ -12,11 +12,8 @@ export { NotMountedError, toHostHcsSchemaLayers } from "./src/layers/host_schema
 export type { ToHostHcsSchemaLayersOptions } from "./src/layers/host_schema.ts";
 export type { Layer } from "./src/hcsschema/layer.ts";
 export { mountSandboxVolume, removeSandboxMountPoint } from "./src/layers/sandbox_volume.ts";
-export type {
-  HostOptions,
-  MountSandboxVolumeOptions,
-  RemoveSandboxMountPointOptions,
-} from "./src/layers/sandbox_volume.ts";
+export type { MountSandboxVolumeOptions, RemoveSandboxMountPointOptions } from "./src/layers/sandbox_volume.ts";
+export type { HostOptions } from "./src/storage/options.ts";
 export type { Mounted, MountedLayers, MountedVolume } from "./src/layers/mounted.ts";
 export type { Hold } from "./src/holds/hold.ts";
 export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";

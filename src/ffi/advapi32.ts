@@ -1,17 +1,51 @@
 /**
- * advapi32.dll: the registry.
+ * advapi32.dll: the registry, the privileges of the process, and who may open a file.
  *
  * @module
  */
 
-import { fromWin32 } from "./codes.ts";
+import { fromWin32, win32 } from "./codes.ts";
 import type { Host } from "./host.ts";
-import { errorOf } from "./kernel32.ts";
+import { errorOf, type Handle, handleOf, kernel32, lastError } from "./kernel32.ts";
+import { addressIn } from "./memory.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
 
 /** The functions of advapi32.dll that are used. */
 export const advapi32Symbols = {
+  AdjustTokenPrivileges: {
+    parameters: [
+      "usize", /* HANDLE token */
+      "i32", /* BOOL disable all */
+      "buffer", /* TOKEN_PRIVILEGES* */
+      "u32", /* DWORD size of the previous ones */
+      "buffer", /* TOKEN_PRIVILEGES* previous */
+      "buffer", /* PDWORD size needed */
+    ],
+    result: "i32", /* BOOL; the last error says whether all were set */
+  },
+  ConvertStringSidToSidW: { parameters: ["buffer", /* LPCWSTR */ "buffer" /* PSID* */], result: "i32" /* BOOL */ },
+  GetSecurityInfo: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* SE_OBJECT_TYPE */
+      "u32", /* SECURITY_INFORMATION */
+      "buffer", /* PSID* owner, NULL */
+      "buffer", /* PSID* group, NULL */
+      "buffer", /* PACL* */
+      "buffer", /* PACL* system list, NULL */
+      "buffer", /* PSECURITY_DESCRIPTOR* that holds the list */
+    ],
+    result: "u32", /* DWORD */
+  },
+  LookupPrivilegeValueW: {
+    parameters: ["buffer", /* LPCWSTR machine, NULL */ "buffer", /* LPCWSTR name */ "buffer" /* PLUID */],
+    result: "i32", /* BOOL */
+  },
+  OpenProcessToken: {
+    parameters: ["usize", /* HANDLE process */ "u32", /* DWORD access */ "buffer" /* PHANDLE */],
+    result: "i32", /* BOOL */
+  },
   RegGetValueW: {
     parameters: [
       "usize", /* HKEY */
@@ -23,6 +57,29 @@ export const advapi32Symbols = {
       "buffer", /* LPDWORD size of data */
     ],
     result: "i32", /* LSTATUS */
+  },
+  SetEntriesInAclW: {
+    parameters: [
+      "u32", /* ULONG entries */
+      "buffer", /* EXPLICIT_ACCESS_W* */
+      "usize", /* PACL old */
+      "buffer", /* PACL* new */
+    ],
+    result: "u32", /* DWORD */
+  },
+  SetSecurityInfo: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* SE_OBJECT_TYPE */
+      "u32", /* SECURITY_INFORMATION */
+      "usize", /* PSID owner, NULL */
+      "usize", /* PSID group, NULL */
+      "usize", /* PACL */
+      "usize", /* PACL system list, NULL */
+    ],
+    result: "u32", /* DWORD */
+    // Of a folder, it goes through everything in it.
+    nonblocking: true,
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
@@ -54,4 +111,98 @@ export function buildRevision(host: Host): number {
     throw errorOf(host, "RegGetValueW", fromWin32(status), `HKLM\\${CURRENT_VERSION}\\UBR`);
   }
   return new DataView(data.buffer).getUint32(0, true);
+}
+
+const TOKEN_ADJUST_PRIVILEGES = 0x20;
+const TOKEN_QUERY = 0x8;
+const SE_PRIVILEGE_ENABLED = 0x2;
+const TOKEN_PRIVILEGES_BYTES = 16;
+
+/** The token of this process, open for changing its privileges. */
+export function openProcessToken(host: Host): Handle {
+  const token = new Uint8Array(8);
+  const process = host.symbols(kernel32).GetCurrentProcess();
+  if (host.symbols(advapi32).OpenProcessToken(process, TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY, token) === 0) {
+    throw lastError(host, "OpenProcessToken");
+  }
+  return handleOf(host, addressIn(token));
+}
+
+/** The state of one privilege, as `AdjustTokenPrivileges` takes it. */
+export type PrivilegeState = Uint8Array<ArrayBuffer>;
+
+/** The state of a privilege that is enabled. */
+export function enabledPrivilege(host: Host, name: string): PrivilegeState {
+  const luid = new Uint8Array(8);
+  if (host.symbols(advapi32).LookupPrivilegeValueW(null, wide(name), luid) === 0) {
+    throw lastError(host, "LookupPrivilegeValueW", name);
+  }
+  const state = new Uint8Array(TOKEN_PRIVILEGES_BYTES);
+  const view = new DataView(state.buffer);
+  view.setUint32(0, 1, true);
+  state.set(luid, 4);
+  view.setUint32(12, SE_PRIVILEGE_ENABLED, true);
+  return state;
+}
+
+/**
+ * Sets the state of a privilege. Answers the state before, `undefined` where that was the same.
+ *
+ * @throws {NativeError} with `ERROR_NOT_ALL_ASSIGNED` if the process doesn't have the privilege.
+ */
+export function setPrivilege(host: Host, token: bigint, state: PrivilegeState): PrivilegeState | undefined {
+  const previous = new Uint8Array(TOKEN_PRIVILEGES_BYTES);
+  const { AdjustTokenPrivileges } = host.symbols(advapi32);
+  const answer = AdjustTokenPrivileges(token, 0, state, previous.byteLength, previous, new Uint8Array(4));
+  // The function succeeds too where it changed nothing, as the privilege isn't there.
+  const error = lastError(host, "AdjustTokenPrivileges");
+  if (answer === 0 || error.win32 === win32.ERROR_NOT_ALL_ASSIGNED) {
+    throw error;
+  }
+  return new DataView(previous.buffer).getUint32(0, true) === 0 ? undefined : previous;
+}
+
+const SE_FILE_OBJECT = 1;
+const DACL_SECURITY_INFORMATION = 4;
+const GRANT_ACCESS = 1;
+const GENERIC_READ = 0x80000000;
+const SUB_CONTAINERS_AND_OBJECTS_INHERIT = 3;
+const TRUSTEE_IS_WELL_KNOWN_GROUP = 5;
+const EXPLICIT_ACCESS_BYTES = 48;
+
+/** Lets a group read a file, or a folder with all that is or will be in it. `handle` needs `READ_CONTROL | WRITE_DAC`. */
+export async function grantRead(
+  host: Host,
+  handle: bigint,
+  { group, path, folder }: { group: string; path: string; folder: boolean },
+): Promise<void> {
+  const { ConvertStringSidToSidW, GetSecurityInfo, SetEntriesInAclW, SetSecurityInfo } = host.symbols(advapi32);
+  const { LocalFree } = host.symbols(kernel32);
+  using allocated = new DisposableStack();
+  const out = () => allocated.adopt(new Uint8Array(8), (address) => void LocalFree(addressIn(address)));
+  const checked = (fn: string, code: number) => {
+    if (code !== 0) throw errorOf(host, fn, fromWin32(code), path);
+  };
+  const sid = out();
+  if (ConvertStringSidToSidW(wide(group), sid) === 0) {
+    throw lastError(host, "ConvertStringSidToSidW", group);
+  }
+  const list = new Uint8Array(8);
+  checked(
+    "GetSecurityInfo",
+    GetSecurityInfo(handle, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, null, null, list, null, out()),
+  );
+  const entry = new Uint8Array(EXPLICIT_ACCESS_BYTES);
+  const view = new DataView(entry.buffer);
+  view.setUint32(0, GENERIC_READ, true);
+  view.setUint32(4, GRANT_ACCESS, true);
+  view.setUint32(8, folder ? SUB_CONTAINERS_AND_OBJECTS_INHERIT : 0, true);
+  view.setUint32(32, TRUSTEE_IS_WELL_KNOWN_GROUP, true);
+  view.setBigUint64(40, addressIn(sid), true);
+  const longer = out();
+  checked("SetEntriesInAclW", SetEntriesInAclW(1, entry, addressIn(list), longer));
+  checked(
+    "SetSecurityInfo",
+    await SetSecurityInfo(handle, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, 0n, 0n, addressIn(longer), 0n),
+  );
 }

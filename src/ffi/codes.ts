@@ -50,18 +50,15 @@ export const hresult = {
   ERROR_VHD_INVALID_FILE_SIZE: 0xc03a001a,
 } as const;
 
-// Facility 0x37, the compute service: each low half exists as ERROR_VMCOMPUTE_* (0xc037....) and HCS_E_* (0x8037....).
+// Facility 0x37, the compute service. Most low halves exist as ERROR_VMCOMPUTE_* (0xc037....) and as HCS_E_* (0x8037....).
 const COMPUTE: Readonly<Record<number, string>> = {
   0x0100: "TERMINATED_DURING_START",
   0x0101: "IMAGE_MISMATCH",
   0x0102: "HYPERV_NOT_INSTALLED",
-  0x0103: "OPERATION_PENDING",
-  0x0104: "TOO_MANY_NOTIFICATIONS",
   0x0105: "INVALID_STATE",
   0x0106: "UNEXPECTED_EXIT",
   0x0107: "TERMINATED",
   0x0108: "CONNECT_FAILED",
-  0x0109: "TIMEOUT",
   0x010a: "CONNECTION_CLOSED",
   0x010b: "UNKNOWN_MESSAGE",
   0x010c: "UNSUPPORTED_PROTOCOL_VERSION",
@@ -72,6 +69,28 @@ const COMPUTE: Readonly<Record<number, string>> = {
   0x0111: "PROTOCOL_ERROR",
   0x0112: "INVALID_LAYER",
   0x0113: "WINDOWS_INSIDER_REQUIRED",
+};
+
+const VMCOMPUTE: Readonly<Record<number, string>> = {
+  ...COMPUTE,
+  0x0103: "OPERATION_PENDING",
+  0x0104: "TOO_MANY_NOTIFICATIONS",
+  0x0109: "TIMEOUT",
+};
+
+const HCS: Readonly<Record<number, string>> = {
+  ...COMPUTE,
+  0x0109: "CONNECTION_TIMEOUT",
+  0x0114: "SERVICE_NOT_AVAILABLE",
+  0x0115: "OPERATION_NOT_STARTED",
+  0x0116: "OPERATION_ALREADY_STARTED",
+  0x0117: "OPERATION_PENDING",
+  0x0118: "OPERATION_TIMEOUT",
+  0x0119: "OPERATION_SYSTEM_CALLBACK_ALREADY_SET",
+  0x011a: "OPERATION_RESULT_ALLOCATION_FAILED",
+  0x011b: "ACCESS_DENIED",
+  0x011c: "GUEST_CRITICAL_ERROR",
+  0x011f: "PROCESS_ALREADY_STOPPED",
 };
 
 const WIN32_NAMES = new Map<number, string>(Object.entries(win32).map(([name, code]) => [code, name]));
@@ -106,8 +125,11 @@ export function nameOf(code: number): string | undefined {
     return WIN32_NAMES.get(win);
   }
   const compute = computeCodeOf(code);
-  if (compute !== undefined && COMPUTE[compute] !== undefined) {
-    return `${(code & 0x40000000) === 0 ? "HCS_E" : "ERROR_VMCOMPUTE"}_${COMPUTE[compute]}`;
+  if (compute !== undefined) {
+    const [prefix, names] = (code & 0x40000000) === 0
+      ? ["HCS_E", HCS] as const
+      : ["ERROR_VMCOMPUTE", VMCOMPUTE] as const;
+    return names[compute] && `${prefix}_${names[compute]}`;
   }
   return OTHER_NAMES.get(code >>> 0);
 }

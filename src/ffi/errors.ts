@@ -128,6 +128,20 @@ export class UnsupportedBuildError extends LayerError {
   }
 }
 
+/** The process doesn't have a privilege of Windows that is needed. */
+export class MissingPrivilegeError extends LayerError {
+  /** The class name. */
+  override readonly name = "MissingPrivilegeError";
+  /** The privilege, such as `SeBackupPrivilege`. */
+  readonly privilege: string;
+
+  /** An error that names the privilege. */
+  constructor(privilege: string, options?: ErrorOptions) {
+    super(`The process doesn't have the privilege ${privilege}. Run as Administrator or SYSTEM`, options);
+    this.privilege = privilege;
+  }
+}
+
 /** Deno was started without a permission that is needed. */
 export class MissingPermissionError extends LayerError {
   /** The class name. */
@@ -135,9 +149,9 @@ export class MissingPermissionError extends LayerError {
   /** The flag that grants it, exactly, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
   readonly flag: string;
 
-  /** An error that names the flag. */
-  constructor(flag: string, options?: ErrorOptions) {
-    super(`A permission is missing. Start Deno with ${flag}`, options);
+  /** An error that names the flag, and says why it is needed where the flag alone doesn't. */
+  constructor(flag: string, options?: ErrorOptions & { because?: string }) {
+    super(`A permission is missing. Start Deno with ${flag}${options?.because ? `. ${options.because}` : ""}`, options);
     this.flag = flag;
   }
 }

@@ -23,6 +23,35 @@ export interface Host {
 
   /** Resolves after `ms` milliseconds of this host's time; rejects with the signal's reason once it is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * Makes a function of this program one that Windows can call, from any thread of its own; that thread waits until
+   * `listener` has returned.
+   *
+   * @throws {MissingPermissionError} if Deno may not make one: it takes `--allow-ffi` without a path.
+   */
+  callback(listener: NotificationListener): Promise<NativeCallback>;
+}
+
+/** A notification of the compute service, as it arrives. */
+export interface RawNotification {
+  /** Its type. */
+  readonly type: number;
+  /** What was passed when the callback was registered. */
+  readonly context: bigint;
+  /** An HRESULT. */
+  readonly status: number;
+  /** Address of a wide string, or `0n`. Valid only until the listener returns. */
+  readonly data: bigint;
+}
+
+/** Takes notifications. */
+export type NotificationListener = (notification: RawNotification) => void;
+
+/** A function that Windows can call, until it is disposed of (`using`). */
+export interface NativeCallback extends Disposable {
+  /** Its address. */
+  readonly address: bigint;
 }
 
 /** Options of {@linkcode windowsHost}. */
@@ -30,6 +59,7 @@ export interface WindowsHostOptions {
   /**
    * Where slow functions run. `"pool"`, the default: on a thread of Deno's pool, so that the event loop stays free.
    * `"thread"`: on the calling thread, which is some 100 µs faster a call, for programs that do nothing else meanwhile.
+   * Functions that wait for this program to do something go to the pool all the same: those of VMs.
    */
   calls?: "pool" | "thread";
 }
@@ -88,6 +118,11 @@ class SystemHost implements WindowsHost {
     });
   }
 
+  async callback(listener: NotificationListener): Promise<NativeCallback> {
+    const { threadSafeCallback } = await import("./callback.ts");
+    return threadSafeCallback(listener);
+  }
+
   [Symbol.dispose](): void {
     const libraries = [...this.#libraries.values()];
     this.#libraries.clear();
@@ -101,7 +136,7 @@ function load(dll: Dll, calls: "pool" | "thread"): { symbols: unknown; close(): 
   const path = `${system32(dll)}\\${dll.file}`;
   const table: Record<string, NativeFunction> = {};
   for (const [name, fn] of Object.entries(dll.symbols)) {
-    const slow = fn.nonblocking === true && calls === "pool";
+    const slow = fn.nonblocking === true && (calls === "pool" || dll.waits === true);
     table[name] = { ...fn, nonblocking: slow };
     // A missing export of a nonblocking function is noticed only by a synchronous entry for the same export.
     if (slow && fn.optional) {

@@ -265,8 +265,24 @@ export function removeDirectory(host: Host, path: string): void {
   }
 }
 
+/** What a folder holds. */
+export interface DirectoryEntry {
+  /** Its name. */
+  readonly name: string;
+  /** Sum of {@linkcode attribute}. */
+  readonly attributes: number;
+}
+
 /** Whether a folder has nothing in it. */
 export function isDirectoryEmpty(host: Host, path: string): boolean {
+  for (const _ of directoryEntries(host, path)) {
+    return false;
+  }
+  return true;
+}
+
+/** What is in a folder. */
+export function* directoryEntries(host: Host, path: string): Generator<DirectoryEntry, void> {
   const { FindFirstFileW, FindNextFileW, FindClose } = host.symbols(kernel32);
   const data = new Uint8Array(FIND_DATA_BYTES);
   const find = FindFirstFileW(widePath(path.endsWith("\\") ? `${path}*` : `${path}\\*`), data);
@@ -277,14 +293,13 @@ export function isDirectoryEmpty(host: Host, path: string): boolean {
     do {
       const name = fromWide(data.subarray(FIND_DATA_NAME));
       if (name !== "." && name !== "..") {
-        return false;
+        yield { name, attributes: new DataView(data.buffer).getUint32(0, true) };
       }
     } while (FindNextFileW(find, data) !== 0);
     const error = lastError(host, "FindNextFileW", path);
     if (error.win32 !== win32.ERROR_NO_MORE_FILES) {
       throw error;
     }
-    return true;
   } finally {
     FindClose(find);
   }
@@ -362,7 +377,7 @@ export interface Handle extends Disposable {
 export function openFile(host: Host, path: string, options: OpenFileOptions = {}): Handle {
   const value = host.symbols(kernel32).CreateFileW(
     widePath(path),
-    options.access ?? access.NONE,
+    (options.access ?? access.NONE) >>> 0,
     options.share ?? share.ALL,
     null,
     options.disposition ?? disposition.OPEN_EXISTING,
@@ -372,6 +387,11 @@ export function openFile(host: Host, path: string, options: OpenFileOptions = {}
   if (value === INVALID_HANDLE) {
     throw lastError(host, "CreateFileW", path);
   }
+  return handleOf(host, value);
+}
+
+/** A {@linkcode Handle} for an open HANDLE. */
+export function handleOf(host: Host, value: bigint): Handle {
   return { value, [Symbol.dispose]: () => closeHandle(host, value) };
 }
 
@@ -470,7 +490,7 @@ export function volumeNameForMountPoint(host: Host, folder: string): string {
   return fromWide(text);
 }
 
-/** The folders and drive letters at which a volume is mounted. */
+/** The folders and drive letters at which a volume is mounted: none for a volume that isn't there. */
 export function mountPointsOfVolume(host: Host, volume: string): string[] {
   const { GetVolumePathNamesForVolumeNameW } = host.symbols(kernel32);
   const needed = new Uint8Array(4);
@@ -481,6 +501,9 @@ export function mountPointsOfVolume(host: Host, volume: string): string[] {
       return fromWideList(list);
     }
     const error = lastError(host, "GetVolumePathNamesForVolumeNameW", volume);
+    if (isNotFound(error)) {
+      return [];
+    }
     if (error.win32 !== win32.ERROR_MORE_DATA) {
       throw error;
     }

@@ -18,6 +18,11 @@ export interface Dll<T extends SymbolTable = SymbolTable> {
   readonly symbols: T;
   /** What brings the DLL to a machine that lacks it, as a sentence for people. */
   readonly remedy: string;
+  /**
+   * Whether its slow functions wait for something that this process itself has to do meanwhile, such as to take a
+   * notification. On the calling thread they would wait forever, so that they always go to the pool.
+   */
+  readonly waits?: true;
 }
 
 type Argument<T> = T extends "buffer" ? Uint8Array<ArrayBuffer> | null

@@ -5,10 +5,11 @@
  * @module
  */
 
-import { fromWin32 } from "./codes.ts";
+import { fromWin32, hresult } from "./codes.ts";
+import { NativeError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { closeHandle, errorOf, type Handle } from "./kernel32.ts";
-import { nativeCopy } from "./memory.ts";
+import { errorOf, type Handle, handleOf } from "./kernel32.ts";
+import { addressIn, nativeCopy } from "./memory.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, wide } from "./wide.ts";
 
@@ -47,6 +48,16 @@ export const virtdiskSymbols = {
     parameters: ["usize", /* HANDLE */ "u32", /* DETACH_VIRTUAL_DISK_FLAG */ "u32" /* ULONG provider flags */],
     result: "u32", /* DWORD */
     nonblocking: true,
+    optional: true,
+  },
+  GetVirtualDiskInformation: {
+    parameters: [
+      "usize", /* HANDLE */
+      "buffer", /* PULONG size of information */
+      "buffer", /* GET_VIRTUAL_DISK_INFO* */
+      "buffer", /* PULONG bytes used */
+    ],
+    result: "u32", /* DWORD */
     optional: true,
   },
   GetVirtualDiskPhysicalPath: {
@@ -106,11 +117,6 @@ function checkCode(host: Host, fn: string, code: number, path?: string): void {
   }
 }
 
-function handleIn(host: Host, out: Uint8Array<ArrayBuffer>): Handle {
-  const value = new DataView(out.buffer).getBigUint64(0, true);
-  return { value, [Symbol.dispose]: () => closeHandle(host, value) };
-}
-
 /** What a new disk is like. */
 export interface CreateVirtualDiskInit {
   /** Its size in bytes; for a differencing disk that of its parent. */
@@ -141,7 +147,7 @@ export async function createVirtualDisk(host: Host, path: string, init: CreateVi
     await CreateVirtualDisk(ANY_STORAGE(), wide(path), 0, null, 0, 0, parameters, null, handle),
     path,
   );
-  return handleIn(host, handle);
+  return handleOf(host, addressIn(handle));
 }
 
 /** Opens a disk file. `flags` is a sum of {@linkcode openFlag}. */
@@ -156,7 +162,7 @@ export async function openVirtualDisk(host: Host, path: string, flags: number = 
     await OpenVirtualDisk(ANY_STORAGE(), wide(path), 0, flags, parameters, handle),
     path,
   );
-  return handleIn(host, handle);
+  return handleOf(host, addressIn(handle));
 }
 
 /** Attaches an open disk to the host. `flags` is a sum of {@linkcode attachFlag}. */
@@ -183,4 +189,72 @@ export function physicalPath(host: Host, disk: bigint, path?: string): string {
     path,
   );
   return fromWide(text);
+}
+
+/** The sizes of a disk, in bytes. */
+export interface DiskSizes {
+  /** Size of the disk as its users see it. */
+  readonly size: bigint;
+  /** Size of its file. */
+  readonly fileSize: bigint;
+  /** Size of its blocks. */
+  readonly blockSize: number;
+  /** Size of its sectors. */
+  readonly sectorSize: number;
+}
+
+const INFO_SIZE = 1;
+const INFO_PARENT_LOCATION = 3;
+const INFO_BYTES = 32;
+
+/** The sizes of an open disk. */
+export function diskSizes(host: Host, disk: bigint, path?: string): DiskSizes {
+  const view = information(host, disk, INFO_SIZE, INFO_BYTES, path);
+  return {
+    size: view.getBigUint64(8, true),
+    fileSize: view.getBigUint64(16, true),
+    blockSize: view.getUint32(24, true),
+    sectorSize: view.getUint32(28, true),
+  };
+}
+
+const PARENT_RESOLVED = 8;
+const PARENT_PATH = 12;
+const PARENT_BYTES = 2 * 4096;
+
+/**
+ * The disk that an open disk differs from: its path, or the first of the paths under which it was looked for in vain;
+ * `undefined` where the disk differs from none.
+ */
+export function diskParent(
+  host: Host,
+  disk: bigint,
+  path?: string,
+): { readonly path: string; readonly found: boolean } | undefined {
+  try {
+    const view = information(host, disk, INFO_PARENT_LOCATION, PARENT_BYTES, path);
+    return {
+      path: fromWide(new Uint8Array(view.buffer, PARENT_PATH)),
+      found: view.getUint32(PARENT_RESOLVED, true) !== 0,
+    };
+  } catch (error) {
+    if (error instanceof NativeError && error.code === hresult.ERROR_VHD_INVALID_TYPE) return undefined;
+    throw error;
+  }
+}
+
+function information(host: Host, disk: bigint, version: number, bytes: number, path?: string): DataView<ArrayBuffer> {
+  const info = new DataView(new ArrayBuffer(bytes));
+  info.setUint32(0, version, true);
+  const size = new Uint8Array(4);
+  new DataView(size.buffer).setUint32(0, bytes, true);
+  const { GetVirtualDiskInformation } = host.symbols(virtdisk);
+  const used = new Uint8Array(4);
+  checkCode(
+    host,
+    "GetVirtualDiskInformation",
+    GetVirtualDiskInformation(disk, size, new Uint8Array(info.buffer), used),
+    path,
+  );
+  return info;
 }

@@ -153,6 +153,12 @@ export const vmcomputeSymbols = {
     nonblocking: true,
     optional: true,
   },
+  RevokeVmAccess: {
+    parameters: ["buffer", /* LPCWSTR VM id */ "buffer" /* LPCWSTR file */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
   UnprepareLayer: {
     parameters: ["buffer", /* DriverInfo* */ "buffer" /* LPCWSTR layer */],
     result: "i32", /* HRESULT */
@@ -403,6 +409,15 @@ export function nameToGuid(host: Host, name: string): string {
 /** Lets a VM open a file. */
 export async function grantVmAccess(host: Host, vmId: string, file: string): Promise<void> {
   check(host, "GrantVmAccess", await host.symbols(vmcompute).GrantVmAccess(wide(vmId), wide(file)), file);
+}
+
+/**
+ * Takes back what {@linkcode grantVmAccess} granted.
+ *
+ * @throws {MissingExportError} if this Windows can't.
+ */
+export async function revokeVmAccess(host: Host, vmId: string, file: string): Promise<void> {
+  check(host, "RevokeVmAccess", await host.symbols(vmcompute).RevokeVmAccess(wide(vmId), wide(file)), file);
 }
 
 /** The base images installed on the host, as the JSON text that Windows keeps. */

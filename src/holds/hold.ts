@@ -30,4 +30,7 @@ export interface HoldKind<H extends Hold, T extends H = H> {
    * record may be from before a crash.
    */
   readonly give: (host: Host, hold: H) => Promise<boolean>;
+
+  /** Whether `other` rests on `hold`, so that `hold` can't be given back while `other` is still held. */
+  readonly carries?: (hold: H, other: Hold) => boolean;
 }

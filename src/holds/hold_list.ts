@@ -9,9 +9,17 @@ import { logger } from "../log.ts";
 import { ReleaseError, UnwindError } from "./errors.ts";
 import type { Hold, HoldKind } from "./hold.ts";
 
+/** What is known of a hold that is put into a list without being taken. */
+export interface AdoptOptions {
+  /** Whether it may be gone already, and Windows has no answer of its own for that: it keeps nothing from being given back. */
+  mayBeGone?: boolean;
+}
+
 interface Entry {
   readonly hold: Hold;
+  readonly mayBeGone: boolean;
   give(): Promise<boolean>;
+  carries(other: Hold): boolean;
 }
 
 /** Options of everything that gives back. */
@@ -47,13 +55,14 @@ export class HoldList {
   /**
    * Takes a hold and puts it at the end of the list.
    *
-   * @throws the reason of `signal` if it is aborted, before anything is taken.
+   * @throws the reason of `signal` if it is aborted: before anything is taken, or after, with the hold in the list.
    */
   async take<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: NoInfer<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const taken = await kind.take(this.#host, hold, signal);
     logger().debug(`took ${JSON.stringify(taken)}`);
     this.adopt(kind, taken);
+    signal?.throwIfAborted();
     return taken;
   }
 
@@ -77,17 +86,28 @@ export class HoldList {
     }
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+    signal?.throwIfAborted();
     return taken;
   }
 
   /** Puts something at the end of the list that is held already, by this process or another. */
-  adopt<H extends Hold>(kind: Pick<HoldKind<H>, "give">, hold: NoInfer<H>): void {
-    this.#entries.push({ hold, give: () => kind.give(this.#host, hold) });
+  adopt<H extends Hold>(
+    kind: Pick<HoldKind<H>, "give" | "carries">,
+    hold: NoInfer<H>,
+    { mayBeGone = false }: AdoptOptions = {},
+  ): void {
+    this.#entries.push({
+      hold,
+      mayBeGone,
+      give: () => kind.give(this.#host, hold),
+      carries: (other) => kind.carries?.(hold, other) ?? false,
+    });
   }
 
   /**
-   * Gives everything back, last first. Each step is tried even when an earlier one failed; what failed stays in the
-   * list, so that another call goes on from there. Calls side by side are one call.
+   * Gives everything back, last first. Where a step fails, the others are tried all the same, but for those that carry
+   * what is stuck: nobody knows what Windows does when a filter loses its disk, say. What failed stays in the list, so
+   * that another call goes on from there. Calls side by side are one call.
    *
    * @throws {ReleaseError} with all errors if something is held still.
    * @throws the reason of the signal if it was aborted between two steps.
@@ -99,10 +119,15 @@ export class HoldList {
   async #release(signal: AbortSignal | undefined): Promise<ReleasedHold[]> {
     const released: ReleasedHold[] = [];
     const errors: unknown[] = [];
+    const stuck: Hold[] = [];
     for (const entry of this.#entries.toReversed()) {
       if (signal?.aborted) {
         errors.push(signal.reason);
         break;
+      }
+      if (stuck.some((other) => entry.carries(other))) {
+        stuck.push(entry.hold);
+        continue;
       }
       try {
         const wasHeld = await entry.give();
@@ -111,6 +136,7 @@ export class HoldList {
         released.push({ hold: entry.hold, wasHeld });
       } catch (error) {
         errors.push(error);
+        if (!entry.mayBeGone) stuck.push(entry.hold);
       }
     }
     if (signal?.aborted && errors.length === 1 && errors[0] === signal.reason) {

@@ -10,9 +10,9 @@ import { fileAttributes } from "../ffi/kernel32.ts";
 import type { Layer } from "../hcsschema/layer.ts";
 import { cimVolumeName, imageOf } from "../storage/cim.ts";
 import { layerId } from "../storage/layer_id.ts";
+import type { HostOptions } from "../storage/options.ts";
 import { checkText, namedFolder } from "../storage/paths.ts";
 import { checkNames } from "./layer_stack.ts";
-import type { HostOptions } from "./sandbox_volume.ts";
 
 /** Options of {@linkcode toHostHcsSchemaLayers}. */
 export type ToHostHcsSchemaLayersOptions = HostOptions;

@@ -9,15 +9,8 @@ import { acquire, HoldList } from "../holds/hold_list.ts";
 import { checkMountable, folder } from "../storage/folder.ts";
 import { mountPoint } from "../storage/mount_point.ts";
 import { namedFolder, volumeRoot } from "../storage/paths.ts";
+import type { HostOptions } from "../storage/options.ts";
 import { mounted, type MountedVolume } from "./mounted.ts";
-
-/** Options that every function of the library takes. */
-export interface HostOptions {
-  /** Stops the work: what was begun is undone before the call rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** The machine to work on. Default: this one, with slow calls on Deno's thread pool. */
-  host?: Host | undefined;
-}
 
 /** Options of {@linkcode mountSandboxVolume}. */
 export type MountSandboxVolumeOptions = HostOptions;
@@ -30,8 +23,8 @@ export type RemoveSandboxMountPointOptions = HostOptions;
  * exists it has to be empty. A failure removes only what was created.
  *
  * ```ts
- * import { mountSandboxVolume } from "./mod.ts";
- * import { SimulatedHost } from "./src/simulated/mod.ts";
+ * import { mountSandboxVolume } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
  *
  * const host = new SimulatedHost();
  * const volume = host.addVolume("11111111-2222-3333-4444-555555555555");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MissingDllError, MissingExportError, MissingPermissionError } from "../ffi/errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { ReleaseError } from "../holds/errors.ts";
@@ -14,8 +15,9 @@ import { cimVolumeName } from "../storage/cim.ts";
 import { cimNoteOf, cimVolume } from "../storage/cim_volume.ts";
 import { filter } from "../storage/filter.ts";
 import { overlay } from "../storage/overlay.ts";
+import type { HostOptions } from "../storage/options.ts";
 import { checkText, namedFolder } from "../storage/paths.ts";
-import { adoptMountPoint, type HostOptions } from "./sandbox_volume.ts";
+import { adoptMountPoint } from "./sandbox_volume.ts";
 
 /** Options of {@linkcode unmountWCOWLayers}. */
 export interface UnmountWCOWLayersOptions extends HostOptions {
@@ -102,7 +104,7 @@ async function releaseScratch(
   const { volume, error } = await volumeOf(host, scratch);
   if (image !== undefined) {
     holds.adopt(cimVolume, { kind: "cimVolume", volume: image, scratch });
-    holds.adopt(overlay, { kind: "overlay", scratch, ...(volume && { volume }) });
+    holds.adopt(overlay, { kind: "overlay", scratch, ...(volume && { volume }) }, { mayBeGone: true });
   }
   if (volumeMountPath !== undefined) {
     adoptMountPoint(holds, volumeMountPath);
@@ -124,6 +126,12 @@ async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string;
   try {
     return { volume: await scratchVolume(host, scratch) };
   } catch (error) {
+    if (
+      error instanceof MissingPermissionError || error instanceof MissingDllError ||
+      error instanceof MissingExportError
+    ) {
+      throw error;
+    }
     return { error };
   }
 }

@@ -7,10 +7,11 @@
 import { defaultHost } from "../ffi/host.ts";
 import { acquire } from "../holds/hold_list.ts";
 import { checkMountable } from "../storage/folder.ts";
+import type { HostOptions } from "../storage/options.ts";
 import { checkText, namedFolder } from "../storage/paths.ts";
 import { layerStack } from "./layer_stack.ts";
 import { mounted, type MountedLayers } from "./mounted.ts";
-import { type HostOptions, takeMountPoint } from "./sandbox_volume.ts";
+import { takeMountPoint } from "./sandbox_volume.ts";
 import { planHostMount } from "./wcow_host.ts";
 
 /** Options of {@linkcode mountWCOWLayers}. */
@@ -31,8 +32,8 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * isn't ready. A failure, or an aborted signal, gives back all that was taken before the call rejects.
  *
  * ```ts
- * import { mountWCOWLayers } from "./mod.ts";
- * import { SimulatedHost } from "./src/simulated/mod.ts";
+ * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
  *
  * const host = new SimulatedHost();
  * host.addLayer("C:\\layers\\base");

@@ -7,7 +7,9 @@
 import { fromWin32 } from "../ffi/codes.ts";
 import { guidText } from "../ffi/guid.ts";
 import { fromWide } from "../ffi/wide.ts";
+import type { ComputeService } from "./compute_service.ts";
 import { Failure } from "./errors.ts";
+import type { GuestNetwork } from "./guest_network.ts";
 import type { AddressSpace } from "./memory.ts";
 import type { Windows } from "./windows.ts";
 
@@ -21,6 +23,10 @@ export interface Process {
   lastError: number;
   /** Whether `GetLayerMountPath` closes the path with a separator. */
   readonly mountPathSeparator: boolean;
+  /** What the compute service tells it. */
+  readonly service: ComputeService;
+  /** Its sockets to guests. */
+  readonly sockets: GuestNetwork;
 }
 
 /** A handle of the simulated process. */
@@ -77,6 +83,8 @@ export interface Context {
   readonly windows: Windows;
   /** The calling process. */
   readonly process: Process;
+  /** Goes on with the machine as it is later. */
+  later<T>(body: (context: Context) => T): T;
 }
 
 /** Makes a value of what came through the symbol table. */
@@ -141,9 +149,12 @@ export interface SimulatedFunction {
   readonly style: Style;
   /** Its arguments by name. */
   decode(raw: readonly unknown[], memory: AddressSpace): Record<string, unknown>;
-  /** Does it. `undefined` stands for {@linkcode Style.done}. */
-  run(context: Context, args: Record<string, unknown>): number | bigint | void;
+  /** Does it, at once or when its promise says. `undefined` stands for {@linkcode Style.done}. */
+  run(context: Context, args: Record<string, unknown>): Answer | Promise<Answer>;
 }
+
+/** What a function answers. */
+export type Answer = number | bigint | void;
 
 /** The functions of a simulated DLL, by their names in its table. */
 export type SimulatedDll = Readonly<Record<string, SimulatedFunction>>;
@@ -152,7 +163,7 @@ export type SimulatedDll = Readonly<Record<string, SimulatedFunction>>;
 export function define<D extends Record<string, Decoder<unknown>>>(
   style: Style,
   parameters: D,
-  run: (context: Context, args: Values<D>) => number | bigint | void,
+  run: (context: Context, args: Values<D>) => Answer | Promise<Answer>,
 ): SimulatedFunction {
   const decoders = Object.entries(parameters);
   return {

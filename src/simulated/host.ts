@@ -8,22 +8,38 @@ import { advapi32 } from "../ffi/advapi32.ts";
 import { cimfs } from "../ffi/cimfs.ts";
 import { computestorage } from "../ffi/computestorage.ts";
 import { fromWin32, hex } from "../ffi/codes.ts";
-import { MissingDllError, MissingExportError, MissingPermissionError } from "../ffi/errors.ts";
-import type { Host } from "../ffi/host.ts";
+import { MissingDllError, MissingExportError } from "../ffi/errors.ts";
+import type { Host, NativeCallback, NotificationListener } from "../ffi/host.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
 import { ntdll } from "../ffi/ntdll.ts";
 import { ole32 } from "../ffi/ole32.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
 import { vmcompute } from "../ffi/vmcompute.ts";
-import { HandleTable, type Process, type SimulatedDll, type SimulatedFunction } from "./call.ts";
+import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
+import { ws2 } from "../ffi/ws2_32.ts";
+import {
+  type Answer,
+  type Context,
+  HandleTable,
+  type Process,
+  put64,
+  type SimulatedDll,
+  type SimulatedFunction,
+} from "./call.ts";
 import { cimfsFunctions } from "./cimfs.ts";
-import { Failure, SimulationError } from "./errors.ts";
+import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
+import { Failure } from "./errors.ts";
+import { GuestNetwork } from "./guest_network.ts";
+import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
 import { AddressSpace } from "./memory.ts";
+import { StateFile } from "./state_file.ts";
 import { overlayFunctions } from "./overlay.ts";
 import { advapi32Functions, ntdllFunctions, ole32Functions } from "./system.ts";
+import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
 import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
+import { ws2Functions } from "./ws2_32.ts";
 
 /** A call of a function of Windows. */
 export interface NativeCall {
@@ -43,7 +59,7 @@ export interface AnsweredCall extends NativeCall {
 
 /** A failure to inject. */
 export interface InjectedFailure {
-  /** The function that is to fail. */
+  /** The function that is to fail, or a notification that is to tell of a failure, such as `SystemStartCompleted`. */
   function: string;
   /** The HRESULT, or a Win32 code. */
   code: number;
@@ -51,6 +67,8 @@ export interface InjectedFailure {
   nth?: number;
   /** Further condition. */
   when?: (call: NativeCall) => boolean;
+  /** The result document, for functions that answer one. */
+  result?: object;
 }
 
 /** Options of {@linkcode SimulatedHost}. */
@@ -69,6 +87,8 @@ export interface SimulatedHostOptions {
    * at once. Fast functions always do.
    */
   latency?: (call: NativeCall) => number | Promise<unknown> | undefined;
+  /** How operations on compute systems end. Default: their calls answer success. */
+  completion?: Completion | ((fn: string) => Completion);
   /** Whether `GetLayerMountPath` closes the path with `\`. Windows doesn't, so the default is false. */
   mountPathSeparator?: boolean;
 }
@@ -89,6 +109,8 @@ const DLLS = new Map<Dll, SimulatedDll>([
   [ntdll, ntdllFunctions],
   [ole32, ole32Functions],
   [vmcompute, vmcomputeFunctions],
+  [vmcomputeHcs, hcsFunctions],
+  [ws2, ws2Functions],
   [cimfs, cimfsFunctions],
   [computestorage, { ...overlayFunctions }],
 ] as [Dll, SimulatedDll][]);
@@ -100,8 +122,8 @@ const DLLS = new Map<Dll, SimulatedDll>([
  * nobody knows what Windows answers it throws a {@linkcode SimulationError}.
  *
  * ```ts
- * import { SimulatedHost } from "./src/simulated/mod.ts";
- * import { mountWCOWLayers } from "./mod.ts";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
  *
  * const host = new SimulatedHost();
  * host.addLayer("C:\\layers\\base");
@@ -125,8 +147,16 @@ export class SimulatedHost implements Host {
   /** A new machine, or the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
+    const { completion = "synchronous" } = options;
+    const memory = new AddressSpace();
     this.#process = {
-      memory: new AddressSpace(),
+      memory,
+      service: new ComputeService(
+        memory,
+        typeof completion === "function" ? completion : () => completion,
+        (name) => hresultOf(this.#injected({ dll: "vmcompute", function: name, args: {} })),
+      ),
+      sockets: new GuestNetwork(),
       handles: new HandleTable(),
       lastError: 0,
       mountPathSeparator: options.mountPathSeparator ?? false,
@@ -145,9 +175,29 @@ export class SimulatedHost implements Host {
     return symbols as NativeSymbols<T>;
   }
 
-  /** Resolves at once: waiting takes no time on a simulated machine. */
-  sleep(_ms: number, signal?: AbortSignal): Promise<void> {
-    return signal?.aborted ? Promise.reject(signal.reason) : Promise.resolve();
+  /** Resolves once all notifications that are late have come: waiting takes no time on a simulated machine. */
+  async sleep(_ms: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await this.#process.service.settled();
+  }
+
+  /** Makes a function callable by the simulated Windows. Needs no permission. */
+  callback(listener: NotificationListener): Promise<NativeCallback> {
+    return Promise.resolve(this.#process.service.callback(listener));
+  }
+
+  /**
+   * Has the compute service tell something about a VM, expected or not. `SystemExited` ends the VM as well.
+   *
+   * @param status An HRESULT.
+   * @param data The document that comes with it.
+   */
+  notify(vm: string, name: NotificationName, status = 0, data = ""): void {
+    this.#later(({ windows, process }) => {
+      const system = windows.state.systems[vm];
+      if (name === "SystemExited" && system !== undefined) stopVM(windows, system);
+      process.service.notify(vm, name, status, data);
+    });
   }
 
   /** Makes a function fail, until {@linkcode SimulatedHost.failNothing}. */
@@ -188,8 +238,12 @@ export class SimulatedHost implements Host {
         if (createdBy !== undefined) held.push({ kind: "folder", target: path, by: createdBy });
         if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
       }
+      for (const vm of Object.values(state.systems)) held.push(...heldOf(vm));
       for (const { target } of this.#process.handles.list()) {
         held.push({ kind: "handle", target });
+      }
+      for (let i = 0; i < this.#process.service.callbacks; i++) {
+        held.push({ kind: "callback", target: "vmcompute.dll" });
       }
       return held;
     });
@@ -225,11 +279,45 @@ export class SimulatedHost implements Host {
     this.addFile(`${folder}\\sandbox.vhdx`, 20 * 2 ** 30);
   }
 
+  /** Adds the disk of a Linux layer, of `size` bytes, which all VMs may read. */
+  addLinuxLayer(path: string, size: number): void {
+    this.addFile(path, size);
+    this.#commit((windows) => windows.existing(path).grants = [VIRTUAL_MACHINES]);
+  }
+
+  /** Adds the folder that Linux VMs boot from: a kernel, and an initial RAM disk or the disk `rootfs.vhd`. */
+  addLinuxBootFolder(folder: string, root: "initrd.img" | "rootfs.vhd" = "initrd.img"): void {
+    this.addFile(`${folder}\\vmlinux`, 2 ** 20);
+    this.addFile(`${folder}\\kernel`, 2 ** 20);
+    this.addLinuxLayer(`${folder}\\${root}`, 2 ** 20);
+  }
+
+  /** Adds the folder of a base layer that Windows VMs boot from. */
+  addWindowsBootLayer(folder: string): void {
+    this.addFolder(`${folder}\\UtilityVM\\Files`);
+    this.addFile(`${folder}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
+  }
+
+  /** Who may open a file, besides Administrators: ids of VMs in lower case, SIDs of groups. */
+  grantsOf(path: string): readonly string[] {
+    return this.#commit((windows) => windows.existing(path).grants ?? []);
+  }
+
   /** Adds a volume, and answers its name. */
   addVolume(guid: string): string {
     const name = `\\\\?\\Volume{${guid}}\\`;
     this.#commit((windows) => windows.addVolume(name));
     return name;
+  }
+
+  /** Takes an alternate data stream off a file or folder. */
+  removeStream(path: string, stream: string): void {
+    this.#commit((windows) => delete windows.existing(path).streams?.[stream]);
+  }
+
+  /** Takes all overlay filters off their volumes. */
+  removeOverlays(): void {
+    this.#commit(({ state }) => state.overlays = {});
   }
 
   /** Whether there is a file, folder or volume at a path. */
@@ -264,42 +352,66 @@ export class SimulatedHost implements Host {
   #dispatch(dll: string, name: string, fn: SimulatedFunction, raw: unknown[], slow: boolean): unknown {
     const args = fn.decode(raw, this.#process.memory);
     const call: NativeCall = { dll, function: name, args: shown(args) };
-    const nth = (this.#counts.get(name) ?? 0) + 1;
-    this.#counts.set(name, nth);
-    const failure = this.#failures.find((failure) =>
-      failure.function === name && (failure.nth ?? nth) === nth && (failure.when?.(call) ?? true)
-    );
+    const failure = this.#injected(call);
     const index = this.#calls.push({ ...call, result: "pending" }) - 1;
-    const run = () => {
-      const [answer, result] = this.#run(fn, args, name, failure);
-      this.#calls[index] = { ...call, result };
-      return answer;
-    };
+    const run = () => this.#run(fn, args, index, failure);
     const latency = slow ? this.#options.latency?.(call) : undefined;
     if (!latency) return run();
     const done = typeof latency === "number" ? new Promise((resolve) => setTimeout(resolve, latency)) : latency;
     return done.then(run);
   }
 
+  // Counts a call, and answers the failure that is injected for it.
+  #injected(call: NativeCall): InjectedFailure | undefined {
+    const nth = (this.#counts.get(call.function) ?? 0) + 1;
+    this.#counts.set(call.function, nth);
+    return this.#failures.find((failure) =>
+      failure.function === call.function && (failure.nth ?? nth) === nth && (failure.when?.(call) ?? true)
+    );
+  }
+
   #run(
     fn: SimulatedFunction,
     args: Record<string, unknown>,
-    name: string,
+    index: number,
     failure: InjectedFailure | undefined,
-  ): [answer: unknown, result: string] {
-    try {
-      if (failure !== undefined) {
-        throw new Failure(failure.code > 0xffff ? failure.code : fromWin32(failure.code));
-      }
-      const answer = this.#commit(
-        (windows) => fn.run({ windows, process: this.#process }, args),
-        name,
-      );
-      return [answer ?? fn.style.done, hex(0)];
-    } catch (error) {
+  ): unknown {
+    const call = this.#calls[index]!;
+    const answered = (code: number) => this.#calls[index] = { ...call, result: hex(code) };
+    const succeed = (answer: Answer) => {
+      // An operation that goes on says so by a code that is no success.
+      answered(typeof answer === "number" && answer < 0 ? answer : 0);
+      return answer ?? fn.style.done;
+    };
+    const fail = (error: unknown) => {
       if (!(error instanceof Failure)) throw error;
-      return [fn.style.fail(error.code, this.#process), hex(error.code)];
+      answered(error.code);
+      return fn.style.fail(error.code, this.#process);
+    };
+    try {
+      if (failure !== undefined) this.#refuse(args, failure);
+      const answer = this.#later((context) => fn.run(context, args), call.function);
+      return answer instanceof Promise ? answer.then(succeed, fail) : succeed(answer);
+    } catch (error) {
+      return fail(error);
     }
+  }
+
+  #refuse({ result }: Record<string, unknown>, failure: InjectedFailure): never {
+    if (failure.result !== undefined && result instanceof Uint8Array) {
+      put64(result as Uint8Array<ArrayBuffer>, this.#process.memory.allocateWide(JSON.stringify(failure.result)));
+    }
+    throw new Failure(hresultOf(failure));
+  }
+
+  // Runs `body` on the machine, and tells what there is to tell once the machine is let go of.
+  #later<T>(body: (context: Context) => T, fn = ""): T {
+    const result = this.#commit(
+      (windows) => body({ windows, process: this.#process, later: (next) => this.#later(next, fn) }),
+      fn,
+    );
+    this.#process.service.tell();
+    return result;
   }
 
   // Runs `body` on the machine; where it lives in a file, as one step that other processes see done or not done.
@@ -307,16 +419,40 @@ export class SimulatedHost implements Host {
     const by: Acquirer = { process: Deno.pid, function: fn, call: this.#calls.length };
     const { file } = this.#options;
     if (file === undefined) return body(new Windows(this.#state, by));
-    using handle = openState(file);
-    handle.lockSync(true);
-    const text = readAll(handle);
-    if (text.trim() !== "") this.#state = JSON.parse(text);
+    using stored = new StateFile(file);
+    const state = stored.read();
+    if (state !== undefined) this.#state = JSON.parse(state);
     try {
       return body(new Windows(this.#state, by));
     } finally {
-      writeAll(handle, JSON.stringify(this.#state).padEnd(text.length));
+      stored.write(JSON.stringify(this.#state));
     }
   }
+}
+
+function hresultOf(failure: InjectedFailure | undefined): number {
+  if (failure === undefined) return 0;
+  return failure.code > 0xffff ? failure.code : fromWin32(failure.code);
+}
+
+// What was put into a VM; what it was created with goes with it.
+function heldOf(vm: VirtualMachine): HeldResource[] {
+  const kinds = [
+    ["vsmbShare", vm.shares],
+    ["scsiAttachment", vm.disks],
+    ["vpmem", vm.pmem],
+    ["guestMount", vm.mounts],
+    ["layerTree", vm.trees],
+  ] as const;
+  return [
+    { kind: "computeSystem", target: vm.id, by: vm.by },
+    ...kinds.flatMap(([kind, things]) =>
+      Object.entries(things).flatMap(([key, thing]) => {
+        const { by, path } = thing as { by?: Acquirer; path?: string };
+        return by === undefined ? [] : [{ kind, target: [vm.id, key, path].filter(Boolean).join(" "), by }];
+      })
+    ),
+  ];
 }
 
 // As JSON takes it: sizes and addresses as numbers, buffers by their name.
@@ -327,29 +463,4 @@ function shown(args: Record<string, unknown>): Record<string, unknown> {
       value instanceof Uint8Array ? "buffer" : typeof value === "bigint" ? Number(value) : value,
     ]),
   );
-}
-
-function openState(file: string): Deno.FsFile {
-  try {
-    return Deno.openSync(file, { read: true, write: true, create: true });
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotCapable) {
-      throw new MissingPermissionError(`--allow-read=${file} --allow-write=${file}`, { cause });
-    }
-    throw new SimulationError(`the machine's file can't be opened: ${file}`);
-  }
-}
-
-function readAll(file: Deno.FsFile): string {
-  const bytes = new Uint8Array(file.statSync().size);
-  let at = 0;
-  for (let read; at < bytes.length && (read = file.readSync(bytes.subarray(at))) !== null;) at += read;
-  return new TextDecoder().decode(bytes.subarray(0, at));
-}
-
-// One write and no truncation (the text is padded), so that a process killed here leaves the old state or the new one.
-function writeAll(file: Deno.FsFile, text: string): void {
-  file.seekSync(0, Deno.SeekMode.Start);
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
 }

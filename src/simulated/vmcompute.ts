@@ -225,6 +225,13 @@ export const vmcomputeFunctions: SimulatedDll = {
 
   ProcessUtilityImage: define(HRESULT, { path: text }, requireImageFolder),
 
+  RevokeVmAccess: define(HRESULT, { vmid: text, filepath: text }, ({ windows }, { vmid, filepath }) => {
+    const node = windows.existing(filepath);
+    const grants = node.grants ?? [];
+    if (!grants.includes(vmid.toLowerCase())) unknown(`taking back an access that was never granted: ${filepath}`);
+    node.grants = grants.filter((other) => other !== vmid.toLowerCase());
+  }),
+
   UnprepareLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
     const active = windows.state.active[keyOf(id)];
     if (active === undefined) throw win32Failure(win32.ERROR_DEV_NOT_EXIST);

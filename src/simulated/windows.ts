@@ -5,6 +5,7 @@
  */
 
 import { win32Failure } from "./call.ts";
+import type { VirtualMachine } from "./vm.ts";
 
 /** Who took something. */
 export interface Acquirer {
@@ -34,6 +35,8 @@ export interface Node {
   createdBy?: Acquirer;
   /** VMs and groups that may open it, besides Administrators. */
   grants?: string[];
+  /** Ids of the VMs that have it attached, and how. */
+  vms?: Record<string, "read" | "write">;
 }
 
 /** A layer that was activated. */
@@ -84,6 +87,8 @@ export interface WindowsState {
   overlays: Record<string, OverlayFilter>;
   /** Volumes that are there, `\\?\Volume{guid}\`, in lower case. */
   volumes: string[];
+  /** Compute systems, by their ids. */
+  systems: Record<string, VirtualMachine>;
 }
 
 /** A machine whose disk C: is empty. */
@@ -96,6 +101,7 @@ export function newMachine(build: number, revision: number): WindowsState {
     images: {},
     overlays: {},
     volumes: [],
+    systems: {},
   };
 }
 
@@ -175,12 +181,13 @@ export class Windows {
     this.state.volumes = this.state.volumes.filter((other) => other !== volumeKey(name));
   }
 
-  /** Whether the disk file at a path is attached to the host. */
+  /** Whether the disk file at a path is attached to the host, or to a VM that may write to it. */
   isAttached(path: string): boolean {
     const key = keyOf(path);
-    return Object.entries(this.state.active).some(([layer, active]) =>
-      active.volume !== undefined && key === `${layer}\\sandbox.vhdx`
-    );
+    return Object.values(this.node(path)?.vms ?? {}).includes("write") ||
+      Object.entries(this.state.active).some(([layer, active]) =>
+        active.volume !== undefined && key === `${layer}\\sandbox.vhdx`
+      );
   }
 }
 

@@ -5,13 +5,12 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { win32 } from "../ffi/codes.ts";
-import { InvalidInputError, NativeError } from "../ffi/errors.ts";
+import { InvalidInputError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { access, openFile, share } from "../ffi/kernel32.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
-import { pathKey, volumeRoot } from "./paths.ts";
+import { isInUse } from "./check.ts";
+import { isWithin, pathKey, volumeRoot } from "./paths.ts";
 
 /** A scratch disk attached by `ActivateLayer`. */
 export interface ActivationHold extends Hold {
@@ -34,29 +33,16 @@ function claimsOn(host: Host): Set<string> {
   return claimed;
 }
 
-/**
- * A second `ActivateLayer` of the same scratch must never happen: undoing it would take the first one's disk away. Two
- * mounts of this process exclude each other here; a mount of another one shows in the disk being open.
- */
+/** Attaches the disk, and detaches it. */
 export const activation: HoldKind<ActivationHold> = {
   kind: "activation",
 
   async take(host, hold) {
-    const claimed = claimsOn(host);
-    const key = pathKey(hold.scratch);
-    if (claimed.has(key)) {
-      throw new InvalidInputError("layerFolders", "ends with a scratch that is mounted already", hold.scratch);
-    }
-    claimed.add(key);
-    try {
-      checkDiskIsFree(host, hold.scratch);
-      await activateLayer(host, hold.scratch);
-      return hold;
-    } catch (error) {
-      claimed.delete(key);
-      throw error;
-    }
+    await activateScratch(host, hold.scratch, "layerFolders");
+    return hold;
   },
+
+  carries: (_, other) => other.kind === "filter" || other.kind === "overlay",
 
   async give(host, hold) {
     await deactivateLayer(host, hold.scratch);
@@ -65,22 +51,42 @@ export const activation: HoldKind<ActivationHold> = {
   },
 };
 
-function checkDiskIsFree(host: Host, scratch: string): void {
-  const disk = join(scratch, SCRATCH_DISK);
+/**
+ * A second `ActivateLayer` of the same scratch must never happen: undoing it would take the first one's disk away. Two
+ * mounts of this process exclude each other here; a mount of another one shows in the disk being open.
+ */
+export async function activateScratch(host: Host, scratch: string, argument: string): Promise<void> {
+  const claimed = claimsOn(host);
+  const key = pathKey(scratch);
+  if (claimed.has(key)) {
+    throw new InvalidInputError(argument, "names a scratch that is mounted already", scratch);
+  }
+  claimed.add(key);
   try {
-    openFile(host, disk, { access: access.GENERIC_READ, share: share.NONE })[Symbol.dispose]();
+    requireFreeDisk(host, scratch, argument);
+    await activateLayer(host, scratch);
   } catch (error) {
-    if (error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION) {
-      throw new InvalidInputError(
-        "layerFolders",
-        "ends with a scratch whose disk is in use: it is mounted, left mounted by a process that died, or attached to " +
-          "a virtual machine. Unmount it first",
-        disk,
-        { cause: error },
-      );
-    }
+    claimed.delete(key);
     throw error;
   }
+}
+
+/** Refuses a scratch whose disk somebody has open. */
+export function requireFreeDisk(host: Host, scratch: string, argument: string): void {
+  const disk = join(scratch, SCRATCH_DISK);
+  if (isInUse(host, disk)) {
+    throw new InvalidInputError(
+      argument,
+      "names a scratch whose disk is in use: it is mounted, left mounted by a process that died, or attached to a " +
+        "virtual machine. Unmount it first",
+      disk,
+    );
+  }
+}
+
+/** Whether this process has activated a layer in the folder, or in one in it. */
+export function isActivated(host: Host, folder: string): boolean {
+  return [...claimsOn(host)].some((scratch) => isWithin(scratch, folder));
 }
 
 /**

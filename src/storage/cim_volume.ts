@@ -70,6 +70,8 @@ export const cimVolume: HoldKind<CimVolumeHold, CimImageHold> = {
     return hold;
   },
 
+  carries: (_, other) => other.kind === "overlay",
+
   async give(host, hold) {
     const wasHeld = await dismount(host, hold.volume);
     note(host, hold.scratch, undefined);

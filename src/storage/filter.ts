@@ -11,6 +11,7 @@ import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { Gate } from "./gate.ts";
 import { parentLayers } from "./layer_id.ts";
+import { isWithin, pathKey } from "./paths.ts";
 
 /** A filter attached by `PrepareLayer`. */
 export interface FilterHold extends Hold {
@@ -33,6 +34,22 @@ function gateOf(host: Host): Gate {
   return gate;
 }
 
+// The layers that each scratch shows, by the scratch, as far as this process has put them on.
+const shown = new WeakMap<object, Map<string, readonly string[]>>();
+
+function shownOn(host: Host): Map<string, readonly string[]> {
+  let layers = shown.get(host.machine);
+  if (layers === undefined) {
+    shown.set(host.machine, layers = new Map());
+  }
+  return layers;
+}
+
+/** Whether this process has mounted a scratch that shows the layer in the folder, or in one in it. */
+export function isShown(host: Host, folder: string): boolean {
+  return [...shownOn(host).values()].flat().some((layer) => isWithin(layer, folder));
+}
+
 /** Takes the filter, one at a time in this process, and gives it back. */
 export const filter: HoldKind<FilterHold> = {
   kind: "filter",
@@ -40,19 +57,26 @@ export const filter: HoldKind<FilterHold> = {
   async take(host, hold, signal) {
     const parents = parentLayers(host, hold.layers);
     await gateOf(host).pass(() => prepareLayer(host, hold.scratch, parents), signal);
+    shownOn(host).set(pathKey(hold.scratch), hold.layers);
     return hold;
   },
 
   async give(host, hold) {
-    try {
-      await unprepareLayer(host, hold.scratch);
-      return true;
-    } catch (error) {
-      if (isNoFilter(error)) return false;
-      throw error;
-    }
+    const wasHeld = await unprepare(host, hold.scratch);
+    shownOn(host).delete(pathKey(hold.scratch));
+    return wasHeld;
   },
 };
+
+async function unprepare(host: Host, scratch: string): Promise<boolean> {
+  try {
+    await unprepareLayer(host, scratch);
+    return true;
+  } catch (error) {
+    if (isNoFilter(error)) return false;
+    throw error;
+  }
+}
 
 // What Windows answers for a scratch that isn't activated, and for one that is but has no filter.
 function isNoFilter(error: unknown): boolean {

@@ -54,6 +54,8 @@ export const folder: HoldKind<FolderHold> = {
     return Promise.resolve({ ...hold, created });
   },
 
+  carries: (hold, other) => other.kind === "mountPoint" && "folder" in other && other.folder === hold.folder,
+
   give(host, hold) {
     let removed = false;
     for (const path of hold.created ?? marked(host, hold.folder)) {

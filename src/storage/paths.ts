@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, isAbsolute, normalize } from "jsr:@std/path@^1.1.0/windows";
+import { basename, normalize } from "jsr:@std/path@^1.1.0/windows";
 import { InvalidInputError } from "../ffi/errors.ts";
 
 const PREFIXED = /^\\\\[?.]\\/;
@@ -37,7 +37,7 @@ export function windowsPath(path: unknown, argument: string): string {
   if (!path.includes("\\")) {
     throw new InvalidInputError(argument, "is not a Windows path with `\\`", path);
   }
-  if (!isAbsolute(path) || !/^([A-Za-z]:[\\/]|[\\/]{2}[^\\/])/.test(path)) {
+  if (!/^([A-Za-z]:[\\/]|[\\/]{2}[^\\/]+[\\/]+[^\\/])/.test(path)) {
     throw new InvalidInputError(argument, "is not an absolute path", path);
   }
   const normal = normalize(path);
@@ -53,15 +53,22 @@ export function namedFolder(path: unknown, argument: string): string {
   return folder;
 }
 
+// `C:\`, `\\server\share`, `\\?\UNC\server\share`, `\\?\C:\`, `\\?\Volume{guid}\`
+const ROOT = /^([A-Za-z]:|\\\\([?.]\\UNC\\)?[^\\?.][^\\]*\\[^\\]+|\\\\[?.]\\[^\\]+)\\?$/i;
+
 /** The last part of a path, `""` for a root. */
 export function nameOf(path: string): string {
-  const name = basename(path);
-  return name.endsWith(":") || name.endsWith("\\") ? "" : name;
+  return ROOT.test(path) ? "" : basename(path);
 }
 
 /** The key under which a path is the same to Windows, whose file names have no case. */
 export function pathKey(path: string): string {
-  return path.replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").toLowerCase();
+  return path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").toLowerCase();
+}
+
+/** Whether `path` is `folder`, or in it. */
+export function isWithin(path: string, folder: string): boolean {
+  return `${pathKey(path)}\\`.startsWith(`${pathKey(folder)}\\`);
 }
 
 const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}\\?$/i;

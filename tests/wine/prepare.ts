@@ -24,6 +24,9 @@ export const DENO_EXE = "C:\\deno\\deno.exe";
 /** The folder of the recording DLLs and `cycle.exe`, as Windows sees it. */
 export const SYSTEM32 = "C:\\windows\\system32";
 
+/** What runs a program and ends with its exit code. */
+const RUN_EXE = `${SYSTEM32}\\run.exe`;
+
 /** Where and with what a Windows program runs. */
 export interface ProgramOptions {
   /** Its environment, beyond what Wine and Deno need. Nothing is taken over from the host. */
@@ -154,7 +157,7 @@ export class WineRoot implements AsyncDisposable {
     options: RunOptions = {},
   ): Promise<RunResult> {
     const piped = options.stdout !== "inherit";
-    const child = this.spawn(program, args, {
+    const child = this.spawn(RUN_EXE, [program, ...args], {
       ...options,
       stdin: options.stdin === undefined ? "null" : "piped",
       stdout: piped ? "piped" : "inherit",

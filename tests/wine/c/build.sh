@@ -14,4 +14,5 @@ cc -shared -o "$out/virtdisk.dll" virtdisk.c virtdisk.def recorder.def "$out/hcs
 cc -shared -o "$out/hcsmountpoints.dll" hcsmountpoints.c hcsmountpoints.def recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/hcsfiles.dll" hcsfiles.c hcsfiles.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/probe.dll" probe.c
+cc -municode -o "$out/run.exe" run.c
 cc -municode -o "$out/cycle.exe" cycle.c "$out/vmcompute.dll" "$out/hcsrecorder.dll"

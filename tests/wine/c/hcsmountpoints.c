@@ -1,7 +1,8 @@
 /*
  * hcsmountpoints.dll: stand-ins for the mount point functions of kernel32, since Wine has no SetVolumeMountPointW.
  * It remembers the mount points that this process has set, and checks nothing. Only Set and Delete are recorded, and
- * can be told to fail (with the low 16 bits). RemoveDirectoryW and DeviceIoControl are kernel32's own (see the .def).
+ * can be told to fail (with the low 16 bits). RemoveDirectoryW and DeviceIoControl are kernel32's own (see the .def),
+ * and so is CreateFileW, but that it refuses alternate data streams, as FAT does.
  */
 #include "recorder.h"
 #include <stdlib.h>
@@ -124,6 +125,19 @@ BOOL WINAPI standInGetVolumePathNamesForVolumeNameW(
   ReleaseSRWLockShared(&lock);
   if (needed) *needed = length;
   return length <= capacity ? TRUE : fail(ERROR_MORE_DATA);
+}
+
+/* Wine makes a file of that name beside the folder, and the parent can't be removed then. */
+HANDLE WINAPI standInCreateFileW(
+  const wchar_t *path, DWORD access, DWORD share, SECURITY_ATTRIBUTES *security, DWORD disposition, DWORD flags,
+  HANDLE template
+) {
+  const wchar_t *colon = wcsrchr(path, ':');
+  if (colon && colon[1] != '\\') {
+    SetLastError(ERROR_INVALID_NAME);
+    return INVALID_HANDLE_VALUE;
+  }
+  return CreateFileW(path, access, share, security, disposition, flags, template);
 }
 
 DWORD WINAPI standInGetFileAttributesW(const wchar_t *path) {

@@ -1,0 +1,52 @@
+/**
+ * `deno task mount`: mounts layers and leaves them mounted.
+ *
+ * @module
+ */
+
+import { win32 } from "node:path";
+import { mountWCOWLayers } from "../mod.ts";
+import { type Arguments, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
+
+const help = `\
+Mounts the layers of a process-isolated Windows container, and leaves them mounted.
+Prints the root of the container's file system, \\\\?\\Volume{guid}\\, and nothing else.
+
+Usage: deno task mount [OPTION]... LAYER... SCRATCH
+
+  LAYER                folder of a read-only layer, the topmost first, the base layer last
+  SCRATCH              folder of the scratch layer, with its disk sandbox.vhdx
+
+Paths are absolute Windows paths. To undo it: deno task unmount SCRATCH
+
+  --id=ID              id of the container; the scratch folder's name if not given
+  --mount-point=FOLDER show the volume at this folder as well: a missing or empty one
+${SHARED_HELP}
+
+A simulated machine that is new gets the folders named here; one that is in FILE already is taken as it is.`;
+
+async function run({ values, positionals, signal }: Arguments) {
+  if (positionals.length < 2) {
+    throw new UsageError(
+      "mount needs the folder of a layer or several, and that of the scratch. --help tells the usage",
+    );
+  }
+  const scratch = positionals.at(-1)!;
+  const id = values.id ?? win32.basename(scratch);
+  const volumeMountPath = values["mount-point"];
+  const host = await openHost(values.simulate, (machine) => {
+    positionals.slice(0, -1).forEach((layer) => machine.addLayer(layer));
+    machine.addScratch(scratch);
+  });
+  const layers = await mountWCOWLayers(id, positionals, { host, signal, volumeMountPath });
+  // Calls on this thread keep the news of a Ctrl+C waiting: here is where it comes in.
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  if (signal.aborted) {
+    await layers.release();
+    throw signal.reason;
+  }
+  const { path, holds } = layers;
+  return { text: path, json: { id, path, volumeMountPath, holds } };
+}
+
+if (import.meta.main) await main({ help, options: ["id", "mount-point"], run });

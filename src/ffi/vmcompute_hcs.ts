@@ -1,0 +1,357 @@
+/**
+ * vmcompute.dll, the functions for compute systems: virtual machines and containers. Undocumented by Microsoft in this
+ * form; the signatures are those of the Windows container tools. All need an elevated process, and Windows build 17763 or
+ * later with Hyper-V.
+ *
+ * A compute system is named by the handle that creating or opening it answered, until the handle is closed. Operations of
+ * the service may answer that they go on: the end is then told by a notification, see {@linkcode notification}.
+ *
+ * @module
+ */
+
+import { serialise } from "../hcsschema/serialise.ts";
+import { resultLines } from "../hcsschema/results.ts";
+import { computeCodeOf } from "./codes.ts";
+import { NativeError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import { systemMessage } from "./kernel32.ts";
+import { addressIn, readWide } from "./memory.ts";
+import { coTaskMemFree } from "./ole32.ts";
+import { check } from "./result.ts";
+import type { Dll, NativeFunction } from "./table.ts";
+import { wide } from "./wide.ts";
+
+const operation = {
+  parameters: ["usize", /* HCS_SYSTEM */ "buffer", /* PCWSTR options */ "buffer" /* PWSTR* result */],
+  result: "i32", /* HRESULT */
+  nonblocking: true,
+  optional: true,
+} as const satisfies NativeFunction;
+
+/** The functions of vmcompute.dll for compute systems. */
+export const vmcomputeHcsSymbols = {
+  HcsCloseComputeSystem: {
+    parameters: ["usize" /* HCS_SYSTEM */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsCreateComputeSystem: {
+    parameters: [
+      "buffer", /* PCWSTR id */
+      "buffer", /* PCWSTR configuration */
+      "usize", /* HANDLE identity, NULL */
+      "buffer", /* HCS_SYSTEM* */
+      "buffer", /* PWSTR* result */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsEnumerateComputeSystems: {
+    parameters: ["buffer", /* PCWSTR query */ "buffer", /* PWSTR* systems */ "buffer" /* PWSTR* result */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsGetComputeSystemProperties: {
+    parameters: [
+      "usize", /* HCS_SYSTEM */
+      "buffer", /* PCWSTR query */
+      "buffer", /* PWSTR* properties */
+      "buffer", /* PWSTR* result */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsGetServiceProperties: {
+    parameters: ["buffer", /* PCWSTR query */ "buffer", /* PWSTR* properties */ "buffer" /* PWSTR* result */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsModifyComputeSystem: operation,
+  HcsModifyServiceSettings: {
+    parameters: ["buffer", /* PCWSTR settings */ "buffer" /* PWSTR* result */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsOpenComputeSystem: {
+    parameters: ["buffer", /* PCWSTR id */ "buffer", /* HCS_SYSTEM* */ "buffer" /* PWSTR* result */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsPauseComputeSystem: operation,
+  HcsRegisterComputeSystemCallback: {
+    parameters: [
+      "usize", /* HCS_SYSTEM */
+      "usize", /* HCS_NOTIFICATION_CALLBACK */
+      "usize", /* void* context */
+      "buffer", /* HCS_CALLBACK* */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  HcsResumeComputeSystem: operation,
+  HcsSaveComputeSystem: operation,
+  HcsShutdownComputeSystem: operation,
+  HcsStartComputeSystem: operation,
+  HcsTerminateComputeSystem: operation,
+  HcsUnregisterComputeSystemCallback: {
+    parameters: ["usize" /* HCS_CALLBACK */],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** vmcompute.dll, as far as compute systems go. */
+export const vmcomputeHcs: Dll<typeof vmcomputeHcsSymbols> = {
+  file: "vmcompute.dll",
+  symbols: vmcomputeHcsSymbols,
+  remedy: "It comes with Windows build 17763 (Server 2019, version 1809), Hyper-V and the feature Containers: " +
+    "`Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V, Containers`, on Server " +
+    "`Install-WindowsFeature Hyper-V, Containers`",
+  waits: true,
+};
+
+/** The types of notifications, by their names in the container tools. */
+export const notification = {
+  SystemExited: 0x1,
+  SystemCreateCompleted: 0x2,
+  SystemStartCompleted: 0x3,
+  SystemPauseCompleted: 0x4,
+  SystemResumeCompleted: 0x5,
+  SystemCrashReport: 0x6,
+  SystemSaveCompleted: 0x8,
+  SystemCrashInitiated: 0xd,
+  SystemGuestConnectionClosed: 0xe,
+  ServiceDisconnect: 0x01000000,
+} as const;
+
+/** Low halves of the codes of the compute service that say something else than failure. */
+const OPERATION_PENDING = 0x0103;
+const SYSTEM_NOT_FOUND = 0x010e;
+const SYSTEM_ALREADY_STOPPED = 0x0110;
+
+/** How an operation was taken: it is done, or goes on until its notification. */
+export type Progress = "done" | "pending";
+
+/** A compute system that was created. */
+export interface CreatedSystem {
+  /** Its handle. */
+  readonly system: bigint;
+  /** Whether its creation goes on. */
+  readonly progress: Progress;
+}
+
+/** The error of a function of the compute service, with what its result document says. */
+export function computeError(host: Host, fn: string, code: number, system?: string, result = ""): NativeError {
+  return new NativeError({
+    function: fn,
+    code,
+    path: system,
+    systemMessage: systemMessage(host, code),
+    details: resultLines(result),
+  });
+}
+
+// Calls a function with an out parameter for the result document. It can be there after a success as well.
+async function withResult(
+  host: Host,
+  call: (result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
+): Promise<{ code: number; result: string }> {
+  const result = new Uint8Array(8);
+  const code = await call(result);
+  return { code: code >>> 0, result: take(host, result) };
+}
+
+function take(host: Host, out: Uint8Array<ArrayBuffer>): string {
+  const address = addressIn(out);
+  if (address === 0n) return "";
+  try {
+    return readWide(host, address);
+  } finally {
+    coTaskMemFree(host, address);
+  }
+}
+
+function progressOf(
+  host: Host,
+  fn: string,
+  { code, result }: { code: number; result: string },
+  system?: string,
+): Progress {
+  if ((code | 0) >= 0) return "done";
+  if (computeCodeOf(code) === OPERATION_PENDING) return "pending";
+  throw computeError(host, fn, code, system, result);
+}
+
+function requireDone(
+  host: Host,
+  fn: string,
+  { code, result }: { code: number; result: string },
+  system?: string,
+): void {
+  if ((code | 0) < 0) throw computeError(host, fn, code, system, result);
+}
+
+/** Creates a compute system. `id` names it in errors from here on. */
+export async function createSystem(host: Host, id: string, configuration: object): Promise<CreatedSystem> {
+  const system = new Uint8Array(8);
+  const answer = await withResult(
+    host,
+    (result) =>
+      host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialise(configuration)), 0n, system, result),
+  );
+  const progress = progressOf(host, "HcsCreateComputeSystem", answer, id);
+  return { system: addressIn(system), progress };
+}
+
+/** Opens a compute system that exists. */
+export async function openSystem(host: Host, id: string): Promise<bigint> {
+  const system = new Uint8Array(8);
+  const answer = await withResult(
+    host,
+    (result) => host.symbols(vmcomputeHcs).HcsOpenComputeSystem(wide(id), system, result),
+  );
+  requireDone(host, "HcsOpenComputeSystem", answer, id);
+  return addressIn(system);
+}
+
+/** Closes the handle of a compute system. The last one of a system created so ends the system. */
+export async function closeSystem(host: Host, system: bigint, id: string): Promise<void> {
+  check(host, "HcsCloseComputeSystem", await host.symbols(vmcomputeHcs).HcsCloseComputeSystem(system), id);
+}
+
+/** What is done to a compute system as a whole. */
+export type SystemOperation =
+  | "HcsStartComputeSystem"
+  | "HcsPauseComputeSystem"
+  | "HcsResumeComputeSystem"
+  | "HcsSaveComputeSystem";
+
+/** Starts, pauses, resumes or saves a compute system. `options` is a document, or nothing. */
+export async function operate(
+  host: Host,
+  fn: SystemOperation,
+  system: bigint,
+  id: string,
+  options?: object,
+): Promise<Progress> {
+  return progressOf(host, fn, await callOperation(host, fn, system, options), id);
+}
+
+/**
+ * Ends a compute system, with its consent (`HcsShutdownComputeSystem`) or without (`HcsTerminateComputeSystem`). Answers
+ * false where it was stopped or gone already, which is what was asked for.
+ */
+export async function stopSystem(
+  host: Host,
+  fn: "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem",
+  system: bigint,
+  id: string,
+): Promise<boolean> {
+  const answer = await callOperation(host, fn, system);
+  const code = computeCodeOf(answer.code);
+  if (code === SYSTEM_ALREADY_STOPPED || code === SYSTEM_NOT_FOUND) return false;
+  progressOf(host, fn, answer, id);
+  return true;
+}
+
+function callOperation(
+  host: Host,
+  fn: SystemOperation | "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem",
+  system: bigint,
+  options?: object,
+): Promise<{ code: number; result: string }> {
+  const text = wide(options === undefined ? "" : serialise(options));
+  return withResult(host, (result) => host.symbols(vmcomputeHcs)[fn](system, text, result));
+}
+
+/** Changes a compute system. The service does this at once: that it goes on would be a failure. */
+export async function modifySystem(host: Host, system: bigint, id: string, request: object): Promise<void> {
+  const answer = await withResult(
+    host,
+    (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialise(request)), result),
+  );
+  requireDone(host, "HcsModifyComputeSystem", answer, id);
+}
+
+/** Asks for properties of a compute system; answers JSON text. */
+export function systemProperties(host: Host, system: bigint, id: string, query: object): Promise<string> {
+  return withAnswer(
+    host,
+    "HcsGetComputeSystemProperties",
+    (properties, result) =>
+      host.symbols(vmcomputeHcs).HcsGetComputeSystemProperties(system, wide(serialise(query)), properties, result),
+    id,
+  );
+}
+
+/** Asks for the compute systems that fit a query; answers JSON text. */
+export function enumerateSystems(host: Host, query: object): Promise<string> {
+  return withAnswer(
+    host,
+    "HcsEnumerateComputeSystems",
+    (systems, result) => host.symbols(vmcomputeHcs).HcsEnumerateComputeSystems(wide(serialise(query)), systems, result),
+  );
+}
+
+/** Asks for properties of the compute service, which are those of the host; answers JSON text. */
+export function serviceProperties(host: Host, query: object): Promise<string> {
+  return withAnswer(
+    host,
+    "HcsGetServiceProperties",
+    (properties, result) =>
+      host.symbols(vmcomputeHcs).HcsGetServiceProperties(wide(serialise(query)), properties, result),
+  );
+}
+
+/** Changes settings of the compute service. */
+export async function modifyServiceSettings(host: Host, settings: object): Promise<void> {
+  const answer = await withResult(
+    host,
+    (result) => host.symbols(vmcomputeHcs).HcsModifyServiceSettings(wide(serialise(settings)), result),
+  );
+  requireDone(host, "HcsModifyServiceSettings", answer);
+}
+
+async function withAnswer(
+  host: Host,
+  fn: string,
+  call: (answer: Uint8Array<ArrayBuffer>, result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
+  system?: string,
+): Promise<string> {
+  const out = new Uint8Array(8);
+  const outcome = await withResult(host, (result) => call(out, result));
+  const text = take(host, out);
+  requireDone(host, fn, outcome, system);
+  return text;
+}
+
+/** Has a callback called for each notification of a compute system. Answers the handle of the registration. */
+export async function registerCallback(host: Host, system: bigint, id: string, callback: bigint): Promise<bigint> {
+  const registration = new Uint8Array(8);
+  check(
+    host,
+    "HcsRegisterComputeSystemCallback",
+    await host.symbols(vmcomputeHcs).HcsRegisterComputeSystemCallback(system, callback, 0n, registration),
+    id,
+  );
+  return addressIn(registration);
+}
+
+/** Ends a registration. Once it has settled, the callback isn't called any more. */
+export async function unregisterCallback(host: Host, registration: bigint, id: string): Promise<void> {
+  check(
+    host,
+    "HcsUnregisterComputeSystemCallback",
+    await host.symbols(vmcomputeHcs).HcsUnregisterComputeSystemCallback(registration),
+    id,
+  );
+}

@@ -1,0 +1,364 @@
+/**
+ * The documents that create a utility VM: the argument of `HcsCreateComputeSystem`. Keys stand in the order in which the
+ * container tools write them. An absent key means the default of Windows, so none is written with an empty value.
+ *
+ * @module
+ */
+
+import {
+  type Attachment,
+  type ModifySettingRequest,
+  present,
+  SCSI_CONTROLLERS,
+  type VirtualPMemDevice,
+  type VirtualSmbShare,
+} from "./requests.ts";
+import type { Version } from "./storage.ts";
+
+/** A compute system that is a VM. */
+export interface ComputeSystem {
+  /** Who creates it; `hcsdiag list` shows it. */
+  readonly Owner?: string;
+  /** Version of the schema. */
+  readonly SchemaVersion: Version;
+  /** The VM. */
+  readonly VirtualMachine: VirtualMachine;
+  /** Whether the VM ends when nobody has a handle of it any more. */
+  readonly ShouldTerminateOnLastHandleClosed?: boolean;
+}
+
+/** A VM. */
+export interface VirtualMachine {
+  /** Whether a reset by the guest ends it. */
+  readonly StopOnReset?: boolean;
+  /** How it boots. */
+  readonly Chipset: Chipset;
+  /** Memory and processors. */
+  readonly ComputeTopology: Topology;
+  /** Its devices. */
+  readonly Devices: Devices;
+  /** Changes of the guest's registry before it boots. */
+  readonly RegistryChanges?: RegistryChanges;
+  /** Limits of its disks. */
+  readonly StorageQoS?: StorageQoS;
+  /** Present where the compute service talks to the guest; absent where this program has to. */
+  readonly GuestConnection?: GuestConnection;
+  /** Where states of a crashed guest are saved. */
+  readonly DebugOptions?: DebugOptions;
+}
+
+/** How a VM boots; one of both is there. */
+export interface Chipset {
+  /** By the firmware. */
+  readonly Uefi?: { readonly BootThis: UefiBootEntry };
+  /** Straight into a kernel. */
+  readonly LinuxKernelDirect?: LinuxKernelDirect;
+}
+
+/** What the firmware boots. */
+export interface UefiBootEntry {
+  /** `VmbFs`: a folder of the host. */
+  readonly DeviceType: "VmbFs";
+  /** The file in it. */
+  readonly DevicePath: string;
+  /** What the file is started with. */
+  readonly OptionalData?: string;
+  /** The folder, where it isn't the share `os`. */
+  readonly VmbFsRootPath?: string;
+}
+
+/** The kernel that is booted. */
+export interface LinuxKernelDirect {
+  /** Its file. */
+  readonly KernelFilePath: string;
+  /** File of the initial RAM disk. */
+  readonly InitRdPath?: string;
+  /** What it is started with. */
+  readonly KernelCmdLine: string;
+}
+
+/** Memory and processors. */
+export interface Topology {
+  /** Memory. */
+  readonly Memory: Memory;
+  /** Processors. */
+  readonly Processor: Processor;
+}
+
+/** The memory of a VM. */
+export interface Memory {
+  /** Size in MiB, an even number. */
+  readonly SizeInMB: number;
+  /** Whether it is virtual memory of the host, rather than physical. */
+  readonly AllowOvercommit?: boolean;
+  /** The guest may tell which pages it uses much. */
+  readonly EnableHotHint?: boolean;
+  /** Virtual memory is taken when it is used first. */
+  readonly EnableDeferredCommit?: boolean;
+  /** The guest may tell which pages it has no use for. */
+  readonly EnableColdDiscardHint?: boolean;
+  /** Space for devices below 4 GiB, in MiB. */
+  readonly LowMmioGapInMB?: number;
+  /** Where the space for devices above 4 GiB starts, in MiB. */
+  readonly HighMmioBaseInMB?: number;
+  /** Size of that space, in MiB. */
+  readonly HighMmioGapInMB?: number;
+}
+
+/** The processors of a VM. */
+export interface Processor {
+  /** How many. */
+  readonly Count: number;
+  /** How much of them the VM may use at most, in 1/1000 percent. */
+  readonly Limit?: number;
+  /** Its weight against other VMs. */
+  readonly Weight?: number;
+  /** The group of processors that it runs on. */
+  readonly CpuGroup?: { readonly Id: string };
+}
+
+/** The devices of a VM. */
+export interface Devices {
+  /** Serial ports by number. */
+  readonly ComPorts?: Readonly<Record<string, { readonly NamedPipe: string }>>;
+  /** SCSI controllers by GUID. */
+  readonly Scsi?: Readonly<Record<string, ScsiController>>;
+  /** Persistent memory. */
+  readonly VirtualPMem?: VirtualPMemController;
+  /** A screen. */
+  readonly VideoMonitor?: EmptyDevice;
+  /** A keyboard. */
+  readonly Keyboard?: EmptyDevice;
+  /** Sockets between host and guest. */
+  readonly HvSocket: HvSocket;
+  /** A screen for remote desktops. */
+  readonly EnhancedModeVideo?: EmptyDevice;
+  /** Folders of the host for a Windows guest. */
+  readonly VirtualSmb?: VirtualSmb;
+  /** Folders of the host for a Linux guest. */
+  readonly Plan9?: EmptyDevice;
+}
+
+/** A device without settings. */
+export type EmptyDevice = Readonly<Record<string, never>>;
+
+/** A SCSI controller. */
+export interface ScsiController {
+  /** Its disks by LUN. */
+  readonly Attachments?: Readonly<Record<string, Attachment>>;
+}
+
+/** The persistent memory of a VM. */
+export interface VirtualPMemController {
+  /** Devices by number. */
+  readonly Devices?: Readonly<Record<string, VirtualPMemDevice>>;
+  /** How many devices there can be. */
+  readonly MaximumCount?: number;
+  /** How large one can be, in bytes. */
+  readonly MaximumSizeBytes?: number;
+}
+
+/** Sockets between host and guest. */
+export interface HvSocket {
+  /** Their settings. */
+  readonly HvSocketConfig: {
+    /** Who may bind one, as a security descriptor. */
+    readonly DefaultBindSecurityDescriptor: string;
+  };
+}
+
+/** Folders of the host for a Windows guest. */
+export interface VirtualSmb {
+  /** The folders. */
+  readonly Shares: readonly VirtualSmbShare[];
+  /** How much of them may be mapped into the guest's memory, in MiB. */
+  readonly DirectFileMappingInMB: number;
+}
+
+/** Changes of a Windows guest's registry before it boots. */
+export interface RegistryChanges {
+  /** Values that are set. */
+  readonly AddValues?: readonly RegistryValue[];
+}
+
+/** A value of a guest's registry. One of the values is there, as {@linkcode RegistryValue.Type} says. */
+export interface RegistryValue {
+  /** The key that it is in. */
+  readonly Key: RegistryKey;
+  /** Its name. */
+  readonly Name: string;
+  /** Its type. */
+  readonly Type: "None" | "String" | "ExpandedString" | "MultiString" | "Binary" | "DWord" | "QWord" | "CustomType";
+  /** A text. */
+  readonly StringValue?: string;
+  /** Bytes in base64. */
+  readonly BinaryValue?: string;
+  /** A number of 32 bits. */
+  readonly DWordValue?: number;
+  /** A number of 64 bits. */
+  readonly QWordValue?: number;
+  /** A type of one's own. */
+  readonly CustomType?: number;
+}
+
+/** A key of a guest's registry. */
+export interface RegistryKey {
+  /** The hive. */
+  readonly Hive: "System" | "Software" | "Security" | "Sam";
+  /** Its path in the hive. */
+  readonly Name: string;
+  /** Whether it is gone after a restart. */
+  readonly Volatile?: boolean;
+}
+
+/** Limits of a VM's disks. */
+export interface StorageQoS {
+  /** Most operations a second. */
+  readonly IopsMaximum?: number;
+  /** Most bytes a second. */
+  readonly BandwidthMaximum?: number;
+}
+
+/** How the compute service talks to the guest. */
+export interface GuestConnection {
+  /** Over vsock, as Linux guests want it. */
+  readonly UseVsock?: boolean;
+  /** The connection outlives a suspension of the VM. */
+  readonly UseConnectedSuspend?: boolean;
+}
+
+/** Where states of a crashed guest are saved. */
+export interface DebugOptions {
+  /** File for the state of a guest that could write a crash dump. */
+  readonly BugcheckSavedStateFileName?: string;
+  /** File for the state of one that couldn't. */
+  readonly BugcheckNoCrashdumpSavedStateFileName?: string;
+}
+
+/** What all VMs are made of. */
+export interface VMSettings {
+  /** Who creates it. */
+  readonly owner: string;
+  /** Its memory; what is empty is left away. */
+  readonly memory: Memory;
+  /** Its processors; what is empty is left away. */
+  readonly processor: Processor;
+  /** Limits of its disks. */
+  readonly storageQoS: StorageQoS;
+  /** Whether the compute service talks to the guest. */
+  readonly guestConnection: boolean;
+}
+
+/** What a Windows VM is made of. */
+export interface WindowsVMSettings extends VMSettings {
+  /** The share with the guest's system. */
+  readonly osShare: VirtualSmbShare;
+  /** The disk that the guest writes to, at controller 0, LUN 0. */
+  readonly scratchPath: string;
+  /** Values of the guest's registry. */
+  readonly registryValues: readonly RegistryValue[];
+  /** Where states of a crashed guest are saved. */
+  readonly debug: DebugOptions;
+}
+
+/** What a Linux VM is made of. */
+export interface LinuxVMSettings extends VMSettings {
+  /** How it boots. */
+  readonly chipset: Chipset;
+  /** How many SCSI controllers it has. */
+  readonly scsiControllers: number;
+  /** The read-only disk at controller 0, LUN 0 that it boots from; `""` for none. */
+  readonly bootDisk: string;
+  /** Its persistent memory; `undefined` for none. */
+  readonly pmem: VirtualPMemController | undefined;
+  /** The pipe of the host that its first serial port is; `""` for none. */
+  readonly consolePipe: string;
+  /** Whether it has screen and keyboard. */
+  readonly graphicsConsole: boolean;
+}
+
+const SCHEMA_VERSION: Version = { Major: 2, Minor: 1 };
+// Administrators and SYSTEM may bind sockets for the guest, as this program does.
+const HV_SOCKET: HvSocket = { HvSocketConfig: { DefaultBindSecurityDescriptor: "D:P(A;;FA;;;SY)(A;;FA;;;BA)" } };
+const DIRECT_FILE_MAPPING_IN_MB = 1024;
+
+/** The document of a Windows VM. */
+export function windowsVM(settings: WindowsVMSettings): ComputeSystem {
+  return system(settings, {
+    StopOnReset: true,
+    Chipset: { Uefi: { BootThis: { DeviceType: "VmbFs", DevicePath: "\\EFI\\Microsoft\\Boot\\bootmgfw.efi" } } },
+    ComputeTopology: topology(settings),
+    Devices: {
+      Scsi: controllers(1, { Type: "VirtualDisk", Path: settings.scratchPath }),
+      HvSocket: HV_SOCKET,
+      VirtualSmb: { Shares: [settings.osShare], DirectFileMappingInMB: DIRECT_FILE_MAPPING_IN_MB },
+    },
+    RegistryChanges: present({ AddValues: settings.registryValues }),
+    ...qos(settings),
+    ...(settings.guestConnection && { GuestConnection: {} }),
+    ...(hasKeys(settings.debug) && { DebugOptions: settings.debug }),
+  });
+}
+
+/** The document of a Linux VM. */
+export function linuxVM(settings: LinuxVMSettings): ComputeSystem {
+  const { scsiControllers, bootDisk, pmem, consolePipe, graphicsConsole } = settings;
+  return system(settings, {
+    StopOnReset: true,
+    Chipset: settings.chipset,
+    ComputeTopology: topology(settings),
+    Devices: {
+      ...(consolePipe !== "" && { ComPorts: { 0: { NamedPipe: consolePipe } } }),
+      ...(scsiControllers > 0 && {
+        Scsi: controllers(
+          scsiControllers,
+          bootDisk === "" ? undefined : { Type: "VirtualDisk", Path: bootDisk, ReadOnly: true },
+        ),
+      }),
+      ...(pmem && { VirtualPMem: pmem }),
+      ...(graphicsConsole && { VideoMonitor: {}, Keyboard: {} }),
+      HvSocket: HV_SOCKET,
+      ...(graphicsConsole && { EnhancedModeVideo: {} }),
+      Plan9: {},
+    },
+    ...qos(settings),
+    ...(settings.guestConnection && { GuestConnection: { UseVsock: true, UseConnectedSuspend: true } }),
+  });
+}
+
+/** Has a Linux guest accept all containers. It takes none before it has a policy. */
+export const openSecurityPolicy: ModifySettingRequest = {
+  RequestType: "Add",
+  GuestRequest: { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} },
+};
+
+function system({ owner }: VMSettings, machine: VirtualMachine): ComputeSystem {
+  return {
+    Owner: owner,
+    SchemaVersion: SCHEMA_VERSION,
+    VirtualMachine: machine,
+    ShouldTerminateOnLastHandleClosed: true,
+  };
+}
+
+function topology({ memory, processor }: VMSettings): Topology {
+  return { Memory: present(memory), Processor: present(processor) };
+}
+
+// By GUID and in the order of the GUIDs, as the container tools write them; a disk is at controller 0, LUN 0.
+function controllers(count: number, disk?: Attachment): Record<string, ScsiController> {
+  return Object.fromEntries(
+    SCSI_CONTROLLERS.slice(0, count)
+      .map((guid, i): [string, ScsiController] => [guid, i === 0 && disk ? { Attachments: { 0: disk } } : {}])
+      .toSorted(([a], [b]) => a < b ? -1 : 1),
+  );
+}
+
+function qos({ storageQoS }: VMSettings): { StorageQoS?: StorageQoS } {
+  const limits = present(storageQoS);
+  return hasKeys(limits) ? { StorageQoS: limits } : {};
+}
+
+function hasKeys(document: object): boolean {
+  return Object.keys(document).length > 0;
+}

@@ -1,0 +1,241 @@
+/**
+ * Layers of Linux containers in a utility VM.
+ *
+ * @module
+ */
+
+import { InvalidInputError } from "../ffi/errors.ts";
+import type { Host } from "../ffi/host.ts";
+import { fileSize } from "../ffi/kernel32.ts";
+import { resolvePath } from "../ffi/resolve_path.ts";
+import { acquire, type HoldList } from "../holds/hold_list.ts";
+import { type Mounted, mounted } from "../holds/mounted.ts";
+import { requireKind } from "../storage/check.ts";
+import { checkText, pathKey, windowsPath } from "../storage/paths.ts";
+import { placeLayerTree } from "../uvm/combined_layers.ts";
+import type { DeviceUse } from "../uvm/device.ts";
+import { NoRoomError } from "../uvm/errors.ts";
+import { layerTree, scsiAttachment, scsiMount, vpmemFile } from "../uvm/holds.ts";
+import type { LayerVM } from "../uvm/layer_vm.ts";
+import { requireVM } from "../uvm/modify.ts";
+import type { SCSIAttachment, SCSIMount } from "../uvm/scsi.ts";
+import type { VPMemFile } from "../uvm/vpmem.ts";
+import { placeScratch, type ScratchDisk, takeScratch } from "./scratch_disk.ts";
+
+/** A read-only layer of a Linux container. */
+export interface LCOWLayer {
+  /**
+   * Absolute path of the layer's disk: a fixed VHD, or a VHDX, with an ext4 file system. The group of all VMs must be
+   * allowed to read it, as the tools that make layers see to.
+   */
+  readonly vhdPath: string;
+  /** The partition with the layer, from 1. Default, and 0: the whole disk. */
+  readonly partition?: number;
+}
+
+/** The layers of a Linux container. */
+export interface LCOWLayers {
+  /** Read-only layers, topmost first. */
+  readonly layers: readonly LCOWLayer[];
+  /** Absolute path of the scratch disk; containers may share one. */
+  readonly scratchVhdPath: string;
+}
+
+/** Options of {@linkcode mountLCOWLayers}. */
+export interface MountLCOWLayersOptions {
+  /** A running VM with Linux in it. */
+  vm: LayerVM;
+  /** The container's folder in the guest, such as `/run/gcs/c/<container id>`. */
+  guestRoot: string;
+  /** Stops the work: what was begun is undone before the call rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Layers mounted by {@linkcode mountLCOWLayers}. */
+export interface MountedLCOWLayers extends Mounted {
+  /** Root of the container's file system in the guest, `<guestRoot>/rootfs`. */
+  readonly path: string;
+  /** The container's folder on the scratch disk, in the guest. */
+  readonly scratchPath: string;
+}
+
+/**
+ * Mounts the layers of a Linux container in a utility VM.
+ *
+ * Each layer's disk becomes persistent memory of the VM where it fits there: vPMem takes whole disks up to the size of a
+ * device, and as many as there are devices, or regions of devices. All other layers, those on a partition, and all in a VM
+ * whose memory is physically backed, are SCSI disks, as the scratch is. The place of each is found before the VM is
+ * touched. What several containers use is added once.
+ *
+ * Layers are added side by side, then the scratch; then the guest combines them. A failure, or an aborted signal, gives
+ * back all that was taken before the call rejects.
+ *
+ * @param containerId Id of the container; it names the container's folder on the scratch disk.
+ * @param layers The layers and the scratch.
+ * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @throws {NoRoomError} if the VM has no place for all layers, with the numbers; nothing was changed then.
+ * @throws {NativeError} if Windows or the guest refuses.
+ * @throws {UnwindError} if one refuses and what was taken before couldn't be given back.
+ */
+export async function mountLCOWLayers(
+  containerId: string,
+  layers: LCOWLayers,
+  options: MountLCOWLayersOptions,
+): Promise<MountedLCOWLayers> {
+  const { vm, signal } = options;
+  checkText(containerId, "containerId");
+  const stack = checkedLayers(layers);
+  const root = checkedRoot(options.guestRoot);
+  requireVM(vm, "linux", "mounting layers of a Linux container");
+  signal?.throwIfAborted();
+  const { host } = vm;
+  const disks = stack.layers.map((layer, i) => ({ ...layer, bytes: sizeOf(host, layer.vhdPath, argumentOf(i)) }));
+  requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
+
+  using plan = new DisposableStack();
+  const places = placeAll(vm, plan, disks, resolvePath(host, stack.scratchVhdPath));
+  const path = `${root}/rootfs`;
+  const scratchPath = `${places.scratch.mount.device.guestPath}/scratch/${containerId}`;
+  const tree = plan.use(placeLayerTree(vm, {
+    owns: path,
+    guestPath: path,
+    layers: () => ({
+      ContainerID: containerId,
+      Layers: places.layers.map((layer) => ({ Path: guestPathOf(layer) })),
+      ScratchPath: scratchPath,
+    }),
+  }));
+  if (tree === undefined) {
+    throw new InvalidInputError("guestRoot", "is the folder of another container in the VM", options.guestRoot);
+  }
+  return await acquire(host, async (holds) => {
+    await takeLayers(vm, holds, places.layers, signal);
+    await takeScratch(vm, holds, places.scratch, signal);
+    await holds.take(layerTree, layerTree.of(vm, tree), signal);
+    return mounted(holds, { path, scratchPath });
+  });
+}
+
+function checkedLayers(layers: LCOWLayers): LCOWLayers {
+  if (typeof layers !== "object" || layers === null) {
+    throw new InvalidInputError("layers", "is missing", layers);
+  }
+  if (!Array.isArray(layers.layers) || layers.layers.length === 0) {
+    throw new InvalidInputError("layers.layers", "needs at least one layer", layers.layers);
+  }
+  const scratchVhdPath = windowsPath(layers.scratchVhdPath, "layers.scratchVhdPath");
+  return {
+    layers: layers.layers.map((layer, i) => checkedLayer(layer, argumentOf(i), scratchVhdPath)),
+    scratchVhdPath,
+  };
+}
+
+function checkedLayer(layer: LCOWLayer, argument: string, scratch: string): LCOWLayer {
+  if (typeof layer !== "object" || layer === null) {
+    throw new InvalidInputError(argument, "is missing", layer);
+  }
+  const vhdPath = windowsPath(layer.vhdPath, `${argument}.vhdPath`);
+  if (pathKey(vhdPath) === pathKey(scratch)) {
+    throw new InvalidInputError(`${argument}.vhdPath`, "is the scratch as well", vhdPath);
+  }
+  const partition = layer.partition ?? 0;
+  if (!Number.isSafeInteger(partition) || partition < 0) {
+    throw new InvalidInputError(`${argument}.partition`, "is not a whole number from 0", partition);
+  }
+  return { vhdPath, partition };
+}
+
+function argumentOf(layer: number): string {
+  return `layers.layers[${layer}]`;
+}
+
+function checkedRoot(guestRoot: unknown): string {
+  checkText(guestRoot, "guestRoot");
+  if (!guestRoot.startsWith("/")) {
+    throw new InvalidInputError("guestRoot", "is not an absolute path of the guest", guestRoot);
+  }
+  return guestRoot.replace(/\/+$/, "");
+}
+
+function sizeOf(host: Host, path: string, argument: string): number {
+  requireKind(host, path, `${argument}.vhdPath`, "file");
+  const bytes = Number(fileSize(host, path));
+  if (bytes === 0) {
+    throw new InvalidInputError(`${argument}.vhdPath`, "is an empty file", path);
+  }
+  return bytes;
+}
+
+interface Disk extends LCOWLayer {
+  readonly bytes: number;
+}
+
+interface SCSILayer {
+  readonly attachment: DeviceUse<SCSIAttachment>;
+  readonly mount: DeviceUse<SCSIMount>;
+}
+
+type LayerPlace = { readonly file: DeviceUse<VPMemFile> } | SCSILayer;
+
+function guestPathOf(layer: LayerPlace): string {
+  return ("file" in layer ? layer.file : layer.mount).device.guestPath;
+}
+
+// Finds all places or none. What is placed is given up again with `plan`, unless it is taken.
+function placeAll(
+  vm: LayerVM,
+  plan: DisposableStack,
+  disks: readonly Disk[],
+  scratchPath: string,
+): { layers: LayerPlace[]; scratch: ScratchDisk } {
+  const room = [vm.scsi.room, vm.vpmem.room];
+  const layers = disks.map((disk) => placeLayer(vm, plan, disk));
+  const scratch = placeScratch(vm, plan, scratchPath, {
+    filesystem: vm.encryptScratch ? "xfs" : "ext4",
+    encrypted: vm.encryptScratch,
+  });
+  const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ vhdPath }) => pathKey(vhdPath)));
+  if (missing.size > 0 || scratch === undefined) {
+    const slots = missing.size + (scratch === undefined ? 1 : 0);
+    throw new NoRoomError(`${disks.length} layers and a scratch disk`, slots, room);
+  }
+  return { layers: layers as LayerPlace[], scratch };
+}
+
+function placeLayer(vm: LayerVM, plan: DisposableStack, { vhdPath, partition, bytes }: Disk): LayerPlace | undefined {
+  if (!vm.physicallyBacked && partition === 0) {
+    const file = plan.use(vm.vpmem.place(vhdPath, bytes));
+    if (file !== undefined) return { file };
+  }
+  const attachment = plan.use(vm.scsi.placeAttachment(vhdPath, { readOnly: true }));
+  if (attachment === undefined) return undefined;
+  const options = { readOnly: true, options: ["ro"], ...(partition && { partition }) };
+  return { attachment, mount: plan.use(vm.scsi.placeMount(attachment.device, options)) };
+}
+
+async function takeLayers(
+  vm: LayerVM,
+  holds: HoldList,
+  layers: readonly LayerPlace[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const files = layers.flatMap((layer) => "file" in layer ? [layer.file] : []);
+  const disks = layers.flatMap((layer) => "file" in layer ? [] : [layer]);
+  const outcomes = await Promise.allSettled([
+    holds.takeAll(vpmemFile, files.map((file) => vpmemFile.of(vm, file)), signal),
+    takeDisks(vm, holds, disks, signal),
+  ]);
+  for (const outcome of outcomes) {
+    if (outcome.status === "rejected") throw outcome.reason;
+  }
+}
+
+async function takeDisks(
+  vm: LayerVM,
+  holds: HoldList,
+  disks: readonly SCSILayer[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await holds.takeAll(scsiAttachment, disks.map(({ attachment }) => scsiAttachment.of(vm, attachment)), signal);
+  await holds.takeAll(scsiMount, disks.map(({ mount }) => scsiMount.of(vm, mount)), signal);
+}

@@ -1,0 +1,171 @@
+/**
+ * computestorage.dll, simulated, without the overlay filter.
+ *
+ * @module
+ */
+
+import { hresult, win32 } from "../ffi/codes.ts";
+import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
+import {
+  big,
+  buffer,
+  type Context,
+  define,
+  HRESULT,
+  put64,
+  type SimulatedDll,
+  since,
+  text,
+  win32Failure,
+} from "./call.ts";
+import { type DiskHandle, diskOfDevice, shownVolume } from "./disks.ts";
+import { Failure, SimulationError, unknown } from "./errors.ts";
+import { simulatedLayerId } from "./name_to_guid.ts";
+import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
+
+const SERVER_2019 = 17763;
+const HIVES = ["DefaultUser_Base", "Sam_Base", "Security_Base", "Software_Base", "System_Base"];
+
+/** The functions that don't concern the overlay filter. */
+export const computestorageFunctions: SimulatedDll = {
+  HcsAttachLayerStorageFilter: define(HRESULT, { path: text, data: text }, ({ windows }, { path, data }) => {
+    requireLayers(windows, data);
+    const volume = volumeAt(windows, path);
+    if (windows.state.storageFilters[volume] !== undefined) unknown("attaching a storage filter twice");
+    windows.state.storageFilters[volume] = { volume: path, by: windows.by };
+  }),
+
+  HcsDestroyLayer: define(HRESULT, { path: text }, ({ windows }, { path }) => {
+    if (windows.node(path)?.type !== "folder") unknown(`destroying a layer that doesn't exist: ${path}`);
+    const used = Object.values(windows.state.active).flatMap((layer) => [layer.path, ...layer.parents ?? []]);
+    if (used.some((layer) => keyOf(layer) === keyOf(path))) {
+      throw new SimulationError(`Windows may end the process: ${path} is in use`);
+    }
+    windows.remove(path);
+  }),
+
+  HcsDetachLayerStorageFilter: define(HRESULT, { path: text }, ({ windows }, { path }) => {
+    const volume = volumeAt(windows, path);
+    if (windows.state.storageFilters[volume] === undefined) unknown("detaching a storage filter that isn't there");
+    delete windows.state.storageFilters[volume];
+  }),
+
+  HcsExportLayer: define(
+    HRESULT,
+    { path: text, folder: text, data: text, options: text },
+    ({ windows }, { path, folder, data, options }) => {
+      requireFolder(windows, path);
+      requireFolder(windows, folder);
+      requireLayers(windows, data);
+      JSON.parse(options);
+    },
+  ),
+
+  HcsFormatWritableLayerVhd: define(HRESULT, { vhd: big }, (context, { vhd }) => {
+    const { windows } = context;
+    const path = formatted(context, vhd);
+    const disk = windows.disk(path);
+    if (disk.volume !== undefined) unknown(`formatting a disk that is formatted: ${path}`);
+    disk.volume = volumeOn(disk.size);
+    if (windows.isAttached(path)) windows.addVolume(windows.diskVolume(path));
+  }),
+
+  HcsGetLayerVhdMountPath: define(HRESULT, { vhd: big, mountPath: buffer }, ({ windows, process }, args) => {
+    const { type, target } = process.handles.get(args.vhd);
+    if (type !== "disk" || !windows.isAttached(target) || windows.disk(target).volume === undefined) {
+      unknown(`the volume of a disk that isn't attached, or has none: ${target}`);
+    }
+    put64(args.mountPath, process.memory.allocateWide(shownVolume(process, windows.diskVolume(target))));
+  }),
+
+  HcsImportLayer: define(HRESULT, { path: text, source: text, data: text }, ({ windows }, { path, source, data }) => {
+    requireFolder(windows, source);
+    if (keyOf(path) === keyOf(source)) unknown("importing a layer from its own folder");
+    for (const { Id, Path = "" } of requireLayers(windows, data)) {
+      if (Id !== simulatedLayerId(Path.slice(Path.lastIndexOf("\\") + 1))) {
+        throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+      }
+    }
+    windows.addFolders(path);
+  }),
+
+  HcsInitializeWritableLayer: define(
+    HRESULT,
+    { path: text, data: text, options: text },
+    ({ windows }, { path, data, options }) => {
+      if (options !== "") unknown(`initialising a writable layer with options: ${options}`);
+      requireFolder(windows, path);
+      requireLayers(windows, data);
+    },
+  ),
+
+  HcsSetupBaseOSLayer: define(HRESULT, { path: text, vhd: big, options: text }, (context, { path, vhd, options }) => {
+    const { windows, process } = context;
+    const { Type } = JSON.parse(options) as OsLayerOptions;
+    requireFolder(windows, path);
+    if (Type === "Vm") {
+      const { type, target } = process.handles.get<DiskHandle>(vhd);
+      if (type !== "disk" || !windows.isAttached(target)) unknown("setting up a utility VM without its disk attached");
+      const disk = windows.disk(target);
+      disk.volume = volumeOn(disk.size);
+      windows.addVolume(windows.diskVolume(target));
+      return;
+    }
+    if (vhd !== 0n) unknown("setting up a layer for containers with a disk");
+    if (process.handles.list().some(({ type }) => type === "disk")) {
+      unknown("setting up a layer for containers while its disk is open");
+    }
+    for (const name of ["Hives", "Layout"]) {
+      if (windows.node(`${path}\\${name}`) !== undefined) {
+        unknown(`setting up a layer that has ${name} already: ${path}`);
+      }
+    }
+    windows.add({ path: `${path}\\Hives`, type: "folder", createdBy: windows.by });
+    for (const name of HIVES) {
+      windows.add({ path: `${path}\\Hives\\${name}`, type: "file", size: 8192, createdBy: windows.by });
+    }
+    windows.add({ path: `${path}\\Layout`, type: "file", size: 4096, createdBy: windows.by });
+  }),
+
+  ...since(19645, {
+    HcsSetupBaseOSVolume: define(
+      HRESULT,
+      { path: text, volume: text, options: text },
+      ({ windows }, { path, volume, options }) => {
+        JSON.parse(options);
+        requireFolder(windows, path);
+        volumeAt(windows, volume);
+      },
+    ),
+  }),
+};
+
+// Server 2019 wants the device of an attached disk, all later builds the disk as virtdisk.dll opened it.
+function formatted({ windows, process }: Context, vhd: bigint): string {
+  const { type, target } = process.handles.get(vhd);
+  const device = diskOfDevice(windows, target);
+  if (windows.state.build <= SERVER_2019) {
+    if (device === undefined) unknown(`formatting on Server 2019 what is no device: ${target}`);
+    return device;
+  }
+  if (type === "disk") return target;
+  if (device !== undefined) unknown(`formatting a device on a later build than Server 2019: ${target}`);
+  throw new Failure(hresult.E_INVALIDARG);
+}
+
+function requireFolder(windows: Windows, path: string): void {
+  if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+}
+
+function requireLayers(windows: Windows, data: string): NonNullable<LayerData["Layers"]> {
+  const { SchemaVersion, Layers = [] } = JSON.parse(data) as LayerData;
+  if (SchemaVersion === undefined) unknown(`layer data without a version: ${data}`);
+  for (const { Path = "" } of Layers) requireFolder(windows, Path);
+  return Layers;
+}
+
+function volumeAt(windows: Windows, path: string): string {
+  const volume = windows.node(path)?.volume ?? path;
+  if (!windows.hasVolume(volume)) unknown(`a filter or layer on a volume that isn't there: ${path}`);
+  return volumeKey(volume);
+}

@@ -1,0 +1,178 @@
+/**
+ * virtdisk.dll, simulated.
+ *
+ * @module
+ */
+
+import { hresult, win32 } from "../ffi/codes.ts";
+import {
+  big,
+  buffer,
+  type Context,
+  type Decoder,
+  define,
+  number,
+  optionalBuffer,
+  put32,
+  put64,
+  putText,
+  type SimulatedDll,
+  type Style,
+  text,
+  win32Failure,
+} from "./call.ts";
+import { attach, detach, type DiskHandle } from "./disks.ts";
+import { Failure, unknown } from "./errors.ts";
+import { keyOf, parentOf } from "./windows.ts";
+
+// A Win32 code, or one of the codes of virtual disks, which are no Win32 codes.
+const CODE: Style = { done: 0, fail: (code) => (code >>> 16) === 0x8007 ? code & 0xffff : code >>> 0 };
+
+interface CreateParameters {
+  readonly version: number;
+  readonly size: number;
+  readonly blockSize: number;
+  readonly parent: string | undefined;
+}
+
+const createParameters: Decoder<CreateParameters> = (raw, memory) => {
+  const view = viewOf(raw);
+  const parent = view.getBigUint64(48, true);
+  return {
+    version: view.getUint32(0, true),
+    size: Number(view.getBigUint64(24, true)),
+    blockSize: view.getUint32(32, true),
+    parent: parent === 0n ? undefined : memory.readWide(parent),
+  };
+};
+
+const version: Decoder<number | undefined> = (raw) => raw === null ? undefined : viewOf(raw).getUint32(0, true);
+
+function viewOf(raw: unknown): DataView {
+  const bytes = raw as Uint8Array;
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+const MIB = 2 ** 20;
+const SERVER_2019 = 17763;
+const READ_ONLY_AND_MORE = 0x1 | 0x2 | 0x4 | 0x20;
+const PERMANENT_LIFETIME = 0x4;
+const EMPTY_FILE = 4 * MIB;
+const DEFAULT_BLOCK = 32 * MIB;
+
+/** virtdisk.dll. */
+export const virtdiskFunctions: SimulatedDll = {
+  AttachVirtualDisk: define(
+    CODE,
+    {
+      handle: big,
+      security: optionalBuffer,
+      flags: number,
+      providerFlags: number,
+      parameters: version,
+      overlapped: optionalBuffer,
+    },
+    (context, { handle, flags, parameters }) => {
+      const { windows } = context;
+      // The handle of a disk's device, too, is a file.
+      if (context.process.handles.get(handle).type !== "disk") throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      const path = diskOf(context, handle);
+      if ((flags & ~READ_ONLY_AND_MORE) !== 0) unknown(`attaching with flags ${flags}`);
+      if (parameters === 2 && windows.state.build <= SERVER_2019) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+      attach(windows, path, (flags & PERMANENT_LIFETIME) !== 0);
+    },
+  ),
+
+  CreateVirtualDisk: define(
+    CODE,
+    {
+      type: buffer,
+      path: text,
+      access: number,
+      security: optionalBuffer,
+      flags: number,
+      providerFlags: number,
+      parameters: createParameters,
+      overlapped: optionalBuffer,
+      handle: buffer,
+    },
+    ({ windows, process }, { path, access, parameters, handle }) => {
+      if (parameters.version !== 2 || access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
+      if (windows.node(parentOf(path))?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+      const disk = parameters.parent === undefined
+        ? { size: parameters.size }
+        : { ...windows.disk(parameters.parent), parent: parameters.parent };
+      const blockSize = parameters.blockSize || DEFAULT_BLOCK;
+      if (disk.size < 3 * MIB || disk.size > 64 * 2 ** 40 || disk.size % 512 !== 0 || blockSize % MIB !== 0) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      }
+      windows.add({ path, type: "file", size: EMPTY_FILE, disk: { ...disk, blockSize }, createdBy: windows.by });
+      put64(handle, process.handles.open({ type: "disk", target: path }));
+    },
+  ),
+
+  DetachVirtualDisk: define(CODE, { handle: big, flags: number, providerFlags: number }, (context, { handle }) => {
+    const path = diskOf(context, handle);
+    if (!context.windows.isAttached(path)) unknown(`detaching a disk that isn't attached: ${path}`);
+    detach(context.windows, path);
+  }),
+
+  GetVirtualDiskInformation: define(
+    CODE,
+    { handle: big, size: buffer, information: buffer, used: buffer },
+    (context, { handle, size, information, used }) => {
+      const path = diskOf(context, handle);
+      const { windows } = context;
+      const disk = windows.disk(path);
+      const view = viewOf(information);
+      const room = viewOf(size).getUint32(0, true);
+      switch (view.getUint32(0, true)) {
+        case 1:
+          view.setBigUint64(8, BigInt(disk.size), true);
+          view.setBigUint64(16, BigInt(windows.existing(path).size!), true);
+          view.setUint32(24, disk.blockSize, true);
+          view.setUint32(28, 512, true);
+          put32(used, 32);
+          break;
+        case 3: {
+          if (disk.parent === undefined) throw new Failure(hresult.ERROR_VHD_INVALID_TYPE);
+          const needed = 12 + 2 * (disk.parent.length + 1);
+          if (needed > room) throw win32Failure(win32.ERROR_INSUFFICIENT_BUFFER);
+          view.setUint32(8, windows.node(disk.parent) === undefined ? 0 : 1, true);
+          putText(information.subarray(12), disk.parent);
+          put32(used, needed);
+          break;
+        }
+        default:
+          unknown("other information about a disk than its size and parent");
+      }
+    },
+  ),
+
+  GetVirtualDiskPhysicalPath: define(CODE, { handle: big, size: buffer, path: buffer }, (context, args) => {
+    const disk = diskOf(context, args.handle);
+    const attached = context.windows.state.disks[keyOf(disk)];
+    if (attached === undefined) unknown(`the device of a disk that no program attached: ${disk}`);
+    putText(args.path, `\\\\.\\PhysicalDrive${attached.number}`);
+  }),
+
+  OpenVirtualDisk: define(
+    CODE,
+    { type: buffer, path: text, access: number, flags: number, parameters: version, handle: buffer },
+    ({ windows, process }, { path, access, parameters, handle }) => {
+      if (parameters !== 2) unknown("opening a disk with parameters of another version than 2");
+      if (access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      const { parent } = windows.disk(path);
+      if (parent !== undefined && windows.node(parent) === undefined) {
+        unknown(`opening a disk that differs from one that is gone: ${parent}`);
+      }
+      put64(handle, process.handles.open({ type: "disk", target: path }));
+    },
+  ),
+};
+
+function diskOf({ process }: Context, handle: bigint): string {
+  return process.handles.get<DiskHandle>(handle, "disk").target;
+}

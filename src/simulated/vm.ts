@@ -1,0 +1,433 @@
+/**
+ * What a simulated virtual machine keeps: its devices on the host's side, and what its guest has mounted where.
+ *
+ * @module
+ */
+
+import { fromWin32, win32 } from "../ffi/codes.ts";
+import { win32Failure } from "./call.ts";
+import { Failure, SimulationError, unknown } from "./errors.ts";
+import type { Acquirer, Windows } from "./windows.ts";
+
+/** A virtual machine. */
+export interface VirtualMachine {
+  /** Its id. */
+  readonly id: string;
+  /** Who created it, as the document says. */
+  readonly owner: string;
+  /** The operating system in it. */
+  readonly os: "Windows" | "Linux";
+  /** Its GUID. */
+  readonly runtimeId: string;
+  /** What a Linux kernel is started with. */
+  readonly commandLine: string;
+  /** Whether it ends with its last handle. */
+  readonly endsWithHandle: boolean;
+  /** Who created it. */
+  readonly by: Acquirer;
+  /** How far it is. */
+  state: "Created" | "Running" | "Paused" | "Stopped";
+  /** How many handles there are of it. */
+  handles: number;
+  /** GUIDs of its SCSI controllers, in the order of their numbers. */
+  readonly controllers: readonly string[];
+  /** Its disks, by `<controller>:<LUN>`. */
+  readonly disks: Record<string, Disk>;
+  /** Its VSMB shares, by their names. */
+  readonly shares: Record<string, Share>;
+  /** How many vPMem devices it can have. */
+  readonly pmemCount: number;
+  /** How large one can be. */
+  readonly pmemSize: number;
+  /** Its vPMem devices, by `<device>`, and their mappings, by `<device>+<offset>`. */
+  readonly pmem: Record<string, Attached>;
+  /** The disks that the guest has mounted, by their paths in it. */
+  readonly mounts: Record<string, GuestMount>;
+  /** The layers that it has combined, by their root. */
+  readonly trees: Record<string, GuestTree>;
+}
+
+/** A file that a VM has. */
+export interface Attached {
+  /** The file. */
+  readonly path: string;
+  /** Who attached it; `undefined` for what the VM was created with. */
+  readonly by?: Acquirer;
+}
+
+/** A disk. */
+export interface Disk extends Attached {
+  /** Whether the guest was told to let go of it. */
+  ejected?: boolean;
+}
+
+/** A folder that a guest sees. */
+export type Share = Attached;
+
+/** Something mounted in the guest. */
+export interface GuestMount {
+  /** What is mounted: the key of a disk or of vPMem. */
+  readonly source: string;
+  /** Who had it mounted. */
+  readonly by: Acquirer;
+}
+
+/** Layers combined in the guest. */
+export interface GuestTree {
+  /** Keys of what it is made of: names of shares, paths in the guest. */
+  readonly parts: readonly string[];
+  /** Who had it combined. */
+  readonly by: Acquirer;
+}
+
+/** The group of all virtual machines. */
+export const VIRTUAL_MACHINES = "s-1-5-83-0";
+
+const SHARE_PREFIX = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
+
+/** A document as it comes, not trusted. */
+export type Document = Readonly<Record<string, unknown>>;
+
+/** The document names a key that there isn't, or is no document at all. */
+export class InvalidDocument extends Error {
+  /** What is wrong, and where, such as `$.ResourcePath`. */
+  constructor(readonly where: string) {
+    super(`invalid JSON document at ${where}`);
+  }
+}
+
+/** The object in `value`, with no keys but these. */
+export function objectOf(value: unknown, keys: readonly string[], where: string): Document {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new InvalidDocument(where);
+  const stranger = Object.keys(value).find((key) => !keys.includes(key));
+  if (stranger !== undefined) throw new InvalidDocument(`${where}.${stranger}`);
+  return value as Document;
+}
+
+/** Has a VM open a file: it has to be there, granted to the VM, and not open elsewhere for writing. */
+export function attachFile(windows: Windows, vm: VirtualMachine, path: string, mode: "read" | "write"): void {
+  const node = windows.existing(path);
+  const granted = (node.grants ?? []).some((who) => who === VIRTUAL_MACHINES || who === vm.id.toLowerCase());
+  if (!granted) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  if (node.vms?.[vm.id] !== undefined) unknown(`attaching a file to a VM twice: ${path}`);
+  const elsewhere = Object.values(node.vms ?? {});
+  if (windows.isAttached(path) || mode === "write" && elsewhere.length > 0) {
+    throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+  }
+  node.vms = { ...node.vms, [vm.id]: mode };
+}
+
+function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {
+  delete windows.node(path)?.vms?.[vm.id];
+}
+
+/** Takes everything from a VM that has ended. */
+export function stopVM(windows: Windows, vm: VirtualMachine): void {
+  for (const { path } of [...Object.values(vm.disks), ...Object.values(vm.pmem)]) detachFile(windows, vm, path);
+  for (const table of [vm.disks, vm.pmem, vm.shares, vm.mounts, vm.trees]) {
+    Object.keys(table).forEach((key) => delete table[key]);
+  }
+  vm.state = "Stopped";
+}
+
+const REQUEST_KEYS = ["ResourcePath", "RequestType", "Settings", "GuestRequest"];
+const GUEST_REQUEST_KEYS = ["RequestType", "ResourceType", "Settings"];
+
+/** What a request changes. All of it is checked before any of it is done. */
+type Change = () => void;
+
+/** Does a ModifySettingRequest, or throws a {@linkcode Failure} with nothing changed. */
+export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown): void {
+  const { ResourcePath, RequestType, Settings, GuestRequest } = objectOf(request, REQUEST_KEYS, "$");
+  const path = ResourcePath === undefined ? undefined : String(ResourcePath);
+  const changes: Change[] = [];
+  if (path !== undefined) {
+    changes.push(onHost(windows, vm, path, String(RequestType), Settings, GuestRequest !== undefined));
+  } else if (Settings !== undefined) {
+    unknown("a request with settings and without a resource");
+  }
+  if (GuestRequest !== undefined) {
+    changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
+  }
+  // The host's first: it alone can fail now.
+  changes.forEach((change) => change());
+}
+
+const OPTION_KEYS = [
+  ...["ReadOnly", "ShareRead", "CacheIo", "NoOplocks", "TakeBackupPrivilege", "UseShareRootIdentity", "NoDirectmap"],
+  ...["NoLocks", "NoDirnotify", "VmSharedMemory", "RestrictFileAccess", "ForceLevelIIOplocks", "ReparseBaseLayer"],
+  ...["PseudoOplocks", "NonCacheIo", "PseudoDirnotify", "SingleFileMapping"],
+];
+const SHARE_KEYS = ["Name", "Path", "AllowedFiles", "Options"];
+const ATTACHMENT_KEYS = [
+  ...["Type", "Path", "IgnoreFlushes", "CachingMode", "NoWriteHardening", "DisableExpansionOptimization"],
+  ...["IgnoreRelativeLocator", "CaptureIoAttributionContext", "ReadOnly", "SupportCompressedVolumes"],
+  ...["AlwaysAllowSparseFiles", "ExtensibleVirtualDiskType"],
+];
+
+function onHost(
+  windows: Windows,
+  vm: VirtualMachine,
+  path: string,
+  type: string,
+  settings: unknown,
+  withGuest: boolean,
+): Change {
+  const parts = path.replace(/^VirtualMachine\/Devices\//, "").split("/");
+  if (!path.startsWith("VirtualMachine/Devices/")) throw new InvalidDocument("$.ResourcePath");
+  switch (parts[0]) {
+    case "VirtualSmb":
+      // The collection is named, and not the share.
+      if (parts.length !== 2) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      return share(windows, vm, type, settings);
+    case "Scsi":
+      return disk(windows, vm, { guid: parts[1] ?? "", lun: Number(parts[3]) }, type, settings);
+    case "VirtualPMem":
+      if (!withGuest) unknown("vPMem that the guest isn't told of");
+      return pmem(windows, vm, { device: Number(parts[2]), offset: parts[4] }, type, settings);
+    default:
+      return unknown(`a change of ${path}`);
+  }
+}
+
+function share(windows: Windows, vm: VirtualMachine, type: string, settings: unknown): Change {
+  const { Name, Path, Options } = objectOf(settings, SHARE_KEYS, "$.Settings");
+  const name = String(Name);
+  if (type === "Remove") {
+    if (vm.shares[name] === undefined) unknown(`removing a share that isn't there: ${name}`);
+    requireUnused(vm, `share ${name}`);
+    return () => delete vm.shares[name];
+  }
+  if (type !== "Add") unknown(`a request ${type} for a share`);
+  objectOf(Options ?? {}, OPTION_KEYS, "$.Settings.Options");
+  if (vm.os !== "Windows") unknown("a VSMB share for a Linux guest");
+  if (vm.shares[name] !== undefined) unknown(`adding a share under a name that is taken: ${name}`);
+  const node = windows.node(String(Path));
+  if (node === undefined) unknown(`sharing a folder that doesn't exist: ${Path}`);
+  return () => vm.shares[name] = { path: node.path, by: windows.by };
+}
+
+function disk(
+  windows: Windows,
+  vm: VirtualMachine,
+  { guid, lun }: { guid: string; lun: number },
+  type: string,
+  settings: unknown,
+): Change {
+  const controller = vm.controllers.indexOf(guid);
+  if (controller < 0) throw win32Failure(win32.ERROR_NOT_FOUND);
+  if (!(lun >= 0 && lun < 64)) unknown(`a disk at LUN ${lun}`);
+  const key = `${controller}:${lun}`;
+  const there = vm.disks[key];
+  if (type === "Remove") {
+    if (there === undefined) unknown(`detaching a disk from an empty place: ${key}`);
+    if (there.by === undefined) unknown(`detaching the disk that the VM was created with: ${key}`);
+    requireUnmounted(vm, `disk ${key}`);
+    if (vm.os === "Linux" && !there.ejected) {
+      throw new SimulationError(`the Linux guest was not told to let go of the disk at ${key} before it is detached`);
+    }
+    return () => {
+      delete vm.disks[key];
+      detachFile(windows, vm, there.path);
+    };
+  }
+  if (type !== "Add") unknown(`a request ${type} for a disk`);
+  const { Type, Path, ReadOnly } = objectOf(settings, ATTACHMENT_KEYS, "$.Settings");
+  if (Type !== "VirtualDisk") unknown(`a disk of type ${Type}`);
+  if (there !== undefined) unknown(`attaching a disk at a place that is taken: ${key}`);
+  const path = String(Path);
+  return () => {
+    attachFile(windows, vm, path, ReadOnly === true ? "read" : "write");
+    vm.disks[key] = { path, by: windows.by };
+  };
+}
+
+function pmem(
+  windows: Windows,
+  vm: VirtualMachine,
+  { device, offset }: { device: number; offset: string | undefined },
+  type: string,
+  settings: unknown,
+): Change {
+  if (!(device >= 0 && device < vm.pmemCount)) unknown(`vPMem device ${device} of ${vm.pmemCount}`);
+  const key = offset === undefined ? `${device}` : `${device}+${offset}`;
+  const there = vm.pmem[key];
+  const isMapped = Object.keys(vm.pmem).some((other) => other.startsWith(`${device}+`));
+  if (type === "Remove") {
+    // A device into which files are mapped never goes away.
+    if (offset === undefined && there === undefined && isMapped) throw win32Failure(win32.ERROR_NOT_FOUND);
+    if (there === undefined) unknown(`removing vPMem that isn't there: ${key}`);
+    if (there.by === undefined) unknown(`removing the vPMem that the VM was created with: ${key}`);
+    return () => {
+      delete vm.pmem[key];
+      detachFile(windows, vm, there.path);
+    };
+  }
+  if (type !== "Add") unknown(`a request ${type} for vPMem`);
+  const keys = offset === undefined ? ["HostPath", "ReadOnly", "ImageFormat"] : ["HostPath", "ImageFormat"];
+  const { HostPath } = objectOf(settings, keys, "$.Settings");
+  const path = String(HostPath);
+  const size = windows.existing(path).size ?? 0;
+  if (offset === undefined) {
+    if (there !== undefined || isMapped) unknown(`adding a vPMem device that is taken: ${key}`);
+    if (size > vm.pmemSize) unknown(`a file of ${size} bytes on a vPMem device of ${vm.pmemSize}`);
+  } else {
+    if (vm.pmem[`${device}`] !== undefined) unknown(`mapping a file into a vPMem device that has one: ${key}`);
+    requireFreeRange(windows, vm, device, Number(offset), size);
+  }
+  return () => {
+    attachFile(windows, vm, path, "read");
+    vm.pmem[key] = { path, by: windows.by };
+  };
+}
+
+function requireFreeRange(windows: Windows, vm: VirtualMachine, device: number, offset: number, size: number): void {
+  for (const [key, { path }] of Object.entries(vm.pmem)) {
+    const [other, start] = key.split("+").map(Number) as [number, number?];
+    if (other !== device || start === undefined) continue;
+    if (offset < start + (windows.node(path)?.size ?? 0) && start < offset + Math.max(size, 1)) {
+      throw new SimulationError(`two files at one place of vPMem device ${device}: ${offset} and ${start}`);
+    }
+  }
+}
+
+function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPath: string | undefined): Change {
+  const { RequestType, ResourceType, Settings = {} } = request;
+  const what = `${RequestType} ${ResourceType}`;
+  switch (what) {
+    case "Add MappedVirtualDisk":
+    case "Remove MappedVirtualDisk":
+      return mountedDisk(windows, vm, RequestType === "Add", Settings);
+    case "Remove SCSIDevice":
+      return ejectedDisk(vm, Settings);
+    case "Add VPMemDevice":
+    case "Remove VPMemDevice":
+      return mountedPMem(windows, vm, RequestType === "Add", Settings, hostPath);
+    case "Add CombinedLayers":
+      return vm.os === "Linux" ? linuxTree(windows, vm, Settings) : windowsTree(windows, vm, Settings);
+    case "Remove CombinedLayers":
+      return takenApart(vm, Settings);
+    case "Add SecurityPolicy":
+      if (vm.os === "Linux") return () => {};
+  }
+  return unknown(`the request ${what} to a ${vm.os} guest`);
+}
+
+const WINDOWS_DISK_KEYS = ["ContainerPath", "Lun"];
+const LINUX_DISK_KEYS = [
+  ...["MountPath", "Lun", "Controller", "Partition", "ReadOnly", "Encrypted", "Options", "VerityInfo"],
+  ...["EnsureFilesystem", "Filesystem"],
+];
+
+function mountedDisk(windows: Windows, vm: VirtualMachine, adds: boolean, settings: unknown): Change {
+  const keys = vm.os === "Linux" ? LINUX_DISK_KEYS : WINDOWS_DISK_KEYS;
+  const { ContainerPath, MountPath, Controller = 0, Lun = 0, Partition = 0 } = objectOf(settings, keys, "Settings");
+  const path = String(ContainerPath ?? MountPath);
+  const disk = `${Controller}:${Lun}`;
+  const source = `disk ${disk} partition ${Partition}`;
+  if (!adds) return unmount(vm, path, source);
+  const there = vm.disks[disk];
+  if (there === undefined) unknown(`the guest mounting a disk that isn't there: ${disk}`);
+  if (there.ejected) unknown(`the guest mounting a disk that it let go of: ${disk}`);
+  return mount(windows, vm, path, source);
+}
+
+function ejectedDisk(vm: VirtualMachine, settings: unknown): Change {
+  if (vm.os !== "Linux") unknown("a Windows guest letting go of a disk");
+  const { Controller = 0, Lun = 0 } = objectOf(settings, ["Controller", "Lun"], "Settings");
+  const key = `${Controller}:${Lun}`;
+  const disk = vm.disks[key];
+  if (disk === undefined) unknown(`the guest letting go of a disk that isn't there: ${key}`);
+  requireUnmounted(vm, `disk ${key}`);
+  return () => disk.ejected = true;
+}
+
+function mountedPMem(
+  windows: Windows,
+  vm: VirtualMachine,
+  adds: boolean,
+  settings: unknown,
+  hostPath: string | undefined,
+): Change {
+  const keys = ["DeviceNumber", "MountPath", "MappingInfo", "VerityInfo"];
+  const { DeviceNumber = 0, MountPath, MappingInfo } = objectOf(settings, keys, "Settings");
+  const { DeviceOffsetInBytes = 0 } = MappingInfo === undefined
+    ? {}
+    : objectOf(MappingInfo, ["DeviceOffsetInBytes", "DeviceSizeInBytes"], "Settings.MappingInfo");
+  const place = MappingInfo === undefined ? `${DeviceNumber}` : `${DeviceNumber}+${DeviceOffsetInBytes}`;
+  const onHost = hostPath?.replace("VirtualMachine/Devices/VirtualPMem/Devices/", "").replace("/Mappings/", "+");
+  if (onHost !== place) unknown(`a request about vPMem ${onHost} for the host and ${place} for the guest`);
+  return adds
+    ? mount(windows, vm, String(MountPath), `pmem ${place}`)
+    : unmount(vm, String(MountPath), `pmem ${place}`);
+}
+
+function mount(windows: Windows, vm: VirtualMachine, path: string, source: string): Change {
+  if (vm.mounts[path] !== undefined) unknown(`the guest mounting something where it has something mounted: ${path}`);
+  return () => vm.mounts[path] = { source, by: windows.by };
+}
+
+function unmount(vm: VirtualMachine, path: string, source: string): Change {
+  if (vm.mounts[path]?.source !== source) unknown(`the guest unmounting what it hasn't mounted: ${source} at ${path}`);
+  requireUnused(vm, path);
+  return () => delete vm.mounts[path];
+}
+
+function windowsTree(windows: Windows, vm: VirtualMachine, settings: unknown): Change {
+  const { ContainerRootPath, Layers } = objectOf(settings, ["ContainerRootPath", "Layers", "ScratchPath"], "Settings");
+  const root = String(ContainerRootPath);
+  const parts = layersOf(Layers).map(({ Path }) => {
+    const name = String(Path).slice(SHARE_PREFIX.length);
+    if (!String(Path).startsWith(SHARE_PREFIX) || vm.shares[name] === undefined) {
+      unknown(`the guest combining a layer that isn't shared: ${Path}`);
+    }
+    return `share ${name}`;
+  });
+  return combined(windows, vm, root, [...parts, mountAt(vm, root)]);
+}
+
+function linuxTree(windows: Windows, vm: VirtualMachine, settings: unknown): Change {
+  const keys = ["ContainerID", "ContainerRootPath", "Layers", "ScratchPath"];
+  const { ContainerRootPath, Layers, ScratchPath } = objectOf(settings, keys, "Settings");
+  const paths = [...layersOf(Layers).map(({ Path }) => String(Path)), String(ScratchPath)];
+  return combined(windows, vm, String(ContainerRootPath), paths.map((path) => mountAt(vm, path)));
+}
+
+function layersOf(layers: unknown): Document[] {
+  return (layers as unknown[] ?? []).map((layer, i) =>
+    objectOf(layer, ["Id", "Path", "PathType", "Cache"], `Settings.Layers[${i}]`)
+  );
+}
+
+// The mount that a path of the guest is on.
+function mountAt(vm: VirtualMachine, path: string): string {
+  const at = Object.keys(vm.mounts).find((mount) => path === mount || path.startsWith(`${mount}/`));
+  return at ?? unknown(`the guest combining layers of which one isn't mounted: ${path}`);
+}
+
+function combined(windows: Windows, vm: VirtualMachine, root: string, parts: readonly string[]): Change {
+  if (vm.trees[root] !== undefined) unknown(`the guest combining layers where it has some: ${root}`);
+  return () => vm.trees[root] = { parts, by: windows.by };
+}
+
+function takenApart(vm: VirtualMachine, settings: unknown): Change {
+  const { ContainerRootPath } = objectOf(settings, ["ContainerRootPath"], "Settings");
+  const root = String(ContainerRootPath);
+  // A Linux guest has nothing to do at a path that it doesn't have.
+  if (vm.trees[root] === undefined && vm.os === "Windows") throw new Failure(fromWin32(win32.ERROR_NOT_FOUND));
+  return () => delete vm.trees[root];
+}
+
+function requireUnused(vm: VirtualMachine, part: string): void {
+  for (const [root, { parts }] of Object.entries(vm.trees)) {
+    if (parts.includes(part)) throw new SimulationError(`${part} is taken away while the container at ${root} uses it`);
+  }
+}
+
+function requireUnmounted(vm: VirtualMachine, disk: string): void {
+  for (const [path, { source }] of Object.entries(vm.mounts)) {
+    if (source.startsWith(`${disk} `)) {
+      throw new SimulationError(`${disk} is taken away while it is mounted at ${path}`);
+    }
+  }
+}

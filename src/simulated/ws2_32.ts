@@ -1,0 +1,119 @@
+/**
+ * ws2_32.dll, simulated: sockets to simulated guests, and to nobody else.
+ *
+ * @module
+ */
+
+import { guidText } from "../ffi/guid.ts";
+import {
+  big,
+  buffer,
+  define,
+  HANDLE,
+  INFALLIBLE,
+  number,
+  type OpenHandle,
+  optionalBuffer,
+  type Process,
+  type SimulatedDll,
+  WIN32,
+  win32Failure,
+} from "./call.ts";
+import { SimulationError, unknown } from "./errors.ts";
+import { addressOf, type Connection } from "./guest_network.ts";
+
+const WSAEADDRINUSE = 10048;
+const WSANOTINITIALISED = 10093;
+
+/** Functions that answer 0, or a number below it with the error apart. */
+const SOCKET_STATUS = {
+  ...HANDLE,
+  done: 0,
+  fail: (code: number, process: Process) => (HANDLE.fail(code, process), -1),
+};
+
+interface Socket extends OpenHandle {
+  readonly type: "socket";
+  address?: string;
+  listens?: boolean;
+  connection?: Connection;
+}
+
+/** ws2_32.dll. */
+export const ws2Functions: SimulatedDll = {
+  WSACleanup: define(SOCKET_STATUS, {}, ({ process }) => {
+    if (process.sockets.started-- === 0) throw new SimulationError("WSACleanup without WSAStartup");
+    if (process.sockets.started > 0) return;
+    const open = process.handles.list().find(({ type }) => type === "socket");
+    if (open !== undefined) throw new SimulationError(`WSACleanup while a socket is open: ${open.target}`);
+  }),
+
+  WSAGetLastError: define(INFALLIBLE, {}, ({ process }) => process.lastError),
+
+  WSAStartup: define(WIN32, { version: number, data: buffer }, ({ process }) => {
+    process.sockets.started++;
+  }),
+
+  accept: define(
+    HANDLE,
+    { socket: big, address: optionalBuffer, size: optionalBuffer },
+    async ({ process }, { socket }) => {
+      const { address, target } = process.handles.get<Socket>(socket, "socket");
+      const connection = await process.sockets.accept(address ?? "");
+      if (connection === undefined) throw win32Failure(10004);
+      return process.handles.open({ type: "socket", target, connection } as Socket);
+    },
+  ),
+
+  bind: define(
+    SOCKET_STATUS,
+    { socket: big, address: buffer, size: number },
+    ({ process }, { socket, address, size }) => {
+      const view = new DataView(address.buffer, address.byteOffset);
+      if (size !== 36 || view.getUint16(0, true) !== 34) unknown("binding a socket to an address that isn't Hyper-V's");
+      const at = addressOf(guidText(address, 4), guidText(address, 20));
+      const handle = process.handles.get<Socket>(socket, "socket");
+      handle.address = at;
+    },
+  ),
+
+  closesocket: define(SOCKET_STATUS, { socket: big }, ({ process }, { socket }) => {
+    const { type, listens, address, connection } = process.handles.close(socket) as Socket;
+    if (type !== "socket") throw new SimulationError("closesocket of something that isn't a socket");
+    if (listens) process.sockets.close(address!);
+    connection?.close();
+  }),
+
+  listen: define(SOCKET_STATUS, { socket: big, backlog: number }, ({ process }, { socket }) => {
+    const handle = process.handles.get<Socket>(socket, "socket");
+    if (!process.sockets.listen(handle.address ?? "")) throw win32Failure(WSAEADDRINUSE);
+    handle.listens = true;
+  }),
+
+  recv: define(
+    SOCKET_STATUS,
+    { socket: big, data: buffer, size: number, flags: number },
+    ({ process }, { socket, data, size }) =>
+      process.handles.get<Socket>(socket, "socket").connection!.read(data.subarray(0, size)),
+  ),
+
+  send: define(
+    SOCKET_STATUS,
+    { socket: big, data: buffer, size: number, flags: number },
+    ({ process }, { socket, data, size }) => {
+      const { connection } = process.handles.get<Socket>(socket, "socket");
+      if (!connection!.write(data.subarray(0, size))) throw win32Failure(10054);
+      return size;
+    },
+  ),
+
+  socket: define(
+    HANDLE,
+    { family: number, type: number, protocol: number },
+    ({ process }, { family, type, protocol }) => {
+      if (process.sockets.started === 0) throw win32Failure(WSANOTINITIALISED);
+      if (family !== 34 || type !== 1 || protocol !== 1) unknown("a socket that isn't Hyper-V's");
+      return process.handles.open({ type: "socket", target: "AF_HYPERV" });
+    },
+  ),
+};

@@ -1,0 +1,175 @@
+/**
+ * Setting up the base layers of containers and of utility VMs: the disks from which their scratch disks differ.
+ *
+ * @module
+ */
+
+import { join } from "jsr:@std/path@^1.1.0/windows";
+import { setupBaseOSLayer } from "../ffi/computestorage.ts";
+import { defaultHost, type Host } from "../ffi/host.ts";
+import type { Hold, HoldKind } from "../holds/hold.ts";
+import { acquire, type HoldList } from "../holds/hold_list.ts";
+import { diskSize, requireAbsent } from "./check.ts";
+import { differencing, requireDistinct, takeNewDisk, vhdxPath } from "./disks.ts";
+import { removeFile, removeTree } from "./files.ts";
+import { existingLayer } from "./layers.ts";
+import type { HostOptions } from "./options.ts";
+import { grantGroup } from "./vm_access.ts";
+import { formatDisk } from "./writable_disk.ts";
+
+/** The disks of a base layer. */
+export interface BaseLayerDisks {
+  /** Absolute path of the base disk, which ends in `.vhdx` and must not exist. */
+  base: string;
+  /** Absolute path of the disk that differs from it and is copied for each scratch: likewise. */
+  differencing: string;
+  /** Their size in bytes: a multiple of 512 between 3 MiB and 64 TiB. */
+  size: number | bigint;
+}
+
+/** Options of {@linkcode setupContainerBaseLayer}. */
+export type SetupContainerBaseLayerOptions = HostOptions;
+
+/** Options of {@linkcode setupUtilityVMBaseLayer}. */
+export type SetupUtilityVMBaseLayerOptions = HostOptions;
+
+const BLOCK_SIZE = 2 ** 20;
+
+/**
+ * Sets up the base layer of containers: makes and formats its base disk, has Windows make `Hives` and `Layout` of the
+ * layer, makes the differencing disk, and lets virtual machines read both disks. A failure removes all of it again.
+ *
+ * ```ts
+ * import { setupContainerBaseLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * await setupContainerBaseLayer("C:\\layers\\base", {
+ *   base: "C:\\layers\\base\\blank-base.vhdx",
+ *   differencing: "C:\\layers\\base\\blank.vhdx",
+ *   size: 20 * 2 ** 30,
+ * }, { host });
+ * ```
+ *
+ * @param layer Absolute path of the layer's folder, with its `Files`.
+ * @param disks The disks to make.
+ * @throws {InvalidInputError} if the layer doesn't exist, or something to be made does. Nothing is ever replaced.
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ */
+export async function setupContainerBaseLayer(
+  layer: string,
+  disks: BaseLayerDisks,
+  options: SetupContainerBaseLayerOptions = {},
+): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const wanted = wantedDisks(disks);
+  const folder = existingLayer(host, layer, "layer", signal);
+  requireAbsent(host, join(folder, HIVES), "layer");
+  requireAbsent(host, join(folder, LAYOUT), "layer");
+  requireAbsentDisks(host, wanted);
+  await acquire(host, async (holds) => {
+    const base = await takeNewDisk(host, holds, wanted.base, { size: wanted.size, blockSize: BLOCK_SIZE }, signal);
+    await formatDisk(host, base);
+    // Windows wants to open it itself.
+    await base[Symbol.asyncDispose]();
+    await holds.take(baseOSLayer, { kind: "baseOSLayer", layer: folder }, signal);
+    await takeDifferencingDisk(host, holds, wanted, signal);
+  });
+}
+
+/**
+ * Sets up the base layer of utility VMs: makes its base disk, has Windows fill it from the layer, makes the differencing
+ * disk, and lets virtual machines read both. A failure removes the disks again; the boot configuration that Windows
+ * changed in the layer stays.
+ *
+ * @param layer Absolute path of the folder of the utility VM, `UtilityVM` of a layer.
+ * @param disks The disks to make, usually `SystemTemplateBase.vhdx` and `SystemTemplate.vhdx` in it.
+ * @throws {InvalidInputError} if the layer doesn't exist, or a disk does. Nothing is ever replaced.
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ */
+export async function setupUtilityVMBaseLayer(
+  layer: string,
+  disks: BaseLayerDisks,
+  options: SetupUtilityVMBaseLayerOptions = {},
+): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const wanted = wantedDisks(disks);
+  const folder = existingLayer(host, layer, "layer", signal);
+  requireAbsentDisks(host, wanted);
+  await acquire(host, async (holds) => {
+    const base = await takeNewDisk(host, holds, wanted.base, { size: wanted.size, blockSize: BLOCK_SIZE }, signal);
+    await base.attach({ bypassEncryptionPolicy: true });
+    signal?.throwIfAborted();
+    await setupBaseOSLayer(host, folder, base.handle, { Type: "Vm" });
+    await base[Symbol.asyncDispose]();
+    await takeDifferencingDisk(host, holds, wanted, signal);
+  });
+}
+
+interface WantedDisks {
+  readonly base: string;
+  readonly differencing: string;
+  readonly size: bigint;
+}
+
+function wantedDisks(disks: BaseLayerDisks): WantedDisks {
+  const wanted = {
+    base: vhdxPath(disks.base, "disks.base"),
+    differencing: vhdxPath(disks.differencing, "disks.differencing"),
+    size: diskSize(disks.size, "disks.size"),
+  };
+  requireDistinct(wanted.differencing, wanted.base, "disks");
+  return wanted;
+}
+
+function requireAbsentDisks(host: Host, disks: WantedDisks): void {
+  requireAbsent(host, disks.base, "disks.base");
+  requireAbsent(host, disks.differencing, "disks.differencing");
+}
+
+async function takeDifferencingDisk(
+  host: Host,
+  holds: HoldList,
+  disks: WantedDisks,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const disk = await takeNewDisk(host, holds, disks.differencing, differencing(disks.base, BLOCK_SIZE), signal);
+  disk[Symbol.dispose]();
+  await grantGroup(host, disks.base);
+  await grantGroup(host, disks.differencing);
+}
+
+interface BaseOSLayerHold extends Hold {
+  readonly kind: "baseOSLayer";
+  readonly layer: string;
+}
+
+const HIVES = "Hives";
+const LAYOUT = "Layout";
+
+// What Windows makes of the layer of a base image. None of it was there before.
+const baseOSLayer: HoldKind<BaseOSLayerHold> = {
+  kind: "baseOSLayer",
+
+  async take(host, hold) {
+    try {
+      await setupBaseOSLayer(host, hold.layer, 0n, { Type: "Container" });
+      return hold;
+    } catch (error) {
+      removeBaseOSLayer(host, hold.layer);
+      throw error;
+    }
+  },
+
+  give(host, hold) {
+    return Promise.resolve(removeBaseOSLayer(host, hold.layer));
+  },
+};
+
+function removeBaseOSLayer(host: Host, layer: string): boolean {
+  const layout = removeFile(host, join(layer, LAYOUT));
+  return removeTree(host, join(layer, HIVES)) || layout;
+}

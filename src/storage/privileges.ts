@@ -1,0 +1,91 @@
+/**
+ * Privileges of the process.
+ *
+ * @module
+ */
+
+import { enabledPrivilege, openProcessToken, type PrivilegeState, setPrivilege } from "../ffi/advapi32.ts";
+import { win32 } from "../ffi/codes.ts";
+import { InvalidInputError, MissingPrivilegeError, NativeError } from "../ffi/errors.ts";
+import { defaultHost, type Host } from "../ffi/host.ts";
+import type { HostOptions } from "./options.ts";
+import { checkText } from "./paths.ts";
+
+/** Options of {@linkcode enablePrivileges}. */
+export type EnablePrivilegesOptions = Omit<HostOptions, "signal">;
+
+interface Enabled {
+  /** How often it was asked for. */
+  count: number;
+  /** The state before, `undefined` where it was enabled already. */
+  readonly before: PrivilegeState | undefined;
+}
+
+const enabled = new WeakMap<object, Map<string, Enabled>>();
+
+/**
+ * Enables privileges of the process, such as `SeBackupPrivilege` and `SeRestorePrivilege`, which import and export of
+ * layers need. Disposing of the answer restores them; one that was asked for several times, with the last of them.
+ *
+ * They are enabled for the whole process: Deno's thread pool makes calls on threads of its own.
+ *
+ * ```ts
+ * import { enablePrivileges } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * using _ = enablePrivileges(["SeBackupPrivilege", "SeRestorePrivilege"], { host });
+ * ```
+ *
+ * @throws {InvalidInputError} if a name is empty or holds a NUL.
+ * @throws {MissingPrivilegeError} if the process doesn't have one; none is enabled then.
+ * @throws {NativeError} if Windows refuses, such as a name that it doesn't know.
+ */
+export function enablePrivileges(privileges: readonly string[], options: EnablePrivilegesOptions = {}): Disposable {
+  const { host = defaultHost() } = options;
+  if (!Array.isArray(privileges)) {
+    throw new InvalidInputError("privileges", "is not a list of names", privileges);
+  }
+  privileges.forEach((name, i) => checkText(name, `privileges[${i}]`));
+  using restores = new DisposableStack();
+  for (const name of new Set(privileges)) {
+    restores.defer(() => restore(host, name));
+    enable(host, name);
+  }
+  return restores.move();
+}
+
+function enabledOn(host: Host): Map<string, Enabled> {
+  let known = enabled.get(host.machine);
+  if (known === undefined) {
+    enabled.set(host.machine, known = new Map());
+  }
+  return known;
+}
+
+function enable(host: Host, name: string): void {
+  const known = enabledOn(host).get(name);
+  if (known !== undefined) {
+    known.count++;
+    return;
+  }
+  const state = enabledPrivilege(host, name);
+  using token = openProcessToken(host);
+  try {
+    enabledOn(host).set(name, { count: 1, before: setPrivilege(host, token.value, state) });
+  } catch (cause) {
+    if (cause instanceof NativeError && cause.win32 === win32.ERROR_NOT_ALL_ASSIGNED) {
+      throw new MissingPrivilegeError(name, { cause });
+    }
+    throw cause;
+  }
+}
+
+function restore(host: Host, name: string): void {
+  const known = enabledOn(host).get(name);
+  if (known === undefined || --known.count > 0) return;
+  enabledOn(host).delete(name);
+  if (known.before === undefined) return;
+  using token = openProcessToken(host);
+  setPrivilege(host, token.value, known.before);
+}

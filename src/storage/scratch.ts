@@ -1,0 +1,172 @@
+/**
+ * Scratch layers: made from their parents, and made larger.
+ *
+ * @module
+ */
+
+import { join } from "jsr:@std/path@^1.1.0/windows";
+import { defaultHost, type Host } from "../ffi/host.ts";
+import { access, copyFile, deviceIoControl, fileAttributes, openFile, share, volumeSize } from "../ffi/kernel32.ts";
+import { createSandboxLayer, grantVmAccess } from "../ffi/vmcompute.ts";
+import { acquire, type HoldList } from "../holds/hold_list.ts";
+import { SCRATCH_DISK, scratchVolume } from "./activation.ts";
+import { diskSize, requireAbsent, requireKind, requireParents } from "./check.ts";
+import { withDisk } from "./disks.ts";
+import { newFile } from "./files.ts";
+import { folder as folderKind } from "./folder.ts";
+import { parentLayers } from "./layer_id.ts";
+import { existingLayer, expandDisk, scratchParents } from "./layers.ts";
+import type { HostOptions } from "./options.ts";
+import { checkText, namedFolder } from "./paths.ts";
+
+/** Options of {@linkcode createScratch}. */
+export interface CreateScratchOptions extends HostOptions {
+  /** Size of its disk and volume in bytes, as {@linkcode expandScratch} takes it. Default: 20 GB, as Windows makes it. */
+  size?: number | bigint | undefined;
+}
+
+/**
+ * Creates the scratch layer of a container: its folder where it is missing, and the disk `sandbox.vhdx` in it, formatted.
+ * A failure removes what was created.
+ *
+ * ```ts
+ * import { createScratch } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * await createScratch("C:\\scratch", ["C:\\layers\\base"], { host });
+ * ```
+ *
+ * @param folder Absolute path of the scratch layer's folder, which must not hold a disk.
+ * @param layers Absolute paths of the read-only layers' folders, the topmost first.
+ * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does. Nothing is ever replaced.
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ */
+export async function createScratch(
+  folder: string,
+  layers: readonly string[],
+  options: CreateScratchOptions = {},
+): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const scratch = namedFolder(folder, "folder");
+  const parents = scratchParents(layers, "layers");
+  const size = options.size === undefined ? undefined : diskSize(options.size, "size");
+  signal?.throwIfAborted();
+  requireParents(host, parents, "layers");
+  requireNoDisk(host, scratch, "folder");
+  await acquire(host, async (holds) => {
+    await takeNewScratch(host, holds, scratch, parents, signal);
+    if (size !== undefined) await expand(host, scratch, size, signal);
+  });
+}
+
+/** Takes the folder and disk of a new scratch, neither of which is replaced. */
+export async function takeNewScratch(
+  host: Host,
+  holds: HoldList,
+  scratch: string,
+  layers: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await holds.take(folderKind, { kind: "folder", folder: scratch }, signal);
+  const disk = newFile(() => createSandboxLayer(host, scratch, parentLayers(host, layers)));
+  await holds.take(disk, { kind: "newFile", path: join(scratch, SCRATCH_DISK) }, signal);
+}
+
+function requireNoDisk(host: Host, folder: string, argument: string): void {
+  if (fileAttributes(host, folder) === undefined) return;
+  requireKind(host, folder, argument, "folder");
+  requireAbsent(host, join(folder, SCRATCH_DISK), argument);
+}
+
+/** Options of {@linkcode createUtilityVMScratch}. */
+export interface CreateUtilityVMScratchOptions extends HostOptions {
+  /** Id of the virtual machine that is to open the disk. */
+  vmId: string;
+}
+
+/**
+ * Creates the scratch of a Windows utility VM: its folder where it is missing, and the disk `sandbox.vhdx` in it, copied
+ * from the layer's `UtilityVM\SystemTemplate.vhdx`, which the virtual machine may open. A failure removes what was
+ * created.
+ *
+ * @param folder Absolute path of the scratch's folder, which must not hold a disk.
+ * @param layer Absolute path of the folder of the layer with the utility VM.
+ * @throws {InvalidInputError} if the layer has no utility VM, or the disk exists. Nothing is ever replaced.
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ */
+export async function createUtilityVMScratch(
+  folder: string,
+  layer: string,
+  options: CreateUtilityVMScratchOptions,
+): Promise<void> {
+  const { host = defaultHost(), signal, vmId } = options;
+  const scratch = namedFolder(folder, "folder");
+  checkText(vmId, "vmId");
+  const template = join(existingLayer(host, layer, "layer", signal), "UtilityVM", "SystemTemplate.vhdx");
+  requireKind(host, template, "layer", "file");
+  requireNoDisk(host, scratch, "folder");
+  const path = join(scratch, SCRATCH_DISK);
+  await acquire(host, async (holds) => {
+    await holds.take(folderKind, { kind: "folder", folder: scratch }, signal);
+    await holds.take(newFile(() => copyFile(host, template, path)), { kind: "newFile", path }, signal);
+    signal?.throwIfAborted();
+    await grantVmAccess(host, vmId, path);
+  });
+}
+
+/** Options of {@linkcode expandScratch}. */
+export type ExpandScratchOptions = HostOptions;
+
+/**
+ * Makes the disk of a scratch layer larger, and the volume on it. Where the disk has the size already, only the volume
+ * grows, if it can.
+ *
+ * @param folder Absolute path of the scratch layer's folder.
+ * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
+ * @throws {InvalidInputError} if an argument is refused, the disk is in use, or would have to shrink.
+ * @throws {NativeError} if Windows refuses; the disk may be larger than its volume then, and another call goes on.
+ */
+export async function expandScratch(
+  folder: string,
+  size: number | bigint,
+  options: ExpandScratchOptions = {},
+): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const bytes = diskSize(size, "size");
+  await expand(host, existingLayer(host, folder, "folder", signal), bytes, signal);
+}
+
+async function expand(host: Host, scratch: string, size: bigint, signal: AbortSignal | undefined): Promise<void> {
+  await expandDisk(host, scratch, size, signal);
+  // Where a filter is put on the volume, that grows it; but not with a CIM image.
+  await withDisk(host, join(scratch, SCRATCH_DISK), signal, async (disk) => {
+    // Windows itself attaches scratch disks so; a policy for fixed drives would make the volume read-only.
+    await disk.attach({ bypassEncryptionPolicy: true });
+    signal?.throwIfAborted();
+    extendVolume(host, await scratchVolume(host, scratch));
+  });
+}
+
+const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
+const FSCTL_EXTEND_VOLUME = 0x000900f0;
+const CLUSTER = 4096n;
+const SECTOR = 512n;
+
+function extendVolume(host: Host, path: string): void {
+  using volume = openFile(host, path.replace(/\\$/, ""), {
+    access: access.GENERIC_READ | access.GENERIC_WRITE,
+    share: share.READ | share.WRITE,
+  });
+  const length = new Uint8Array(8);
+  deviceIoControl(host, volume.value, { code: IOCTL_DISK_GET_LENGTH_INFO, output: length, path });
+  const clusters = new DataView(length.buffer).getBigInt64(0, true) / CLUSTER;
+  // NTFS keeps one cluster back. Windows refuses to extend a volume that is full size.
+  if (volumeSize(host, path) / CLUSTER + 1n >= clusters) return;
+  const sectors = new Uint8Array(8);
+  new DataView(sectors.buffer).setBigInt64(0, clusters * (CLUSTER / SECTOR), true);
+  deviceIoControl(host, volume.value, { code: FSCTL_EXTEND_VOLUME, input: sectors, path });
+}

@@ -1,0 +1,69 @@
+/**
+ * Who may open a file, besides Administrators: virtual machines.
+ *
+ * @module
+ */
+
+import { grantRead } from "../ffi/advapi32.ts";
+import { defaultHost, type Host } from "../ffi/host.ts";
+import { access, attribute, fileAttributes, fileFlag, openFile, share } from "../ffi/kernel32.ts";
+import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
+import { requireKind } from "./check.ts";
+import { InvalidInputError } from "../ffi/errors.ts";
+import type { HostOptions } from "./options.ts";
+import { checkText, windowsPath } from "./paths.ts";
+
+/** Options of {@linkcode grantVmAccess}. */
+export type GrantVmAccessOptions = HostOptions;
+
+/**
+ * Lets one virtual machine open a file. The grant stays with the file, also when the machine is gone.
+ *
+ * @param file Absolute path of the file.
+ * @param vmId Id of the virtual machine.
+ * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @throws {NativeError} if Windows refuses.
+ */
+export async function grantVmAccess(file: string, vmId: string, options: GrantVmAccessOptions = {}): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const path = windowsPath(file, "file");
+  checkText(vmId, "vmId");
+  signal?.throwIfAborted();
+  requireKind(host, path, "file", "file");
+  await grant(host, vmId, path);
+}
+
+/** Options of {@linkcode grantVmGroupAccess}. */
+export type GrantVmGroupAccessOptions = HostOptions;
+
+const VIRTUAL_MACHINES = "S-1-5-83-0";
+
+/**
+ * Lets every virtual machine read a file, or a folder with all that is or will be in it. Base disks need it, from which
+ * the disks of virtual machines differ.
+ *
+ * @param path Absolute path of the file or folder.
+ * @throws {InvalidInputError} if there is nothing at the path.
+ * @throws {NativeError} if Windows refuses.
+ */
+export async function grantVmGroupAccess(path: string, options: GrantVmGroupAccessOptions = {}): Promise<void> {
+  const { host = defaultHost(), signal } = options;
+  const target = windowsPath(path, "path");
+  signal?.throwIfAborted();
+  await grantGroup(host, target);
+}
+
+/** {@linkcode grantVmGroupAccess} to a path that is checked. */
+export async function grantGroup(host: Host, path: string): Promise<void> {
+  const attributes = fileAttributes(host, path);
+  if (attributes === undefined) {
+    throw new InvalidInputError("path", "names a file or folder that doesn't exist", path);
+  }
+  const folder = (attributes & attribute.DIRECTORY) !== 0;
+  using target = openFile(host, path, {
+    access: access.READ_CONTROL | access.WRITE_DAC,
+    share: share.READ | share.WRITE,
+    flags: folder ? fileFlag.BACKUP_SEMANTICS : 0,
+  });
+  await grantRead(host, target.value, { group: VIRTUAL_MACHINES, path, folder });
+}

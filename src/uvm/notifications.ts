@@ -1,0 +1,155 @@
+/**
+ * What the compute service tells about a system: which waits it settles, and which it ends.
+ *
+ * - Of each type the latest one is kept until somebody asks for it: it may come before the call to which it belongs has
+ *   returned, and more often than expected.
+ * - The notification that is waited for counts before any that ends the system, where both are there.
+ * - The end of the system, a crash of the guest, or a lost connection ends all waits at once, for good.
+ *
+ * @module
+ */
+
+import type { Host, RawNotification } from "../ffi/host.ts";
+import { readWide } from "../ffi/memory.ts";
+import { notification } from "../ffi/vmcompute_hcs.ts";
+import { resultLines } from "../hcsschema/results.ts";
+import { logger } from "../log.ts";
+import { VMStateError, type VMStateReason } from "./errors.ts";
+
+/** A notification. */
+export interface Notification {
+  /** An HRESULT, as an unsigned number. */
+  readonly status: number;
+  /** A document about it, or `""`. */
+  readonly data: string;
+}
+
+const ENDS: ReadonlyMap<number, VMStateReason> = new Map([
+  [notification.SystemExited, "exited"],
+  [notification.SystemCrashInitiated, "crashed"],
+  [notification.SystemCrashReport, "crashed"],
+  [notification.SystemGuestConnectionClosed, "disconnected"],
+  [notification.ServiceDisconnect, "disconnected"],
+]);
+
+const NAMES = new Map<number, string>(Object.entries(notification).map(([name, type]) => [type, name]));
+
+interface Wait {
+  /** The type that settles it; `undefined` for one that only the end of the system concerns. */
+  readonly type: number | undefined;
+  settle(notification: Notification): void;
+  reject(error: unknown): void;
+}
+
+/** The notifications of one compute system. */
+export class Notifications {
+  readonly #host: Host;
+  readonly #id: string;
+  readonly #latest = new Map<number, Notification>();
+  readonly #waits = new Set<Wait>();
+  readonly #exit = Promise.withResolvers<void>();
+  #exited = false;
+  #end: VMStateError | undefined;
+
+  /** Those of the system with an id. */
+  constructor(host: Host, id: string) {
+    this.#host = host;
+    this.#id = id;
+  }
+
+  /** Why the system can't be used any more; `undefined` while it can. */
+  get end(): VMStateError | undefined {
+    return this.#end;
+  }
+
+  /** Whether the system has stopped running. */
+  get exited(): boolean {
+    return this.#exited;
+  }
+
+  /** Takes a notification, while Windows' thread waits. */
+  deliver({ type, status, data }: RawNotification): void {
+    // The text is Windows', and gone after this.
+    const received: Notification = { status: status >>> 0, data: data === 0n ? "" : readWide(this.#host, data) };
+    logger().debug(`${this.#id}: ${NAMES.get(type) ?? `notification ${type}`} ${JSON.stringify(received)}`);
+    const waits = [...this.#waits].filter((wait) => wait.type === type);
+    if (waits.length === 0) this.#latest.set(type, received);
+    waits.forEach((wait) => wait.settle(received));
+    if (type === notification.SystemExited) this.#exited = true;
+    // After a lost service no notification comes any more.
+    if (type === notification.SystemExited || type === notification.ServiceDisconnect) this.#exit.resolve();
+    const reason = ENDS.get(type);
+    if (reason !== undefined) {
+      this.finish(
+        new VMStateError(this.#id, reason, {
+          ...((received.status | 0) < 0 && { code: received.status }),
+          details: resultLines(received.data),
+        }),
+      );
+    }
+  }
+
+  /** Ends all waits, now and in future. The first reason stays. */
+  finish(error: VMStateError): void {
+    this.#end ??= error;
+    this.#waits.forEach((wait) => wait.reject(error));
+  }
+
+  /** Forgets what came of a type so far: it belongs to something that was asked earlier. */
+  forget(type: number): void {
+    this.#latest.delete(type);
+  }
+
+  /**
+   * Waits for a notification.
+   *
+   * @throws {VMStateError} if the system ended.
+   * @throws the reason of `signal`.
+   */
+  wait(type: number, signal?: AbortSignal): Promise<Notification> {
+    const latest = this.#latest.get(type);
+    this.#latest.delete(type);
+    if (latest !== undefined) return Promise.resolve(latest);
+    const { promise, resolve, reject } = Promise.withResolvers<Notification>();
+    const leave = this.#enter({ type, settle: resolve, reject }, signal);
+    return promise.finally(leave);
+  }
+
+  /**
+   * Waits for something else, as long as the system lives. What is waited for goes on, whatever becomes of the wait.
+   *
+   * @throws {VMStateError} if the system ended.
+   * @throws the reason of `signal`.
+   */
+  during<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const leave = this.#enter({ type: undefined, settle() {}, reject }, signal);
+    work.then(resolve, reject);
+    return promise.finally(leave);
+  }
+
+  // Answers how to leave again.
+  #enter(wait: Wait, signal: AbortSignal | undefined): () => void {
+    if (this.#end !== undefined) wait.reject(this.#end);
+    if (signal?.aborted) wait.reject(signal.reason);
+    const abort = () => wait.reject(signal!.reason);
+    this.#waits.add(wait);
+    signal?.addEventListener("abort", abort);
+    return () => {
+      this.#waits.delete(wait);
+      signal?.removeEventListener("abort", abort);
+    };
+  }
+
+  /**
+   * Waits until the system has stopped running, however it ends; not longer than `limit` milliseconds. Answers whether it
+   * has.
+   */
+  async waitForExit(limit: number): Promise<boolean> {
+    const wake = new AbortController();
+    const slept = this.#host.sleep(limit, wake.signal).catch(() => {});
+    await Promise.race([this.#exit.promise, slept]);
+    wake.abort();
+    return this.#exited;
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Shares out the 4 GiB of a persistent memory device among the files mapped into it.
+ *
+ * A buddy allocator whose blocks have four buddies: regions are of 1 MiB, 4 MiB, 16 MiB and so on up to 4 GiB, each at a
+ * multiple of its size. A file gets the smallest region that holds it. Of the free regions the smallest that suffices is
+ * taken, of several the one with the lowest offset, and quartered down to the size wanted; four free quarters become one
+ * region again.
+ *
+ * @module
+ */
+
+const SMALLEST = 2 ** 20;
+const QUARTERS = 4;
+const LARGEST_CLASS = 6;
+
+/** How many bytes a {@linkcode RegionAllocator} has. */
+export const DEVICE_BYTES: number = SMALLEST * QUARTERS ** LARGEST_CLASS;
+
+/** Regions of one device. */
+export class RegionAllocator {
+  // Offsets of free regions by class, ascending.
+  readonly #free: number[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
+  readonly #busy = new Map<number, number>();
+
+  /** A device that is all free. */
+  constructor() {
+    this.#free[LARGEST_CLASS]!.push(0);
+  }
+
+  /** How many regions are taken. */
+  get used(): number {
+    return this.#busy.size;
+  }
+
+  /** Takes a region of at least `bytes`, which is more than 0. Answers its offset, `undefined` where there is none. */
+  allocate(bytes: number): number | undefined {
+    const wanted = classOf(bytes);
+    let from = wanted;
+    while (from <= LARGEST_CLASS && this.#free[from]!.length === 0) from++;
+    const offset = this.#free[from]?.shift();
+    if (offset === undefined) return undefined;
+    while (from > wanted) {
+      from--;
+      for (let quarter = 1; quarter < QUARTERS; quarter++) insert(this.#free[from]!, offset + quarter * bytesOf(from));
+    }
+    this.#busy.set(offset, wanted);
+    return offset;
+  }
+
+  /**
+   * Gives a region back.
+   *
+   * @throws {RangeError} if none was taken at `offset`.
+   */
+  release(offset: number): void {
+    let size = this.#busy.get(offset);
+    if (size === undefined) throw new RangeError(`no region was taken at offset ${offset}`);
+    this.#busy.delete(offset);
+    insert(this.#free[size]!, offset);
+    for (; size < LARGEST_CLASS; size++) {
+      const free = this.#free[size]!;
+      const parent = offset - offset % bytesOf(size + 1);
+      const first = free.indexOf(parent);
+      // The list is sorted, so that four quarters stand side by side.
+      if (first < 0 || free[first + QUARTERS - 1] !== parent + (QUARTERS - 1) * bytesOf(size)) return;
+      free.splice(first, QUARTERS);
+      insert(this.#free[size + 1]!, parent);
+      offset = parent;
+    }
+  }
+}
+
+function classOf(bytes: number): number {
+  let size = 0;
+  while (bytesOf(size) < bytes) size++;
+  return size;
+}
+
+function bytesOf(size: number): number {
+  return SMALLEST * QUARTERS ** size;
+}
+
+function insert(offsets: number[], offset: number): void {
+  const at = offsets.findIndex((other) => other > offset);
+  offsets.splice(at < 0 ? offsets.length : at, 0, offset);
+}

@@ -1,0 +1,370 @@
+/**
+ * Disks of a VM on its SCSI controllers: the access of the VM to a disk's file, the attachment, and the guest's mounts of
+ * it. Up to 4 controllers of 64 places each.
+ *
+ * Each of the three lives as any device does (see `device.ts`), and holds on to nothing else: who wants a disk mounted
+ * uses all three, in this order.
+ *
+ * | device | added by | removed by | one for |
+ * | --- | --- | --- | --- |
+ * | access | `GrantVmAccess` | `RevokeVmAccess` | each writable file |
+ * | attachment | an Add to the host | Linux: the guest lets go of the disk; then a Remove to the host | each file |
+ * | mount | an Add to the guest | a Remove to the guest | each attachment with one set of options |
+ *
+ * Where a Linux guest has let go of a disk and the host then failed to detach it, the next one to go on detaches it. A
+ * disk that the guest failed to unmount isn't detached: what the guest has not written yet would be lost. Nor is the
+ * access to a file taken back that is attached still.
+ *
+ * @module
+ */
+
+import { InvalidInputError, MissingExportError } from "../ffi/errors.ts";
+import { resolvePath } from "../ffi/resolve_path.ts";
+import { grantVmAccess, revokeVmAccess } from "../ffi/vmcompute.ts";
+import {
+  attachDisk,
+  detachDisk,
+  type LCOWMappedVirtualDisk,
+  type ModifySettingRequest,
+  mountDisk,
+  type SCSISlot,
+  unmountDisk,
+  unplugDisk,
+  type WCOWMappedVirtualDisk,
+} from "../hcsschema/requests.ts";
+import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
+import { DeviceInUseError, type DeviceRoom } from "./errors.ts";
+import { type Modifier, takeAway } from "./modify.ts";
+import { Places } from "./places.ts";
+
+/** How many disks a controller takes. */
+export const LUNS_PER_CONTROLLER = 64;
+/** How many controllers a VM can have. */
+export const MAXIMUM_CONTROLLERS = 4;
+
+/** The right of a VM to open a disk's file. */
+export interface SCSIAccess extends Device {
+  /** The file. */
+  readonly hostPath: string;
+}
+
+/** A disk attached to a VM. */
+export interface SCSIAttachment extends Device, SCSISlot {
+  /** Its file. */
+  readonly hostPath: string;
+  /** Whether the VM can't write to it. */
+  readonly readOnly: boolean;
+}
+
+/** A disk mounted in the guest. */
+export interface SCSIMount extends Device, SCSISlot {
+  /** Where the guest has it. */
+  readonly guestPath: string;
+}
+
+/** How a Linux guest mounts a disk. A Windows guest takes no options. */
+export interface SCSIMountOptions {
+  /** The partition, from 1. Default: the whole disk. */
+  readonly partition?: number;
+  /** No writing. */
+  readonly readOnly?: boolean;
+  /** Encrypts the disk with a key that the guest makes and forgets. */
+  readonly encrypted?: boolean;
+  /** Options of the mount. */
+  readonly options?: readonly string[];
+  /** File system to format the disk with where it has none. */
+  readonly filesystem?: "ext4" | "xfs";
+}
+
+/** Options of {@linkcode SCSIDisks}. */
+export interface SCSIOptions {
+  /** How many controllers the VM has, 0 to 4. */
+  readonly controllers: number;
+  /** Places that the VM's own disks have. */
+  readonly reserved?: readonly SCSISlot[];
+}
+
+/** The disks of a VM. */
+export class SCSIDisks {
+  readonly #vm: Modifier;
+  readonly #slots: Places;
+  readonly #folders: Places;
+  readonly #accesses = new DeviceRegistry<SCSIAccess>();
+  readonly #attachments = new DeviceRegistry<SCSIAttachment>();
+  readonly #mounts = new DeviceRegistry<SCSIMount>();
+  // How many mounts stand on the attachment in each place, and how many attachments on the access to each file.
+  readonly #onPlace = new Counts<number>();
+  readonly #onFile = new Counts<string>();
+
+  /** No disks but the VM's own. */
+  constructor(vm: Modifier, options: SCSIOptions) {
+    this.#vm = vm;
+    this.#slots = new Places(options.controllers * LUNS_PER_CONTROLLER);
+    this.#folders = new Places(Infinity);
+    for (const { controller, lun } of options.reserved ?? []) {
+      this.#slots.claim(controller * LUNS_PER_CONTROLLER + lun);
+    }
+  }
+
+  /** How many places there are, and how many are taken. */
+  get room(): DeviceRoom {
+    return { device: "SCSI slots", total: this.#slots.total, used: this.#slots.used };
+  }
+
+  /**
+   * A use of the VM's right to open a file; it is granted once `ready()` is called.
+   *
+   * @param hostPath Absolute path of the file.
+   * @throws {NativeError} if there is no such file.
+   */
+  placeAccess(hostPath: string): DeviceUse<SCSIAccess> {
+    const key = this.#key(hostPath);
+    return this.#accesses.place(key, () => new Access(this.#vm, hostPath, () => this.#onFile.has(key)));
+  }
+
+  /**
+   * A use of a disk, `undefined` where no place is free. It is attached once `ready()` is called.
+   *
+   * @param hostPath Absolute path of its file.
+   * @throws {InvalidInputError} if the file is attached for writing and asked for without, or the other way round.
+   * @throws {NativeError} if there is no such file.
+   */
+  placeAttachment(
+    hostPath: string,
+    options: { readonly readOnly: boolean },
+  ): DeviceUse<SCSIAttachment> | undefined {
+    const { readOnly } = options;
+    const key = this.#key(hostPath);
+    const use = this.#attachments.place(key, () => {
+      const place = this.#slots.take();
+      if (place === undefined) return undefined;
+      return new Attached(this.#vm, slotOf(place), {
+        hostPath,
+        readOnly,
+        count: (by) => this.#onFile.add(key, by),
+        isUsed: () => this.#onPlace.has(place),
+        free: () => this.#slots.free(place),
+      });
+    });
+    if (use !== undefined && use.device.readOnly !== readOnly) {
+      use[Symbol.dispose]();
+      throw new InvalidInputError(
+        "hostPath",
+        `is attached to the VM already, ${readOnly ? "and writable" : "read-only"}`,
+        hostPath,
+      );
+    }
+    return use;
+  }
+
+  /**
+   * A use of a mount of a disk; the guest mounts it once `ready()` is called, which needs the disk attached.
+   *
+   * @throws {InvalidInputError} if the guest is Windows and can't do it: it has no options, and uses controller 0 alone.
+   */
+  placeMount(slot: SCSISlot, options: SCSIMountOptions = {}): DeviceUse<SCSIMount> {
+    const { controller } = slot;
+    const linux = this.#vm.os === "linux";
+    if (!linux && controller !== 0) {
+      throw new InvalidInputError(
+        "slot",
+        "is on a controller other than 0, which a Windows guest can't use",
+        controller,
+      );
+    }
+    if (!linux && Object.keys(options).length > 0) {
+      throw new InvalidInputError("options", "can't be had with a Windows guest", options);
+    }
+    const at = placeOf(slot);
+    const key = JSON.stringify([
+      at,
+      options.partition ?? 0,
+      options.readOnly ?? false,
+      options.encrypted ?? false,
+      (options.options ?? []).toSorted(),
+      options.filesystem ?? "",
+    ]);
+    return this.#mounts.place(key, () => {
+      const folder = this.#folders.take()!;
+      const guestPath = linux ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`;
+      return new Mount(this.#vm, slot, {
+        guestPath,
+        ...(linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath)),
+        count: (by) => this.#onPlace.add(at, by),
+        free: () => this.#folders.free(folder),
+      });
+    });
+  }
+
+  #key(hostPath: string): string {
+    return resolvePath(this.#vm.host, hostPath).toLowerCase();
+  }
+}
+
+function slotOf(place: number): SCSISlot {
+  return { controller: Math.floor(place / LUNS_PER_CONTROLLER), lun: place % LUNS_PER_CONTROLLER };
+}
+
+function placeOf({ controller, lun }: SCSISlot): number {
+  return controller * LUNS_PER_CONTROLLER + lun;
+}
+
+/** How many of something there are, by key. */
+class Counts<K> {
+  readonly #counts = new Map<K, number>();
+
+  has(key: K): boolean {
+    return this.#counts.has(key);
+  }
+
+  add(key: K, by: number): void {
+    const count = (this.#counts.get(key) ?? 0) + by;
+    if (count === 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
+  }
+}
+
+type Count = (by: number) => void;
+
+// From before the request, as nobody knows what a request that is under way has done.
+async function counted(count: Count, request: Promise<void>): Promise<void> {
+  count(1);
+  try {
+    await request;
+  } catch (error) {
+    count(-1);
+    throw error;
+  }
+}
+
+class Access implements SCSIAccess {
+  readonly hostPath: string;
+  readonly removal: readonly (() => Promise<void>)[];
+  readonly #vm: Modifier;
+
+  constructor(vm: Modifier, hostPath: string, isUsed: () => boolean) {
+    this.#vm = vm;
+    this.hostPath = hostPath;
+    this.removal = [async () => {
+      if (isUsed()) throw new DeviceInUseError("The VM's access to", hostPath, "the file is attached still");
+      try {
+        // Also of a VM that has ended: the access is in the file's list, which outlives it.
+        await revokeVmAccess(vm.host, vm.id, hostPath);
+      } catch (error) {
+        // A Windows that can't take it back.
+        if (!(error instanceof MissingExportError)) throw error;
+      }
+    }];
+  }
+
+  add(): Promise<void> {
+    return grantVmAccess(this.#vm.host, this.#vm.id, this.hostPath);
+  }
+
+  free(): void {}
+}
+
+interface AttachedInit {
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+  readonly count: Count;
+  readonly isUsed: () => boolean;
+  readonly free: () => void;
+}
+
+class Attached implements SCSIAttachment {
+  readonly controller: number;
+  readonly lun: number;
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+  readonly free: () => void;
+  readonly removal: readonly (() => Promise<void>)[];
+  readonly #vm: Modifier;
+  readonly #count: Count;
+
+  constructor(vm: Modifier, slot: SCSISlot, init: AttachedInit) {
+    this.#vm = vm;
+    this.#count = init.count;
+    this.controller = slot.controller;
+    this.lun = slot.lun;
+    this.hostPath = init.hostPath;
+    this.readOnly = init.readOnly;
+    this.free = init.free;
+    const requireUnused = () => {
+      if (init.isUsed()) throw new DeviceInUseError("The disk", init.hostPath, "the guest has it mounted still");
+    };
+    const detach = async () => {
+      requireUnused();
+      await takeAway(vm, detachDisk(slot));
+      init.count(-1);
+    };
+    const unplug = async () => {
+      requireUnused();
+      await takeAway(vm, unplugDisk(slot));
+    };
+    // A Linux kernel is confused by a disk that just disappears.
+    this.removal = vm.os === "linux" ? [unplug, detach] : [detach];
+  }
+
+  add(): Promise<void> {
+    const { hostPath, readOnly } = this;
+    const request = attachDisk(this, { Type: "VirtualDisk", Path: hostPath, ReadOnly: readOnly });
+    return counted(this.#count, this.#vm.modify(request));
+  }
+}
+
+interface MountInit {
+  readonly guestPath: string;
+  readonly mount: ModifySettingRequest;
+  readonly unmount: ModifySettingRequest;
+  readonly count: Count;
+  readonly free: () => void;
+}
+
+class Mount implements SCSIMount {
+  readonly controller: number;
+  readonly lun: number;
+  readonly guestPath: string;
+  readonly add: () => Promise<void>;
+  readonly free: () => void;
+  readonly removal: readonly (() => Promise<void>)[];
+
+  constructor(vm: Modifier, slot: SCSISlot, init: MountInit) {
+    this.controller = slot.controller;
+    this.lun = slot.lun;
+    this.guestPath = init.guestPath;
+    this.free = init.free;
+    this.add = () => counted(init.count, vm.modify(init.mount));
+    this.removal = [async () => {
+      await takeAway(vm, init.unmount);
+      init.count(-1);
+    }];
+  }
+}
+
+type GuestRequests = Pick<MountInit, "mount" | "unmount">;
+
+function windowsDisk({ lun }: SCSISlot, guestPath: string): GuestRequests {
+  const disk: WCOWMappedVirtualDisk = { ContainerPath: guestPath, Lun: lun };
+  return { mount: mountDisk(disk), unmount: unmountDisk(disk) };
+}
+
+function linuxDisk({ controller, lun }: SCSISlot, guestPath: string, options: SCSIMountOptions): GuestRequests {
+  const disk: LCOWMappedVirtualDisk = {
+    MountPath: guestPath,
+    Lun: lun,
+    Controller: controller,
+    Partition: options.partition ?? 0,
+  };
+  return {
+    mount: mountDisk({
+      ...disk,
+      ReadOnly: options.readOnly ?? false,
+      Encrypted: options.encrypted ?? false,
+      Options: options.options ?? [],
+      EnsureFilesystem: options.filesystem !== undefined,
+      Filesystem: options.filesystem ?? "",
+    }),
+    unmount: unmountDisk(disk),
+  };
+}

@@ -1,0 +1,59 @@
+import { assertEquals, assertInstanceOf } from "jsr:@std/assert@^1.0.0";
+import {
+  InvalidInputError,
+  LayerError,
+  MissingDllError,
+  MissingExportError,
+  MissingPermissionError,
+  NativeError,
+  UnsupportedBuildError,
+} from "../../mod.ts";
+
+const MESSAGES: [error: LayerError, message: string][] = [
+  [
+    new NativeError({
+      function: "SetVolumeMountPointW",
+      code: 0x80070091,
+      path: "C:\\mnt",
+      systemMessage: "Nicht leer.",
+    }),
+    "SetVolumeMountPointW failed for C:\\mnt: 0x80070091 ERROR_DIR_NOT_EMPTY (Nicht leer.). " +
+    "The folder is not empty or has a volume mounted already",
+  ],
+  [new NativeError({ function: "NameToGuid", code: 0x80041008 | 0 }), "NameToGuid failed: 0x80041008"],
+  [
+    new NativeError({ function: "HcsX", code: 0xc0370112, systemMessage: "", details: ["event 1", "event 2"] }),
+    "HcsX failed: 0xc0370112 ERROR_VMCOMPUTE_INVALID_LAYER\n  event 1\n  event 2",
+  ],
+  [new InvalidInputError("layerFolders[1]", "is empty", ""), 'layerFolders[1] is empty: ""'],
+  [new InvalidInputError("hostPath", "is not a string"), "hostPath is not a string"],
+  [new MissingDllError("vmcompute.dll", "Do this"), "vmcompute.dll can't be loaded. Do this"],
+  [new MissingExportError("a.dll", "F", "Do this"), "a.dll has no function F on this Windows. Do this"],
+  [new UnsupportedBuildError("X", "17134", "build 17763"), "X needs build 17763; this host is Windows build 17134"],
+  [
+    new MissingPermissionError("--allow-ffi=C:\\a.dll"),
+    "A permission is missing. Start Deno with --allow-ffi=C:\\a.dll",
+  ],
+];
+
+Deno.test("every error says what happened to what, and what to do", () => {
+  for (const [error, message] of MESSAGES) {
+    assertInstanceOf(error, LayerError);
+    assertEquals(error.message, message);
+    assertEquals(error.name, error.constructor.name);
+  }
+});
+
+Deno.test("NativeError has its code unsigned, the Win32 code in it, its name and the hint", () => {
+  const error = new NativeError({ function: "PrepareLayer", code: 0x80070015 | 0, path: "C:\\s" });
+  const { operation, path, code, win32, symbol } = error;
+  assertEquals({ operation, path, code, win32, symbol }, {
+    operation: "PrepareLayer",
+    path: "C:\\s",
+    code: 0x80070015,
+    win32: 21,
+    symbol: "ERROR_NOT_READY",
+  });
+  assertEquals(error.message.endsWith(error.hint!.slice(1)), true);
+  assertEquals(new NativeError({ function: "PrepareLayer", code: 0xc0370112 }).win32, undefined);
+});

@@ -1,0 +1,10 @@
+// Commits to the machine in a file over and over, until it is killed.
+import { mountWCOWLayers } from "../../mod.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { MOUNT, STACK } from "../support.ts";
+
+const host = new SimulatedHost({ file: Deno.args[0]! });
+console.log("running");
+for (;;) {
+  await using _layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: `${MOUNT}\\目录` });
+}

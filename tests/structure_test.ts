@@ -1,0 +1,72 @@
+// The rules of CONTRIBUTING about which file may name what.
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
+
+const ROOT = new URL("..", import.meta.url);
+
+/** What each room may import besides itself. */
+const BELOW: Readonly<Record<string, readonly string[]>> = {
+  "mod.ts": ["layers", "storage", "uvm", "holds", "hcsschema", "ffi"],
+  layers: ["storage", "uvm", "holds", "hcsschema", "ffi"],
+  storage: ["holds", "hcsschema", "ffi"],
+  uvm: ["holds", "hcsschema", "ffi"],
+  holds: ["ffi"],
+  ffi: ["hcsschema"],
+  hcsschema: [],
+  simulated: ["ffi", "hcsschema"],
+  "log.ts": [],
+};
+
+const JSR = [
+  "jsr:@std/log@^0.224.14",
+  "jsr:@std/path@^1.1.0/windows",
+  "jsr:@std/uuid@^1.0.0",
+  "jsr:@std/uuid@^1.0.0/v5",
+];
+
+// A callback needs an address that only Deno can make.
+const MAY_SAY_UNSAFE = ["src/ffi/callback.ts"];
+
+function sources(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) =>
+    isDirectory ? sources(`${folder}${name}/`) : name.endsWith(".ts") ? [`${folder}${name}`] : []
+  ).sort();
+}
+
+// Without comments, so that an example in one isn't taken for code.
+function code(file: string): string {
+  return Deno.readTextFileSync(new URL(file, ROOT)).replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+}
+
+function imports(file: string): string[] {
+  return [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
+}
+
+function roomOf(file: string): string {
+  return file.replace(/^src\//, "").split("/")[0]!;
+}
+
+const FILES = ["mod.ts", ...sources("src/")];
+const EDGES = FILES.flatMap((file) => imports(file).map((specifier) => ({ file, specifier })));
+
+Deno.test("imports go downwards only", () => {
+  assert(EDGES.length > 100, "the imports are found");
+  const upwards = EDGES.filter(({ specifier }) => specifier.startsWith(".")).filter(({ file, specifier }) => {
+    const target = new URL(specifier, new URL(file, ROOT)).href.slice(ROOT.href.length);
+    const [from, to] = [roomOf(file), roomOf(target)];
+    assert(FILES.includes(target), `${file} imports ${specifier}, which isn't there`);
+    return from !== to && to !== "log.ts" && !BELOW[from]!.includes(to);
+  });
+  assertEquals(upwards.map(({ file, specifier }) => `${file} → ${specifier}`), []);
+});
+
+Deno.test("every specifier is relative, or a full one of the four packages that are used", () => {
+  const others = EDGES.filter(({ specifier }) => !/^\.\.?\//.test(specifier) && !JSR.includes(specifier));
+  assertEquals(others.map(({ file, specifier }) => `${file} → ${specifier}`), []);
+  assertEquals(FILES.filter((file) => imports(file).includes(JSR[0]!)), ["src/log.ts"]);
+});
+
+Deno.test("only one file opens DLLs, and none needs an unscoped --allow-ffi without being listed", () => {
+  assertEquals(FILES.filter((file) => /\bdlopen\b/.test(code(file))), ["src/ffi/host.ts"]);
+  const unsafe = FILES.filter((file) => /Deno\s*\.\s*Unsafe/.test(code(file)));
+  assertEquals(unsafe.filter((file) => !MAY_SAY_UNSAFE.includes(file)), []);
+});

@@ -1,0 +1,175 @@
+/**
+ * What a step is expected to do, and how that is compared with what it did.
+ *
+ * @module
+ */
+
+import { fromWin32, hex } from "../../src/ffi/codes.ts";
+import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
+import { UNSEEN } from "./machine.ts";
+import { type Call, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
+
+/** How a step is to end. */
+export type Outcome =
+  | { readonly kind: "done"; readonly result: Readonly<Record<string, unknown>> }
+  /** With an error that says what has to be changed in the arguments. */
+  | { readonly kind: "refused" }
+  /** With an answer of Windows; `operation` where the recording tells. */
+  | { readonly kind: "native"; readonly code: number; readonly operation?: string }
+  /** With an error of the library's own. */
+  | { readonly kind: "own" }
+  /** In a way that the recording doesn't tell. */
+  | { readonly kind: "any" };
+
+/** What a step is to do. */
+export interface Expected {
+  readonly calls: readonly Call[];
+  readonly outcome: Outcome;
+  /** Set where ours goes another way from here on, so that the calls can't be the same any more. */
+  readonly departs?: boolean;
+}
+
+/** What a step did. */
+export interface Actual {
+  readonly calls: readonly Call[];
+  readonly result?: Readonly<Record<string, unknown>>;
+  readonly error?: unknown;
+}
+
+/** What the recorded step did, without Go's words. */
+export function recordedStep(run: Run, step: number): Expected {
+  const calls = recordedCalls(run, step);
+  const { err, panic, ...result } = run.result.steps[step]!;
+  if (panic !== undefined) return { calls, outcome: { kind: "own" } };
+  if (err === null || isOfRecorder(err) || result.op === "Stat") return { calls, outcome: { kind: "done", result } };
+  const failed = calls.filter((call) => !succeeded(call));
+  const code = codeIn(err.errno ?? err.text.match(/\((0x[0-9a-f]+)\)/i)?.[1]);
+  const culprit = code === undefined ? failed[0] : failed.find(({ hr }) => Number(hr) === code);
+  if (culprit !== undefined) {
+    return { calls, outcome: { kind: "native", operation: culprit.fn, code: Number(culprit.hr) } };
+  }
+  return { calls, outcome: code === undefined ? { kind: "own" } : { kind: "native", code } };
+}
+
+// Not from upstream: there was nothing to release.
+function isOfRecorder({ text }: RecordedError): boolean {
+  return text.startsWith("oracle:");
+}
+
+function codeIn(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const code = Number(text);
+  return code <= 0xffff ? fromWin32(code) : code;
+}
+
+/** The first difference between two ends of a step, in words. */
+export function outcomeDifference(expected: Outcome, actual: Actual): string | undefined {
+  const error = "error" in actual ? causeOf(actual.error) : undefined;
+  if (matches(expected, actual, error)) {
+    return expected.kind === "done" ? resultDifference(expected.result, actual.result!) : undefined;
+  }
+  return `expected ${describe(expected)}\nactual   ${error === undefined ? "success" : String(error)}`;
+}
+
+function matches(expected: Outcome, actual: Actual, error: unknown): boolean {
+  switch (expected.kind) {
+    case "done":
+      return !("error" in actual);
+    case "refused":
+      return error instanceof InvalidInputError;
+    case "native":
+      return error instanceof NativeError && error.code === expected.code &&
+        (expected.operation === undefined || error.operation === expected.operation);
+    case "own":
+      return "error" in actual && !(error instanceof NativeError);
+    case "any":
+      return true;
+  }
+}
+
+function describe(outcome: Outcome): string {
+  switch (outcome.kind) {
+    case "done":
+      return "success";
+    case "refused":
+      return "an InvalidInputError";
+    case "native":
+      return `a NativeError of ${outcome.operation ?? "any function"} with ${hex(outcome.code)}`;
+    case "own":
+      return "an error that is no NativeError";
+    case "any":
+      return "anything";
+  }
+}
+
+/** What went wrong first. */
+function causeOf(error: unknown): unknown {
+  if (error instanceof UnwindError) return causeOf(error.cause);
+  return error instanceof ReleaseError ? causeOf(error.errors[0]) : error;
+}
+
+/** All errors in an error. */
+export function errorsIn(error: unknown): unknown[] {
+  return error instanceof AggregateError ? error.errors.flatMap(errorsIn) : [error];
+}
+
+function resultDifference(
+  expected: Readonly<Record<string, unknown>>,
+  actual: Readonly<Record<string, unknown>>,
+): string | undefined {
+  for (const [name, value] of Object.entries(actual)) {
+    const difference = valueDifference(expected[name], value, name);
+    if (difference !== undefined) return `result ${difference}`;
+  }
+  return undefined;
+}
+
+/** The first difference between two lists of calls, in words. `prefix`: there may be more of the actual ones. */
+export function callsDifference(
+  expected: readonly Call[],
+  actual: readonly Call[],
+  { prefix = false }: { prefix?: boolean } = {},
+): string | undefined {
+  const length = prefix ? expected.length : Math.max(expected.length, actual.length);
+  for (let i = 0; i < length; i++) {
+    const [wanted, made] = [expected[i], actual[i]];
+    const difference = wanted?.fn === made?.fn && wanted?.dll === made?.dll
+      ? valueDifference(wanted!.args, made!.args, "args") ?? valueDifference(wanted!.hr, made!.hr, "answer")
+      : "";
+    if (difference === undefined) continue;
+    return `call ${i + 1}${difference && `: ${difference}`}\nexpected ${show(wanted)}\nactual   ${show(made)}`;
+  }
+  return undefined;
+}
+
+function show(call: Call | undefined): string {
+  return call === undefined ? "no further call" : `${call.fn} ${JSON.stringify(call.args)} -> ${call.hr}`;
+}
+
+function valueDifference(expected: unknown, actual: unknown, path: string): string | undefined {
+  if (actual === UNSEEN) return undefined;
+  const [wanted, made] = [parsed(expected), parsed(actual)];
+  if (isObject(wanted) && isObject(made) && Array.isArray(wanted) === Array.isArray(made)) {
+    for (const key of new Set([...Object.keys(wanted), ...Object.keys(made)])) {
+      const difference = valueDifference(wanted[key], made[key], `${path}.${key}`);
+      if (difference !== undefined) return difference;
+    }
+    return undefined;
+  }
+  if (Object.is(wanted, made)) return undefined;
+  return `${path} is ${JSON.stringify(made)} instead of ${JSON.stringify(wanted)}`;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** HCS documents are compared as values. */
+function parsed(value: unknown): unknown {
+  if (typeof value !== "string" || !/^\s*[{[]/.test(value)) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}

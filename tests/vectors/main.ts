@@ -1,0 +1,66 @@
+/**
+ * `deno task test:vectors [--wine]` plays the recorded runs in `$HCS_LAYERS_VECTORS`, or in `v0.12.3/`, on the simulated
+ * host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. It prints each run that differs with its first
+ * difference, and ends with `N passed, N failed, N skipped`.
+ *
+ * @module
+ */
+
+import { CHECKOUT, EXCHANGE, prepareWine } from "../wine/prepare.ts";
+import type { MachineMaker } from "./machine.ts";
+import { play, type Verdict } from "./player.ts";
+import { readRuns } from "./run.ts";
+import { simulatedMachine } from "./simulated.ts";
+import { wineMachine } from "./wine.ts";
+
+const FOLDER = Deno.env.get("HCS_LAYERS_VECTORS") || `${import.meta.dirname}/v0.12.3`;
+
+async function playAll(newMachine: MachineMaker): Promise<number> {
+  const verdicts: Verdict[] = [];
+  for (const run of await readRuns(FOLDER)) {
+    const verdict = await play(run, newMachine);
+    verdicts.push(verdict);
+    if (verdict.outcome === "failed") {
+      console.log(`${run.name} (${run.upstream}) differs: ${verdict.reason!.replaceAll("\n", "\n  ")}`);
+    }
+  }
+  const of = (outcome: Verdict["outcome"]) => verdicts.filter((verdict) => verdict.outcome === outcome);
+  for (const [ours, runs] of counted(verdicts.flatMap(({ wanted }) => wanted))) {
+    console.log(`wanted difference (runs: ${runs}): ${ours}`);
+  }
+  const skips = counted(of("skipped").map(({ reason }) => reason!));
+  if (skips.length > 0) console.log(`skipped: ${skips.map(([reason, runs]) => `${runs} (${reason})`).join(", ")}`);
+  const [passed, failed, skipped] = [of("passed"), of("failed"), of("skipped")].map((list) => list.length);
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed === 0 && verdicts.length > 0 ? 0 : 1;
+}
+
+function counted(texts: readonly string[]): [text: string, times: number][] {
+  return [...Map.groupBy(texts, (text) => text)].map(([text, { length }]) => [text, length]);
+}
+
+async function playUnderWine(): Promise<number> {
+  const wine = await prepareWine();
+  if ("skipped" in wine) {
+    console.error(wine.skipped);
+    return 1;
+  }
+  await using _ = wine;
+  await Deno.mkdir(`${wine.exchange}/vectors`);
+  for await (const { name } of Deno.readDir(FOLDER)) {
+    if (name.endsWith(".json")) await Deno.copyFile(`${FOLDER}/${name}`, `${wine.exchange}/vectors/${name}`);
+  }
+  const { code } = await wine.run(["run", "-A", `${CHECKOUT}\\tests\\vectors\\main.ts`, "--wine"], {
+    env: { HCS_LAYERS_VECTORS: `${EXCHANGE}\\vectors` },
+    stdout: "inherit",
+    timeoutMs: 600_000,
+  });
+  return code;
+}
+
+async function main(): Promise<number> {
+  if (!Deno.args.includes("--wine")) return await playAll(simulatedMachine);
+  return Deno.build.os === "windows" ? await playAll(wineMachine) : await playUnderWine();
+}
+
+if (import.meta.main) Deno.exitCode = await main();

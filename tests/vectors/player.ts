@@ -1,0 +1,189 @@
+/**
+ * Plays one recorded run on a machine, and compares.
+ *
+ * In runs that the original does right, each step has to end as recorded, with the same native calls, but for the
+ * differences in {@linkcode WANTED}. In runs where it does wrong, and after a difference that sends ours another way, what
+ * the steps take has to be taken as recorded, and what they could not give back has to be told. In all runs nothing is
+ * held at the end (where something could not be given back: after one more release), and nothing is lost that was on disk.
+ *
+ * @module
+ */
+
+import { ReleaseError, UnwindError } from "../../mod.ts";
+import { NativeError } from "../../src/ffi/errors.ts";
+import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
+import { SimulationError } from "../../src/simulated/mod.ts";
+import { Disk, pathKey } from "./disk.ts";
+import { type Actual, callsDifference, errorsIn, type Expected, outcomeDifference, recordedStep } from "./expected.ts";
+import type { Injection, Machine, MachineMaker } from "./machine.ts";
+import { isReleasedByRun, notSupported, OPS, RELEASING, type Stage } from "./ops.ts";
+import { givesBack, NEVER_ADDED, residualOf } from "./residual.ts";
+import { type Call, type Residual, type Run, type Step, succeeded } from "./run.ts";
+import { imageOf, injectionsFor, mayStray, recordable, type Situation, WANTED } from "./wanted.ts";
+
+/** What came of a run. */
+export interface Verdict {
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** The first difference, or why the run was skipped. */
+  readonly reason?: string;
+  /** The wanted differences that were met. */
+  readonly wanted: readonly string[];
+}
+
+/** Plays a run on a new machine. */
+export async function play(run: Run, newMachine: MachineMaker): Promise<Verdict> {
+  const reason = notSupported(run);
+  if (reason !== undefined) return { outcome: "skipped", reason, wanted: [] };
+  using machine = newMachine(windowsFor(run));
+  const playback = new Playback(run, machine);
+  const difference = await playback.play().catch((error) => `could not be played: ${error}`);
+  return difference === undefined
+    ? { outcome: "passed", wanted: [...playback.wanted] }
+    : { outcome: "failed", reason: difference, wanted: [] };
+}
+
+// The original asks no build for CIM images; ours wants one that can run containers on them.
+function windowsFor(run: Run): { build: number; revision: number } {
+  return usesImages(run) ? { build: 20348, revision: 2031 } : { build: run.result.osBuild, revision: 0 };
+}
+
+function usesImages(run: Run): boolean {
+  const disk = new Disk(run);
+  return run.steps.some(({ layers }) => layers?.[0] !== undefined && disk.kind(imageOf(layers[0])) === "file");
+}
+
+class Playback {
+  readonly wanted = new Set<string>();
+  readonly #run: Run;
+  readonly #machine: Machine;
+  readonly #disk: Disk;
+  readonly #injections: readonly Injection[];
+  readonly #stage: Stage;
+  /** Whether a step said that something is held still. */
+  #toldHeld = false;
+  /** Calls of steps in which it is all right to give back what isn't held. */
+  readonly #mayStray = new Set<number>();
+  /** Whether ours goes another way than the recording. */
+  #departed = false;
+
+  constructor(run: Run, machine: Machine) {
+    this.#run = run;
+    this.#machine = machine;
+    this.#disk = new Disk(run);
+    this.#injections = injectionsFor(run);
+    this.#stage = { host: machine.host, mounts: new Map() };
+  }
+
+  /** Plays all, and answers the first difference. */
+  async play(): Promise<string | undefined> {
+    this.#setUp();
+    for (const [index, step] of this.#run.steps.entries()) {
+      const difference = await this.#playStep(step, index);
+      if (difference !== undefined) return `step ${index + 1}, ${step.op}: ${difference}`;
+    }
+    const difference = await this.#end();
+    return difference && `at the end: ${difference}`;
+  }
+
+  #setUp(): void {
+    for (const path of this.#disk.folders) this.#machine.addFolder(path);
+    for (const { path, size } of this.#disk.files) this.#machine.addFile(path, size);
+    const volumes = this.#run.steps.flatMap(({ volumeName }) => volumeName?.match(/\{([0-9a-f-]{36})\}/i)?.[1] ?? []);
+    for (const guid of new Set(volumes)) this.#machine.addVolume(guid);
+    this.#machine.fail(this.#injections);
+  }
+
+  async #playStep(step: Step, index: number): Promise<string | undefined> {
+    const before = this.#machine.trace();
+    const { mounts } = this.#stage;
+    const situation = { run: this.#run, disk: this.#disk, step, index, made: before, held: this.#held(), mounts };
+    const expected = this.#expected(situation);
+    const outcome = await this.#perform(step);
+    const made = this.#machine.trace().slice(before.length);
+    if (mayStray(step)) made.forEach((_, i) => this.#mayStray.add(before.length + i));
+    const actual = { ...outcome, calls: recordable(this.#run, made) };
+    this.#departed ||= expected.departs ?? this.#run.upstream === "defect";
+    if (!this.#departed || expected.outcome.kind === "refused" || step.op === "Stat") {
+      return outcomeDifference(expected.outcome, actual) ?? callsDifference(expected.calls, actual.calls);
+    }
+    return RELEASING.has(step.op) ? this.#unreported(actual, made) : takingDifference(expected, actual);
+  }
+
+  #expected(situation: Situation): Expected {
+    return WANTED.reduce((expected, { ours, apply }) => {
+      const instead = apply(expected, situation);
+      if (instead !== undefined) this.wanted.add(ours);
+      return instead ?? expected;
+    }, recordedStep(this.#run, situation.index));
+  }
+
+  async #perform(step: Step): Promise<Omit<Actual, "calls">> {
+    try {
+      return { result: await OPS[step.op]!(step, this.#stage) };
+    } catch (error) {
+      this.#toldHeld ||= error instanceof ReleaseError || error instanceof UnwindError;
+      return { error };
+    }
+  }
+
+  // A release has to tell what it couldn't remove, and succeeds where nothing failed.
+  #unreported(actual: Actual, made: readonly Call[]): string | undefined {
+    const met = made.filter((call) =>
+      !succeeded(call) && this.#injections.some(({ fn, code }) => fn === call.fn && code === Number(call.hr))
+    );
+    const told = "error" in actual ? errorsIn(actual.error) : [];
+    const isTold = ({ fn, hr }: Call) =>
+      told.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
+    const missing = met.find((call) => givesBack(call.fn) && !isTold(call));
+    if (missing !== undefined) return `the failure of ${missing.fn} was not told`;
+    const surplus = met.length === 0 ? told[0] : told.find((error) => error instanceof SimulationError);
+    return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
+  }
+
+  async #end(): Promise<string | undefined> {
+    const { residual } = this.#run.result;
+    if (!this.#departed) return this.#heldDifference(residual) ?? this.#loss();
+    // What could not be removed can be now.
+    this.#machine.fail([]);
+    for (const [name, mounted] of this.#stage.mounts) {
+      if (this.#toldHeld || !isReleasedByRun(this.#run, name)) await mounted.release();
+    }
+    return this.#heldDifference({}) ?? this.#loss();
+  }
+
+  #held(): Residual {
+    const { mountpoint, ...held } = residualOf(this.#machine.trace());
+    // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
+    const links = mountpoint?.filter((folder) => {
+      return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
+    });
+    return { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
+  }
+
+  #heldDifference(expected: Residual): string | undefined {
+    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#mayStray.has(i)))[NEVER_ADDED];
+    if (strays !== undefined) return `given back without having been taken: ${strays.join(", ")}`;
+    const [wanted, actual] = [expected, this.#held()].map(listed);
+    if (wanted !== actual) return `held: ${actual || "nothing"}, expected: ${wanted || "nothing"}`;
+    const left = wanted === "" ? this.#machine.held() : [];
+    return left.length === 0 ? undefined : `left behind: ${left.join(", ")}`;
+  }
+
+  #loss(): string | undefined {
+    const lost = this.#disk.paths().find((path) => fileAttributes(this.#machine.host, path) === undefined);
+    return lost && `${lost} is gone`;
+  }
+}
+
+// Where the original goes wrong, it does so after the first failure, or later.
+function takingDifference(expected: Expected, actual: Actual): string | undefined {
+  const failure = expected.calls.findIndex((call) => !succeeded(call));
+  const calls = failure < 0 ? expected.calls : expected.calls.slice(0, failure + 1);
+  return outcomeDifference(expected.outcome, actual) ??
+    callsDifference(calls, actual.calls, { prefix: expected.outcome.kind !== "done" });
+}
+
+function listed(held: Residual): string {
+  const kinds = Object.entries(held).filter(([kind]) => kind !== NEVER_ADDED);
+  return kinds.flatMap(([kind, names]) => names.map((name) => `${kind} ${pathKey(name)}`)).sort().join();
+}

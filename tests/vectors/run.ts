@@ -1,0 +1,97 @@
+/**
+ * Recorded runs of the Go original, as they lie in the files.
+ *
+ * @module
+ */
+
+/** One recorded run. */
+export interface Run {
+  /** Its name, which is that of the file. */
+  readonly name: string;
+  /** What is on disk before it. */
+  readonly setup: { readonly dirs: readonly string[]; readonly files: readonly SetupFile[] };
+  /** The calls. */
+  readonly steps: readonly Step[];
+  /** Injected failures, `Function#k=0xHRESULT` with commas between. */
+  readonly fail: string;
+  /** `fakekernel32` where the functions for mount points were recorded. */
+  readonly variant: string;
+  /** What came of it. */
+  readonly result: {
+    readonly osBuild: number;
+    readonly steps: readonly StepResult[];
+    readonly residual: Residual;
+  };
+  /** All native calls. */
+  readonly trace: readonly Call[];
+  /** Whether the Go original does right here. */
+  readonly upstream: "right" | "defect";
+}
+
+/** A file on disk before the run: a size, or a text. */
+export interface SetupFile {
+  readonly path: string;
+  readonly size?: number;
+  readonly text?: string;
+}
+
+/** One call of the run. Which arguments there are depends on the operation. */
+export interface Step {
+  readonly op: string;
+  readonly as?: string;
+  readonly of?: string;
+  readonly vm?: string;
+  readonly containerID?: string;
+  readonly layers?: readonly string[];
+  readonly scratch?: string;
+  readonly volumeMountPath?: string;
+  readonly hostPath?: string;
+  readonly volumeName?: string;
+  readonly path?: string;
+}
+
+/** What came of one call. Which results there are depends on the operation. */
+export interface StepResult extends Readonly<Record<string, unknown>> {
+  readonly op: string;
+  /** Its part of the trace: from, and up to but without. */
+  readonly calls: readonly [number, number];
+  readonly err: RecordedError | null;
+  /** Where the original crashed. */
+  readonly panic?: string;
+}
+
+/** An error of Go. */
+export interface RecordedError {
+  readonly text: string;
+  readonly errno?: string;
+}
+
+/** One native call. */
+export interface Call {
+  readonly dll: string;
+  readonly fn: string;
+  readonly args: Readonly<Record<string, unknown>>;
+  readonly hr: string;
+}
+
+/** What is held, by kind: `active`, `prepared`, `mountpoint`; and what was given back without having been held. */
+export type Residual = Readonly<Record<string, readonly string[]>>;
+
+/** Whether a call was answered with success. */
+export function succeeded(call: Call): boolean {
+  return Number(call.hr) < 0x80000000;
+}
+
+/** The calls that one step of the recording made. */
+export function recordedCalls(run: Run, step: number): readonly Call[] {
+  return run.trace.slice(...run.result.steps[step]!.calls);
+}
+
+/** The runs of a folder, by name. */
+export async function readRuns(folder: string): Promise<Run[]> {
+  const names: string[] = [];
+  for await (const entry of Deno.readDir(folder)) {
+    if (entry.name.endsWith(".json")) names.push(entry.name);
+  }
+  return await Promise.all(names.sort().map(async (name) => JSON.parse(await Deno.readTextFile(`${folder}/${name}`))));
+}

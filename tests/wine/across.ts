@@ -1,0 +1,180 @@
+/**
+ * Tests of tier 2 that need several processes: the commands with their grants, and what a killed process leaves.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch, assertNotEquals } from "jsr:@std/assert@^1.0.0";
+import { heldAfter, parseTrace, type RecordedCall } from "./inside/trace.ts";
+import { CHECKOUT, EXCHANGE, type RunResult, type WineRoot } from "./prepare.ts";
+
+/** A test on a prepared Wine. It fails by throwing. */
+export interface AcrossTest {
+  /** What it shows. */
+  readonly name: string;
+  /** Runs it. */
+  run(wine: WineRoot): Promise<void>;
+}
+
+const COMMANDS = ["mount", "unmount"] as const;
+type Command = (typeof COMMANDS)[number];
+
+/** A stack of layers that Windows programs see, and the trace of those that get {@linkcode Stage.env}. */
+class Stage {
+  readonly #folder: string;
+  readonly #wine: WineRoot;
+  readonly env: Record<string, string>;
+  readonly layers: readonly string[];
+  readonly scratch: string;
+
+  constructor(wine: WineRoot) {
+    this.#wine = wine;
+    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
+    const inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
+    for (const name of ["top", "base", "scratch"]) Deno.mkdirSync(`${this.#folder}/${name}`);
+    Deno.writeTextFileSync(`${this.#folder}/scratch/sandbox.vhdx`, "");
+    this.layers = [`${inside}\\top`, `${inside}\\base`];
+    this.scratch = `${inside}\\scratch`;
+    this.env = { HCS_RECORD_FILE: `${inside}\\trace` };
+  }
+
+  /** What the DLLs of all processes so far have answered. */
+  get calls(): RecordedCall[] {
+    return parseTrace(Deno.readTextFileSync(`${this.#folder}/trace`));
+  }
+
+  /** What a user types. */
+  task(command: Command, ...options: string[]): Promise<RunResult> {
+    return this.#wine.run(["task", "--quiet", command, ...options, ...this.operands(command)], { env: this.env });
+  }
+
+  operands(command: Command): string[] {
+    return command === "mount" ? [...this.layers, this.scratch] : [this.scratch];
+  }
+}
+
+/** The arguments for `deno` that a task has, `$SystemRoot` expanded. */
+function argumentsOf(command: Command): string[] {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
+  const [deno, ...args] = String(tasks[command].command).replaceAll("$SystemRoot", "C:\\windows").split(" ");
+  assertEquals(deno, "deno");
+  return args;
+}
+
+/** Each grant by itself, and the arguments without it. */
+function withoutEachGrant(args: readonly string[]): { grant: string; rest: string[] }[] {
+  return args.flatMap((arg, i) => {
+    const [, flag, values] = arg.match(/^(--allow-[a-z]+)=(.+)$/) ?? [];
+    if (flag === undefined || values === undefined) {
+      assert(!/^(-A|-R|-W|-N|-E|-S|--allow-.*)$/.test(arg), `${arg} grants more than it names`);
+      return [];
+    }
+    return values.split(",").map((value, k, all) => {
+      const others = all.filter((_, other) => other !== k);
+      const left = others.length > 0 ? [`${flag}=${others}`] : [];
+      return { grant: `${flag}=${value}`, rest: [...args.slice(0, i), ...left, ...args.slice(i + 1)] };
+    });
+  });
+}
+
+const plainPath = (text: string) => text.replaceAll("/", "\\").toLowerCase();
+
+const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
+  withoutEachGrant(argumentsOf(command)).map(({ grant, rest }) => ({
+    name: `deno task ${command} without ${grant} names that grant, and leaves nothing held`,
+    async run(wine) {
+      const stage = new Stage(wine);
+      const { code, stdout, stderr } = await wine.run([...rest, ...stage.operands(command)], {
+        cwd: CHECKOUT,
+        env: { ...stage.env, HCS_RECORD_FILE: "" },
+      });
+      assertEquals([code, stdout], [1, ""]);
+      const named = new Set(stderr.match(/--allow-[a-z]+=[^\s;]+/g)?.map(plainPath));
+      assertEquals([...named], [plainPath(grant)], stderr);
+    },
+  }))
+);
+
+/** Starts a mount in a process that stops at a call of `fn`, or when all is mounted, and kills it there. */
+async function mountKilledAt(wine: WineRoot, stage: Stage, fn: string): Promise<void> {
+  const program = `${CHECKOUT}\\tests\\wine\\inside\\stop_at.ts`;
+  const child = wine.spawn("C:\\deno\\deno.exe", [
+    ...["run", "--no-prompt", "--allow-env=SystemRoot"],
+    "--allow-ffi=C:\\windows\\System32",
+    ...[program, fn, ...stage.operands("mount")],
+  ], { env: stage.env, stdout: "piped" });
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  child.kill("SIGKILL");
+  await reader.cancel();
+  await child.status;
+  assertMatch(new TextDecoder().decode(value), /^stopped/);
+}
+
+const killed: AcrossTest[] = [
+  ["ActivateLayer", []],
+  ["PrepareLayer", ["ActivateLayer"]],
+  ["GetLayerMountPath", ["ActivateLayer", "PrepareLayer"]],
+  ["nothing", ["ActivateLayer", "PrepareLayer"]],
+  ["UnprepareLayer", ["ActivateLayer", "PrepareLayer"]],
+  ["DeactivateLayer", ["ActivateLayer"]],
+].map(([fn, held]) => ({
+  name: `deno task unmount gives back what a process held that was killed in ${fn}`,
+  async run(wine) {
+    const stage = new Stage(wine);
+    await mountKilledAt(wine, stage, fn as string);
+    const before = stage.calls;
+    assertEquals(heldAfter(before), (held as string[]).map((call) => `${call} ${stage.scratch}`));
+
+    const { code, stderr } = await stage.task("unmount");
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(heldAfter(stage.calls), []);
+    // The call that was cut short may have been carried out.
+    const given = stage.calls.slice(before.length).map((call) => call.fn);
+    assertEquals(given.filter((name) => name !== "GetLayerMountPath"), ["UnprepareLayer", "DeactivateLayer"]);
+
+    const again = await stage.task("mount");
+    assertEquals([again.code, again.stderr], [0, ""]);
+    assertEquals(heldAfter(stage.calls).length, 2);
+  },
+}));
+
+/** All of them, one after another. */
+export const across: readonly AcrossTest[] = [
+  {
+    name: "deno task mount and unmount work with their own grants",
+    async run(wine) {
+      const stage = new Stage(wine);
+      const mount = await stage.task("mount");
+      assertEquals([mount.code, mount.stderr], [0, ""]);
+      assertMatch(mount.stdout.trim(), /^\\\\\?\\Volume\{[0-9a-f-]{36}\}\\$/);
+      assertEquals(stage.calls.map(({ fn }) => fn), [
+        "ActivateLayer",
+        "NameToGuid",
+        "NameToGuid",
+        "PrepareLayer",
+        "GetLayerMountPath",
+        "GetLayerMountPath",
+      ]);
+      assertNotEquals(heldAfter(stage.calls), []);
+
+      const unmount = await stage.task("unmount", "--json");
+      assertEquals([unmount.code, unmount.stderr], [0, ""]);
+      JSON.parse(unmount.stdout);
+      assertEquals(heldAfter(stage.calls), []);
+    },
+  },
+  {
+    name: "deno task mount that fails says why with exit code 1, and leaves nothing held",
+    async run(wine) {
+      const stage = new Stage(wine);
+      stage.env.HCS_RECORD_FAIL = "PrepareLayer#1=0x80070005";
+      const { code, stdout, stderr } = await stage.task("mount");
+      assertEquals([code, stdout], [1, ""]);
+      assertMatch(stderr, /PrepareLayer failed for .*scratch: 0x80070005 ERROR_ACCESS_DENIED/);
+      assertEquals(heldAfter(stage.calls), []);
+    },
+  },
+  ...grants,
+  ...killed,
+];
