@@ -89,7 +89,10 @@ export async function mountLCOWLayers(
   requireVM(vm, "linux", "mounting layers of a Linux container");
   signal?.throwIfAborted();
   const { host } = vm;
-  const disks = stack.layers.map((layer, i) => ({ ...layer, bytes: sizeOf(host, layer.vhdPath, argumentOf(i)) }));
+  const disks = stack.layers.map((layer, i) => {
+    const argument = argumentOf(i);
+    return { ...layer, argument, bytes: sizeOf(host, layer.vhdPath, argument) };
+  });
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
@@ -167,6 +170,7 @@ function sizeOf(host: Host, path: string, argument: string): number {
 }
 
 interface Disk extends LCOWLayer {
+  readonly argument: string;
   readonly bytes: number;
 }
 
@@ -202,8 +206,17 @@ function placeAll(
   return { layers: layers as LayerPlace[], scratch };
 }
 
-function placeLayer(vm: LayerVM, plan: DisposableStack, { vhdPath, partition, bytes }: Disk): LayerPlace | undefined {
-  if (!vm.physicallyBacked && partition === 0) {
+function placeLayer(vm: LayerVM, plan: DisposableStack, disk: Disk): LayerPlace | undefined {
+  const { vhdPath, partition, bytes, argument } = disk;
+  // A disk is in a VM in one way only.
+  if (partition !== 0 && vm.vpmem.has(vhdPath)) {
+    throw new InvalidInputError(
+      `${argument}.partition`,
+      "can't be had of a disk that the VM has as persistent memory already",
+      vhdPath,
+    );
+  }
+  if (!vm.physicallyBacked && partition === 0 && !vm.scsi.has(vhdPath)) {
     const file = plan.use(vm.vpmem.place(vhdPath, bytes));
     if (file !== undefined) return { file };
   }

@@ -147,6 +147,8 @@ export const INFALLIBLE: Style = {
 export interface SimulatedFunction {
   /** How it fails. */
   readonly style: Style;
+  /** The first build that has it, where not all do. */
+  readonly since?: number;
   /** Its arguments by name. */
   decode(raw: readonly unknown[], memory: AddressSpace): Record<string, unknown>;
   /** Does it, at once or when its promise says. `undefined` stands for {@linkcode Style.done}. */
@@ -158,6 +160,11 @@ export type Answer = number | bigint | void;
 
 /** The functions of a simulated DLL, by their names in its table. */
 export type SimulatedDll = Readonly<Record<string, SimulatedFunction>>;
+
+/** Functions that only builds from `build` on have. */
+export function since(build: number, functions: SimulatedDll): SimulatedDll {
+  return Object.fromEntries(Object.entries(functions).map(([name, fn]) => [name, { ...fn, since: build }]));
+}
 
 /** Writes a function: its style, its parameters in order, and what it does. */
 export function define<D extends Record<string, Decoder<unknown>>>(

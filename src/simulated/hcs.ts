@@ -4,8 +4,9 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
+import { generate } from "jsr:@std/uuid@^1.0.0/v5";
 import { fromWin32, win32 } from "../ffi/codes.ts";
+import { wide } from "../ffi/wide.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import {
   type Answer,
@@ -112,6 +113,7 @@ function operate(
     return;
   }
   const finish = (now: Context) => {
+    if (now.windows.state.systems[vm.id] === undefined) return;
     service.notify(vm.id, name, service.failureOf(name) || outcomeOf(() => done(now)));
   };
   if (completion === "atOnce") finish(context);
@@ -181,7 +183,7 @@ export const hcsFunctions: SimulatedDll = {
         (asked.Ids?.includes(vm.id) ?? true) && (asked.Owners?.includes(vm.owner) ?? true) &&
         (asked.Types?.includes("VirtualMachine") ?? true) && asked.Names === undefined
       );
-      answer(context, computeSystems, found.map(propertiesOf));
+      return Promise.all(found.map(propertiesOf)).then((list) => answer(context, computeSystems, list));
     },
   ),
 
@@ -197,10 +199,8 @@ export const hcsFunctions: SimulatedDll = {
       );
       const types = PropertyTypes as string[];
       if (types.some((type) => type !== "GuestConnection")) unknown(`the properties ${types}`);
-      answer(context, properties, {
-        ...propertiesOf(vm),
-        ...(types.length > 0 && vm.state === "Running" && { GuestConnectionInfo: GUEST_CONNECTION }),
-      });
+      const guest = types.length > 0 && vm.state === "Running" && { GuestConnectionInfo: GUEST_CONNECTION };
+      return propertiesOf(vm).then((basic) => answer(context, properties, { ...basic, ...guest }));
     },
   ),
 
@@ -275,7 +275,9 @@ export const hcsFunctions: SimulatedDll = {
     // Windows waits for the guest, and the guest for its entropy.
     const booted = boot(context, vm).then(() => context.later(start));
     if (context.process.service.completionOf("HcsStartComputeSystem") === "synchronous") return booted;
-    booted.catch(() => {});
+    booted.catch((error) => {
+      if (!(error instanceof Failure)) throw error;
+    });
     return pending();
   }),
 
@@ -350,7 +352,8 @@ const LOG_PORT = 109;
 
 // Resolves once the guest has its entropy.
 async function boot({ process }: Context, vm: VirtualMachine): Promise<void> {
-  const entropy = process.sockets.connect(addressOf(vm.runtimeId, vsockService(ENTROPY_PORT)));
+  const runtimeId = await runtimeIdOf(vm.id);
+  const entropy = process.sockets.connect(addressOf(runtimeId, vsockService(ENTROPY_PORT)));
   if (entropy === undefined) {
     throw new SimulationError(`nobody listens for the guest of ${vm.id}, which never boots then`);
   }
@@ -361,7 +364,7 @@ async function boot({ process }: Context, vm: VirtualMachine): Promise<void> {
   }
   entropy.close();
   if (!vm.commandLine.includes(`vsockexec -o ${LOG_PORT}`) && !vm.commandLine.includes(` -e ${LOG_PORT} `)) return;
-  const log = process.sockets.connect(addressOf(vm.runtimeId, vsockService(LOG_PORT)));
+  const log = process.sockets.connect(addressOf(runtimeId, vsockService(LOG_PORT)));
   const line = { level: "info", msg: "GCS started", time: "2024-01-01T00:00:00Z" };
   log?.write(new TextEncoder().encode(`${JSON.stringify(line)}\n`));
 }
@@ -390,25 +393,22 @@ function answer({ process }: Context, out: Result, document: unknown): void {
   put64(out, process.memory.allocateWide(JSON.stringify(document)));
 }
 
-function propertiesOf(vm: VirtualMachine): Document {
+async function propertiesOf(vm: VirtualMachine): Promise<Document> {
   return {
     Id: vm.id,
     SystemType: "VirtualMachine",
     RuntimeOsType: vm.os,
     Owner: vm.owner,
-    RuntimeId: vm.runtimeId,
+    RuntimeId: await runtimeIdOf(vm.id),
     ...(vm.state === "Stopped" ? { Stopped: true, ExitType: "ForcedExit" } : { State: vm.state }),
   };
 }
 
-const RUNTIME_ID_NAMESPACE = "cab70344facb41e4b5e5ab6592283e6e";
+const RUNTIME_IDS = "cab70344-facb-41e4-b5e5-ab6592283e6e";
 
 /** The GUID of a system: the UUID of version 5 of its id, in upper case and UTF-16LE. */
-export function runtimeIdOf(id: string): string {
-  const hash = createHash("sha1").update(RUNTIME_ID_NAMESPACE, "hex").update(id.toUpperCase(), "utf16le").digest();
-  hash[6] = hash[6]! & 0x0f | 0x50;
-  hash[8] = hash[8]! & 0x3f | 0x80;
-  return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+export function runtimeIdOf(id: string): Promise<string> {
+  return generate(RUNTIME_IDS, wide(id.toUpperCase()).subarray(0, 2 * id.length));
 }
 
 const SYSTEM_KEYS = ["Owner", "SchemaVersion", "VirtualMachine", "ShouldTerminateOnLastHandleClosed"];
@@ -447,7 +447,6 @@ function newVM({ windows }: Context, id: string, document: unknown): VirtualMach
     id,
     owner: String(system.Owner ?? ""),
     os: commandLine === "" ? "Windows" : "Linux",
-    runtimeId: runtimeIdOf(id),
     commandLine,
     endsWithHandle: system.ShouldTerminateOnLastHandleClosed === true,
     by: windows.by,

@@ -14,6 +14,7 @@ import { kernel32 } from "../ffi/kernel32.ts";
 import { ntdll } from "../ffi/ntdll.ts";
 import { ole32 } from "../ffi/ole32.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
+import { virtdisk } from "../ffi/virtdisk.ts";
 import { vmcompute } from "../ffi/vmcompute.ts";
 import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
 import { ws2 } from "../ffi/ws2_32.ts";
@@ -25,9 +26,12 @@ import {
   put64,
   type SimulatedDll,
   type SimulatedFunction,
+  since,
 } from "./call.ts";
+import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
+import { computestorageFunctions } from "./computestorage.ts";
 import { Failure } from "./errors.ts";
 import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
@@ -35,7 +39,8 @@ import { kernel32Functions } from "./kernel32.ts";
 import { AddressSpace } from "./memory.ts";
 import { StateFile } from "./state_file.ts";
 import { overlayFunctions } from "./overlay.ts";
-import { advapi32Functions, ntdllFunctions, ole32Functions } from "./system.ts";
+import { ntdllFunctions, ole32Functions } from "./system.ts";
+import { virtdiskFunctions } from "./virtdisk.ts";
 import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
 import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
@@ -95,11 +100,14 @@ export interface SimulatedHostOptions {
 
 /** Something that is held of the simulated machine. */
 export interface HeldResource {
-  /** What it is: `activation`, `filter`, `cimVolume`, `overlay`, `mountPoint`, `folder` (created by a program), `handle` (of this process). */
+  /**
+   * What it is: `activation`, `filter`, `cimVolume`, `overlay`, `attachedDisk`, `storageFilter`, `mountPoint`; `folder` and
+   * `file`, created by a program; `handle` and `privilege` (that was not enabled at first) of this process.
+   */
   readonly kind: string;
   /** Where it is. */
   readonly target: string;
-  /** Who took it; handles don't tell. */
+  /** Who took it; handles and privileges don't tell. */
   readonly by?: Acquirer;
 }
 
@@ -112,7 +120,8 @@ const DLLS = new Map<Dll, SimulatedDll>([
   [vmcomputeHcs, hcsFunctions],
   [ws2, ws2Functions],
   [cimfs, cimfsFunctions],
-  [computestorage, { ...overlayFunctions }],
+  [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
+  [virtdisk, virtdiskFunctions],
 ] as [Dll, SimulatedDll][]);
 
 /**
@@ -234,13 +243,22 @@ export class SimulatedHost implements Host {
       for (const { volume, by } of Object.values(state.overlays)) {
         held.push({ kind: "overlay", target: volume, by });
       }
-      for (const { path, createdBy, mountedBy } of Object.values(state.nodes)) {
-        if (createdBy !== undefined) held.push({ kind: "folder", target: path, by: createdBy });
+      for (const { path, by } of Object.values(state.disks)) {
+        held.push({ kind: "attachedDisk", target: path, by });
+      }
+      for (const { volume, by } of Object.values(state.storageFilters)) {
+        held.push({ kind: "storageFilter", target: volume, by });
+      }
+      for (const { path, type, createdBy, mountedBy } of Object.values(state.nodes)) {
+        if (createdBy !== undefined) held.push({ kind: type, target: path, by: createdBy });
         if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
       }
       for (const vm of Object.values(state.systems)) held.push(...heldOf(vm));
       for (const { target } of this.#process.handles.list()) {
         held.push({ kind: "handle", target });
+      }
+      for (const target of enabledPrivileges(this.#process)) {
+        held.push({ kind: "privilege", target });
       }
       for (let i = 0; i < this.#process.service.callbacks; i++) {
         held.push({ kind: "callback", target: "vmcompute.dll" });
@@ -303,6 +321,12 @@ export class SimulatedHost implements Host {
     return this.#commit((windows) => windows.existing(path).grants ?? []);
   }
 
+  /** Adds a virtual disk of `size` bytes that isn't formatted, with its folder. */
+  addDisk(path: string, size: number): void {
+    this.addFile(path, size);
+    this.#commit((windows) => windows.existing(path).disk = { size, blockSize: 2 ** 20 });
+  }
+
   /** Adds a volume, and answers its name. */
   addVolume(guid: string): string {
     const name = `\\\\?\\Volume{${guid}}\\`;
@@ -339,7 +363,7 @@ export class SimulatedHost implements Host {
     return Object.fromEntries(
       Object.entries(dll.symbols).map(([key, { nonblocking }]) => {
         const fn = functions[key];
-        if (fn === undefined) {
+        if (fn === undefined || (fn.since ?? 0) > this.#state.build) {
           return [key, () => {
             throw new MissingExportError(dll.file, key, dll.remedy);
           }];
@@ -358,7 +382,11 @@ export class SimulatedHost implements Host {
     const latency = slow ? this.#options.latency?.(call) : undefined;
     if (!latency) return run();
     const done = typeof latency === "number" ? new Promise((resolve) => setTimeout(resolve, latency)) : latency;
-    return done.then(run);
+    return done.then(() => {
+      // What the arguments point at has to stay until the call is over.
+      fn.decode(raw, this.#process.memory);
+      return run();
+    });
   }
 
   // Counts a call, and answers the failure that is injected for it.

@@ -25,8 +25,9 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
+import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
 import { SimulationError, unknown } from "./errors.ts";
-import { keyOf, type Node, parentOf, type Windows } from "./windows.ts";
+import { keyOf, type Node, parentOf, type VirtualDisk, volumeOn, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -34,7 +35,11 @@ const REPARSE_POINT = 0x400;
 const CREATE_NEW = 1;
 const CREATE_ALWAYS = 2;
 const BACKUP_SEMANTICS = 0x02000000;
+const GENERIC_READ = 0x80000000;
+const GENERIC_WRITE = 0x40000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
+const FSCTL_EXTEND_VOLUME = 0x000900f0;
+const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
   readonly names: string[];
@@ -44,20 +49,26 @@ interface FindHandle extends OpenHandle {
 export interface FileHandle extends OpenHandle {
   /** Its type. */
   readonly type: "file";
+  /** The access that was asked for. */
+  readonly access: number;
 }
 
 /** kernel32.dll. */
 export const kernel32Functions: SimulatedDll = {
-  CloseHandle: define(BOOL, { handle: big }, ({ process }, { handle }) => {
-    process.handles.close(handle);
+  CloseHandle: define(BOOL, { handle: big }, (context, { handle }) => {
+    const { type, target } = context.process.handles.close(handle);
+    if (type === "disk") lastHandleGone(context, target);
   }),
 
-  CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, ({ windows }, { from, to, failIfExists }) => {
+  CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, (context, { from, to, failIfExists }) => {
+    const { windows } = context;
     const source = windows.existing(from);
+    if (isDiskInUse(context, from)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
     if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
     requireFolder(windows, parentOf(to));
-    windows.add({ path: to, type: "file", size: source.size ?? 0, createdBy: windows.by });
+    const disk = source.disk && { disk: { ...source.disk } };
+    windows.add({ path: to, type: "file", size: source.size ?? 0, ...disk, createdBy: windows.by });
   }),
 
   CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
@@ -77,21 +88,25 @@ export const kernel32Functions: SimulatedDll = {
       flags: number,
       template: big,
     },
-    ({ windows, process }, { path, access, disposition, flags }) => {
+    (context, { path, access, disposition, flags }) => {
+      const { windows, process } = context;
+      const handle: FileHandle = { type: "file", target: path, access };
+      if (isDevice(windows, path)) return process.handles.open(handle);
       const [file, stream] = splitStream(path);
       const node = windows.existing(file);
       if (stream !== undefined) {
         openStream(node, stream, disposition);
       } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
-      } else if (access !== 0 && windows.isAttached(file)) {
+      } else if ((access & (GENERIC_READ | GENERIC_WRITE)) !== 0 && isDiskInUse(context, file)) {
         throw win32Failure(win32.ERROR_SHARING_VIOLATION);
       }
-      return process.handles.open({ type: "file", target: path });
+      return process.handles.open(handle);
     },
   ),
 
-  DeleteFileW: define(BOOL, { path: text }, ({ windows }, { path }) => {
+  DeleteFileW: define(BOOL, { path: text }, (context, { path }) => {
+    const { windows } = context;
     const [file, stream] = splitStream(path);
     if (stream !== undefined) {
       const { streams } = windows.existing(file);
@@ -101,7 +116,7 @@ export const kernel32Functions: SimulatedDll = {
     }
     const node = windows.existing(path);
     if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
-    if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (isDiskInUse(context, path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     windows.remove(path);
   }),
 
@@ -126,9 +141,18 @@ export const kernel32Functions: SimulatedDll = {
       returned: buffer,
       overlapped: optionalBuffer,
     },
-    ({ windows, process }, { handle, code, returned }) => {
+    ({ windows, process }, { handle, code, input, output, returned }) => {
       const { target } = process.handles.get<FileHandle>(handle, "file");
       put32(returned, 0);
+      if (code === IOCTL_DISK_GET_LENGTH_INFO) {
+        put64(output!, BigInt(volumeDisk(windows, target).size));
+        put32(returned, 8);
+        return;
+      }
+      if (code === FSCTL_EXTEND_VOLUME) {
+        extendVolume(volumeDisk(windows, target), Number(new DataView(input!.buffer).getBigInt64(0, true)));
+        return;
+      }
       if (code !== FSCTL_DELETE_REPARSE_POINT) throw win32Failure(win32.ERROR_INVALID_FUNCTION);
       const node = windows.existing(target);
       if (node.volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
@@ -143,14 +167,15 @@ export const kernel32Functions: SimulatedDll = {
   FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, ({ windows, process }, { pattern, data }) => {
     const folder = windows.existing(parentOf(pattern));
     const names = [".", "..", ...windows.children(folder.path).map((node) => lastPart(node.path))];
-    putText(data.subarray(44), names.shift()!);
+    putFound(windows, folder.path, names.shift()!, data);
     return process.handles.open({ type: "find", target: folder.path, names } as FindHandle);
   }),
 
-  FindNextFileW: define(BOOL, { find: big, data: buffer }, ({ process }, { find, data }) => {
-    const name = process.handles.get<FindHandle>(find, "find").names.shift();
+  FindNextFileW: define(BOOL, { find: big, data: buffer }, ({ windows, process }, { find, data }) => {
+    const { names, target } = process.handles.get<FindHandle>(find, "find");
+    const name = names.shift();
     if (name === undefined) throw win32Failure(win32.ERROR_NO_MORE_FILES);
-    putText(data.subarray(44), name);
+    putFound(windows, target, name, data);
   }),
 
   FormatMessageW: define(
@@ -164,10 +189,20 @@ export const kernel32Functions: SimulatedDll = {
 
   GetCurrentProcess: define({ ...INFALLIBLE, done: undefined }, {}, () => 0xffffffffffffffffn),
 
-  GetFileAttributesW: define(ATTRIBUTES, { path: text }, ({ windows }, { path }) => {
-    const node = windows.existing(path);
-    return node.type === "file" ? NORMAL : DIRECTORY | (node.volume === undefined ? 0 : REPARSE_POINT);
-  }),
+  GetDiskFreeSpaceExW: define(
+    BOOL,
+    { folder: text, free: optionalBuffer, total: optionalBuffer, totalFree: optionalBuffer },
+    ({ windows }, { folder, total }) => {
+      requireSeparator(folder);
+      if (total !== null) put64(total, BigInt(volumeDisk(windows, folder).volume));
+    },
+  ),
+
+  GetFileAttributesW: define(
+    ATTRIBUTES,
+    { path: text },
+    ({ windows }, { path }) => attributesOf(windows.existing(path)),
+  ),
 
   GetFileInformationByHandleEx: define(
     BOOL,
@@ -283,6 +318,35 @@ export const kernel32Functions: SimulatedDll = {
     to.set(process.memory.view(from, Number(bytes)));
   }),
 };
+
+function attributesOf(node: Node): number {
+  return node.type === "file" ? NORMAL : DIRECTORY | (node.volume === undefined ? 0 : REPARSE_POINT);
+}
+
+function putFound(windows: Windows, folder: string, name: string, data: Uint8Array<ArrayBuffer>): void {
+  put32(data, name === "." || name === ".." ? DIRECTORY : attributesOf(windows.existing(`${folder}\\${name}`)));
+  putText(data.subarray(44), name);
+}
+
+// A volume or disk itself, and not the files on it.
+function isDevice(windows: Windows, path: string): boolean {
+  return /^\\\\\?\\volume\{[^}]*\}$/i.test(path) && windows.hasVolume(path) ||
+    diskOfDevice(windows, path) !== undefined;
+}
+
+type Formatted = VirtualDisk & { volume: number };
+
+function volumeDisk(windows: Windows, volume: string): Formatted {
+  const path = windows.diskOfVolume(volume);
+  if (path === undefined) unknown(`the size of a volume that is on no virtual disk: ${volume}`);
+  return windows.disk(path) as Formatted;
+}
+
+function extendVolume(disk: Formatted, sectors: number): void {
+  const size = 512 * sectors;
+  if (size > disk.size || disk.volume >= volumeOn(size)) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  disk.volume = volumeOn(size);
+}
 
 function requireFolder(windows: Windows, path: string): void {
   if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);

@@ -1,23 +1,10 @@
 /**
- * ntdll.dll, advapi32.dll and ole32.dll, simulated.
+ * ntdll.dll and ole32.dll, simulated.
  *
  * @module
  */
 
-import {
-  big,
-  buffer,
-  define,
-  INFALLIBLE,
-  NTSTATUS,
-  number,
-  optionalBuffer,
-  put32,
-  type SimulatedDll,
-  text,
-  WIN32,
-  win32Failure,
-} from "./call.ts";
+import { big, buffer, define, INFALLIBLE, NTSTATUS, type SimulatedDll } from "./call.ts";
 
 /** ntdll.dll. */
 export const ntdllFunctions: SimulatedDll = {
@@ -27,19 +14,6 @@ export const ntdllFunctions: SimulatedDll = {
     view.setUint32(8, 0, true);
     view.setUint32(12, windows.state.build, true);
   }),
-};
-
-/** advapi32.dll. */
-export const advapi32Functions: SimulatedDll = {
-  RegGetValueW: define(
-    WIN32,
-    { key: big, subKey: text, value: text, flags: number, type: optionalBuffer, data: buffer, size: buffer },
-    ({ windows }, { value, data, size }) => {
-      if (value !== "UBR") throw win32Failure(2);
-      put32(data, windows.state.revision);
-      put32(size, 4);
-    },
-  ),
 };
 
 /** ole32.dll. */

@@ -17,8 +17,6 @@ export interface VirtualMachine {
   readonly owner: string;
   /** The operating system in it. */
   readonly os: "Windows" | "Linux";
-  /** Its GUID. */
-  readonly runtimeId: string;
   /** What a Linux kernel is started with. */
   readonly commandLine: string;
   /** Whether it ends with its last handle. */

@@ -22,10 +22,11 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
+import { isDiskInUse, shownVolume } from "./disks.ts";
 import { Failure, SimulationError, unknown } from "./errors.ts";
 import type { AddressSpace } from "./memory.ts";
-import { simulatedLayerId, standInGuid } from "./name_to_guid.ts";
-import { type ActiveLayer, keyOf, volumeKey } from "./windows.ts";
+import { simulatedLayerId } from "./name_to_guid.ts";
+import { type ActiveLayer, keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 interface Descriptor {
   readonly LayerId: string;
@@ -69,7 +70,8 @@ const DEFAULT_DISK_SIZE = 20 * 2 ** 30;
 
 /** vmcompute.dll. */
 export const vmcomputeFunctions: SimulatedDll = {
-  ActivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
+  ActivateLayer: define(HRESULT, onLayer, (context, { id }) => {
+    const { windows } = context;
     if (windows.node(id)?.type !== "folder") unknown(`activating a folder that doesn't exist: ${id}`);
     if (windows.state.active[keyOf(id)] !== undefined) unknown(`activating a layer twice: ${id}`);
     const layer: ActiveLayer = { path: id, activatedBy: windows.by };
@@ -77,8 +79,8 @@ export const vmcomputeFunctions: SimulatedDll = {
       windows.state.active[keyOf(id)] = layer;
       return;
     }
-    if (windows.isAttached(`${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
-    const volume = `\\\\?\\Volume{${standInGuid(`volume:${id}`)}}\\`;
+    if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    const volume = windows.diskVolume(`${id}\\${DISK}`);
     windows.state.active[keyOf(id)] = { ...layer, volume };
     windows.addVolume(volume);
   }),
@@ -137,11 +139,13 @@ export const vmcomputeFunctions: SimulatedDll = {
     windows.remove(id);
   }),
 
-  ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, ({ windows }, { id, size }) => {
+  ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, (context, { id, size }) => {
+    const { windows } = context;
     if (size === 0n) return;
-    const disk = windows.node(`${id}\\${DISK}`);
-    if (disk === undefined) unknown("expanding a scratch without a disk");
-    if (size < BigInt(disk.size ?? 0)) unknown("making a scratch smaller");
+    if (windows.node(`${id}\\${DISK}`) === undefined) unknown("expanding a scratch without a disk");
+    if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    const disk = windows.disk(`${id}\\${DISK}`);
+    if (size <= BigInt(disk.size)) unknown("making a scratch smaller, or as large as it is");
     disk.size = Number(size);
   }),
 
@@ -163,14 +167,12 @@ export const vmcomputeFunctions: SimulatedDll = {
     HRESULT,
     { ...onLayer, length: buffer, buffer: optionalBuffer },
     ({ windows, process }, { id, length, buffer }) => {
-      const active = windows.state.active[keyOf(id)];
-      if (active === undefined && windows.node(`${id}\\${DISK}`) !== undefined) {
+      const disk = `${id}\\${DISK}`;
+      const scratch = windows.node(disk) !== undefined;
+      if (scratch && !windows.hasVolume(windows.diskVolume(disk))) {
         unknown(`the mount path of a scratch that isn't activated: ${id}`);
       }
-      let path = windows.existing(id).path;
-      if (active?.volume !== undefined) {
-        path = process.mountPathSeparator ? active.volume : active.volume.slice(0, -1);
-      }
+      const path = scratch ? shownVolume(process, windows.diskVolume(disk)) : windows.existing(id).path;
       if (buffer !== null) {
         putText(buffer, path, Number(viewOf(length).getBigUint64(0, true)));
       }
@@ -216,6 +218,7 @@ export const vmcomputeFunctions: SimulatedDll = {
         if (windows.node(Path)?.type !== "folder") unknown(`a layer whose folder doesn't exist: ${Path}`);
       }
       requireParents(context, layers, layerCount);
+      growVolume(windows, active);
       active.preparedBy = windows.by;
       active.parents = layers.map((layer) => layer.Path);
     },
@@ -240,6 +243,20 @@ export const vmcomputeFunctions: SimulatedDll = {
     delete active.parents;
   }),
 };
+
+const EXPANDED_REFUSED = { from: 18362, to: 18363, over: 20 * 2 ** 30 };
+
+// The filter comes with a volume as large as its disk. Two builds fail instead where the disk was expanded.
+function growVolume(windows: Windows, { path, volume }: ActiveLayer): void {
+  if (volume === undefined) return;
+  const disk = windows.disk(`${path}\\${DISK}`);
+  if (disk.volume === undefined) unknown("putting the filter on a disk without a volume");
+  if (disk.volume >= volumeOn(disk.size)) return;
+  const { build } = windows.state;
+  const { from, to, over } = EXPANDED_REFUSED;
+  if (build >= from && build <= to && disk.size > over) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  disk.volume = volumeOn(disk.size);
+}
 
 function requireImageFolder(context: Context, { path }: { path: string }): void {
   requireLayerFolder(context, path);

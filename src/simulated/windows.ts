@@ -5,6 +5,8 @@
  */
 
 import { win32Failure } from "./call.ts";
+import { unknown } from "./errors.ts";
+import { standInGuid } from "./name_to_guid.ts";
 import type { VirtualMachine } from "./vm.ts";
 
 /** Who took something. */
@@ -27,6 +29,8 @@ export interface Node {
   size?: number;
   /** Its alternate data streams, and what is in them. */
   streams?: Record<string, string>;
+  /** What a file that is a virtual disk holds; {@linkcode Windows.disk} tells it of every one. */
+  disk?: VirtualDisk;
   /** The volume mounted at the folder. */
   volume?: string;
   /** Who mounted it. */
@@ -37,6 +41,38 @@ export interface Node {
   grants?: string[];
   /** Ids of the VMs that have it attached, and how. */
   vms?: Record<string, "read" | "write">;
+}
+
+/** What is in the file of a virtual disk. */
+export interface VirtualDisk {
+  /** Its size in bytes. */
+  size: number;
+  /** Size in bytes of the volume on it, where it is formatted. */
+  volume?: number;
+  /** The disk that it differs from. */
+  readonly parent?: string;
+  /** Size of its blocks in bytes. */
+  readonly blockSize: number;
+}
+
+/** A virtual disk that a program attached. */
+export interface AttachedDisk {
+  /** Path of its file. */
+  readonly path: string;
+  /** N of its device, `\\.\PhysicalDriveN`. */
+  readonly number: number;
+  /** Whether it outlives the handles to it. */
+  readonly permanent: boolean;
+  /** Who attached it. */
+  readonly by: Acquirer;
+}
+
+/** A filter on the volume of a scratch. */
+export interface StorageFilter {
+  /** The volume. */
+  readonly volume: string;
+  /** Who attached it. */
+  readonly by: Acquirer;
 }
 
 /** A layer that was activated. */
@@ -85,6 +121,10 @@ export interface WindowsState {
   images: Record<string, MountedImage>;
   /** Overlay filters, by their volumes. */
   overlays: Record<string, OverlayFilter>;
+  /** Virtual disks that programs attached, by {@linkcode keyOf} of their files. */
+  disks: Record<string, AttachedDisk>;
+  /** Filters that programs put on scratch volumes, by these. */
+  storageFilters: Record<string, StorageFilter>;
   /** Volumes that are there, `\\?\Volume{guid}\`, in lower case. */
   volumes: string[];
   /** Compute systems, by their ids. */
@@ -100,6 +140,8 @@ export function newMachine(build: number, revision: number): WindowsState {
     active: {},
     images: {},
     overlays: {},
+    disks: {},
+    storageFilters: {},
     volumes: [],
     systems: {},
   };
@@ -115,6 +157,8 @@ function plainPath(path: string): string {
 }
 
 const VOLUME_ROOT = /^\\\\\?\\volume\{[^}]*\}$/;
+
+const SMALLEST_DISK = 3 * 2 ** 20;
 
 /** The machine with its rules about files, folders and volumes. */
 export class Windows {
@@ -183,12 +227,48 @@ export class Windows {
 
   /** Whether the disk file at a path is attached to the host, or to a VM that may write to it. */
   isAttached(path: string): boolean {
-    const key = keyOf(path);
     return Object.values(this.node(path)?.vms ?? {}).includes("write") ||
-      Object.entries(this.state.active).some(([layer, active]) =>
-        active.volume !== undefined && key === `${layer}\\sandbox.vhdx`
-      );
+      this.state.disks[keyOf(path)] !== undefined || this.activationOf(path) !== undefined;
   }
+
+  /** The activated layer whose scratch disk is the file at a path. */
+  activationOf(path: string): ActiveLayer | undefined {
+    const layer = this.state.active[keyOf(parentOf(path))];
+    return layer?.volume !== undefined && isScratchDisk(path) ? layer : undefined;
+  }
+
+  /** What is in the disk file at a path. One that was put there without more ado is formatted. */
+  disk(path: string): VirtualDisk {
+    const node = this.existing(path);
+    const { type, size = 0 } = node;
+    if (node.disk === undefined && (type === "folder" || size < SMALLEST_DISK)) {
+      unknown(`opening as a disk what is none: ${path}`);
+    }
+    return node.disk ??= { size, volume: volumeOn(size), blockSize: 2 ** 20 };
+  }
+
+  /** The volume on the disk file at a path, where it is formatted and attached. */
+  diskVolume(path: string): string {
+    return `\\\\?\\Volume{${standInGuid(`volume:${isScratchDisk(path) ? parentOf(path) : plainPath(path)}`)}}\\`;
+  }
+
+  /** The attached disk file whose volume this is. */
+  diskOfVolume(volume: string): string | undefined {
+    const attached = [
+      ...Object.values(this.state.disks).map(({ path }) => path),
+      ...Object.values(this.state.active).map(({ path }) => `${path}\\sandbox.vhdx`),
+    ];
+    return attached.find((path) => volumeKey(this.diskVolume(path)) === volumeKey(volume));
+  }
+}
+
+function isScratchDisk(path: string): boolean {
+  return keyOf(path).endsWith("\\sandbox.vhdx");
+}
+
+/** Size of the volume on a disk that was just formatted: NTFS keeps one cluster back. */
+export function volumeOn(diskSize: number): number {
+  return diskSize - 4096;
 }
 
 /** The folder that a path is in; `""` for a root. */

@@ -46,13 +46,14 @@ export const mountPoint: HoldKind<MountPointHold, MountPointHold & { readonly vo
 
 function remove(host: Host, hold: MountPointHold): boolean {
   const attributes = fileAttributes(host, hold.folder);
-  if (attributes === undefined || (attributes & attribute.REPARSE_POINT) === 0) {
+  if (attributes === undefined ? hold.volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;
   }
   const volume = hold.volume ?? volumeNameForMountPoint(host, hold.folder);
   try {
     deleteVolumeMountPoint(host, hold.folder);
   } catch (error) {
+    if (fileAttributes(host, hold.folder) === undefined) return false;
     // Nobody knows what Windows does for a volume that is gone. The link to it is left on the folder, and can be taken
     // off as what it is.
     if (fileAttributes(host, volume) !== undefined) throw error;

@@ -44,10 +44,15 @@ export const overlay: HoldKind<OverlayHold, NewOverlayHold> = {
 
   async give(host, hold) {
     const volume = await volumeOf(host, hold);
-    // A filter goes with its volume.
-    if (volume === undefined || fileAttributes(host, volume) === undefined) return false;
-    await detachOverlayFilter(host, volume, layerData({ filterType: "UnionFS" }));
-    return true;
+    if (volume === undefined) return false;
+    try {
+      await detachOverlayFilter(host, volume, layerData({ filterType: "UnionFS" }));
+      return true;
+    } catch (error) {
+      // A filter goes with its volume.
+      if (fileAttributes(host, volume) === undefined) return false;
+      throw error;
+    }
   },
 };
 

@@ -37,6 +37,9 @@ export interface WaitOptions {
 const SYSTEM_NOT_FOUND = 0x010e;
 const SYSTEM_ALREADY_STOPPED = 0x0110;
 
+// A system that was told to end does so within a second or two; its disks stay open that long.
+const EXIT_LIMIT_MS = 10_000;
+
 const COMPLETION = {
   HcsStartComputeSystem: notification.SystemStartCompleted,
   HcsPauseComputeSystem: notification.SystemPauseCompleted,
@@ -186,9 +189,17 @@ export class ComputeSystem implements AsyncDisposable {
     await this.#stop("HcsShutdownComputeSystem", options.signal);
   }
 
-  /** Ends it. One that has ended already is fine. Doesn't wait: see {@linkcode ComputeSystem.waitForExit}. */
+  /**
+   * Ends it, and waits until it has ended, up to 10 seconds. One that has ended already is fine.
+   *
+   * @throws {NativeError} if the compute service refuses.
+   */
   async terminate(options: WaitOptions = {}): Promise<void> {
     await this.#stop("HcsTerminateComputeSystem", options.signal);
+    if (!await this.waitForExit(EXIT_LIMIT_MS)) {
+      logger().warn(`the compute system ${this.id} was told to end, and doesn't say that it has`);
+    }
+    this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
 
   /** Waits until it has stopped running, however it ends; at most `limit` milliseconds. Answers whether it has. */

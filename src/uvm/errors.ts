@@ -41,20 +41,6 @@ export class NoRoomError extends LayerError {
   }
 }
 
-/** A disk, or the access to its file, can't be taken away, as something stands on it that couldn't be taken away before. */
-export class DeviceInUseError extends LayerError {
-  /** The class name. */
-  override readonly name = "DeviceInUseError";
-  /** File of the disk. */
-  readonly hostPath: string;
-
-  /** An error that says what stays, and why. */
-  constructor(what: string, hostPath: string, by: string) {
-    super(`${what} ${hostPath} stays, as ${by}`);
-    this.hostPath = hostPath;
-  }
-}
-
 /** Why a VM can't do what is asked of it. */
 export type VMStateReason = "notStarted" | "starting" | "exited" | "crashed" | "disconnected" | "closed";
 

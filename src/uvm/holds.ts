@@ -88,10 +88,16 @@ const uses = new WeakMap<Hold, DeviceUse<Device>>();
 /** A kind of device as a kind of hold. */
 class DeviceHoldKind<H extends DeviceHold, D extends Device> implements HoldKind<H> {
   readonly kind: H["kind"];
+  readonly carries: (hold: H, other: Hold) => boolean;
   readonly #describe: (device: D) => Omit<H, "kind" | "vm">;
 
-  constructor(kind: H["kind"], describe: (device: D) => Omit<H, "kind" | "vm">) {
+  constructor(
+    kind: H["kind"],
+    describe: (device: D) => Omit<H, "kind" | "vm">,
+    carries: (hold: H, other: Hold) => boolean = () => false,
+  ) {
     this.kind = kind;
+    this.carries = carries;
     this.#describe = describe;
   }
 
@@ -118,38 +124,56 @@ class DeviceHoldKind<H extends DeviceHold, D extends Device> implements HoldKind
   }
 }
 
+// A list of holds has one tree at most, made of all layers in the list.
+const carriesTree = (_: unknown, other: Hold) => other.kind === "layerTree";
+
+const carriesMount = (hold: SCSIAttachmentHold, other: Hold) =>
+  other.kind === "scsiMount" && (other as SCSIMountHold).controller === hold.controller &&
+  (other as SCSIMountHold).lun === hold.lun;
+
+const carriesAttachment = (hold: VMAccessHold, other: Hold) =>
+  other.kind === "scsiAttachment" && (other as SCSIAttachmentHold).hostPath === hold.hostPath;
+
 /** Holds of {@linkcode VSMBShare}s. */
-export const vsmbShare: DeviceHoldKind<VSMBShareHold, VSMBShare> = new DeviceHoldKind(
+export const vsmbShare: DeviceHoldKind<VSMBShareHold, VSMBShare> = new DeviceHoldKind<VSMBShareHold, VSMBShare>(
   "vsmbShare",
   ({ hostPath, name }) => ({ hostPath, name }),
+  carriesTree,
 );
 
 /** Holds of {@linkcode SCSIAccess}es. */
-export const vmAccess: DeviceHoldKind<VMAccessHold, SCSIAccess> = new DeviceHoldKind(
+export const vmAccess: DeviceHoldKind<VMAccessHold, SCSIAccess> = new DeviceHoldKind<VMAccessHold, SCSIAccess>(
   "vmAccess",
   ({ hostPath }) => ({ hostPath }),
+  carriesAttachment,
 );
 
 /** Holds of {@linkcode SCSIAttachment}s. */
-export const scsiAttachment: DeviceHoldKind<SCSIAttachmentHold, SCSIAttachment> = new DeviceHoldKind(
+export const scsiAttachment: DeviceHoldKind<SCSIAttachmentHold, SCSIAttachment> = new DeviceHoldKind<
+  SCSIAttachmentHold,
+  SCSIAttachment
+>(
   "scsiAttachment",
   ({ hostPath, controller, lun }) => ({ hostPath, controller, lun }),
+  carriesMount,
 );
 
 /** Holds of {@linkcode SCSIMount}s. */
-export const scsiMount: DeviceHoldKind<SCSIMountHold, SCSIMount> = new DeviceHoldKind(
+export const scsiMount: DeviceHoldKind<SCSIMountHold, SCSIMount> = new DeviceHoldKind<SCSIMountHold, SCSIMount>(
   "scsiMount",
   ({ guestPath, controller, lun }) => ({ guestPath, controller, lun }),
+  carriesTree,
 );
 
 /** Holds of {@linkcode VPMemFile}s. */
-export const vpmemFile: DeviceHoldKind<VPMemFileHold, VPMemFile> = new DeviceHoldKind(
+export const vpmemFile: DeviceHoldKind<VPMemFileHold, VPMemFile> = new DeviceHoldKind<VPMemFileHold, VPMemFile>(
   "vpmemFile",
   ({ hostPath, guestPath, device }) => ({ hostPath, guestPath, device }),
+  carriesTree,
 );
 
 /** Holds of {@linkcode LayerTree}s. */
-export const layerTree: DeviceHoldKind<LayerTreeHold, LayerTree> = new DeviceHoldKind(
+export const layerTree: DeviceHoldKind<LayerTreeHold, LayerTree> = new DeviceHoldKind<LayerTreeHold, LayerTree>(
   "layerTree",
   ({ guestPath }) => ({ guestPath }),
 );

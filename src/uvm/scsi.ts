@@ -11,9 +11,7 @@
  * | attachment | an Add to the host | Linux: the guest lets go of the disk; then a Remove to the host | each file |
  * | mount | an Add to the guest | a Remove to the guest | each attachment with one set of options |
  *
- * Where a Linux guest has let go of a disk and the host then failed to detach it, the next one to go on detaches it. A
- * disk that the guest failed to unmount isn't detached: what the guest has not written yet would be lost. Nor is the
- * access to a file taken back that is attached still.
+ * Where a Linux guest has let go of a disk and the host then failed to detach it, the next one to go on detaches it.
  *
  * @module
  */
@@ -33,7 +31,7 @@ import {
   type WCOWMappedVirtualDisk,
 } from "../hcsschema/requests.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
-import { DeviceInUseError, type DeviceRoom } from "./errors.ts";
+import type { DeviceRoom } from "./errors.ts";
 import { type Modifier, takeAway } from "./modify.ts";
 import { Places } from "./places.ts";
 
@@ -92,9 +90,6 @@ export class SCSIDisks {
   readonly #accesses = new DeviceRegistry<SCSIAccess>();
   readonly #attachments = new DeviceRegistry<SCSIAttachment>();
   readonly #mounts = new DeviceRegistry<SCSIMount>();
-  // How many mounts stand on the attachment in each place, and how many attachments on the access to each file.
-  readonly #onPlace = new Counts<number>();
-  readonly #onFile = new Counts<string>();
 
   /** No disks but the VM's own. */
   constructor(vm: Modifier, options: SCSIOptions) {
@@ -112,14 +107,22 @@ export class SCSIDisks {
   }
 
   /**
+   * Whether a file has a place.
+   *
+   * @throws {NativeError} if there is no such file.
+   */
+  has(hostPath: string): boolean {
+    return this.#attachments.has(this.#key(hostPath));
+  }
+
+  /**
    * A use of the VM's right to open a file; it is granted once `ready()` is called.
    *
    * @param hostPath Absolute path of the file.
    * @throws {NativeError} if there is no such file.
    */
   placeAccess(hostPath: string): DeviceUse<SCSIAccess> {
-    const key = this.#key(hostPath);
-    return this.#accesses.place(key, () => new Access(this.#vm, hostPath, () => this.#onFile.has(key)));
+    return this.#accesses.place(this.#key(hostPath), () => new Access(this.#vm, hostPath));
   }
 
   /**
@@ -134,17 +137,10 @@ export class SCSIDisks {
     options: { readonly readOnly: boolean },
   ): DeviceUse<SCSIAttachment> | undefined {
     const { readOnly } = options;
-    const key = this.#key(hostPath);
-    const use = this.#attachments.place(key, () => {
+    const use = this.#attachments.place(this.#key(hostPath), () => {
       const place = this.#slots.take();
       if (place === undefined) return undefined;
-      return new Attached(this.#vm, slotOf(place), {
-        hostPath,
-        readOnly,
-        count: (by) => this.#onFile.add(key, by),
-        isUsed: () => this.#onPlace.has(place),
-        free: () => this.#slots.free(place),
-      });
+      return new Attached(this.#vm, slotOf(place), { hostPath, readOnly, free: () => this.#slots.free(place) });
     });
     if (use !== undefined && use.device.readOnly !== readOnly) {
       use[Symbol.dispose]();
@@ -175,9 +171,9 @@ export class SCSIDisks {
     if (!linux && Object.keys(options).length > 0) {
       throw new InvalidInputError("options", "can't be had with a Windows guest", options);
     }
-    const at = placeOf(slot);
     const key = JSON.stringify([
-      at,
+      slot.controller,
+      slot.lun,
       options.partition ?? 0,
       options.readOnly ?? false,
       options.encrypted ?? false,
@@ -190,7 +186,6 @@ export class SCSIDisks {
       return new Mount(this.#vm, slot, {
         guestPath,
         ...(linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath)),
-        count: (by) => this.#onPlace.add(at, by),
         free: () => this.#folders.free(folder),
       });
     });
@@ -205,48 +200,15 @@ function slotOf(place: number): SCSISlot {
   return { controller: Math.floor(place / LUNS_PER_CONTROLLER), lun: place % LUNS_PER_CONTROLLER };
 }
 
-function placeOf({ controller, lun }: SCSISlot): number {
-  return controller * LUNS_PER_CONTROLLER + lun;
-}
-
-/** How many of something there are, by key. */
-class Counts<K> {
-  readonly #counts = new Map<K, number>();
-
-  has(key: K): boolean {
-    return this.#counts.has(key);
-  }
-
-  add(key: K, by: number): void {
-    const count = (this.#counts.get(key) ?? 0) + by;
-    if (count === 0) this.#counts.delete(key);
-    else this.#counts.set(key, count);
-  }
-}
-
-type Count = (by: number) => void;
-
-// From before the request, as nobody knows what a request that is under way has done.
-async function counted(count: Count, request: Promise<void>): Promise<void> {
-  count(1);
-  try {
-    await request;
-  } catch (error) {
-    count(-1);
-    throw error;
-  }
-}
-
 class Access implements SCSIAccess {
   readonly hostPath: string;
   readonly removal: readonly (() => Promise<void>)[];
   readonly #vm: Modifier;
 
-  constructor(vm: Modifier, hostPath: string, isUsed: () => boolean) {
+  constructor(vm: Modifier, hostPath: string) {
     this.#vm = vm;
     this.hostPath = hostPath;
     this.removal = [async () => {
-      if (isUsed()) throw new DeviceInUseError("The VM's access to", hostPath, "the file is attached still");
       try {
         // Also of a VM that has ended: the access is in the file's list, which outlives it.
         await revokeVmAccess(vm.host, vm.id, hostPath);
@@ -267,8 +229,6 @@ class Access implements SCSIAccess {
 interface AttachedInit {
   readonly hostPath: string;
   readonly readOnly: boolean;
-  readonly count: Count;
-  readonly isUsed: () => boolean;
   readonly free: () => void;
 }
 
@@ -277,39 +237,20 @@ class Attached implements SCSIAttachment {
   readonly lun: number;
   readonly hostPath: string;
   readonly readOnly: boolean;
+  readonly add: () => Promise<void>;
   readonly free: () => void;
   readonly removal: readonly (() => Promise<void>)[];
-  readonly #vm: Modifier;
-  readonly #count: Count;
 
-  constructor(vm: Modifier, slot: SCSISlot, init: AttachedInit) {
-    this.#vm = vm;
-    this.#count = init.count;
+  constructor(vm: Modifier, slot: SCSISlot, { hostPath, readOnly, free }: AttachedInit) {
     this.controller = slot.controller;
     this.lun = slot.lun;
-    this.hostPath = init.hostPath;
-    this.readOnly = init.readOnly;
-    this.free = init.free;
-    const requireUnused = () => {
-      if (init.isUsed()) throw new DeviceInUseError("The disk", init.hostPath, "the guest has it mounted still");
-    };
-    const detach = async () => {
-      requireUnused();
-      await takeAway(vm, detachDisk(slot));
-      init.count(-1);
-    };
-    const unplug = async () => {
-      requireUnused();
-      await takeAway(vm, unplugDisk(slot));
-    };
+    this.hostPath = hostPath;
+    this.readOnly = readOnly;
+    this.free = free;
+    this.add = () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: hostPath, ReadOnly: readOnly }));
+    const detach = () => takeAway(vm, detachDisk(slot));
     // A Linux kernel is confused by a disk that just disappears.
-    this.removal = vm.os === "linux" ? [unplug, detach] : [detach];
-  }
-
-  add(): Promise<void> {
-    const { hostPath, readOnly } = this;
-    const request = attachDisk(this, { Type: "VirtualDisk", Path: hostPath, ReadOnly: readOnly });
-    return counted(this.#count, this.#vm.modify(request));
+    this.removal = vm.os === "linux" ? [() => takeAway(vm, unplugDisk(slot)), detach] : [detach];
   }
 }
 
@@ -317,7 +258,6 @@ interface MountInit {
   readonly guestPath: string;
   readonly mount: ModifySettingRequest;
   readonly unmount: ModifySettingRequest;
-  readonly count: Count;
   readonly free: () => void;
 }
 
@@ -329,16 +269,13 @@ class Mount implements SCSIMount {
   readonly free: () => void;
   readonly removal: readonly (() => Promise<void>)[];
 
-  constructor(vm: Modifier, slot: SCSISlot, init: MountInit) {
+  constructor(vm: Modifier, slot: SCSISlot, { guestPath, mount, unmount, free }: MountInit) {
     this.controller = slot.controller;
     this.lun = slot.lun;
-    this.guestPath = init.guestPath;
-    this.free = init.free;
-    this.add = () => counted(init.count, vm.modify(init.mount));
-    this.removal = [async () => {
-      await takeAway(vm, init.unmount);
-      init.count(-1);
-    }];
+    this.guestPath = guestPath;
+    this.free = free;
+    this.add = () => vm.modify(mount);
+    this.removal = [() => takeAway(vm, unmount)];
   }
 }
 

@@ -84,6 +84,15 @@ export class VPMemDevices {
   }
 
   /**
+   * Whether a file has a place.
+   *
+   * @throws {NativeError} if there is no such file.
+   */
+  has(hostPath: string): boolean {
+    return this.#files.has(this.#key(hostPath));
+  }
+
+  /**
    * A use of a file as persistent memory, `undefined` where it has no place on any device. It is added once `ready()` is
    * called.
    *

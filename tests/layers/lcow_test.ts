@@ -3,16 +3,20 @@ import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { NoRoomError } from "../../src/uvm/errors.ts";
-import { RecordingVM, type RecordingVMOptions, refused, short } from "../uvm/device_vm.ts";
+import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
+import { short, TestVM } from "./test_vm.ts";
 
 const MIB = 2 ** 20;
 const GUEST_ROOT = "/run/gcs/c/c1";
 
-function linux(options?: RecordingVMOptions): RecordingVM {
-  const vm = new RecordingVM("linux", options);
-  for (let i = 1; i <= 5; i++) vm.host.addFile(vhd(i), MIB);
-  for (let i = 1; i <= 2; i++) vm.host.addFile(scratch(i), 3 * MIB);
-  return vm;
+async function linux(
+  options: Omit<LinuxVMOptions, "os" | "bootFolder"> = {},
+  simulated?: Parameters<typeof TestVM.open>[1],
+): Promise<TestVM> {
+  const t = await TestVM.open({ os: "linux", ...options }, simulated);
+  for (let i = 1; i <= 5; i++) t.host.addLinuxLayer(vhd(i), MIB);
+  for (let i = 1; i <= 2; i++) t.host.addFile(scratch(i), 3 * MIB);
+  return t;
 }
 
 function vhd(n: number): string {
@@ -27,19 +31,13 @@ function stack(...layers: number[]): LCOWLayers {
   return { layers: layers.map((n) => ({ vhdPath: vhd(n) })), scratchVhdPath: scratch(1) };
 }
 
-/** Access of VMs to files, as it was granted and taken back. */
-function accesses(vm: RecordingVM): string[] {
-  return vm.host.calls.filter((call) => call.function.endsWith("VmAccess"))
-    .map((call) => `${call.function} ${call.args.vmid} ${call.args.filepath}`);
-}
-
 Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and combines them", async () => {
-  const vm = linux();
-  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
+  await using t = await linux();
+  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(mounted.path, "/run/gcs/c/c1/rootfs");
   assertEquals(mounted.scratchPath, "/run/mounts/scsi/m0/scratch/c1");
-  assertEquals(accesses(vm), [`GrantVmAccess vm1 ${scratch(1)}`]);
-  assertEquals(vm.requests, [
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`]);
+  assertEquals(t.requests, [
     {
       ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0/Mappings/0",
       RequestType: "Add",
@@ -91,11 +89,11 @@ Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and c
 });
 
 Deno.test("MountedLCOWLayers.release() gives back in reverse order, once", async () => {
-  const vm = linux();
-  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
-  vm.requests.length = 0;
+  await using t = await linux();
+  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  t.forget();
   await mounted.release();
-  assertEquals(vm.requests, [
+  assertEquals(t.requests, [
     {
       GuestRequest: {
         RequestType: "Remove",
@@ -137,15 +135,15 @@ Deno.test("MountedLCOWLayers.release() gives back in reverse order, once", async
       },
     },
   ]);
-  assertEquals(accesses(vm), [`GrantVmAccess vm1 ${scratch(1)}`, `RevokeVmAccess vm1 ${scratch(1)}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
   await mounted.release();
-  assertEquals(vm.requests.length, 6);
+  assertEquals(t.requests.length, 6);
 });
 
 Deno.test("mountLCOWLayers() gives each layer a vPMem device of its own without multi-mapping", async () => {
-  const vm = linux({ vpmem: { multiMapping: false } });
-  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests.slice(0, 2), [
+  await using t = await linux({ vpmemMultiMapping: false });
+  const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests.slice(0, 2), [
     {
       ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0",
       RequestType: "Add",
@@ -167,9 +165,9 @@ Deno.test("mountLCOWLayers() gives each layer a vPMem device of its own without 
       },
     },
   ]);
-  vm.requests.length = 0;
+  t.forget();
   await mounted.release();
-  assertEquals(vm.requests.at(-2), {
+  assertEquals(t.requests.at(-2), {
     ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/1",
     RequestType: "Remove",
     GuestRequest: {
@@ -181,13 +179,13 @@ Deno.test("mountLCOWLayers() gives each layer a vPMem device of its own without 
 });
 
 Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side by side", async () => {
-  const vm = linux();
+  await using t = await linux();
   const layers = {
     layers: [1, 2, 3].map((partition) => ({ vhdPath: vhd(1), partition })),
     scratchVhdPath: scratch(1),
   };
-  const mounted = await mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests.slice(0, 3), [
+  const mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests.slice(0, 3), [
     {
       ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0",
       RequestType: "Add",
@@ -210,10 +208,10 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
   ]);
   assertEquals(mounted.scratchPath, "/run/mounts/scsi/m3/scratch/c1");
   // A layer's disk must be readable for all VMs already.
-  assertEquals(accesses(vm), [`GrantVmAccess vm1 ${scratch(1)}`]);
-  vm.requests.length = 0;
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`]);
+  t.forget();
   await mounted.release();
-  assertEquals(vm.requests.map(short), [
+  assertEquals(t.requests.map(short), [
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove MappedVirtualDisk /run/mounts/scsi/m3",
     "Remove SCSIDevice 0:1",
@@ -224,15 +222,15 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
     "Remove SCSIDevice 0:0",
     "Remove Scsi/df6d/Attachments/0",
   ]);
-  assertEquals(vm.held(), []);
+  assertEquals(t.held(), []);
 });
 
 Deno.test("mountLCOWLayers() uses SCSI for layers that are larger than a vPMem device", async () => {
-  const vm = linux({ vpmem: { multiMapping: false, deviceSizeBytes: MIB } });
-  vm.host.addFile("C:\\layers\\large.vhd", MIB + 4096);
+  await using t = await linux({ vpmemMultiMapping: false, vpmemSizeBytes: MIB });
+  t.host.addLinuxLayer("C:\\layers\\large.vhd", MIB + 4096);
   const layers = { layers: [{ vhdPath: "C:\\layers\\large.vhd" }, { vhdPath: vhd(1) }], scratchVhdPath: scratch(1) };
-  await mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests.map(short), [
+  await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests.map(short), [
     "Add VirtualPMem/Devices/0 + Add VPMemDevice /run/layers/p0",
     "Add Scsi/df6d/Attachments/0",
     "Add MappedVirtualDisk /run/mounts/scsi/m0",
@@ -243,9 +241,9 @@ Deno.test("mountLCOWLayers() uses SCSI for layers that are larger than a vPMem d
 });
 
 Deno.test("mountLCOWLayers() uses SCSI alone where the VM's memory is physically backed", async () => {
-  const vm = linux({ physicallyBacked: true });
-  await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests.map(short), [
+  await using t = await linux({ fullyPhysicallyBacked: true });
+  await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests.map(short), [
     "Add Scsi/df6d/Attachments/0",
     "Add Scsi/df6d/Attachments/1",
     "Add MappedVirtualDisk /run/mounts/scsi/m0",
@@ -257,9 +255,9 @@ Deno.test("mountLCOWLayers() uses SCSI alone where the VM's memory is physically
 });
 
 Deno.test("mountLCOWLayers() has the guest encrypt the scratch where the VM was made so", async () => {
-  const vm = linux({ encryptScratch: true });
-  await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests[2]!.GuestRequest!.Settings, {
+  await using t = await linux({ encryptScratch: true });
+  await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests[2]!.GuestRequest!.Settings, {
     MountPath: "/run/mounts/scsi/m0",
     Encrypted: true,
     EnsureFilesystem: true,
@@ -268,37 +266,37 @@ Deno.test("mountLCOWLayers() has the guest encrypt the scratch where the VM was 
 });
 
 Deno.test("mountLCOWLayers() adds once what two containers share, and removes it with the last", async () => {
-  const vm = linux();
-  const first = await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
-  vm.requests.length = 0;
+  await using t = await linux();
+  const first = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  t.forget();
   // The same files to Windows.
   const upper = {
     layers: [{ vhdPath: vhd(1).toUpperCase() }],
     scratchVhdPath: scratch(1).toUpperCase(),
   };
-  const second = await mountLCOWLayers("c2", upper, { vm, guestRoot: "/run/gcs/c/c2" });
-  assertEquals(vm.requests.map(short), ["Add CombinedLayers /run/gcs/c/c2/rootfs"]);
+  const second = await mountLCOWLayers("c2", upper, { vm: t.vm, guestRoot: "/run/gcs/c/c2" });
+  assertEquals(t.requests.map(short), ["Add CombinedLayers /run/gcs/c/c2/rootfs"]);
   assertEquals(second.scratchPath, "/run/mounts/scsi/m0/scratch/c2");
-  vm.requests.length = 0;
+  t.forget();
   await first.release();
-  assertEquals(vm.requests.map(short), [
+  assertEquals(t.requests.map(short), [
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
   await second.release();
-  assertEquals(vm.held(), []);
-  assertEquals(accesses(vm).length, 2);
+  assertEquals(t.held(), []);
+  assertEquals(t.accesses.length, 2);
 });
 
 Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to combine, and has it take apart", async () => {
-  const vm = linux();
+  await using t = await linux();
   vm.before = (_, nth) => nth === 5 ? Promise.reject(refused(0x80070005)) : undefined;
   const error = await assertRejects(
-    () => mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT }),
+    () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     NativeError,
   );
   assertEquals(error.win32, 5);
-  assertEquals(vm.requests.slice(5).map(short), [
+  assertEquals(t.requests.slice(5).map(short), [
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove SCSIDevice 0:0",
@@ -306,95 +304,95 @@ Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to
     "Remove VirtualPMem/Devices/0/Mappings/1048576 + Remove VPMemDevice /run/layers/p0-1048576-1048576",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
-  assertEquals(vm.held(), []);
-  await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.held(), []);
+  await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
 });
 
 Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unmount, and detaches it later", async () => {
-  const vm = linux();
-  const mounted = await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+  await using t = await linux();
+  const mounted = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   vm.before = ({ GuestRequest }) =>
     GuestRequest?.ResourceType === "MappedVirtualDisk" ? Promise.reject(refused(0x80070005)) : undefined;
-  vm.requests.length = 0;
+  t.forget();
   const error = await assertRejects(() => mounted.release(), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment", "scsiMount"]);
-  assertEquals(vm.requests.map(short), [
+  assertEquals(t.requests.map(short), [
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
   vm.before = () => {};
-  vm.requests.length = 0;
+  t.forget();
   await mounted.release();
-  assertEquals(vm.requests.map(short), [
+  assertEquals(t.requests.map(short), [
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove SCSIDevice 0:0",
     "Remove Scsi/df6d/Attachments/0",
   ]);
-  assertEquals(vm.held(), []);
-  assertEquals(accesses(vm), [`GrantVmAccess vm1 ${scratch(1)}`, `RevokeVmAccess vm1 ${scratch(1)}`]);
+  assertEquals(t.held(), []);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
 });
 
 Deno.test("mountLCOWLayers() aborted gives back what was added", async () => {
-  const vm = linux();
+  await using t = await linux();
   const stop = new AbortController();
   vm.before = (_, nth) => nth === 3 ? stop.abort(new Error("stopped")) : undefined;
   await assertRejects(
-    () => mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT, signal: stop.signal }),
+    () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT, signal: stop.signal }),
     Error,
     "stopped",
   );
-  assertEquals(vm.held(), []);
-  assertEquals(accesses(vm).length, 2);
+  assertEquals(t.held(), []);
+  assertEquals(t.accesses.length, 2);
 });
 
 Deno.test("mountLCOWLayers() in a VM that ends takes back the access to files, and asks a dead VM for nothing", async () => {
-  const vm = linux();
-  const mounted = await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+  await using t = await linux();
+  const mounted = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   vm.state = "ended";
-  vm.requests.length = 0;
+  t.forget();
   await mounted.release();
-  assertEquals(vm.requests, []);
-  assertEquals(accesses(vm).at(-1), `RevokeVmAccess vm1 ${scratch(1)}`);
+  assertEquals(t.requests, []);
+  assertEquals(t.accesses.at(-1), `RevokeVmAccess ${scratch(1)}`);
 });
 
 Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone", async () => {
-  const vm = linux();
+  await using t = await linux();
   vm.before = ({ RequestType, ResourcePath }, nth) =>
     nth === 4 || RequestType === "Remove" && ResourcePath?.includes("Scsi")
       ? Promise.reject(refused(0x80070005))
       : undefined;
   const error = await assertRejects(
-    () => mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT }),
+    () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     UnwindError,
   );
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
-  assertEquals(vm.held(), ["host Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0"]);
+  assertEquals(t.held(), ["host Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0"]);
   vm.before = () => {};
   await error.release();
-  assertEquals(vm.held(), []);
+  assertEquals(t.held(), []);
 });
 
 Deno.test("mountLCOWLayers() takes over a device that another container failed to remove", async () => {
-  const vm = linux();
-  const first = await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+  await using t = await linux();
+  const first = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   vm.before = ({ ResourcePath }) =>
     ResourcePath?.includes("VirtualPMem") ? Promise.reject(refused(0x80070005)) : undefined;
   await assertRejects(() => first.release());
   vm.before = () => {};
-  vm.requests.length = 0;
-  const second = await mountLCOWLayers("c2", stack(1), { vm, guestRoot: "/run/gcs/c/c2" });
-  assertEquals(vm.requests.map(short)[0], "Add Scsi/df6d/Attachments/0");
+  t.forget();
+  const second = await mountLCOWLayers("c2", stack(1), { vm: t.vm, guestRoot: "/run/gcs/c/c2" });
+  assertEquals(t.requests.map(short)[0], "Add Scsi/df6d/Attachments/0");
   // The first container's release has nothing left to do, and takes nothing from the second.
-  const before = vm.held();
+  const before = t.held();
   await first.release();
-  assertEquals(vm.held(), before);
+  assertEquals(t.held(), before);
   await second.release();
-  assertEquals(vm.held(), []);
+  assertEquals(t.held(), []);
 });
 
 Deno.test("mountLCOWLayers() recognises the disk that the VM boots from", async () => {
-  const vm = linux({
+  await using t = await linux({
     vpmem: { multiMapping: false, bootPath: "C:\\boot\\rootfs.vhd" },
     host: (() => {
       const { host } = linux();
@@ -403,18 +401,18 @@ Deno.test("mountLCOWLayers() recognises the disk that the VM boots from", async 
     })(),
   });
   const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }], scratchVhdPath: scratch(1) };
-  const mounted = await mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
-  assertEquals(vm.requests.map(short)[0], "Add VirtualPMem/Devices/1 + Add VPMemDevice /run/layers/p1");
-  assertEquals((vm.requests.at(-1)!.GuestRequest!.Settings as { Layers: unknown }).Layers, [
+  const mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(t.requests.map(short)[0], "Add VirtualPMem/Devices/1 + Add VPMemDevice /run/layers/p1");
+  assertEquals((t.requests.at(-1)!.GuestRequest!.Settings as { Layers: unknown }).Layers, [
     { Path: "/run/layers/p1" },
     { Path: "/" },
   ]);
   await mounted.release();
-  assertEquals(vm.held(), []);
+  assertEquals(t.held(), []);
 });
 
 Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, before it touches the VM", async () => {
-  const vm = linux({
+  await using t = await linux({
     vpmem: { multiMapping: false, deviceCount: 1, deviceSizeBytes: 2 * MIB },
     scsi: {
       controllers: 1,
@@ -422,7 +420,7 @@ Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, be
     },
   });
   const error = await assertRejects(
-    () => mountLCOWLayers("c1", stack(4, 3, 2, 1), { vm, guestRoot: GUEST_ROOT }),
+    () => mountLCOWLayers("c1", stack(4, 3, 2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     NoRoomError,
   );
   assertEquals(
@@ -431,31 +429,49 @@ Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, be
       "0 of 1 vPMem devices taken, each up to 2097152 bytes",
   );
   assertEquals(error.missing, 2);
-  assertEquals(vm.requests, []);
-  assertEquals(accesses(vm), []);
+  assertEquals(t.requests, []);
+  assertEquals(t.accesses, []);
   // What was planned doesn't hold on to its places.
-  await mountLCOWLayers("c1", stack(2, 1), { vm, guestRoot: GUEST_ROOT });
+  await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
 });
 
 Deno.test("mountLCOWLayers() refuses the folder of another container in the VM", async () => {
-  const vm = linux();
-  await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
-  vm.requests.length = 0;
+  await using t = await linux();
+  await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  t.forget();
   const error = await assertRejects(
-    () => mountLCOWLayers("c1", stack(1), { vm, guestRoot: `${GUEST_ROOT}/` }),
+    () => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: `${GUEST_ROOT}/` }),
     InvalidInputError,
   );
   assertEquals(error.argument, "guestRoot");
-  assertEquals(vm.requests, []);
+  assertEquals(t.requests, []);
 });
 
 Deno.test("mountLCOWLayers() refuses a layer that the VM has as a scratch", async () => {
-  const vm = linux();
-  await mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+  await using t = await linux();
+  await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   const layers = { layers: [{ vhdPath: scratch(1), partition: 1 }], scratchVhdPath: scratch(2) };
-  vm.requests.length = 0;
-  await assertRejects(() => mountLCOWLayers("c2", layers, { vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
-  assertEquals(vm.requests, []);
+  t.forget();
+  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
+  assertEquals(t.requests, []);
+});
+
+Deno.test("mountLCOWLayers() has a disk in the VM in one way only", async () => {
+  await using t = await linux();
+  const mount = (container: string, partition: number) =>
+    mountLCOWLayers(container, { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: scratch(1) }, {
+      vm: t.vm,
+      guestRoot: `/run/gcs/c/${container}`,
+    });
+  const whole = await mount("c1", 0);
+  const error = await assertRejects(() => mount("c2", 1), InvalidInputError);
+  assertEquals(error.argument, "layers.layers[0].partition");
+  await whole.release();
+  await using _partition = await mount("c2", 1);
+  t.forget();
+  // It is a SCSI disk now, so the whole of it is as well.
+  await mount("c1", 0);
+  assertEquals(t.requests.map(short)[0], "Add MappedVirtualDisk /run/mounts/scsi/m2");
 });
 
 const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<unknown>][] = [
@@ -468,28 +484,28 @@ const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<u
   ],
   ["a VM that wasn't started", "vm", (vm) => {
     vm.state = "created";
-    return mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ["a VM that has ended", "vm", (vm) => {
     vm.state = "ended";
-    return mountLCOWLayers("c1", stack(1), { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["an empty container id", "containerId", (vm) => mountLCOWLayers("", stack(1), { vm, guestRoot: GUEST_ROOT })],
-  ["no layers at all", "layers", (vm) => mountLCOWLayers("c1", null!, { vm, guestRoot: GUEST_ROOT })],
-  ["an empty list of layers", "layers.layers", (vm) => mountLCOWLayers("c1", stack(), { vm, guestRoot: GUEST_ROOT })],
+  ["an empty container id", "containerId", (vm) => mountLCOWLayers("", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT })],
+  ["no layers at all", "layers", (vm) => mountLCOWLayers("c1", null!, { vm: t.vm, guestRoot: GUEST_ROOT })],
+  ["an empty list of layers", "layers.layers", (vm) => mountLCOWLayers("c1", stack(), { vm: t.vm, guestRoot: GUEST_ROOT })],
   ["a layer that is null", "layers.layers[1]", (vm) => {
     const layers = { layers: [{ vhdPath: vhd(1) }, null!], scratchVhdPath: scratch(1) };
-    return mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ["an empty scratch path", "layers.scratchVhdPath", (vm) => {
-    return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "" }, { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "" }, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ["a scratch that doesn't exist", "layers.scratchVhdPath", (vm) => {
-    return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "C:\\no.vhdx" }, { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "C:\\no.vhdx" }, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ["a scratch that is a layer", "layers.layers[0].vhdPath", (vm) => {
     const layers = { ...stack(1), scratchVhdPath: vhd(1).toUpperCase() };
-    return mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
+    return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ...([
     ["an empty file", "C:\\layers\\empty.vhd"],
@@ -500,9 +516,9 @@ const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<u
     `a layer that is ${what}`,
     "layers.layers[1].vhdPath",
     (vm) => {
-      vm.host.addFile("C:\\layers\\empty.vhd", 0);
+      t.host.addFile("C:\\layers\\empty.vhd", 0);
       const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath }], scratchVhdPath: scratch(1) };
-      return mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
+      return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
     },
   ]),
   ...[-1, 1.5, NaN, "1" as unknown as number].map((partition): typeof bad[number] => [
@@ -510,21 +526,21 @@ const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<u
     "layers.layers[0].partition",
     (vm) => {
       const layers = { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: scratch(1) };
-      return mountLCOWLayers("c1", layers, { vm, guestRoot: GUEST_ROOT });
+      return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
     },
   ]),
-  ["an empty guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm, guestRoot: "" })],
-  ["a relative guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm, guestRoot: "run/c1" })],
+  ["an empty guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "" })],
+  ["a relative guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "run/c1" })],
 ];
 
 for (const [what, argument, call] of bad) {
   Deno.test(`mountLCOWLayers() refuses ${what} before it touches the VM`, async () => {
-    const vm = linux();
+    await using t = await linux();
     const error = await assertRejects(() => call(vm), InvalidInputError);
     assertEquals(error.argument, argument);
     assertStringIncludes(error.message, argument);
-    assertEquals(vm.requests, []);
-    assertEquals(accesses(vm), []);
+    assertEquals(t.requests, []);
+    assertEquals(t.accesses, []);
     assertInstanceOf(error, Error);
   });
 }

@@ -5,6 +5,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 /* The command line from its second argument on; the first one is a path, so no quotation mark in it is escaped. */
 static wchar_t *rest(wchar_t *line) {
@@ -27,6 +28,7 @@ int wmain(void) {
   PROCESS_INFORMATION process;
   DWORD code = 1;
   if (!CreateProcessW(NULL, rest(GetCommandLineW()), NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process)) {
+    fprintf(stderr, "run.exe can't start it: error %lu\n", GetLastError());
     return 127;
   }
   AssignProcessToJobObject(job, process.hProcess);

@@ -93,7 +93,8 @@ for (const calls of ["pool", "thread"] as const) {
   });
 
   Deno.test(`release() that fails at any call is completed by another (${calls})`, async () => {
-    for (const fn of ["DeleteVolumeMountPointW", "UnprepareLayer", "DeactivateLayer"]) {
+    const stuck = { DeleteVolumeMountPointW: 1, UnprepareLayer: 2, DeactivateLayer: 1 };
+    for (const [fn, held] of Object.entries(stuck)) {
       using recorder = new Recorder();
       using folders = new LayerFolders(["base"]);
       using host = open();
@@ -101,8 +102,8 @@ for (const calls of ["pool", "thread"] as const) {
       const mounted = await mountWCOWLayers("c1", folders.all, { host, volumeMountPath });
       recorder.fail({ [`${fn}#1`]: 0x80070020 });
       const error = await assertRejects(() => mounted.release(), ReleaseError, fn);
-      assertEquals(error.errors[0].operation, fn);
-      assertEquals(heldAfter(recorder.calls).length, 1, fn);
+      assertEquals(error.errors.map(({ operation }) => operation), [fn]);
+      assertEquals(heldAfter(recorder.calls).length, held, fn);
       await mounted.release();
       assertEquals(heldAfter(recorder.calls), [], fn);
       assert(!folders.has("volume"), fn);

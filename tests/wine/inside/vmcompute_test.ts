@@ -100,6 +100,12 @@ const CASES: Case[] = [
     path: "D:\\disk.vhdx",
   },
   {
+    fn: "RevokeVmAccess",
+    call: (host) => layers.revokeVmAccess(host, GUID, "D:\\disk.vhdx"),
+    received: [{ vmid: GUID, filepath: "D:\\disk.vhdx" }],
+    path: "D:\\disk.vhdx",
+  },
+  {
     fn: "GetBaseImages",
     call: (host) => layers.getBaseImages(host),
     answer: '{"Images":[]}',

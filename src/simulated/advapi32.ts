@@ -1,0 +1,146 @@
+/**
+ * advapi32.dll, simulated: the registry, privileges, access lists.
+ *
+ * @module
+ */
+
+import { win32 } from "../ffi/codes.ts";
+import {
+  big,
+  BOOL,
+  buffer,
+  define,
+  number,
+  type OpenHandle,
+  optionalBuffer,
+  optionalText,
+  type Process,
+  put32,
+  put64,
+  type SimulatedDll,
+  text,
+  WIN32,
+  win32Failure,
+} from "./call.ts";
+import { unknown } from "./errors.ts";
+import type { FileHandle } from "./kernel32.ts";
+
+// By LUID. Windows knows all of them; Administrators have all but the first two, disabled.
+const PRIVILEGES = [
+  "SeCreateTokenPrivilege",
+  "SeTcbPrivilege",
+  "SeSecurityPrivilege",
+  "SeTakeOwnershipPrivilege",
+  "SeManageVolumePrivilege",
+  "SeBackupPrivilege",
+  "SeRestorePrivilege",
+  "SeDebugPrivilege",
+];
+const FIRST_LUID = 2;
+const NOT_HELD = 2;
+const ENABLED = 2;
+const ERROR_NO_SUCH_PRIVILEGE = 1313;
+const WRITE_DAC = 0x40000;
+
+const enabled = new WeakMap<Process, Set<string>>();
+
+/** The privileges of a process that are enabled. */
+export function enabledPrivileges(process: Process): Set<string> {
+  let names = enabled.get(process);
+  if (names === undefined) {
+    enabled.set(process, names = new Set());
+  }
+  return names;
+}
+
+/** advapi32.dll. */
+export const advapi32Functions: SimulatedDll = {
+  AdjustTokenPrivileges: define(
+    BOOL,
+    { token: big, disableAll: number, state: buffer, size: number, previous: buffer, needed: buffer },
+    ({ process }, { token, state, size, previous }) => {
+      process.handles.get<OpenHandle>(token, "token");
+      if (size < 16) unknown("adjusting privileges with no room for the previous state");
+      const view = new DataView(state.buffer, state.byteOffset);
+      if (view.getUint32(0, true) !== 1) unknown("adjusting several privileges at once");
+      const luid = view.getUint32(4, true) - FIRST_LUID;
+      put32(previous, 0);
+      process.lastError = luid < NOT_HELD ? win32.ERROR_NOT_ALL_ASSIGNED : 0;
+      if (luid < NOT_HELD) return;
+      const names = enabledPrivileges(process);
+      const name = PRIVILEGES[luid]!;
+      const was = names.has(name);
+      const enable = (view.getUint32(12, true) & ENABLED) !== 0;
+      if (was === enable) return;
+      previous.set(state.subarray(0, 12));
+      put32(previous.subarray(12), was ? ENABLED : 0);
+      if (enable) names.add(name);
+      else names.delete(name);
+    },
+  ),
+
+  // A SID and a list of grants are kept as text.
+  ConvertStringSidToSidW: define(BOOL, { text, sid: buffer }, ({ process }, { text, sid }) => {
+    put64(sid, process.memory.allocateWide(text));
+  }),
+
+  GetSecurityInfo: define(
+    WIN32,
+    {
+      handle: big,
+      type: number,
+      what: number,
+      owner: optionalBuffer,
+      group: optionalBuffer,
+      list: buffer,
+      systemList: optionalBuffer,
+      descriptor: buffer,
+    },
+    ({ windows, process }, { handle, list, descriptor }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      const address = process.memory.allocateWide(JSON.stringify(windows.existing(target).grants ?? []));
+      put64(descriptor, address);
+      put64(list, address);
+    },
+  ),
+
+  LookupPrivilegeValueW: define(BOOL, { machine: optionalText, name: text, luid: buffer }, (_, { name, luid }) => {
+    const at = PRIVILEGES.indexOf(name);
+    if (at < 0) throw win32Failure(ERROR_NO_SUCH_PRIVILEGE);
+    put32(luid, FIRST_LUID + at);
+  }),
+
+  OpenProcessToken: define(BOOL, { process: big, access: number, token: buffer }, ({ process }, { token }) => {
+    put64(token, process.handles.open({ type: "token", target: "the token of the process" }));
+  }),
+
+  RegGetValueW: define(
+    WIN32,
+    { key: big, subKey: text, value: text, flags: number, type: optionalBuffer, data: buffer, size: buffer },
+    ({ windows }, { value, data, size }) => {
+      if (value !== "UBR") throw win32Failure(2);
+      put32(data, windows.state.revision);
+      put32(size, 4);
+    },
+  ),
+
+  SetEntriesInAclW: define(
+    WIN32,
+    { count: number, entries: buffer, oldList: big, newList: buffer },
+    ({ process }, { entries, oldList, newList }) => {
+      const sid = process.memory.readWide(new DataView(entries.buffer, entries.byteOffset).getBigUint64(40, true));
+      const grants: string[] = JSON.parse(process.memory.readWide(oldList));
+      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, sid])])));
+    },
+  ),
+
+  SetSecurityInfo: define(
+    WIN32,
+    { handle: big, type: number, what: number, owner: big, group: big, list: big, systemList: big },
+    ({ windows, process }, { handle, list }) => {
+      const { target, access } = process.handles.get<FileHandle>(handle, "file");
+      if ((access & WRITE_DAC) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+      windows.existing(target).grants = JSON.parse(process.memory.readWide(list));
+    },
+  ),
+};

@@ -1,0 +1,140 @@
+/**
+ * What a Linux guest needs of its host to boot: entropy, and somebody who takes its log. Without either its `init` waits
+ * forever.
+ *
+ * Accepting and receiving wait on threads of Deno's pool: one until the guest has its entropy, and one for as long as the
+ * guest writes its log.
+ *
+ * @module
+ */
+
+import type { Host } from "../ffi/host.ts";
+import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
+import { logger } from "../log.ts";
+import { ENTROPY_PORT, LOG_PORT } from "./linux_vm.ts";
+
+const ENTROPY_BYTES = 512;
+const CHUNK_BYTES = 64 * 1024;
+// A line that is longer is no line of a log.
+const LONGEST_LINE = 1024 * 1024;
+
+/** The sockets that serve one guest. */
+export interface GuestSockets extends AsyncDisposable {
+  /** Settles when the guest has its entropy; rejects where it couldn't be given. Resolves also once all is closed. */
+  readonly served: Promise<void>;
+}
+
+/**
+ * Listens for a guest, and serves it as soon as it boots.
+ *
+ * @param vm The VM: its id for the log, its GUID for the sockets.
+ * @param options Whether the guest writes a log.
+ * @throws {NativeError} if Windows has no such sockets.
+ */
+export function serveGuest(
+  host: Host,
+  vm: { readonly id: string; readonly runtimeId: string },
+  options: { readonly log: boolean },
+): GuestSockets {
+  using setup = new DisposableStack();
+  const winsock = setup.use(startWinsock(host));
+  const listen = (port: number) => setup.use(listenForGuest(host, vm.runtimeId, vsockService(port)));
+  const entropy = listen(ENTROPY_PORT);
+  const log = options.log ? listen(LOG_PORT) : undefined;
+  setup.move();
+
+  const open = new Set<Disposable>([entropy, ...(log ? [log] : [])]);
+  const served = serveEntropy(entropy, open);
+  const logged = log ? forwardLog(log, open, vm.id) : Promise.resolve();
+  return {
+    served,
+    async [Symbol.asyncDispose]() {
+      open.forEach((socket) => socket[Symbol.dispose]());
+      await Promise.allSettled([served, logged]);
+      winsock[Symbol.dispose]();
+    },
+  };
+}
+
+// One connection; nobody else is to come.
+async function acceptOne(listener: GuestListener, open: Set<Disposable>): Promise<GuestConnection | undefined> {
+  try {
+    const connection = await listener.accept();
+    if (connection !== undefined) open.add(connection);
+    return connection;
+  } finally {
+    close(listener, open);
+  }
+}
+
+function close(socket: Disposable, open: Set<Disposable>): void {
+  socket[Symbol.dispose]();
+  open.delete(socket);
+}
+
+async function serveEntropy(listener: GuestListener, open: Set<Disposable>): Promise<void> {
+  const connection = await acceptOne(listener, open);
+  if (connection === undefined) return;
+  try {
+    await connection.send(crypto.getRandomValues(new Uint8Array(ENTROPY_BYTES)));
+  } finally {
+    close(connection, open);
+  }
+}
+
+// Never rejects: a VM is of use without its log.
+async function forwardLog(listener: GuestListener, open: Set<Disposable>, vm: string): Promise<void> {
+  try {
+    const connection = await acceptOne(listener, open);
+    if (connection === undefined) return;
+    try {
+      await forwardLines(connection, vm);
+    } finally {
+      close(connection, open);
+    }
+  } catch (error) {
+    logger().warn(`the log of the guest in ${vm}: ${error}`);
+  }
+}
+
+async function forwardLines(connection: GuestConnection, vm: string): Promise<void> {
+  const decoder = new TextDecoder();
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  let pending = "";
+  for (let size; (size = await connection.receive(chunk)) > 0;) {
+    const lines = (pending + decoder.decode(chunk.subarray(0, size), { stream: true })).split("\n");
+    pending = lines.pop()!;
+    if (pending.length > LONGEST_LINE) {
+      lines.push(pending);
+      pending = "";
+    }
+    lines.forEach((line) => forwardLine(line, vm));
+  }
+  forwardLine(pending, vm);
+}
+
+type Level = "debug" | "info" | "warn" | "error";
+
+const LEVELS: Readonly<Record<string, Level>> = { trace: "debug", debug: "debug", info: "info", warning: "warn" };
+
+/** Puts a line of a guest's log, which is JSON, into the log of the library. What isn't JSON is a crash, as a rule. */
+function forwardLine(line: string, vm: string): void {
+  if (line.trim() === "") return;
+  const entry = parse(line);
+  if (entry === undefined) {
+    logger().error(`guest in ${vm}: ${line.trim()}`);
+    return;
+  }
+  const { level, msg, time: _, ...fields } = entry;
+  const rest = Object.keys(fields).length === 0 ? "" : ` ${JSON.stringify(fields)}`;
+  logger()[LEVELS[String(level)] ?? "error"](`guest in ${vm}: ${msg ?? ""}${rest}`);
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    const entry = JSON.parse(line);
+    return typeof entry === "object" && entry !== null ? entry : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,230 @@
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
+import { ReleaseError } from "../../src/holds/errors.ts";
+import { layerStack } from "../../src/layers/layer_stack.ts";
+import { getHCSLayers, mountInVM } from "../../src/layers/wcow_vm.ts";
+import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
+import { NoRoomError } from "../../src/uvm/errors.ts";
+import { short, TestVM } from "./test_vm.ts";
+
+const SHARE = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
+
+async function windows(simulated?: Parameters<typeof TestVM.open>[1]): Promise<TestVM> {
+  const t = await TestVM.open({ os: "windows" }, simulated);
+  ["base", "top"].forEach((name) => t.host.addLayer(`C:\\layers\\${name}`));
+  [1, 2].forEach((n) => t.host.addScratch(`C:\\scratch\\${n}`));
+  return t;
+}
+
+function mount({ vm }: TestVM, ...folders: string[]) {
+  return mountInVM(layerStack(folders), { vm, signal: undefined });
+}
+
+const STACK = ["C:\\layers\\top", "C:\\layers\\base", "C:\\scratch\\1"];
+
+Deno.test("mountWCOWLayers() in a VM shares the layers, attaches the scratch, and combines them", async () => {
+  await using t = await windows();
+  const mounted = await mount(t, ...STACK);
+  assertEquals(mounted.path, "c:\\mounts\\scsi\\m0");
+  assertEquals(mounted.volumeMountPath, undefined);
+  const options = { ReadOnly: true, ShareRead: true, CacheIo: true, TakeBackupPrivilege: true, PseudoOplocks: true };
+  assertEquals(t.requests, [
+    {
+      ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+      RequestType: "Add",
+      Settings: { Name: "s1", Path: "C:\\layers\\top", Options: options },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+      RequestType: "Add",
+      Settings: { Name: "s2", Path: "C:\\layers\\base", Options: options },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/1",
+      RequestType: "Add",
+      Settings: { Type: "VirtualDisk", Path: "C:\\scratch\\1\\sandbox.vhdx" },
+    },
+    {
+      GuestRequest: {
+        RequestType: "Add",
+        ResourceType: "MappedVirtualDisk",
+        Settings: { ContainerPath: "c:\\mounts\\scsi\\m0", Lun: 1 },
+      },
+    },
+    {
+      GuestRequest: {
+        RequestType: "Add",
+        ResourceType: "CombinedLayers",
+        Settings: {
+          ContainerRootPath: "c:\\mounts\\scsi\\m0",
+          Layers: [
+            { Id: simulatedLayerId("top"), Path: `${SHARE}s1` },
+            { Id: simulatedLayerId("base"), Path: `${SHARE}s2` },
+          ],
+        },
+      },
+    },
+  ]);
+  t.forget();
+  await mounted.release();
+  assertEquals(t.requests, [
+    {
+      GuestRequest: {
+        RequestType: "Remove",
+        ResourceType: "CombinedLayers",
+        Settings: { ContainerRootPath: "c:\\mounts\\scsi\\m0" },
+      },
+    },
+    {
+      GuestRequest: {
+        RequestType: "Remove",
+        ResourceType: "MappedVirtualDisk",
+        Settings: { ContainerPath: "c:\\mounts\\scsi\\m0", Lun: 1 },
+      },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/1",
+      RequestType: "Remove",
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+      RequestType: "Remove",
+      Settings: { Name: "s2" },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+      RequestType: "Remove",
+      Settings: { Name: "s1" },
+    },
+  ]);
+});
+
+Deno.test("mountWCOWLayers() in a VM shares a layer of two containers once, however its path is written", async () => {
+  await using t = await windows();
+  const first = await mount(t, ...STACK);
+  t.forget();
+  const second = await mount(t, "c:\\LAYERS\\Base", "C:\\scratch\\2");
+  assertEquals(t.requests.map(short), [
+    "Add Scsi/df6d/Attachments/2",
+    "Add MappedVirtualDisk c:\\mounts\\scsi\\m1",
+    "Add CombinedLayers c:\\mounts\\scsi\\m1",
+  ]);
+  await first.release();
+  assertEquals(t.held().filter((key) => key.includes("VirtualSmb")), ["host VirtualSmb/Shares/s2"]);
+  await second.release();
+  assertEquals(t.held(), []);
+});
+
+Deno.test("mountWCOWLayers() in a VM keeps the layers of a tree that the guest failed to take apart", async () => {
+  await using t = await windows();
+  const mounted = await mount(t, ...STACK);
+  const held = t.held();
+  vm.before = () => Promise.reject(refused(0x80070005));
+  t.forget();
+  const error = await assertRejects(() => mounted.release(), ReleaseError);
+  assertEquals(error.holds.length, 6);
+  assertEquals(t.requests.map(short), ["Remove CombinedLayers c:\\mounts\\scsi\\m0"]);
+  assertEquals(t.held(), held);
+  vm.before = () => {};
+  await mounted.release();
+  assertEquals(t.held(), []);
+});
+
+Deno.test("mountWCOWLayers() in a VM keeps the access to a disk that it failed to detach", async () => {
+  await using t = await windows();
+  const mounted = await mount(t, ...STACK);
+  vm.before = ({ ResourcePath }) => ResourcePath?.includes("Scsi") ? Promise.reject(refused(0x80070005)) : undefined;
+  const error = await assertRejects(() => mounted.release(), ReleaseError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
+  assertEquals(t.host.calls.some((call) => call.function === "RevokeVmAccess"), false);
+  vm.before = () => {};
+  await mounted.release();
+  assertEquals(t.held(), []);
+  assertEquals(t.host.calls.filter((call) => call.function === "RevokeVmAccess").length, 1);
+});
+
+Deno.test("mountWCOWLayers() in a VM gives back what it added where a layer has no id", async () => {
+  await using t = await windows();
+  t.host.fail({ function: "NameToGuid", code: 31, nth: 2 });
+  const error = await assertRejects(() => mount(t, ...STACK), NativeError);
+  assertEquals(error.operation, "NameToGuid");
+  assertEquals(t.held(), []);
+});
+
+Deno.test("mountWCOWLayers() in a VM asks for nothing where the access to the scratch can't be granted", async () => {
+  await using t = await windows();
+  t.host.fail({ function: "GrantVmAccess", code: 5 });
+  await assertRejects(() => mount(t, ...STACK), NativeError);
+  assertEquals(t.requests.map(short), [
+    "Add VirtualSmb/Shares",
+    "Add VirtualSmb/Shares",
+    "Remove VirtualSmb/Shares",
+    "Remove VirtualSmb/Shares",
+  ]);
+});
+
+Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, before it touches the VM", async () => {
+  await using t = await windows({
+    scsi: { controllers: 1, reserved: Array.from({ length: 64 }, (_, lun) => ({ controller: 0, lun })) },
+  });
+  const error = await assertRejects(() => mount(t, ...STACK), NoRoomError);
+  assertEquals(
+    error.message,
+    "The VM has no room for the scratch disk of C:\\scratch\\1: 1 more SCSI slot needed. 64 of 64 SCSI slots taken",
+  );
+  assertEquals(t.requests, []);
+});
+
+const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<unknown>][] = [
+  ["a Linux VM", "vm", () => mount(new RecordingVM("linux"), ...STACK)],
+  ["a VM that wasn't started", "vm", (vm) => {
+    vm.state = "created";
+    return mount(t, ...STACK);
+  }],
+  ["a VM that has ended", "vm", (vm) => {
+    vm.state = "ended";
+    return mount(t, ...STACK);
+  }],
+  ["a layer that doesn't exist", "layerFolders[0]", (vm) => mount(t, "C:\\layers\\no", "C:\\scratch\\1")],
+  ["a layer that is a file", "layerFolders[0]", (vm) => {
+    return mount(t, "C:\\scratch\\2\\sandbox.vhdx", "C:\\scratch\\1");
+  }],
+  ["a scratch without a disk", "layerFolders[1]", (vm) => mount(t, "C:\\layers\\top", "C:\\layers\\base")],
+];
+
+for (const [what, argument, call] of bad) {
+  Deno.test(`mountWCOWLayers() in a VM refuses ${what} before it touches the VM`, async () => {
+    await using t = await windows();
+    const error = await assertRejects(() => call(vm), InvalidInputError);
+    assertEquals(error.argument, argument);
+    assertEquals(t.requests, []);
+  });
+}
+
+Deno.test("getHCSLayers() answers ids and guest paths of layers that are mounted", async () => {
+  await using t = await windows();
+  await using _mounted = await mount(t, ...STACK);
+  const layers = await getHCSLayers(t.vm, ["C:\\layers\\base\\", "c:\\LAYERS\\top"]);
+  assertEquals(layers, [
+    { Id: simulatedLayerId("base"), Path: `${SHARE}s2` },
+    { Id: simulatedLayerId("top"), Path: `${SHARE}s1` },
+  ]);
+});
+
+Deno.test("getHCSLayers() refuses a folder that isn't shared with the VM", async () => {
+  await using t = await windows();
+  const mounted = await mount(t, ...STACK);
+  const cases: [folder: string, problem: RegExp][] = [
+    ["C:\\scratch\\1", /isn't shared/],
+    ["C:\\layers\\no", /doesn't exist/],
+    ["", /is empty/],
+  ];
+  for (const [folder, problem] of cases) {
+    const error = await assertRejects(() => getHCSLayers(t.vm, ["C:\\layers\\top", folder]), InvalidInputError);
+    assertEquals(error.argument, "layerFolders[1]");
+    assertEquals(problem.test(error.message), true);
+  }
+  await mounted.release();
+  await assertRejects(() => getHCSLayers(t.vm, ["C:\\layers\\top"]), InvalidInputError);
+  await assertRejects(() => getHCSLayers(new RecordingVM("linux"), []), InvalidInputError);
+});
