@@ -19,8 +19,23 @@ export type { Hold } from "./src/holds/hold.ts";
 export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 export { ReleaseError, UnwindError } from "./src/holds/errors.ts";
 export { windowsHost } from "./src/ffi/host.ts";
-export type { Host, WindowsHost, WindowsHostOptions } from "./src/ffi/host.ts";
-export type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./src/ffi/table.ts";
+export type {
+  Host,
+  NativeCallback,
+  NotificationListener,
+  RawNotification,
+  WindowsHost,
+  WindowsHostOptions,
+} from "./src/ffi/host.ts";
+export type {
+  Dll,
+  NativeArgument,
+  NativeArguments,
+  NativeFunction,
+  NativeResult,
+  NativeSymbols,
+  SymbolTable,
+} from "./src/ffi/table.ts";
 export {
   InvalidInputError,
   LayerError,

@@ -25,14 +25,17 @@ export interface Dll<T extends SymbolTable = SymbolTable> {
   readonly waits?: true;
 }
 
-type Argument<T> = T extends "buffer" ? Uint8Array<ArrayBuffer> | null
+/** What a parameter of a {@linkcode NativeFunction} takes. */
+export type NativeArgument<T> = T extends "buffer" ? Uint8Array<ArrayBuffer> | null
   : T extends "usize" | "u64" ? bigint
   : T extends "function" ? Deno.PointerValue
   : number;
 
-type Arguments<P> = { -readonly [K in keyof P]: Argument<P[K]> };
+/** What all its parameters take. */
+export type NativeArguments<P> = { -readonly [K in keyof P]: NativeArgument<P[K]> };
 
-type Result<T> = T extends "void" ? void : T extends "usize" | "u64" ? bigint : number;
+/** What it answers. */
+export type NativeResult<T> = T extends "void" ? void : T extends "usize" | "u64" ? bigint : number;
 
 /**
  * The callable side of a {@linkcode SymbolTable}. Slow functions answer a promise where the host sends them to a thread
@@ -41,7 +44,7 @@ type Result<T> = T extends "void" ? void : T extends "usize" | "u64" ? bigint : 
 export type NativeSymbols<T extends SymbolTable> = {
   readonly [K in keyof T]: T[K] extends
     { readonly parameters: infer P extends readonly unknown[]; readonly result: infer R } ? (
-      ...args: Arguments<P>
-    ) => T[K] extends { readonly nonblocking: true } ? Result<R> | Promise<Result<R>> : Result<R>
+      ...args: NativeArguments<P>
+    ) => T[K] extends { readonly nonblocking: true } ? NativeResult<R> | Promise<NativeResult<R>> : NativeResult<R>
     : never;
 };

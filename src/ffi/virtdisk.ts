@@ -113,7 +113,8 @@ const ANY_STORAGE = () => new Uint8Array(STORAGE_TYPE_BYTES);
 
 function checkCode(host: Host, fn: string, code: number, path?: string): void {
   if (code !== 0) {
-    throw errorOf(host, fn, fromWin32(code), path);
+    // The codes of virtual disks themselves come in full, as 0xc03a....
+    throw errorOf(host, fn, code > 0xffff ? code : fromWin32(code), path);
   }
 }
 

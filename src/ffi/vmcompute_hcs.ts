@@ -119,7 +119,20 @@ export const vmcomputeHcs: Dll<typeof vmcomputeHcsSymbols> = {
   waits: true,
 };
 
-/** The types of notifications, by their names in the container tools. */
+/** The name of a type of notification, in the container tools. */
+export type NotificationName =
+  | "SystemExited"
+  | "SystemCreateCompleted"
+  | "SystemStartCompleted"
+  | "SystemPauseCompleted"
+  | "SystemResumeCompleted"
+  | "SystemCrashReport"
+  | "SystemSaveCompleted"
+  | "SystemCrashInitiated"
+  | "SystemGuestConnectionClosed"
+  | "ServiceDisconnect";
+
+/** The types of notifications, by their names. */
 export const notification = {
   SystemExited: 0x1,
   SystemCreateCompleted: 0x2,
@@ -131,7 +144,7 @@ export const notification = {
   SystemCrashInitiated: 0xd,
   SystemGuestConnectionClosed: 0xe,
   ServiceDisconnect: 0x01000000,
-} as const;
+} as const satisfies Record<NotificationName, number>;
 
 /** Low halves of the codes of the compute service that say something else than failure. */
 const OPERATION_PENDING = 0x0103;

@@ -71,8 +71,8 @@ async function takeFiltered(
       break;
     } catch (error) {
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
-      const unwound = await holds.unwind(error);
-      if (unwound !== error) throw unwound;
+      // Where undoing fails, the caller gets to try that again.
+      if (await holds.unwind(error) !== error) throw error;
       logger().warn(`attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${error}`);
     }
     await host.sleep(ATTEMPT_PAUSE_MS, signal);

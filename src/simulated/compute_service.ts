@@ -5,12 +5,11 @@
  */
 
 import type { NativeCallback, NotificationListener } from "../ffi/host.ts";
-import { notification } from "../ffi/vmcompute_hcs.ts";
+import { notification, type NotificationName } from "../ffi/vmcompute_hcs.ts";
 import { SimulationError } from "./errors.ts";
 import type { AddressSpace } from "./memory.ts";
 
-/** The name of a notification. */
-export type NotificationName = keyof typeof notification;
+export type { NotificationName };
 
 /**
  * How an operation on a compute system ends. `"synchronous"`: its call answers success. The others answer that it goes

@@ -115,11 +115,13 @@ function remove(host: Host, path: string): boolean {
     return true;
   } catch (error) {
     // Somebody was faster, or uses the folder: then it is theirs.
-    if (isNotFound(error) || error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY) {
-      return false;
-    }
+    if (fileAttributes(host, path) === undefined || isUsed(host, path, error)) return false;
     throw error;
   }
+}
+
+function isUsed(host: Host, path: string, error: unknown): boolean {
+  return error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && !isDirectoryEmpty(host, path);
 }
 
 /**

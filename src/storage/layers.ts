@@ -8,6 +8,7 @@ import { join } from "jsr:@std/path@^1.1.0/windows";
 import { InvalidInputError } from "../ffi/errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
+import { diskSizes } from "../ffi/virtdisk.ts";
 import * as native from "../ffi/vmcompute.ts";
 import { activateScratch, activation, isActivated, requireFreeDisk, SCRATCH_DISK } from "./activation.ts";
 import { diskSize, parentFolders, requireAbsent, requireKind, requireParents } from "./check.ts";
@@ -223,7 +224,7 @@ export async function expandDisk(
   const file = join(folder, SCRATCH_DISK);
   requireKind(host, file, "layer", "file");
   requireFreeDisk(host, folder, "layer");
-  const { size } = await withDisk(host, file, signal, (disk) => disk.info());
+  const { size } = await withDisk(host, file, signal, (disk) => diskSizes(host, disk.handle, file));
   if (bytes < size) {
     throw new InvalidInputError("size", `is less than the ${size} bytes that the disk has`, `${bytes}`);
   }

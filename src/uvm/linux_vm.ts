@@ -122,7 +122,10 @@ export function planLinuxVM(host: Host, options: LinuxVMOptions, build: number):
     },
     physicallyBacked: common.physicallyBacked,
     noDirectMap: false,
-    scsi: { controllers: devices.controllers, reserved: onScsi ? [{ controller: 0, lun: 0 }] : [] },
+    scsi: {
+      controllers: devices.controllers,
+      own: onScsi ? [{ controller: 0, lun: 0, hostPath: boot.root }] : [],
+    },
     vpmem: {
       deviceCount: devices.deviceCount,
       deviceSizeBytes: devices.deviceSizeBytes,

@@ -78,8 +78,8 @@ export interface SCSIMountOptions {
 export interface SCSIOptions {
   /** How many controllers the VM has, 0 to 4. */
   readonly controllers: number;
-  /** Places that the VM's own disks have. */
-  readonly reserved?: readonly SCSISlot[];
+  /** The VM's own disks, and where they are. */
+  readonly own: readonly (SCSISlot & { readonly hostPath: string })[];
 }
 
 /** The disks of a VM. */
@@ -87,6 +87,7 @@ export class SCSIDisks {
   readonly #vm: Modifier;
   readonly #slots: Places;
   readonly #folders: Places;
+  readonly #own = new Set<string>();
   readonly #accesses = new DeviceRegistry<SCSIAccess>();
   readonly #attachments = new DeviceRegistry<SCSIAttachment>();
   readonly #mounts = new DeviceRegistry<SCSIMount>();
@@ -96,8 +97,9 @@ export class SCSIDisks {
     this.#vm = vm;
     this.#slots = new Places(options.controllers * LUNS_PER_CONTROLLER);
     this.#folders = new Places(Infinity);
-    for (const { controller, lun } of options.reserved ?? []) {
+    for (const { controller, lun, hostPath } of options.own) {
       this.#slots.claim(controller * LUNS_PER_CONTROLLER + lun);
+      this.#own.add(this.#key(hostPath));
     }
   }
 
@@ -129,7 +131,8 @@ export class SCSIDisks {
    * A use of a disk, `undefined` where no place is free. It is attached once `ready()` is called.
    *
    * @param hostPath Absolute path of its file.
-   * @throws {InvalidInputError} if the file is attached for writing and asked for without, or the other way round.
+   * @throws {InvalidInputError} if the file is attached for writing and asked for without, or the other way round, or is a
+   * disk that the VM was created with.
    * @throws {NativeError} if there is no such file.
    */
   placeAttachment(
@@ -137,7 +140,11 @@ export class SCSIDisks {
     options: { readonly readOnly: boolean },
   ): DeviceUse<SCSIAttachment> | undefined {
     const { readOnly } = options;
-    const use = this.#attachments.place(this.#key(hostPath), () => {
+    const key = this.#key(hostPath);
+    if (this.#own.has(key)) {
+      throw new InvalidInputError("hostPath", "is a disk that the VM was created with", hostPath);
+    }
+    const use = this.#attachments.place(key, () => {
       const place = this.#slots.take();
       if (place === undefined) return undefined;
       return new Attached(this.#vm, slotOf(place), { hostPath, readOnly, free: () => this.#slots.free(place) });

@@ -6,9 +6,10 @@
 
 import { InvalidInputError, UnsupportedBuildError } from "../ffi/errors.ts";
 import type { ComputeSystem, Memory, Processor, StorageQoS, VMSettings } from "../hcsschema/create.ts";
-import type { SCSISlot } from "../hcsschema/requests.ts";
 import { text, wholeNumber } from "./check.ts";
 import type { GuestOS } from "./modify.ts";
+import type { SCSIOptions } from "./scsi.ts";
+import type { VPMemOptions } from "./vpmem.ts";
 
 /** Options of a VM, whatever system is in it. */
 export interface CommonVMOptions {
@@ -70,14 +71,9 @@ export interface VMPlan {
   /** Whether its shares are never mapped into its memory. */
   readonly noDirectMap: boolean;
   /** Its SCSI controllers, and the places of its own disks. */
-  readonly scsi: { readonly controllers: number; readonly reserved: readonly SCSISlot[] };
+  readonly scsi: SCSIOptions;
   /** Its persistent memory. */
-  readonly vpmem: {
-    readonly deviceCount: number;
-    readonly deviceSizeBytes: number;
-    readonly multiMapping: boolean;
-    readonly bootPath?: string;
-  };
+  readonly vpmem: VPMemOptions;
   /** Whether the guest encrypts scratch disks. */
   readonly encryptScratch: boolean;
   /** The disk that a Windows guest writes to; made of the template where it is missing. */

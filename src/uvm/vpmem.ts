@@ -8,6 +8,7 @@
  * @module
  */
 
+import { InvalidInputError } from "../ffi/errors.ts";
 import { resolvePath } from "../ffi/resolve_path.ts";
 import {
   addPMemDevice,
@@ -53,6 +54,7 @@ export class VPMemDevices {
   readonly #vm: Modifier;
   readonly #options: VPMemOptions;
   readonly #files = new DeviceRegistry<VPMemFile>();
+  readonly #boot: string | undefined;
   // Devices that are taken as a whole: by a file each, or where files are mapped by the boot file alone.
   readonly #devices: Places;
   // The other devices, where files are mapped, as far as they were ever needed.
@@ -66,8 +68,7 @@ export class VPMemDevices {
     const { bootPath } = options;
     if (bootPath !== undefined) {
       this.#devices.claim(0);
-      // Used for as long as the VM lives.
-      void this.#files.place(this.#key(bootPath), () => bootFile(bootPath)).ready();
+      this.#boot = this.#key(bootPath);
     }
   }
 
@@ -98,11 +99,16 @@ export class VPMemDevices {
    *
    * @param hostPath Absolute path of the file, a fixed VHD.
    * @param bytes Its size, more than 0.
+   * @throws {InvalidInputError} if it is the disk that the VM boots from.
    * @throws {NativeError} if there is no such file.
    */
   place(hostPath: string, bytes: number): DeviceUse<VPMemFile> | undefined {
+    const key = this.#key(hostPath);
+    if (key === this.#boot) {
+      throw new InvalidInputError("hostPath", "is the disk that the VM boots from", hostPath);
+    }
     return this.#files.place(
-      this.#key(hostPath),
+      key,
       () => this.#options.multiMapping ? this.#map(hostPath, bytes) : this.#give(hostPath, bytes),
     );
   }
@@ -167,15 +173,4 @@ class PMemFile implements VPMemFile {
     this.removal = [() => takeAway(vm, init.remove)];
     this.free = init.free;
   }
-}
-
-function bootFile(hostPath: string): VPMemFile {
-  return {
-    hostPath,
-    device: 0,
-    guestPath: "/",
-    add: () => Promise.resolve(),
-    removal: [],
-    free() {},
-  };
 }

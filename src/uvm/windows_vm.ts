@@ -95,7 +95,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions, build: numb
       }),
     physicallyBacked: common.physicallyBacked,
     noDirectMap,
-    scsi: { controllers: 1, reserved: [FIRST_PLACE] },
+    scsi: { controllers: 1, own: [{ ...FIRST_PLACE, hostPath: path }] },
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
     encryptScratch: false,
     scratch: { path, template },

@@ -290,7 +290,7 @@ Deno.test("mountLCOWLayers() adds once what two containers share, and removes it
 
 Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to combine, and has it take apart", async () => {
   await using t = await linux();
-  vm.before = (_, nth) => nth === 5 ? Promise.reject(refused(0x80070005)) : undefined;
+  t.refuse((_, nth) => nth === 5);
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     NativeError,
@@ -305,14 +305,14 @@ Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
   assertEquals(t.held(), []);
+  t.heal();
   await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
 });
 
 Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unmount, and detaches it later", async () => {
   await using t = await linux();
   const mounted = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  vm.before = ({ GuestRequest }) =>
-    GuestRequest?.ResourceType === "MappedVirtualDisk" ? Promise.reject(refused(0x80070005)) : undefined;
+  t.refuse(({ GuestRequest }) => GuestRequest?.ResourceType === "MappedVirtualDisk");
   t.forget();
   const error = await assertRejects(() => mounted.release(), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment", "scsiMount"]);
@@ -321,7 +321,7 @@ Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unm
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
-  vm.before = () => {};
+  t.heal();
   t.forget();
   await mounted.release();
   assertEquals(t.requests.map(short), [
@@ -336,7 +336,10 @@ Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unm
 Deno.test("mountLCOWLayers() aborted gives back what was added", async () => {
   await using t = await linux();
   const stop = new AbortController();
-  vm.before = (_, nth) => nth === 3 ? stop.abort(new Error("stopped")) : undefined;
+  t.refuse((_, nth) => {
+    if (nth === 3) stop.abort(new Error("stopped"));
+    return false;
+  });
   await assertRejects(
     () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT, signal: stop.signal }),
     Error,
@@ -349,7 +352,7 @@ Deno.test("mountLCOWLayers() aborted gives back what was added", async () => {
 Deno.test("mountLCOWLayers() in a VM that ends takes back the access to files, and asks a dead VM for nothing", async () => {
   await using t = await linux();
   const mounted = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  vm.state = "ended";
+  await t.vm.terminate();
   t.forget();
   await mounted.release();
   assertEquals(t.requests, []);
@@ -358,17 +361,16 @@ Deno.test("mountLCOWLayers() in a VM that ends takes back the access to files, a
 
 Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone", async () => {
   await using t = await linux();
-  vm.before = ({ RequestType, ResourcePath }, nth) =>
-    nth === 4 || RequestType === "Remove" && ResourcePath?.includes("Scsi")
-      ? Promise.reject(refused(0x80070005))
-      : undefined;
+  t.refuse(({ RequestType, ResourcePath }, nth) =>
+    nth === 4 || RequestType === "Remove" && ResourcePath !== undefined && ResourcePath.includes("Scsi")
+  );
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     UnwindError,
   );
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
-  assertEquals(t.held(), ["host Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0"]);
-  vm.before = () => {};
+  assertEquals(t.held(), [`scsiAttachment vm1 0:0 ${scratch(1)}`]);
+  t.heal();
   await error.release();
   assertEquals(t.held(), []);
 });
@@ -376,10 +378,9 @@ Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone
 Deno.test("mountLCOWLayers() takes over a device that another container failed to remove", async () => {
   await using t = await linux();
   const first = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  vm.before = ({ ResourcePath }) =>
-    ResourcePath?.includes("VirtualPMem") ? Promise.reject(refused(0x80070005)) : undefined;
+  t.refuse(({ ResourcePath }) => ResourcePath?.includes("VirtualPMem") === true);
   await assertRejects(() => first.release());
-  vm.before = () => {};
+  t.heal();
   t.forget();
   const second = await mountLCOWLayers("c2", stack(1), { vm: t.vm, guestRoot: "/run/gcs/c/c2" });
   assertEquals(t.requests.map(short)[0], "Add Scsi/df6d/Attachments/0");
@@ -391,34 +392,21 @@ Deno.test("mountLCOWLayers() takes over a device that another container failed t
   assertEquals(t.held(), []);
 });
 
-Deno.test("mountLCOWLayers() recognises the disk that the VM boots from", async () => {
-  await using t = await linux({
-    vpmem: { multiMapping: false, bootPath: "C:\\boot\\rootfs.vhd" },
-    host: (() => {
-      const { host } = linux();
-      host.addFile("C:\\boot\\rootfs.vhd", MIB);
-      return host;
-    })(),
-  });
-  const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }], scratchVhdPath: scratch(1) };
-  const mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+Deno.test("mountLCOWLayers() leaves the device of the disk alone that the VM boots from", async () => {
+  await using t = await linux({ rootFile: "rootfs.vhd", vpmemMultiMapping: false });
+  const boot = { layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }], scratchVhdPath: scratch(1) };
+  await assertRejects(() => mountLCOWLayers("c1", boot, { vm: t.vm, guestRoot: GUEST_ROOT }), InvalidInputError);
+  assertEquals(t.requests, []);
+  await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(t.requests.map(short)[0], "Add VirtualPMem/Devices/1 + Add VPMemDevice /run/layers/p1");
-  assertEquals((t.requests.at(-1)!.GuestRequest!.Settings as { Layers: unknown }).Layers, [
-    { Path: "/run/layers/p1" },
-    { Path: "/" },
-  ]);
-  await mounted.release();
-  assertEquals(t.held(), []);
 });
 
 Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, before it touches the VM", async () => {
-  await using t = await linux({
-    vpmem: { multiMapping: false, deviceCount: 1, deviceSizeBytes: 2 * MIB },
-    scsi: {
-      controllers: 1,
-      reserved: Array.from({ length: 62 }, (_, lun) => ({ controller: 0, lun })),
-    },
-  });
+  await using t = await linux({ vpmemMultiMapping: false, vpmemDeviceCount: 1, vpmemSizeBytes: 2 * MIB });
+  for (let i = 0; i < 62; i++) {
+    t.host.addFile(`C:\\other\\${i}.vhd`, MIB);
+    t.vm.scsi.placeAttachment(`C:\\other\\${i}.vhd`, { readOnly: true });
+  }
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(4, 3, 2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
     NoRoomError,
@@ -474,36 +462,42 @@ Deno.test("mountLCOWLayers() has a disk in the VM in one way only", async () => 
   assertEquals(t.requests.map(short)[0], "Add MappedVirtualDisk /run/mounts/scsi/m2");
 });
 
-const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<unknown>][] = [
+const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown>][] = [
   ["no VM", "vm", () => mountLCOWLayers("c1", stack(1), { vm: undefined!, guestRoot: GUEST_ROOT })],
   [
     "a Windows VM",
     "vm",
-    (vm) =>
-      mountLCOWLayers("c1", stack(1), { vm: new RecordingVM("windows", { host: vm.host }), guestRoot: GUEST_ROOT }),
+    async () => {
+      await using windows = await TestVM.open({ os: "windows" });
+      await mountLCOWLayers("c1", stack(1), { vm: windows.vm, guestRoot: GUEST_ROOT });
+    },
   ],
-  ["a VM that wasn't started", "vm", (vm) => {
-    vm.state = "created";
-    return mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  ["a VM that wasn't started", "vm", async () => {
+    await using t = await linux({}, { start: false });
+    await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["a VM that has ended", "vm", (vm) => {
-    vm.state = "ended";
-    return mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  ["a VM that has ended", "vm", async (t) => {
+    await t.vm.terminate();
+    await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["an empty container id", "containerId", (vm) => mountLCOWLayers("", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT })],
-  ["no layers at all", "layers", (vm) => mountLCOWLayers("c1", null!, { vm: t.vm, guestRoot: GUEST_ROOT })],
-  ["an empty list of layers", "layers.layers", (vm) => mountLCOWLayers("c1", stack(), { vm: t.vm, guestRoot: GUEST_ROOT })],
-  ["a layer that is null", "layers.layers[1]", (vm) => {
+  ["an empty container id", "containerId", (t) => mountLCOWLayers("", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT })],
+  ["no layers at all", "layers", (t) => mountLCOWLayers("c1", null!, { vm: t.vm, guestRoot: GUEST_ROOT })],
+  [
+    "an empty list of layers",
+    "layers.layers",
+    (t) => mountLCOWLayers("c1", stack(), { vm: t.vm, guestRoot: GUEST_ROOT }),
+  ],
+  ["a layer that is null", "layers.layers[1]", (t) => {
     const layers = { layers: [{ vhdPath: vhd(1) }, null!], scratchVhdPath: scratch(1) };
     return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["an empty scratch path", "layers.scratchVhdPath", (vm) => {
+  ["an empty scratch path", "layers.scratchVhdPath", (t) => {
     return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "" }, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["a scratch that doesn't exist", "layers.scratchVhdPath", (vm) => {
+  ["a scratch that doesn't exist", "layers.scratchVhdPath", (t) => {
     return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "C:\\no.vhdx" }, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["a scratch that is a layer", "layers.layers[0].vhdPath", (vm) => {
+  ["a scratch that is a layer", "layers.layers[0].vhdPath", (t) => {
     const layers = { ...stack(1), scratchVhdPath: vhd(1).toUpperCase() };
     return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
@@ -515,7 +509,7 @@ const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<u
   ] as const).map(([what, vhdPath]): typeof bad[number] => [
     `a layer that is ${what}`,
     "layers.layers[1].vhdPath",
-    (vm) => {
+    (t) => {
       t.host.addFile("C:\\layers\\empty.vhd", 0);
       const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath }], scratchVhdPath: scratch(1) };
       return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
@@ -524,19 +518,19 @@ const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<u
   ...[-1, 1.5, NaN, "1" as unknown as number].map((partition): typeof bad[number] => [
     `${JSON.stringify(partition)} as partition`,
     "layers.layers[0].partition",
-    (vm) => {
+    (t) => {
       const layers = { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: scratch(1) };
       return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
     },
   ]),
-  ["an empty guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "" })],
-  ["a relative guest root", "guestRoot", (vm) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "run/c1" })],
+  ["an empty guest root", "guestRoot", (t) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "" })],
+  ["a relative guest root", "guestRoot", (t) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "run/c1" })],
 ];
 
 for (const [what, argument, call] of bad) {
   Deno.test(`mountLCOWLayers() refuses ${what} before it touches the VM`, async () => {
     await using t = await linux();
-    const error = await assertRejects(() => call(vm), InvalidInputError);
+    const error = await assertRejects(() => call(t), InvalidInputError);
     assertEquals(error.argument, argument);
     assertStringIncludes(error.message, argument);
     assertEquals(t.requests, []);

@@ -35,7 +35,8 @@ export class TestVM implements AsyncDisposable {
     { start = true, ...simulated }: SimulatedHostOptions & { start?: boolean } = {},
   ): Promise<TestVM> {
     const host = new SimulatedHost(simulated);
-    host.addLinuxBootFolder("C:\\boot");
+    const root = options.os === "linux" && options.rootFile === "rootfs.vhd" ? "rootfs.vhd" : "initrd.img";
+    host.addLinuxBootFolder("C:\\boot", root);
     host.addWindowsBootLayer("C:\\image");
     host.addScratch("C:\\image\\scratch");
     const vm = await createUtilityVM(
@@ -50,17 +51,14 @@ export class TestVM implements AsyncDisposable {
 
   /** What the VM was asked since it was opened, or {@linkcode TestVM.forget} was called. */
   get requests(): ModifySettingRequest[] {
-    return this.#calls().filter((call) => call.function === "HcsModifyComputeSystem").map(requestOf);
+    return this.host.calls.slice(this.#from).filter((call) => call.function === "HcsModifyComputeSystem")
+      .map(requestOf);
   }
 
-  /** What was granted to the VM and taken back, in that time. */
+  /** What was granted to the VM and taken back, but for its own disk. */
   get accesses(): string[] {
-    return this.#calls().filter((call) => ACCESS.includes(call.function) && call.result === "0x00000000")
-      .map((call) => `${call.function} ${call.args.filepath}`);
-  }
-
-  #calls() {
-    return this.host.calls.slice(this.#from);
+    return this.host.calls.filter((call) => ACCESS.includes(call.function) && call.result === "0x00000000")
+      .map((call) => `${call.function} ${call.args.filepath}`).filter((access) => !access.includes("C:\\image"));
   }
 
   /** Forgets the calls so far. */
@@ -97,6 +95,11 @@ export class TestVM implements AsyncDisposable {
     return list(this.host).filter((held) => !this.#empty.includes(held));
   }
 
+  /** As {@linkcode TestVM.held}, with the number of the call that took each. */
+  taken(): string[] {
+    return this.host.held().map(({ kind, target, by }) => `${kind} ${target} (call ${by?.call})`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.vm.close();
   }
@@ -114,7 +117,10 @@ function requestOf(call: NativeCall): ModifySettingRequest {
 export function short({ RequestType, ResourcePath, GuestRequest }: ModifySettingRequest): string {
   const parts: string[] = [];
   if (ResourcePath !== undefined) {
-    const path = ResourcePath.replace("VirtualMachine/Devices/", "").replace(/[0-9a-f]{8}-[^/]*/, (id) => id.slice(0, 4));
+    const path = ResourcePath.replace("VirtualMachine/Devices/", "").replace(
+      /[0-9a-f]{8}-[^/]*/,
+      (id) => id.slice(0, 4),
+    );
     parts.push(`${RequestType} ${path}`);
   }
   if (GuestRequest !== undefined) {

@@ -110,7 +110,7 @@ Deno.test("mountWCOWLayers() in a VM shares a layer of two containers once, howe
     "Add CombinedLayers c:\\mounts\\scsi\\m1",
   ]);
   await first.release();
-  assertEquals(t.held().filter((key) => key.includes("VirtualSmb")), ["host VirtualSmb/Shares/s2"]);
+  assertEquals(t.held().filter((held) => held.includes("vsmbShare")), ["vsmbShare vm1 s2 C:\\layers\\base"]);
   await second.release();
   assertEquals(t.held(), []);
 });
@@ -119,13 +119,13 @@ Deno.test("mountWCOWLayers() in a VM keeps the layers of a tree that the guest f
   await using t = await windows();
   const mounted = await mount(t, ...STACK);
   const held = t.held();
-  vm.before = () => Promise.reject(refused(0x80070005));
+  t.refuse(() => true);
   t.forget();
   const error = await assertRejects(() => mounted.release(), ReleaseError);
   assertEquals(error.holds.length, 6);
   assertEquals(t.requests.map(short), ["Remove CombinedLayers c:\\mounts\\scsi\\m0"]);
   assertEquals(t.held(), held);
-  vm.before = () => {};
+  t.heal();
   await mounted.release();
   assertEquals(t.held(), []);
 });
@@ -133,11 +133,11 @@ Deno.test("mountWCOWLayers() in a VM keeps the layers of a tree that the guest f
 Deno.test("mountWCOWLayers() in a VM keeps the access to a disk that it failed to detach", async () => {
   await using t = await windows();
   const mounted = await mount(t, ...STACK);
-  vm.before = ({ ResourcePath }) => ResourcePath?.includes("Scsi") ? Promise.reject(refused(0x80070005)) : undefined;
+  t.refuse(({ ResourcePath }) => ResourcePath?.includes("Scsi") === true);
   const error = await assertRejects(() => mounted.release(), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
   assertEquals(t.host.calls.some((call) => call.function === "RevokeVmAccess"), false);
-  vm.before = () => {};
+  t.heal();
   await mounted.release();
   assertEquals(t.held(), []);
   assertEquals(t.host.calls.filter((call) => call.function === "RevokeVmAccess").length, 1);
@@ -164,9 +164,11 @@ Deno.test("mountWCOWLayers() in a VM asks for nothing where the access to the sc
 });
 
 Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, before it touches the VM", async () => {
-  await using t = await windows({
-    scsi: { controllers: 1, reserved: Array.from({ length: 64 }, (_, lun) => ({ controller: 0, lun })) },
-  });
+  await using t = await windows();
+  for (let i = 1; i < 64; i++) {
+    t.host.addFile(`C:\\other\\${i}.vhd`, 2 ** 20);
+    t.vm.scsi.placeAttachment(`C:\\other\\${i}.vhd`, { readOnly: true });
+  }
   const error = await assertRejects(() => mount(t, ...STACK), NoRoomError);
   assertEquals(
     error.message,
@@ -175,27 +177,30 @@ Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, be
   assertEquals(t.requests, []);
 });
 
-const bad: [what: string, argument: string, call: (vm: RecordingVM) => Promise<unknown>][] = [
-  ["a Linux VM", "vm", () => mount(new RecordingVM("linux"), ...STACK)],
-  ["a VM that wasn't started", "vm", (vm) => {
-    vm.state = "created";
-    return mount(t, ...STACK);
+const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown>][] = [
+  ["a Linux VM", "vm", async () => {
+    await using linux = await TestVM.open({ os: "linux" });
+    await mount(linux, ...STACK);
   }],
-  ["a VM that has ended", "vm", (vm) => {
-    vm.state = "ended";
-    return mount(t, ...STACK);
+  ["a VM that wasn't started", "vm", async () => {
+    await using t = await windows({ start: false });
+    await mount(t, ...STACK);
   }],
-  ["a layer that doesn't exist", "layerFolders[0]", (vm) => mount(t, "C:\\layers\\no", "C:\\scratch\\1")],
-  ["a layer that is a file", "layerFolders[0]", (vm) => {
+  ["a VM that has ended", "vm", async (t) => {
+    await t.vm.terminate();
+    await mount(t, ...STACK);
+  }],
+  ["a layer that doesn't exist", "layerFolders[0]", (t) => mount(t, "C:\\layers\\no", "C:\\scratch\\1")],
+  ["a layer that is a file", "layerFolders[0]", (t) => {
     return mount(t, "C:\\scratch\\2\\sandbox.vhdx", "C:\\scratch\\1");
   }],
-  ["a scratch without a disk", "layerFolders[1]", (vm) => mount(t, "C:\\layers\\top", "C:\\layers\\base")],
+  ["a scratch without a disk", "layerFolders[1]", (t) => mount(t, "C:\\layers\\top", "C:\\layers\\base")],
 ];
 
 for (const [what, argument, call] of bad) {
   Deno.test(`mountWCOWLayers() in a VM refuses ${what} before it touches the VM`, async () => {
     await using t = await windows();
-    const error = await assertRejects(() => call(vm), InvalidInputError);
+    const error = await assertRejects(() => call(t), InvalidInputError);
     assertEquals(error.argument, argument);
     assertEquals(t.requests, []);
   });
@@ -226,5 +231,6 @@ Deno.test("getHCSLayers() refuses a folder that isn't shared with the VM", async
   }
   await mounted.release();
   await assertRejects(() => getHCSLayers(t.vm, ["C:\\layers\\top"]), InvalidInputError);
-  await assertRejects(() => getHCSLayers(new RecordingVM("linux"), []), InvalidInputError);
+  await using linux = await TestVM.open({ os: "linux" });
+  await assertRejects(() => getHCSLayers(linux.vm, []), InvalidInputError);
 });

@@ -120,13 +120,13 @@ Deno.test("SCSIDisks.placeMount() with the same options, in any order, is one mo
 });
 
 Deno.test("SCSIDisks.placeMount() refuses what a Windows guest can't do", () => {
-  const { scsi } = windows({ scsi: { controllers: 2 } });
+  const { scsi } = windows({ scsi: { controllers: 2, own: [] } });
   assertThrows(() => scsi.placeMount({ controller: 1, lun: 0 }), InvalidInputError, "controller");
   assertThrows(() => scsi.placeMount({ controller: 0, lun: 0 }, { partition: 1 }), InvalidInputError, "options");
 });
 
 Deno.test("SCSIDisks.placeAttachment() fills 4 controllers of 64 places in order, and then has none", async () => {
-  const vm = linux({ scsi: { controllers: 4 } });
+  const vm = linux({ scsi: { controllers: 4, own: [] } });
   const uses = Array.from({ length: 256 }, (_, i) => vm.scsi.placeAttachment(disk(i), { readOnly: true })!);
   await Promise.all(uses.map((use) => use.ready()));
   const { controller, lun } = uses[255]!.device;
@@ -206,8 +206,16 @@ Deno.test("VPMemDevices.place() leaves device 0 to the disk that the VM boots fr
   const host = linux().host;
   const vm = new RecordingVM("linux", { host, vpmem: { bootPath: disk(0), deviceCount: 2 } });
   assertEquals(vm.vpmem.place(disk(1), 4096)!.device.guestPath, "/run/layers/p1-0-4096");
-  assertEquals(vm.vpmem.place(disk(0), 4096)!.device.guestPath, "/");
+  assertThrows(() => vm.vpmem.place(disk(0).toUpperCase(), 4096), InvalidInputError, "boots from");
   assertEquals(vm.vpmem.room.used, 2);
+});
+
+Deno.test("SCSIDisks.placeAttachment() leaves the VM's own disks and their places alone", () => {
+  const host = linux().host;
+  const own = [{ controller: 0, lun: 0, hostPath: disk(0) }];
+  const vm = new RecordingVM("linux", { host, scsi: { controllers: 1, own } });
+  assertEquals(vm.scsi.placeAttachment(disk(1), { readOnly: true })!.device.lun, 1);
+  assertThrows(() => vm.scsi.placeAttachment(disk(0).toUpperCase(), { readOnly: true }), InvalidInputError);
 });
 
 Deno.test("a device that is shared is added by one request and removed by one", async () => {

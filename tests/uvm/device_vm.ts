@@ -48,7 +48,7 @@ export class RecordingVM implements LayerVM {
     this.vsmb = new VSMBShares(this, { noDirectMap: options.noDirectMap ?? false });
     this.scsi = new SCSIDisks(
       this,
-      options.scsi ?? { controllers: 1, reserved: os === "windows" ? [{ controller: 0, lun: 0 }] : [] },
+      options.scsi ?? { controllers: 1, own: [] },
     );
     this.vpmem = new VPMemDevices(this, {
       deviceCount: os === "linux" ? 64 : 0,

@@ -1,7 +1,7 @@
 /*
- * cycle.exe CYCLES LAYERS FOLDER FILES: the native calls that one mount and its release make, in a plain C loop, on the
- * quiet recorder. What it prints is the floor that the benchmark of the TypeScript side is compared with. The functions
- * for files are those of the DLL named FILES: kernel32.dll or hcsfiles.dll.
+ * cycle.exe CYCLES LAYERS KERNEL32: the native calls that one mount and its release make, in a plain C loop, on the quiet
+ * recorder. What it prints is the floor that the benchmark of the TypeScript side is compared with. Those of kernel32
+ * are made of the DLL named KERNEL32: kernel32.dll or hcsquick.dll. With 0 for CYCLES there is just one, recorded.
  */
 #include "recorder.h"
 #include "vmcompute.h"
@@ -17,13 +17,20 @@ CALL(GetLayerMountPath, const DriverInfo *info, const wchar_t *id, size_t *lengt
 CALL(NameToGuid, const wchar_t *name, uint8_t *guid);
 __declspec(dllimport) void RecorderQuiet(int on);
 
-static DWORD (WINAPI *getFileAttributes)(const wchar_t *);
-static HANDLE (WINAPI *createFile)(const wchar_t *, DWORD, DWORD, SECURITY_ATTRIBUTES *, DWORD, DWORD, HANDLE);
-static BOOL (WINAPI *closeHandle)(HANDLE);
+static struct {
+  BOOL (WINAPI *closeHandle)(HANDLE);
+  HANDLE (WINAPI *createFile)(const wchar_t *, DWORD, DWORD, SECURITY_ATTRIBUTES *, DWORD, DWORD, HANDLE);
+  DWORD (WINAPI *getFileAttributes)(const wchar_t *);
+  DWORD (WINAPI *getLastError)(void);
+  void *(WINAPI *localAlloc)(UINT, SIZE_T);
+  void *(WINAPI *localFree)(void *);
+  void (WINAPI *moveMemory)(void *, const void *, SIZE_T);
+} k;
 
+#define BASE L"C:\\layers"
 #define MAX_LAYERS 128
 static wchar_t folders[MAX_LAYERS + 1][MAX_PATH]; /* the last one is the scratch folder */
-static wchar_t disk[MAX_PATH];
+static wchar_t disk[MAX_PATH], image[MAX_PATH];
 static LayerDescriptor layers[MAX_LAYERS];
 static wchar_t paths[MAX_LAYERS * MAX_PATH]; /* of the layers, each with its NUL */
 static size_t pathUnits;
@@ -37,50 +44,61 @@ static void check(HRESULT hr, const char *what) {
 
 static void need(bool success, const char *what) { check(success ? S_OK : E_FAIL, what); }
 
-static void prepareFiles(const wchar_t *dll) {
-  HMODULE files = LoadLibraryW(dll);
-  getFileAttributes = (void *)GetProcAddress(files, "GetFileAttributesW");
-  createFile = (void *)GetProcAddress(files, "CreateFileW");
-  closeHandle = (void *)GetProcAddress(files, "CloseHandle");
-  need(getFileAttributes && createFile && closeHandle, "LoadLibraryW");
+static void *function(HMODULE dll, const char *name) {
+  void *found = (void *)GetProcAddress(dll, name);
+  need(found != NULL, name);
+  return found;
 }
 
-static void prepareFolders(const wchar_t *base, size_t count) {
-  CreateDirectoryW(base, NULL);
+static void load(const wchar_t *name) {
+  HMODULE dll = LoadLibraryW(name);
+  k.closeHandle = function(dll, "CloseHandle");
+  k.createFile = function(dll, "CreateFileW");
+  k.getFileAttributes = function(dll, "GetFileAttributesW");
+  k.getLastError = function(dll, "GetLastError");
+  k.localAlloc = function(dll, "LocalAlloc");
+  k.localFree = function(dll, "LocalFree");
+  k.moveMemory = function(dll, "RtlMoveMemory");
+}
+
+static void prepareFolders(size_t count) {
+  CreateDirectoryW(BASE, NULL);
   for (size_t i = 0; i <= count; i++) {
     wchar_t name[32] = L"scratch";
     if (i < count) _snwprintf(name, 32, L"ro%02u", (unsigned)(count - i));
-    _snwprintf(folders[i], MAX_PATH, L"%ls\\%ls", base, name);
+    _snwprintf(folders[i], MAX_PATH, BASE L"\\%ls", name);
     CreateDirectoryW(folders[i], NULL);
     if (i == count) break;
     check(NameToGuid(name, layers[i].layerId), "NameToGuid");
     wcscpy(paths + pathUnits, folders[i]);
     pathUnits += wcslen(folders[i]) + 1;
   }
+  _snwprintf(image, MAX_PATH, BASE L"\\cim-layers\\ro%02u.cim", (unsigned)count);
   _snwprintf(disk, MAX_PATH, L"%ls\\sandbox.vhdx", folders[count]);
   CloseHandle(CreateFileW(disk, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS, 0, NULL));
 }
 
 static void mountAndRelease(size_t count) {
   const wchar_t *scratch = folders[count];
+  need(k.getFileAttributes(image) == INVALID_FILE_ATTRIBUTES && k.getLastError() <= ERROR_PATH_NOT_FOUND, "image");
   for (size_t i = 0; i <= count; i++) {
-    need(getFileAttributes(folders[i]) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
+    need(k.getFileAttributes(folders[i]) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
   }
-  need(getFileAttributes(disk) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
-  HANDLE handle = createFile(disk, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
+  need(k.getFileAttributes(disk) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
+  HANDLE handle = k.createFile(disk, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
   need(handle != INVALID_HANDLE_VALUE, "CreateFileW");
-  need(closeHandle(handle), "CloseHandle");
+  need(k.closeHandle(handle), "CloseHandle");
   check(ActivateLayer(&info, scratch), "ActivateLayer");
-  wchar_t *memory = LocalAlloc(0, pathUnits * sizeof *paths);
+  wchar_t *memory = k.localAlloc(0, pathUnits * sizeof *paths);
   need(memory != NULL, "LocalAlloc");
-  RtlMoveMemory(memory, paths, pathUnits * sizeof *paths);
+  k.moveMemory(memory, paths, pathUnits * sizeof *paths);
   wchar_t *path = memory;
   for (size_t i = 0; i < count; i++) {
     layers[i].path = path;
     path += wcslen(path) + 1;
   }
   check(PrepareLayer(&info, scratch, layers, count), "PrepareLayer");
-  LocalFree(memory);
+  k.localFree(memory);
   wchar_t volume[64];
   size_t length = 0;
   check(GetLayerMountPath(&info, scratch, &length, NULL), "GetLayerMountPath");
@@ -90,15 +108,21 @@ static void mountAndRelease(size_t count) {
 }
 
 int wmain(int argc, wchar_t **argv) {
-  size_t cycles = argc == 5 ? wcstoul(argv[1], NULL, 10) : 0;
-  size_t count = argc == 5 ? wcstoul(argv[2], NULL, 10) : 0;
-  if (!cycles || !count || count > MAX_LAYERS) {
-    fprintf(stderr, "cycle.exe CYCLES LAYERS(1..%d) FOLDER FILES\n", MAX_LAYERS);
+  if (argc != 4) {
+    fprintf(stderr, "cycle.exe CYCLES LAYERS(1..%d) KERNEL32\n", MAX_LAYERS);
     return 2;
   }
+  size_t cycles = wcstoul(argv[1], NULL, 10);
+  size_t count = wcstoul(argv[2], NULL, 10);
+  need(count > 0 && count <= MAX_LAYERS, "LAYERS");
   RecorderQuiet(1);
-  prepareFiles(argv[4]);
-  prepareFolders(argv[3], count);
+  load(argv[3]);
+  prepareFolders(count);
+  if (cycles == 0) {
+    RecorderQuiet(0);
+    mountAndRelease(count);
+    return 0;
+  }
   for (size_t i = 0; i < cycles / 10 + 1; i++) mountAndRelease(count);
   LARGE_INTEGER frequency, start, end;
   QueryPerformanceFrequency(&frequency);
@@ -106,6 +130,6 @@ int wmain(int argc, wchar_t **argv) {
   for (size_t i = 0; i < cycles; i++) mountAndRelease(count);
   QueryPerformanceCounter(&end);
   double seconds = (double)(end.QuadPart - start.QuadPart) / (double)frequency.QuadPart;
-  printf("{\"cycles\":%u,\"layers\":%u,\"nsPerCycle\":%.0f}\n", (unsigned)cycles, (unsigned)count, seconds * 1e9 / cycles);
+  printf("%.0f\n", seconds * 1e9 / cycles); /* nanoseconds a cycle */
   return 0;
 }

@@ -11,7 +11,7 @@ import type { Dll, NativeSymbols, SymbolTable } from "../../../src/ffi/table.ts"
 /** Functions of kernel32.dll that another DLL has instead. */
 export type StandIns = Dll<Partial<typeof kernel32Symbols>>;
 
-const { CloseHandle, CreateFileW, GetFileAttributesW } = kernel32Symbols;
+const { CreateFileW, GetFileAttributesW } = kernel32Symbols;
 
 /** Mount points, for Wine can't set one; and files without alternate data streams, which it doesn't have either. */
 export const mountPointStandIns: StandIns = {
@@ -27,10 +27,19 @@ export const mountPointStandIns: StandIns = {
   remedy: "",
 };
 
-/** Files that are looked at without Wine, which takes long for them. */
-export const fileStandIns: StandIns = {
-  file: "hcsfiles.dll",
-  symbols: { CloseHandle, CreateFileW, GetFileAttributesW },
+/** All that a mount and its release call of kernel32.dll, recorded, with files that answer at once. */
+export const quickStandIns: StandIns = {
+  file: "hcsquick.dll",
+  symbols: {
+    CloseHandle: kernel32Symbols.CloseHandle,
+    CreateFileW,
+    FormatMessageW: kernel32Symbols.FormatMessageW,
+    GetFileAttributesW,
+    GetLastError: kernel32Symbols.GetLastError,
+    LocalAlloc: kernel32Symbols.LocalAlloc,
+    LocalFree: kernel32Symbols.LocalFree,
+    copyIn: kernel32Symbols.copyIn,
+  },
   remedy: "",
 };
 

@@ -61,9 +61,9 @@ export class Recorder implements Disposable {
     this.#library.symbols.RecorderRaw(1);
   }
 
-  /** The recording DLLs answer at once, and record nothing. */
-  quiet(): void {
-    this.#library.symbols.RecorderQuiet(1);
+  /** Whether the recording DLLs answer at once, and record nothing. */
+  set quiet(on: boolean) {
+    this.#library.symbols.RecorderQuiet(on ? 1 : 0);
   }
 
   /** What was called so far, in the order in which it returned. */

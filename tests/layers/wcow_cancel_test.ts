@@ -1,0 +1,203 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
+import { mountSandboxVolume, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
+import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import { Brake, changes, held, LAYERS, machine, MOUNT, SCRATCH, settle, STACK } from "../support.ts";
+
+const reason = new Error("aborted by the test");
+const SECOND = "C:\\scratch\\c2";
+const VOLUME = "11111111-2222-3333-4444-555555555555";
+
+function abortable() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort(reason) };
+}
+
+async function rejectsWithReason(promise: Promise<unknown>): Promise<void> {
+  assertStrictEquals(await assertRejects(() => promise), reason);
+}
+
+Deno.test("an aborted signal is noticed before anything is done, by every function", async () => {
+  const host = machine();
+  const signal = AbortSignal.abort(reason);
+  const volume = host.addVolume(VOLUME);
+  await rejectsWithReason(mountWCOWLayers("c1", STACK, { host, signal }));
+  await rejectsWithReason(unmountWCOWLayers(SCRATCH, { host, signal }));
+  await rejectsWithReason(mountSandboxVolume(MOUNT, volume, { host, signal }));
+  await rejectsWithReason(removeSandboxMountPoint(MOUNT, { host, signal }));
+  assertEquals(changes(host), []);
+});
+
+/** The slow calls of a mount, and what has been called once the abort during one of them is through. */
+const IN_FLIGHT: [fn: string, nth: number, undone: string[]][] = [
+  ["ActivateLayer", 1, ["DeactivateLayer"]],
+  ["PrepareLayer", 1, ["UnprepareLayer", "DeactivateLayer"]],
+  ["GetLayerMountPath", 1, ["UnprepareLayer", "DeactivateLayer"]],
+  ["GetLayerMountPath", 2, ["UnprepareLayer", "DeactivateLayer"]],
+];
+
+for (const volumeMountPath of [undefined, MOUNT]) {
+  for (const [fn, nth, undone] of IN_FLIGHT) {
+    const where = volumeMountPath === undefined ? "" : " with a mount point";
+    Deno.test(`mountWCOWLayers()${where} aborted during ${fn} #${nth} waits for it, and undoes it`, async () => {
+      let seen = 0;
+      const brake = new Brake((call) => call.function === fn && ++seen === nth);
+      const host = machine({ latency: brake.latency });
+      const before = host.paths();
+      const { signal, abort } = abortable();
+      let settled = false;
+      const mounting = mountWCOWLayers("c1", STACK, { host, signal, volumeMountPath }).finally(() => settled = true);
+      mounting.catch(() => {});
+      await brake.arrival();
+      abort();
+      await settle();
+      assertEquals([settled, host.calls.at(-1)!.function], [false, fn]);
+      brake.release();
+      await rejectsWithReason(mounting);
+      const calls = changes(host);
+      assertEquals(calls.slice(-undone.length), undone.map((name) => `${name} ${SCRATCH}`));
+      assertEquals([held(host), host.paths(), host.allocations], [[], before, 1]);
+    });
+  }
+}
+
+Deno.test("mountWCOWLayers() aborted between any two calls undoes what it took, or ends with the mount whole", async () => {
+  const probe = machine();
+  await mountWCOWLayers("c1", STACK, { host: probe, volumeMountPath: MOUNT });
+  for (let at = 0; at < probe.calls.length; at++) {
+    const host = machine();
+    const before = host.paths();
+    const { signal, abort } = abortable();
+    // Conditions are asked at each call, so that one can act on it.
+    const calls = () => host.calls.length === at && abort();
+    for (const fn of new Set(probe.calls.map((call) => call.function))) {
+      host.fail({ function: fn, code: 5, when: () => (calls(), false) });
+    }
+    await rejectsWithReason(mountWCOWLayers("c1", STACK, { host, signal, volumeMountPath: MOUNT }));
+    assertEquals([held(host), host.paths(), host.allocations <= 1], [[], before, true], `at call ${at}`);
+  }
+});
+
+Deno.test("mountWCOWLayers() aborted while another mount is in PrepareLayer doesn't wait for its turn", async () => {
+  const brake = new Brake((call) => call.function === "PrepareLayer");
+  const host = machine({ latency: brake.latency });
+  host.addScratch(SECOND);
+  const { signal, abort } = abortable();
+  const first = mountWCOWLayers("c1", STACK, { host });
+  await brake.arrival();
+  const second = mountWCOWLayers("c2", [...LAYERS, SECOND], { host, signal });
+  second.catch(() => {});
+  await settle();
+  assertEquals(held(host), [`activation ${SCRATCH}`, `activation ${SECOND}`]);
+  abort();
+  await rejectsWithReason(second);
+  assertEquals(held(host), [`activation ${SCRATCH}`]);
+  brake.release();
+  await (await first).release();
+  assertEquals([held(host), changes(host).filter((call) => call.startsWith("PrepareLayer"))], [[], [
+    `PrepareLayer ${SCRATCH}`,
+  ]]);
+});
+
+Deno.test("mountWCOWLayers() lets one mount at a time into PrepareLayer, in the order of arrival", async () => {
+  const brake = new Brake((call) => call.function === "PrepareLayer");
+  const host = machine({ latency: brake.latency });
+  const scratches = [1, 2, 3].map((i) => `C:\\scratch\\side${i}`);
+  scratches.forEach((scratch) => host.addScratch(scratch));
+  const mounting = scratches.map((scratch) => mountWCOWLayers("c", [...LAYERS, scratch], { host }));
+  for (let i = 1; i <= 3; i++) {
+    await brake.arrival();
+    await settle();
+    assertEquals(
+      host.calls.filter((call) => call.function === "PrepareLayer").map((call) => call.result),
+      [...Array(i - 1).fill("0x00000000"), "pending"],
+    );
+    brake.release();
+  }
+  const mounts = await Promise.all(mounting);
+  assertEquals(
+    changes(host).filter((call) => call.startsWith("Prep")),
+    scratches.map((scratch) => `PrepareLayer ${scratch}`),
+  );
+  await Promise.all(mounts.map((mount) => mount.release()));
+  assertEquals(held(host), []);
+});
+
+Deno.test("mountWCOWLayers() aborted while it waits for the next attempt ends at once", async () => {
+  const host = machine();
+  host.fail({ function: "PrepareLayer", code: 21 });
+  const { signal, abort } = abortable();
+  const asleep = Promise.withResolvers<void>();
+  const slow = withSleep(host, (_ms, signal) =>
+    new Promise<void>((_, reject) => {
+      signal!.addEventListener("abort", () => reject(signal!.reason), { once: true });
+      asleep.resolve();
+    }));
+  const mounting = mountWCOWLayers("c1", STACK, { host: slow, signal });
+  mounting.catch(() => {});
+  await asleep.promise;
+  assertEquals(held(host), [], "nothing is held while it waits");
+  abort();
+  await rejectsWithReason(mounting);
+  assertEquals(changes(host).filter((call) => call.startsWith("ActivateLayer")).length, 1);
+});
+
+Deno.test("mountWCOWLayers() that fails after its signal was aborted says why it failed, and undoes what it took", async () => {
+  const brake = new Brake((call) => call.function === "PrepareLayer");
+  const host = machine({ latency: brake.latency });
+  host.fail({ function: "PrepareLayer", code: 0xc0370112 });
+  const { signal, abort } = abortable();
+  const mounting = mountWCOWLayers("c1", STACK, { host, signal });
+  mounting.catch(() => {});
+  await brake.arrival();
+  abort();
+  brake.release();
+  await assertRejects(() => mounting, Error, "0xc0370112");
+  assertEquals(held(host), []);
+});
+
+Deno.test("release() can be aborted between its steps, and goes on from there", async () => {
+  const brake = new Brake((call: NativeCall) => call.function === "UnprepareLayer");
+  const host = machine({ latency: brake.latency });
+  const before = host.paths();
+  const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const { signal, abort } = abortable();
+  const releasing = layers.release({ signal });
+  releasing.catch(() => {});
+  await brake.arrival();
+  abort();
+  brake.release();
+  await rejectsWithReason(releasing);
+  assertEquals([held(host), layers.holds.map((hold) => hold.kind)], [[`activation ${SCRATCH}`], ["activation"]]);
+  const calls = host.calls.length;
+  await layers.release();
+  assertEquals([changes(host, calls), held(host), host.paths()], [[`DeactivateLayer ${SCRATCH}`], [], before]);
+});
+
+Deno.test("unmountWCOWLayers() can be aborted between its steps, and goes on when called again", async () => {
+  const brake = new Brake((call: NativeCall) => call.function === "UnprepareLayer");
+  const host = machine({ latency: brake.latency });
+  await mountWCOWLayers("c1", STACK, { host });
+  const { signal, abort } = abortable();
+  const unmounting = unmountWCOWLayers(SCRATCH, { host, signal });
+  unmounting.catch(() => {});
+  await brake.arrival();
+  abort();
+  brake.release();
+  await rejectsWithReason(unmounting);
+  assertEquals(held(host), [`activation ${SCRATCH}`]);
+  const again = unmountWCOWLayers(SCRATCH, { host });
+  await brake.arrival();
+  brake.release();
+  await again;
+  assertEquals(held(host), []);
+});
+
+function withSleep(host: SimulatedHost, sleep: (ms: number, signal?: AbortSignal) => Promise<void>): SimulatedHost {
+  return new Proxy(host, {
+    get(target, key) {
+      if (key === "sleep") return sleep;
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,131 @@
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
+import { Brake, changes, held, machine, MOUNT, SCRATCH, STACK } from "../support.ts";
+
+const GIVEN = [
+  `DeleteVolumeMountPointW ${MOUNT}\\`,
+  `RemoveDirectoryW ${MOUNT}`,
+  "RemoveDirectoryW C:\\mnt",
+  `UnprepareLayer ${SCRATCH}`,
+  `DeactivateLayer ${SCRATCH}`,
+];
+
+Deno.test("release() side by side is one release, and afterwards does nothing", async () => {
+  const brake = new Brake((call) => call.function === "UnprepareLayer");
+  const host = machine({ latency: brake.latency });
+  const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const calls = host.calls.length;
+  const releasing = [layers.release(), layers.release(), layers[Symbol.asyncDispose]()];
+  await brake.arrival();
+  releasing.push(layers.release());
+  brake.release();
+  await Promise.all(releasing);
+  assertEquals(changes(host, calls), GIVEN);
+  const done = host.calls.length;
+  await layers.release();
+  await layers[Symbol.asyncDispose]();
+  assertEquals(host.calls.length, done);
+});
+
+/** By the function that fails once in a release: what is still held then. */
+const STUCK: [fn: string, code: number, held: string[]][] = [
+  ["DeleteVolumeMountPointW", 5, [`folder C:\\mnt`, `folder ${MOUNT}`, `mountPoint ${MOUNT}`]],
+  ["RemoveDirectoryW", 5, ["folder C:\\mnt", `folder ${MOUNT}`]],
+  ["UnprepareLayer", 0x801f0010, [`activation ${SCRATCH}`, `filter ${SCRATCH}`]],
+  ["DeactivateLayer", 0x80070020, [`activation ${SCRATCH}`]],
+];
+
+for (const [fn, code, stuck] of STUCK) {
+  Deno.test(`release() goes on where ${fn} fails, keeps what is stuck, and gives that back when called again`, async () => {
+    const host = machine();
+    const before = host.paths();
+    const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+    host.fail({ function: fn, code, nth: 1 });
+    const error = await assertRejects(() => layers.release(), ReleaseError);
+    assertEquals(error.errors.map((each) => each instanceof NativeError && each.operation), [fn]);
+    assertEquals(held(host), stuck);
+    assertEquals(error.holds, layers.holds);
+    await layers.release();
+    assertEquals([held(host), host.paths(), layers.holds], [[], before, []]);
+  });
+}
+
+Deno.test("release() of a mount that another process has unmounted meanwhile does nothing, and succeeds", async () => {
+  const host = machine();
+  const before = host.paths();
+  const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  await unmountWCOWLayers(SCRATCH, { host });
+  await layers.release();
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("unmountWCOWLayers() knows all from the scratch folder, and says what it gave back", async () => {
+  const host = machine();
+  const before = host.paths();
+  const { path } = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const calls = host.calls.length;
+  assertEquals(await unmountWCOWLayers(`${SCRATCH.toUpperCase()}\\`, { host }), [
+    { hold: { kind: "mountPoint", folder: MOUNT, volume: path }, wasHeld: true },
+    { hold: { kind: "folder", folder: MOUNT }, wasHeld: true },
+    { hold: { kind: "filter", scratch: SCRATCH.toUpperCase(), layers: [] }, wasHeld: true },
+    { hold: { kind: "activation", scratch: SCRATCH.toUpperCase() }, wasHeld: true },
+  ]);
+  assertEquals(changes(host, calls), [
+    ...GIVEN.slice(0, 3),
+    ...GIVEN.slice(3).map((call) => call.replace(SCRATCH, SCRATCH.toUpperCase())),
+  ]);
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("unmountWCOWLayers() of what is unmounted, or never was mounted, or isn't there, succeeds", async () => {
+  const host = machine();
+  const before = host.paths();
+  await mountWCOWLayers("c1", STACK, { host });
+  for (const scratch of [SCRATCH, SCRATCH, "C:\\scratch\\never", "D:\\no\\disk"]) {
+    const released = await unmountWCOWLayers(scratch, { host, volumeMountPath: MOUNT });
+    assert(released.length >= 2);
+  }
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("unmountWCOWLayers() takes off a mount point whose volume is gone, where it's told the folder", async () => {
+  const host = machine();
+  const before = host.paths();
+  const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  host.fail({ function: "DeleteVolumeMountPointW", code: 5, nth: 1 });
+  await assertRejects(() => layers.release(), ReleaseError);
+  assertEquals(held(host).filter((each) => !each.startsWith("folder")), [`mountPoint ${MOUNT}`]);
+  await unmountWCOWLayers(SCRATCH, { host, volumeMountPath: MOUNT });
+  assertEquals([held(host), host.paths()], [[], before]);
+  await layers.release();
+});
+
+Deno.test("unmountWCOWLayers() says so where Windows doesn't tell the volume of a scratch that was mounted", async () => {
+  const host = machine();
+  await mountWCOWLayers("c1", STACK, { host });
+  host.fail({ function: "GetLayerMountPath", code: 5 });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), NativeError);
+  assertEquals([error.operation, held(host)], ["GetLayerMountPath", []]);
+  assertEquals((await unmountWCOWLayers(SCRATCH, { host })).map(({ wasHeld }) => wasHeld), [false, true]);
+});
+
+Deno.test("unmountWCOWLayers() keeps going where a step fails, and goes on when called again", async () => {
+  for (const [fn, code] of STUCK) {
+    const host = machine();
+    const before = host.paths();
+    await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+    host.fail({ function: fn, code, nth: 1 });
+    await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
+    await unmountWCOWLayers(SCRATCH, { host, volumeMountPath: MOUNT });
+    assertEquals([held(host), host.paths()], [[], before], fn);
+  }
+});
+
+Deno.test("unmountWCOWLayers() leaves other mounts alone", async () => {
+  const host = machine();
+  host.addScratch("C:\\scratch\\c10");
+  await using _other = await mountWCOWLayers("c10", [...STACK.slice(0, -1), "C:\\scratch\\c10"], { host });
+  await mountWCOWLayers("c1", STACK, { host });
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), ["activation C:\\scratch\\c10", "filter C:\\scratch\\c10"]);
+});

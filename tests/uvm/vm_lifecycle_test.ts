@@ -1,0 +1,354 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { MissingPermissionError, NativeError } from "../../src/ffi/errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
+import { ComputeSystem } from "../../src/uvm/compute_system.ts";
+import { VMStateError } from "../../src/uvm/errors.ts";
+import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
+import { Brake, withFunction } from "../support.ts";
+import { DISK, heldKinds, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmMachine, WINDOWS } from "./vm_machine.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+
+const CREATE_WINDOWS = [
+  "GetServiceProperties",
+  "GrantVmAccess",
+  "Create",
+  "RegisterCallback",
+  "GetProperties",
+];
+const CREATE_LINUX = ["GetServiceProperties", "Create", "RegisterCallback", "GetProperties"];
+const CLOSE = ["Terminate", "UnregisterCallback", "Close"];
+
+Deno.test("a Windows VM is created, started and closed by the calls that were recorded, and leaves nothing", async () => {
+  const host = vmMachine();
+  const vm = await createUtilityVM(WINDOWS, { host });
+  assertEquals(vm.state, "created");
+  await vm.start();
+  assertEquals(vm.state, "running");
+  await vm.close();
+  assertEquals(vm.state, "ended");
+  assertEquals(vmCalls(host), [...CREATE_WINDOWS, "Start", "GetProperties", ...CLOSE, "RevokeVmAccess"]);
+  assertEquals(host.held(), []);
+  assertEquals(host.grantsOf(DISK), []);
+  assertEquals(host.allocations, 1, "the one block that is kept for the process");
+});
+
+Deno.test("a Linux VM is created, started and closed by the calls that were recorded, and leaves nothing", async () => {
+  const host = vmMachine();
+  {
+    await using vm = await startedVM(host, LINUX);
+    assertEquals(vm.state, "running");
+  }
+  assertEquals(vmCalls(host), [...CREATE_LINUX, "Start", "GetProperties", "Modify", ...CLOSE]);
+  const policy = host.calls.find((call) => call.function === "HcsModifyComputeSystem")!;
+  assertEquals(
+    policy.args["configuration"],
+    '{"RequestType":"Add","GuestRequest":{"RequestType":"Add","ResourceType":"SecurityPolicy","Settings":{}}}',
+  );
+  assertEquals(host.held(), []);
+  assertEquals(host.allocations, 0);
+});
+
+Deno.test("UtilityVM has the ids, capabilities and properties that the compute service tells", async () => {
+  const host = vmMachine();
+  await using vm = await startedVM(host, { ...LINUX, id: "cowork-vm-baa82cce" });
+  // As a real host has it for this id.
+  assertEquals(vm.runtimeId, "c046cf90-111c-5cf6-bea8-04f9fa3568b3");
+  assertEquals(vm.os, "linux");
+  assertEquals(vm.capabilities.ProtocolVersion, 4);
+  assertEquals(vm.capabilities.GuestDefinedCapabilities?.DeleteContainerStateSupported, true);
+  const { Id, State, RuntimeOsType } = await vm.properties();
+  assertEquals({ Id, State, RuntimeOsType }, { Id: vm.id, State: "Running", RuntimeOsType: "Linux" });
+});
+
+Deno.test("createUtilityVM() makes the disk of a Windows guest of its template, once", async () => {
+  const host = new SimulatedHost();
+  host.addWindowsBootLayer(IMAGE);
+  host.addFolder(SCRATCH);
+  for (let i = 0; i < 2; i++) {
+    await using _vm = await startedVM(host, WINDOWS);
+  }
+  assertEquals(vmCalls(host).filter((call) => call === "CopyFileW").length, 1);
+  assert(host.exists(DISK), "it stays for the next VM");
+});
+
+Deno.test("createUtilityVM() undoes everything in reverse where Windows refuses", async () => {
+  const host = new SimulatedHost();
+  host.addWindowsBootLayer(IMAGE);
+  host.addFolder(SCRATCH);
+  host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
+  const error = await assertRejects(() => createUtilityVM(WINDOWS, { host }), NativeError);
+  assertEquals(error.operation, "HcsCreateComputeSystem");
+  assertEquals(vmCalls(host), [
+    "GetServiceProperties",
+    "CopyFileW",
+    "GrantVmAccess",
+    "Create 0x80070005",
+    "RevokeVmAccess",
+    "DeleteFileW",
+  ]);
+  assertEquals(host.held(), []);
+  assertEquals(host.exists(DISK), false);
+});
+
+Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or tells no properties", async () => {
+  for (const fn of ["HcsRegisterComputeSystemCallback", "HcsGetComputeSystemProperties"]) {
+    const host = vmMachine();
+    host.fail({ function: fn, code: 0x80070005 });
+    const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
+    assertEquals(error.operation, fn);
+    assertEquals(vmCalls(host).includes("Terminate"), true, fn);
+    assertEquals(host.held(), [], fn);
+  }
+});
+
+Deno.test("createUtilityVM() says what is held still where undoing fails as well", async () => {
+  const host = vmMachine();
+  host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
+  host.fail({ function: "RevokeVmAccess", code: 0x80070020, nth: 1 });
+  const error = await assertRejects(() => createUtilityVM(WINDOWS, { host }), UnwindError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess"]);
+  await error.release();
+  assertEquals(host.grantsOf(DISK), []);
+});
+
+Deno.test("createUtilityVM() asks for the permission to take notifications before a VM comes to be", async () => {
+  const host = vmMachine();
+  host.callback = () => Promise.reject(new MissingPermissionError("--allow-ffi"));
+  await assertRejects(() => createUtilityVM(WINDOWS, { host }), MissingPermissionError, "--allow-ffi");
+  assertEquals(vmCalls(host), ["GetServiceProperties", "GrantVmAccess", "RevokeVmAccess"]);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("createUtilityVM() refuses an id that is taken, with what Windows says about it", async () => {
+  const host = vmMachine();
+  await using _vm = await createUtilityVM(LINUX, { host });
+  const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
+  assertEquals(error.symbol, "HCS_E_SYSTEM_ALREADY_EXISTS");
+  assertStringIncludes(error.message, "A virtual machine or container with the specified identifier already exists.");
+});
+
+Deno.test("start() fails with the events that Windows reports, and leaves the VM to be closed", async () => {
+  const host = vmMachine();
+  const vm = await createUtilityVM(WINDOWS, { host });
+  // Another program took the right to open the disk away.
+  const { revokeVmAccess, grantVmAccess } = await import("../../src/ffi/vmcompute.ts");
+  await revokeVmAccess(host, "vm1", DISK);
+  const error = await assertRejects(() => vm.start(), NativeError);
+  assertEquals([error.operation, error.code], ["HcsStartComputeSystem", 0x80070005]);
+  assertStringIncludes(error.message, `event 12010`);
+  assertStringIncludes(error.message, DISK);
+  assertEquals(vm.state, "created");
+  await grantVmAccess(host, "vm1", DISK);
+  await vm.start();
+  await vm.close();
+  assertEquals(host.held(), []);
+  assertEquals(vmCalls(host).slice(CREATE_WINDOWS.length + 3), [
+    ...["Start", "GetProperties"],
+    ...[...CLOSE, "RevokeVmAccess"],
+  ]);
+});
+
+Deno.test("start() ends a VM that Windows started and then doesn't talk about", async () => {
+  const host = vmMachine();
+  await using vm = await createUtilityVM(LINUX, { host });
+  host.fail({ function: "HcsModifyComputeSystem", code: 0x80070032 });
+  await assertRejects(() => vm.start(), NativeError);
+  assertEquals(vm.state, "ended");
+  assertEquals(heldKinds(host).filter((kind) => kind === "handle").length, 1, "no socket is left");
+  assertEquals(vmCalls(host).at(-1), "Terminate");
+});
+
+Deno.test("start() refuses a VM that was started, or is being started", async () => {
+  const host = vmMachine();
+  await using vm = await createUtilityVM(WINDOWS, { host });
+  const both = await Promise.allSettled([vm.start(), vm.start()]);
+  assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+  const error = await assertRejects(() => vm.start(), VMStateError);
+  assertEquals([error.vm, error.reason], ["vm1", "starting"]);
+  assertEquals(vmCalls(host).filter((call) => call === "Start").length, 1);
+});
+
+Deno.test("modify() sends the host's part and the guest's in one request, as it is", async () => {
+  const host = vmMachine();
+  host.addLinuxLayer("C:\\l\\layer.vhd", 4096);
+  await using vm = await startedVM(host, LINUX);
+  const from = host.calls.length;
+  const request = {
+    ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0",
+    RequestType: "Add",
+    Settings: { HostPath: "C:\\l\\layer.vhd", ReadOnly: true, ImageFormat: "Vhd1" },
+    GuestRequest: { RequestType: "Add", ResourceType: "VPMemDevice", Settings: { MountPath: "/run/layers/p0" } },
+  } as const;
+  await vm.modify(request);
+  assertEquals(vmCalls(host, from), ["Modify"]);
+  assertEquals(host.calls[from]!.args["configuration"], JSON.stringify(request));
+  assertEquals(heldKinds(host).filter((kind) => /vpmem|guest/.test(kind)), ["vpmem", "guestMount"]);
+});
+
+const REQUEST = { GuestRequest: { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} } } as const;
+
+Deno.test("modify() refuses a VM that wasn't started, or was closed, without asking Windows", async () => {
+  const host = vmMachine();
+  const vm = await createUtilityVM(LINUX, { host });
+  assertEquals((await assertRejects(() => vm.modify(REQUEST), VMStateError)).reason, "notStarted");
+  await vm.start();
+  await vm.close();
+  const from = host.calls.length;
+  const refused = [() => vm.modify(REQUEST), () => vm.start(), () => vm.properties()];
+  for (const call of refused) {
+    assertEquals((await assertRejects(call, VMStateError)).vm, "vm1");
+  }
+  assertEquals(host.calls.length, from);
+});
+
+Deno.test("modify() fails with what the result document says, and gives its memory back", async () => {
+  const host = vmMachine();
+  await using vm = await startedVM(host, LINUX);
+  const before = host.allocations;
+  host.fail({
+    function: "HcsModifyComputeSystem",
+    code: 0x80070020,
+    result: {
+      Error: 0x80070020 | 0,
+      ErrorMessage: "The disk is in use.",
+      ErrorEvents: [{ Message: "Cannot open the file", EventId: 12140, Provider: "p", Source: "vmwp" }],
+    },
+  });
+  const error = await assertRejects(() => vm.modify(REQUEST), NativeError);
+  assertEquals([error.operation, error.win32, error.path], ["HcsModifyComputeSystem", 32, "vm1"]);
+  assertStringIncludes(
+    error.message,
+    "\n  The disk is in use.\n  [Cannot open the file provider p event 12140 source vmwp]",
+  );
+  assertEquals(host.allocations, before);
+});
+
+Deno.test("modify() of a VM that has stopped says so, also where the notification is late", async () => {
+  for (const code of [0xc0370110, 0x80370110, 0x8037010e]) {
+    const host = vmMachine();
+    await using vm = await startedVM(host, LINUX);
+    host.fail({ function: "HcsModifyComputeSystem", code });
+    const error = await assertRejects(() => vm.modify(REQUEST), VMStateError);
+    assertEquals([error.reason, error.code], ["exited", code]);
+    assertEquals(vm.state, "ended");
+    host.failNothing();
+  }
+});
+
+Deno.test("modify() stops waiting when it is aborted", async () => {
+  const brake = new Brake((call) => call.function === "HcsModifyComputeSystem");
+  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  await using vm = await startedVM(host, WINDOWS);
+  const controller = new AbortController();
+  const modifying = vm.modify({
+    ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+    RequestType: "Add",
+    Settings: { Name: "s1", Path: IMAGE },
+  }, { signal: controller.signal });
+  await brake.arrival();
+  controller.abort(new Error("enough"));
+  await assertRejects(() => modifying, Error, "enough");
+  brake.release();
+});
+
+Deno.test("close() waits for the calls that Windows is at work on before it closes the handle", async () => {
+  const brake = new Brake((call) => call.function === "HcsModifyComputeSystem");
+  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  const vm = await startedVM(host, WINDOWS);
+  const modifying = vm.modify({
+    ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
+    RequestType: "Add",
+    Settings: { Name: "s1", Path: IMAGE },
+  });
+  await brake.arrival();
+  const closing = vm.close();
+  assertEquals((await assertRejects(() => modifying, VMStateError)).reason, "exited");
+  assertEquals(vmCalls(host).includes("UnregisterCallback"), false);
+  brake.release();
+  await closing;
+  assertEquals(host.held(), []);
+});
+
+Deno.test("close() twice, and twice at once, is once", async () => {
+  const host = vmMachine();
+  const vm = await startedVM(host, LINUX);
+  await Promise.all([vm.close(), vm.close()]);
+  await vm.close();
+  assertEquals(vmCalls(host).slice(-3), CLOSE);
+  assertEquals(vmCalls(host).filter((call) => call === "Close").length, 1);
+});
+
+Deno.test("close() goes on after a failure with what is left", async () => {
+  for (const fn of ["HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"]) {
+    const host = vmMachine();
+    const vm = await startedVM(host, WINDOWS);
+    host.fail({ function: fn, code: 0x80070005, nth: 1 });
+    const error = await assertRejects(() => vm.close(), ReleaseError);
+    assertEquals(error.holds.map(({ kind }) => kind), ["computeSystem"]);
+    await vm.close();
+    assertEquals(host.held(), [], fn);
+    assertEquals(vmCalls(host).filter((call) => call === "Terminate").length, 1, fn);
+  }
+});
+
+Deno.test("close() closes a VM that can't be told to end: it ends with its handle", async () => {
+  const host = vmMachine();
+  const vm = await startedVM(host, WINDOWS);
+  host.fail({ function: "HcsTerminateComputeSystem", code: 0x80070005 });
+  await vm.close();
+  assertEquals(host.held(), []);
+});
+
+Deno.test("close() of a VM that has ended by itself doesn't end it again", async () => {
+  const host = vmMachine();
+  const vm = await startedVM(host, WINDOWS);
+  host.notify("vm1", "SystemExited");
+  await vm.close();
+  assertEquals(vmCalls(host).slice(-3), ["UnregisterCallback", "Close", "RevokeVmAccess"]);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("close() is content with a Windows that can't take access back", async () => {
+  const host = vmMachine();
+  const { MissingExportError } = await import("../../src/ffi/errors.ts");
+  const old = withFunction(host, "RevokeVmAccess", () => {
+    throw new MissingExportError("vmcompute.dll", "RevokeVmAccess", "");
+  });
+  const vm = await createUtilityVM(WINDOWS, { host: old });
+  await vm.close();
+  assertEquals(host.held(), []);
+});
+
+Deno.test("terminate() ends a VM, which then refuses everything but to be closed", async () => {
+  const host = vmMachine();
+  await using vm = await startedVM(host, LINUX);
+  await vm.terminate();
+  assertEquals(vm.state, "ended");
+  assertEquals((await assertRejects(() => vm.modify(REQUEST), VMStateError)).reason, "exited");
+  await vm.terminate();
+  assertEquals(vmCalls(host).filter((call) => call === "Terminate").length, 1);
+});
+
+Deno.test("ComputeSystem.open() opens a system that another program created, and close() leaves it running", async () => {
+  const host = vmMachine();
+  await using vm = await startedVM(host, WINDOWS);
+  {
+    await using system = await ComputeSystem.open(host, "vm1");
+    assertEquals((await system.properties()).RuntimeId, vm.runtimeId);
+    await system.pause();
+    assertEquals((await system.properties()).State, "Paused");
+    await system.resume();
+  }
+  assertEquals((await vm.properties()).State, "Running");
+  const error = await assertRejects(() => ComputeSystem.open(host, "vm2"), NativeError);
+  assertEquals(error.symbol, "HCS_E_SYSTEM_NOT_FOUND");
+});
+
+Deno.test("ComputeSystem.shutdown() asks the guest, and its end can be waited for", async () => {
+  const host = vmMachine({ completion: (fn) => fn === "HcsShutdownComputeSystem" ? 1 : "synchronous" });
+  await using _vm = await startedVM(host, WINDOWS);
+  await using system = await ComputeSystem.open(host, "vm1");
+  await system.shutdown();
+  assertEquals(await system.waitForExit(1000), true);
+  assertEquals(system.end?.reason, "exited");
+});
