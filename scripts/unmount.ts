@@ -9,7 +9,8 @@ import { type Arguments, columns, holdRow, main, openHost, SHARED_HELP, UsageErr
 
 const help = `\
 Unmounts the layers of a process-isolated Windows container, whoever mounted them, also after a crash.
-Prints what was given back. What is gone already counts as done, so it can be called twice.
+Prints what was given back. What is gone already counts as done, so it can be called twice. The activation, which is
+the attached disk, is always among it, as Windows doesn't tell whether it was there.
 
 Usage: deno task unmount [OPTION]... SCRATCH
 

@@ -10,3 +10,8 @@ import { getLogger, type Logger } from "jsr:@std/log@^0.224.14";
 export function logger(): Logger {
   return getLogger("hcs-layers");
 }
+
+/** Logs what `message` returns, where somebody listens: for what happens often. */
+export function debug(message: () => string): void {
+  if (logger().handlers.length > 0) logger().debug(message);
+}

@@ -19,8 +19,8 @@ const definition = {
 } as const satisfies Deno.UnsafeCallbackDefinition;
 
 /**
- * Makes a callback. Windows' thread waits until the event loop has run `listener`; until it is disposed of, the callback
- * keeps the process alive.
+ * Makes a callback. Windows' thread waits until the event loop has run `listener`; until it is disposed of, the
+ * callback keeps the process alive.
  *
  * @throws {MissingPermissionError} if Deno was started without `--allow-ffi`, or with a path to it.
  */

@@ -5,13 +5,11 @@
  * @module
  */
 
+import { buffer, viewOf } from "./buffer.ts";
 import { InvalidInputError } from "./errors.ts";
 
 // Wider than RFC 9562, whose versions and variants Windows doesn't ask for.
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-// Position in memory of each byte, in the order of the text.
-const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15] as const;
 
 /**
  * The memory form of a GUID.
@@ -19,14 +17,31 @@ const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15] as const;
  * @throws {InvalidInputError} if `guid` is not a GUID in text form.
  */
 export function guidBytes(guid: string): Uint8Array<ArrayBuffer> {
+  const bytes = buffer(16);
+  putGuid(viewOf(bytes), 0, guid);
+  return bytes;
+}
+
+/**
+ * Writes the memory form of a GUID into a struct.
+ *
+ * @throws {InvalidInputError} if `guid` is not a GUID in text form.
+ */
+export function putGuid(struct: DataView, offset: number, guid: string): void {
   if (!GUID.test(guid)) {
     throw new InvalidInputError("guid", "is not a GUID", guid);
   }
-  const digits = guid.replaceAll("-", "");
-  const bytes = new Uint8Array(16);
-  ORDER.forEach((at, i) => bytes[at] = parseInt(digits.slice(2 * i, 2 * i + 2), 16));
-  return bytes;
+  const digits = (from: number, to: number) => parseInt(guid.slice(from, to), 16);
+  struct.setUint32(offset, digits(0, 8), true);
+  struct.setUint16(offset + 4, digits(9, 13), true);
+  struct.setUint16(offset + 6, digits(14, 18), true);
+  struct.setUint16(offset + 8, digits(19, 23));
+  struct.setUint16(offset + 10, digits(24, 28));
+  struct.setUint32(offset + 12, digits(28, 36));
 }
+
+// Position in memory of each byte, in the order of the text.
+const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15] as const;
 
 /** The text form, in lower case, of the GUID whose memory form starts at `offset` of `bytes`. */
 export function guidText(bytes: Uint8Array, offset = 0): string {

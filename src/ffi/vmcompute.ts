@@ -8,7 +8,8 @@
  * @module
  */
 
-import { guidBytes, guidText } from "./guid.ts";
+import { buffer, viewOf } from "./buffer.ts";
+import { guidText, putGuid } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { nativeCopy, takeWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
@@ -214,13 +215,13 @@ async function withParents(
     return await call(null, 0n);
   }
   using paths = nativeCopy(host, wideList(parents.map((parent) => parent.path)));
-  const descriptors = new Uint8Array(DESCRIPTOR_BYTES * parents.length);
-  const view = new DataView(descriptors.buffer);
+  const descriptors = buffer(DESCRIPTOR_BYTES * parents.length);
+  const view = viewOf(descriptors);
   let address = paths.address;
-  parents.forEach((parent, i) => {
-    descriptors.set(guidBytes(parent.id), DESCRIPTOR_BYTES * i);
+  parents.forEach(({ id, path }, i) => {
+    putGuid(view, DESCRIPTOR_BYTES * i, id);
     view.setBigUint64(DESCRIPTOR_BYTES * i + DESCRIPTOR_PATH, address, true);
-    address += BigInt(2 * (parent.path.length + 1));
+    address += BigInt(2 * (path.length + 1));
   });
   return await call(descriptors, BigInt(parents.length));
 }
@@ -265,14 +266,14 @@ export function unprepareLayer(host: Host, layer: string): Promise<void> {
 /** Where an activated layer is found: `\\?\Volume{guid}`, with or without a closing `\`; `""` where Windows has none. */
 export async function getLayerMountPath(host: Host, layer: string): Promise<string> {
   const { GetLayerMountPath } = host.symbols(vmcompute);
-  const length = new Uint8Array(8);
+  const length = buffer(8);
   const name = wide(layer);
   check(host, "GetLayerMountPath", await GetLayerMountPath(driverInfo(host), name, length, null), layer);
-  const units = Number(new DataView(length.buffer).getBigUint64(0, true));
+  const units = Number(viewOf(length).getBigUint64(0, true));
   if (units === 0) {
     return "";
   }
-  const path = new Uint8Array(2 * units);
+  const path = buffer(2 * units);
   check(host, "GetLayerMountPath", await GetLayerMountPath(driverInfo(host), name, length, path), layer);
   return fromWide(path);
 }

@@ -1,10 +1,10 @@
 /**
  * vmcompute.dll, the functions for compute systems: virtual machines and containers. Undocumented by Microsoft in this
- * form; the signatures are those of the Windows container tools. All need an elevated process, and Windows build 17763 or
- * later with Hyper-V.
+ * form; the signatures are those of the Windows container tools. All need an elevated process, and Windows build 17763
+ * or later with Hyper-V.
  *
- * A compute system is named by the handle that creating or opening it answered, until the handle is closed. Operations of
- * the service may answer that they go on: the end is then told by a notification, see {@linkcode notification}.
+ * A compute system is named by the handle that creating or opening it answered, until the handle is closed. Operations
+ * of the service may answer that they go on: the end is then told by a notification, see {@linkcode notification}.
  *
  * @module
  */
@@ -260,8 +260,8 @@ export async function operate(
 }
 
 /**
- * Ends a compute system, with its consent (`HcsShutdownComputeSystem`) or without (`HcsTerminateComputeSystem`). Answers
- * false where it was stopped or gone already, which is what was asked for.
+ * Ends a compute system, with its consent (`HcsShutdownComputeSystem`) or without (`HcsTerminateComputeSystem`).
+ * Answers false where it was stopped or gone already, which is what was asked for.
  */
 export async function stopSystem(
   host: Host,

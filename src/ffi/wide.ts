@@ -4,6 +4,7 @@
  * @module
  */
 
+import { buffer } from "./buffer.ts";
 import { InvalidInputError } from "./errors.ts";
 
 /**
@@ -12,7 +13,8 @@ import { InvalidInputError } from "./errors.ts";
  * @throws {InvalidInputError} if `text` holds a NUL, which would cut it short in the DLL.
  */
 export function wide(text: string): Uint8Array<ArrayBuffer> {
-  const units = new Uint16Array(text.length + 1);
+  const bytes = buffer(2 * text.length + 2);
+  const units = new Uint16Array(bytes.buffer, bytes.byteOffset, text.length);
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit === 0) {
@@ -20,12 +22,12 @@ export function wide(text: string): Uint8Array<ArrayBuffer> {
     }
     units[i] = unit;
   }
-  return new Uint8Array(units.buffer);
+  return bytes;
 }
 
 /** The bytes of several strings one after the other, each with its NUL. */
 export function wideList(texts: readonly string[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(2 * texts.reduce((units, text) => units + text.length + 1, 0));
+  const bytes = buffer(2 * texts.reduce((units, text) => units + text.length + 1, 0));
   let at = 0;
   for (const text of texts) {
     const encoded = wide(text);
@@ -53,7 +55,7 @@ export function fromWideList(bytes: Uint8Array<ArrayBuffer>): string[] {
 function fromUnits(units: Uint16Array): string {
   let text = "";
   for (let i = 0; i < units.length; i += 4096) {
-    text += String.fromCharCode(...units.subarray(i, i + 4096));
+    text += String.fromCharCode.apply(null, units.subarray(i, i + 4096) as unknown as number[]);
   }
   return text;
 }

@@ -1,6 +1,6 @@
 /**
- * The documents that create a utility VM: the argument of `HcsCreateComputeSystem`. Keys stand in the order in which the
- * container tools write them. An absent key means the default of Windows, so none is written with an empty value.
+ * The documents that create a utility VM: the argument of `HcsCreateComputeSystem`. Keys stand in the order in which
+ * the container tools write them. An absent key means the default of Windows, so none is written with an empty value.
  *
  * @module
  */

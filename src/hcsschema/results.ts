@@ -1,5 +1,6 @@
 /**
- * The result documents of vmcompute.dll: what the compute service has to say about a call, most of all about a failed one.
+ * The result documents of vmcompute.dll: what the compute service has to say about a call, most of all about a failed
+ * one.
  *
  * @module
  */

@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "../ffi/host.ts";
-import { logger } from "../log.ts";
+import { debug } from "../log.ts";
 import { ReleaseError, UnwindError } from "./errors.ts";
 import type { Hold, HoldKind } from "./hold.ts";
 
@@ -60,7 +60,7 @@ export class HoldList {
   async take<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: NoInfer<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const taken = await kind.take(this.#host, hold, signal);
-    logger().debug(`took ${JSON.stringify(taken)}`);
+    debug(() => `took ${JSON.stringify(taken)}`);
     this.adopt(kind, taken);
     signal?.throwIfAborted();
     return taken;
@@ -81,7 +81,7 @@ export class HoldList {
     const outcomes = await Promise.allSettled(holds.map((hold) => kind.take(this.#host, hold, signal)));
     const taken = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
     for (const hold of taken) {
-      logger().debug(`took ${JSON.stringify(hold)}`);
+      debug(() => `took ${JSON.stringify(hold)}`);
       this.adopt(kind, hold);
     }
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
@@ -104,6 +104,11 @@ export class HoldList {
     });
   }
 
+  /** Takes holds out of the list without giving them back: they are there to stay. */
+  keep(holds: readonly Hold[]): void {
+    this.#entries = this.#entries.filter(({ hold }) => !holds.includes(hold));
+  }
+
   /**
    * Gives everything back, last first. Where a step fails, the others are tried all the same, but for those that carry
    * what is stuck: nobody knows what Windows does when a filter loses its disk, say. What failed stays in the list, so
@@ -113,14 +118,14 @@ export class HoldList {
    * @throws the reason of the signal if it was aborted between two steps.
    */
   release(options: ReleaseOptions = {}): Promise<ReleasedHold[]> {
-    return this.#releasing ??= this.#release(options.signal).finally(() => this.#releasing = undefined);
+    return this.#releasing ??= this.#release(options.signal, 0).finally(() => this.#releasing = undefined);
   }
 
-  async #release(signal: AbortSignal | undefined): Promise<ReleasedHold[]> {
+  async #release(signal: AbortSignal | undefined, from: number): Promise<ReleasedHold[]> {
     const released: ReleasedHold[] = [];
     const errors: unknown[] = [];
     const stuck: Hold[] = [];
-    for (const entry of this.#entries.toReversed()) {
+    for (const entry of this.#entries.slice(from).toReversed()) {
       if (signal?.aborted) {
         errors.push(signal.reason);
         break;
@@ -131,7 +136,7 @@ export class HoldList {
       }
       try {
         const wasHeld = await entry.give();
-        logger().debug(`gave back ${JSON.stringify(entry.hold)}`);
+        debug(() => `gave back ${JSON.stringify(entry.hold)}`);
         this.#entries = this.#entries.filter((other) => other !== entry);
         released.push({ hold: entry.hold, wasHeld });
       } catch (error) {
@@ -151,10 +156,11 @@ export class HoldList {
   /**
    * Gives everything back because of `error`, and answers the error to throw: that one, or an {@linkcode UnwindError}
    * around it where giving back failed as well. Knows no signal: what was begun is undone, whoever waits for it or not.
+   * `from` leaves alone what was taken before: so many holds.
    */
-  async unwind(error: unknown): Promise<unknown> {
+  async unwind(error: unknown, from = 0): Promise<unknown> {
     try {
-      await this.release();
+      await this.#release(undefined, from);
       return error;
     } catch (release) {
       return new UnwindError(this, error, release as ReleaseError);

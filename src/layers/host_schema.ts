@@ -8,11 +8,11 @@ import { InvalidInputError, LayerError } from "../ffi/errors.ts";
 import { defaultHost } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
 import type { Layer } from "../hcsschema/layer.ts";
+import { parentFolders } from "../storage/check.ts";
 import { cimVolumeName, imageOf } from "../storage/cim.ts";
 import { layerId } from "../storage/layer_id.ts";
 import type { HostOptions } from "../storage/options.ts";
-import { checkText, namedFolder } from "../storage/paths.ts";
-import { checkNames } from "./layer_stack.ts";
+import { checkText } from "../storage/paths.ts";
 
 /** Options of {@linkcode toHostHcsSchemaLayers}. */
 export type ToHostHcsSchemaLayersOptions = HostOptions;
@@ -52,8 +52,7 @@ export async function toHostHcsSchemaLayers(
   if (!Array.isArray(layerFolders) || layerFolders.length === 0) {
     throw new InvalidInputError("layerFolders", "needs at least one folder", layerFolders);
   }
-  const folders = layerFolders.map((folder, i) => namedFolder(folder, `layerFolders[${i}]`));
-  checkNames(folders);
+  const folders = parentFolders(layerFolders, "layerFolders");
   signal?.throwIfAborted();
   const top = folders[0]!;
   const image = imageOf(host, top, "layerFolders[0]");

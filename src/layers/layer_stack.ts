@@ -5,7 +5,12 @@
  */
 
 import { InvalidInputError } from "../ffi/errors.ts";
-import { namedFolder, nameOf, pathKey } from "../storage/paths.ts";
+import type { Host } from "../ffi/host.ts";
+import { fileAttributes } from "../ffi/kernel32.ts";
+import type { HoldList } from "../holds/hold_list.ts";
+import { diskOf } from "../storage/activation.ts";
+import { parentFolders, requireKind } from "../storage/check.ts";
+import { namedFolder, pathKey } from "../storage/paths.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {
@@ -13,7 +18,12 @@ export interface LayerStack {
   readonly layers: readonly string[];
   /** Folder of the scratch. */
   readonly scratch: string;
+  /** The argument that names the scratch. */
+  readonly scratchArgument: string;
 }
+
+/** Takes what a mount of a stack needs, and answers where the container's root is then. */
+export type LayerMount = (holds: HoldList, signal: AbortSignal | undefined) => Promise<string>;
 
 /**
  * The stack in a list of folders, the scratch last.
@@ -28,33 +38,23 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
       layerFolders,
     );
   }
-  const folders = layerFolders.map((folder, i) => namedFolder(folder, `layerFolders[${i}]`));
-  const scratch = folders.pop()!;
-  checkNames(folders);
-  const twin = folders.findIndex((folder) => pathKey(folder) === pathKey(scratch));
+  const scratchArgument = `layerFolders[${layerFolders.length - 1}]`;
+  const layers = parentFolders(layerFolders.slice(0, -1), "layerFolders");
+  const scratch = namedFolder(layerFolders.at(-1), scratchArgument);
+  const twin = layers.findIndex((folder) => pathKey(folder) === pathKey(scratch));
   if (twin >= 0) {
     throw new InvalidInputError(`layerFolders[${twin}]`, "is the scratch as well", scratch);
   }
-  return { layers: folders, scratch };
+  return { layers, scratch, scratchArgument };
 }
 
-/**
- * Refuses read-only layers of which two have one name.
- *
- * @throws {InvalidInputError} naming the second of them.
- */
-export function checkNames(folders: readonly string[]): void {
-  const names = new Map<string, number>();
-  folders.forEach((folder, i) => {
-    const name = nameOf(folder).toLowerCase();
-    const twin = names.get(name);
-    if (twin !== undefined) {
-      throw new InvalidInputError(
-        `layerFolders[${i}]`,
-        `has the same folder name as layerFolders[${twin}], by which Windows would take them for one layer`,
-        folder,
-      );
-    }
-    names.set(name, i);
-  });
+/** Refuses a scratch folder that isn't there, or has no disk. */
+export function requireScratch(host: Host, { scratch, scratchArgument }: LayerStack): void {
+  requireKind(host, scratch, scratchArgument, "folder");
+  requireKind(host, diskOf(scratch), scratchArgument, "file");
+}
+
+/** Whether a scratch has its disk. */
+export function hasScratchDisk(host: Host, { scratch }: LayerStack): boolean {
+  return fileAttributes(host, diskOf(scratch)) !== undefined;
 }

@@ -7,14 +7,14 @@
 import { InvalidInputError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
-import { resolvePath } from "../ffi/resolve_path.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { requireKind } from "../storage/check.ts";
-import { checkText, pathKey, windowsPath } from "../storage/paths.ts";
+import { checkText, windowsPath } from "../storage/paths.ts";
 import { placeLayerTree } from "../uvm/combined_layers.ts";
 import type { DeviceUse } from "../uvm/device.ts";
 import { NoRoomError } from "../uvm/errors.ts";
+import { type HostFile, hostFile, resolvedFile } from "../uvm/host_file.ts";
 import { layerTree, scsiAttachment, scsiMount, vpmemFile } from "../uvm/holds.ts";
 import type { LayerVM } from "../uvm/layer_vm.ts";
 import { requireVM } from "../uvm/modify.ts";
@@ -70,6 +70,21 @@ export interface MountedLCOWLayers extends Mounted {
  * Layers are added side by side, then the scratch; then the guest combines them. A failure, or an aborted signal, gives
  * back all that was taken before the call rejects.
  *
+ * ```ts
+ * import { createUtilityVM, mountLCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLinuxBootFolder("C:\\Program Files\\Linux Containers");
+ * host.addLinuxLayer("C:\\layers\\base.vhd", 64 * 2 ** 20);
+ * host.addFile("C:\\scratch.vhdx", 20 * 2 ** 30);
+ * await using vm = await createUtilityVM({ os: "linux" }, { host });
+ * await vm.start();
+ * const layers = { layers: [{ vhdPath: "C:\\layers\\base.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
+ * await using mounted = await mountLCOWLayers("c1", layers, { vm, guestRoot: "/run/gcs/c/c1" });
+ * console.log(mounted.path, mounted.scratchPath);
+ * ```
+ *
  * @param containerId Id of the container; it names the container's folder on the scratch disk.
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
@@ -89,14 +104,11 @@ export async function mountLCOWLayers(
   requireVM(vm, "linux", "mounting layers of a Linux container");
   signal?.throwIfAborted();
   const { host } = vm;
-  const disks = stack.layers.map((layer, i) => {
-    const argument = argumentOf(i);
-    return { ...layer, argument, bytes: sizeOf(host, layer.vhdPath, argument) };
-  });
+  const disks = stack.layers.map((layer, i) => diskOf(host, layer, argumentOf(i)));
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
-  const places = placeAll(vm, plan, disks, resolvePath(host, stack.scratchVhdPath));
+  const places = placeAll(vm, plan, disks, resolvedFile(host, stack.scratchVhdPath));
   const path = `${root}/rootfs`;
   const scratchPath = `${places.scratch.mount.device.guestPath}/scratch/${containerId}`;
   const tree = plan.use(placeLayerTree(vm, {
@@ -128,19 +140,16 @@ function checkedLayers(layers: LCOWLayers): LCOWLayers {
   }
   const scratchVhdPath = windowsPath(layers.scratchVhdPath, "layers.scratchVhdPath");
   return {
-    layers: layers.layers.map((layer, i) => checkedLayer(layer, argumentOf(i), scratchVhdPath)),
+    layers: layers.layers.map((layer, i) => checkedLayer(layer, argumentOf(i))),
     scratchVhdPath,
   };
 }
 
-function checkedLayer(layer: LCOWLayer, argument: string, scratch: string): LCOWLayer {
+function checkedLayer(layer: LCOWLayer, argument: string): LCOWLayer {
   if (typeof layer !== "object" || layer === null) {
     throw new InvalidInputError(argument, "is missing", layer);
   }
   const vhdPath = windowsPath(layer.vhdPath, `${argument}.vhdPath`);
-  if (pathKey(vhdPath) === pathKey(scratch)) {
-    throw new InvalidInputError(`${argument}.vhdPath`, "is the scratch as well", vhdPath);
-  }
   const partition = layer.partition ?? 0;
   if (!Number.isSafeInteger(partition) || partition < 0) {
     throw new InvalidInputError(`${argument}.partition`, "is not a whole number from 0", partition);
@@ -160,18 +169,20 @@ function checkedRoot(guestRoot: unknown): string {
   return guestRoot.replace(/\/+$/, "");
 }
 
-function sizeOf(host: Host, path: string, argument: string): number {
-  requireKind(host, path, `${argument}.vhdPath`, "file");
-  const bytes = Number(fileSize(host, path));
-  if (bytes === 0) {
-    throw new InvalidInputError(`${argument}.vhdPath`, "is an empty file", path);
-  }
-  return bytes;
+interface Disk {
+  readonly file: HostFile;
+  readonly bytes: number;
+  readonly partition: number;
+  readonly argument: string;
 }
 
-interface Disk extends LCOWLayer {
-  readonly argument: string;
-  readonly bytes: number;
+function diskOf(host: Host, { vhdPath, partition = 0 }: LCOWLayer, argument: string): Disk {
+  requireKind(host, vhdPath, `${argument}.vhdPath`, "file");
+  const bytes = Number(fileSize(host, vhdPath));
+  if (bytes === 0) {
+    throw new InvalidInputError(`${argument}.vhdPath`, "is an empty file", vhdPath);
+  }
+  return { file: hostFile(host, vhdPath), bytes, partition, argument };
 }
 
 interface SCSILayer {
@@ -179,10 +190,10 @@ interface SCSILayer {
   readonly mount: DeviceUse<SCSIMount>;
 }
 
-type LayerPlace = { readonly file: DeviceUse<VPMemFile> } | SCSILayer;
+type LayerPlace = { readonly memory: DeviceUse<VPMemFile> } | SCSILayer;
 
 function guestPathOf(layer: LayerPlace): string {
-  return ("file" in layer ? layer.file : layer.mount).device.guestPath;
+  return ("memory" in layer ? layer.memory : layer.mount).device.guestPath;
 }
 
 // Finds all places or none. What is placed is given up again with `plan`, unless it is taken.
@@ -190,15 +201,19 @@ function placeAll(
   vm: LayerVM,
   plan: DisposableStack,
   disks: readonly Disk[],
-  scratchPath: string,
+  scratchFile: HostFile,
 ): { layers: LayerPlace[]; scratch: ScratchDisk } {
+  const twin = disks.find(({ file }) => file.key === scratchFile.key);
+  if (twin !== undefined || vm.vpmem.has(scratchFile)) {
+    throw new InvalidInputError("layers.scratchVhdPath", "is the disk of a read-only layer", scratchFile.path);
+  }
   const room = [vm.scsi.room, vm.vpmem.room];
   const layers = disks.map((disk) => placeLayer(vm, plan, disk));
-  const scratch = placeScratch(vm, plan, scratchPath, {
+  const scratch = placeScratch(vm, plan, scratchFile, {
     filesystem: vm.encryptScratch ? "xfs" : "ext4",
     encrypted: vm.encryptScratch,
   });
-  const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ vhdPath }) => pathKey(vhdPath)));
+  const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ file }) => file.key));
   if (missing.size > 0 || scratch === undefined) {
     const slots = missing.size + (scratch === undefined ? 1 : 0);
     throw new NoRoomError(`${disks.length} layers and a scratch disk`, slots, room);
@@ -207,22 +222,22 @@ function placeAll(
 }
 
 function placeLayer(vm: LayerVM, plan: DisposableStack, disk: Disk): LayerPlace | undefined {
-  const { vhdPath, partition, bytes, argument } = disk;
+  const { file, bytes, partition, argument } = disk;
   // A disk is in a VM in one way only.
-  if (partition !== 0 && vm.vpmem.has(vhdPath)) {
+  if (partition !== 0 && vm.vpmem.has(file)) {
     throw new InvalidInputError(
       `${argument}.partition`,
       "can't be had of a disk that the VM has as persistent memory already",
-      vhdPath,
+      file.path,
     );
   }
-  if (!vm.physicallyBacked && partition === 0 && !vm.scsi.has(vhdPath)) {
-    const file = plan.use(vm.vpmem.place(vhdPath, bytes));
-    if (file !== undefined) return { file };
+  if (!vm.physicallyBacked && partition === 0 && !vm.scsi.has(file)) {
+    const memory = plan.use(vm.vpmem.place(file, bytes));
+    if (memory !== undefined) return { memory };
   }
-  const attachment = plan.use(vm.scsi.placeAttachment(vhdPath, { readOnly: true }));
+  const attachment = plan.use(vm.scsi.placeAttachment(file, { readOnly: true }));
   if (attachment === undefined) return undefined;
-  const options = { readOnly: true, options: ["ro"], ...(partition && { partition }) };
+  const options = { readOnly: true, options: ["ro"], ...(partition !== 0 && { partition }) };
   return { attachment, mount: plan.use(vm.scsi.placeMount(attachment.device, options)) };
 }
 
@@ -232,8 +247,8 @@ async function takeLayers(
   layers: readonly LayerPlace[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const files = layers.flatMap((layer) => "file" in layer ? [layer.file] : []);
-  const disks = layers.flatMap((layer) => "file" in layer ? [] : [layer]);
+  const files = layers.flatMap((layer) => "memory" in layer ? [layer.memory] : []);
+  const disks = layers.flatMap((layer) => "memory" in layer ? [] : [layer]);
   const outcomes = await Promise.allSettled([
     holds.takeAll(vpmemFile, files.map((file) => vpmemFile.of(vm, file)), signal),
     takeDisks(vm, holds, disks, signal),

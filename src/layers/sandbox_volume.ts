@@ -4,7 +4,7 @@
  * @module
  */
 
-import { defaultHost, type Host } from "../ffi/host.ts";
+import { defaultHost } from "../ffi/host.ts";
 import { acquire, HoldList } from "../holds/hold_list.ts";
 import { checkMountable, folder } from "../storage/folder.ts";
 import { mountPoint } from "../storage/mount_point.ts";

@@ -6,6 +6,7 @@
 
 import type { HoldList } from "../holds/hold_list.ts";
 import type { DeviceUse } from "../uvm/device.ts";
+import type { HostFile } from "../uvm/host_file.ts";
 import { scsiAttachment, scsiMount, vmAccess } from "../uvm/holds.ts";
 import type { LayerVM } from "../uvm/layer_vm.ts";
 import type { SCSIAccess, SCSIAttachment, SCSIMount, SCSIMountOptions } from "../uvm/scsi.ts";
@@ -24,14 +25,14 @@ export interface ScratchDisk {
 export function placeScratch(
   vm: LayerVM,
   plan: DisposableStack,
-  hostPath: string,
+  file: HostFile,
   options: SCSIMountOptions = {},
 ): ScratchDisk | undefined {
-  const attachment = vm.scsi.placeAttachment(hostPath, { readOnly: false });
+  const attachment = vm.scsi.placeAttachment(file, { readOnly: false });
   if (attachment === undefined) return undefined;
   plan.use(attachment);
   return {
-    access: plan.use(vm.scsi.placeAccess(hostPath)),
+    access: plan.use(vm.scsi.placeAccess(file)),
     attachment,
     mount: plan.use(vm.scsi.placeMount(attachment.device, options)),
   };

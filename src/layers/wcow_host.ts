@@ -4,55 +4,37 @@
  * @module
  */
 
-import { join } from "jsr:@std/path@^1.1.0/windows";
 import { win32 } from "../ffi/codes.ts";
-import { InvalidInputError, NativeError } from "../ffi/errors.ts";
+import { NativeError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { attribute, fileAttributes } from "../ffi/kernel32.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { logger } from "../log.ts";
-import { activation, SCRATCH_DISK, scratchVolume } from "../storage/activation.ts";
+import { activation, scratchVolume } from "../storage/activation.ts";
 import { requireMinimumBuild } from "../storage/build.ts";
+import { requireParents } from "../storage/check.ts";
 import { cimVolumeName, imageOf, requireCimFs } from "../storage/cim.ts";
 import { cimVolume } from "../storage/cim_volume.ts";
 import { filter } from "../storage/filter.ts";
 import { overlay } from "../storage/overlay.ts";
-import type { LayerStack } from "./layer_stack.ts";
-
-/** Takes what a mount needs, and answers the volume of the scratch, `\\?\Volume{guid}\`. */
-export type HostMount = (holds: HoldList, signal: AbortSignal | undefined) => Promise<string>;
+import type { LayerMount, LayerStack } from "./layer_stack.ts";
 
 /**
- * Looks at the stack, and decides how it is mounted. Changes nothing.
+ * Looks at a stack that is to be mounted on the host, and decides how. The root is the volume of the scratch,
+ * `\\?\Volume{guid}\`. Changes nothing.
  *
  * @throws {InvalidInputError} if a folder, the disk or the image isn't there, or isn't what it should be.
  * @throws {UnsupportedBuildError} if Windows can't do it.
  */
-export function planHostMount(host: Host, containerId: string, stack: LayerStack): HostMount {
+export function planHostMount(host: Host, containerId: string, stack: LayerStack): LayerMount {
   requireMinimumBuild(host);
-  const top = stack.layers[0]!;
-  const image = imageOf(host, top, "layerFolders[0]");
+  const layer = stack.layers[0]!;
+  const image = imageOf(host, layer, "layerFolders[0]");
   if (image === undefined) {
-    stack.layers.forEach((folder, i) => checkKind(host, folder, `layerFolders[${i}]`, "folder"));
-  } else {
-    requireCimFs(host);
+    requireParents(host, stack.layers, "layerFolders");
+    return (holds, signal) => takeFiltered(host, holds, stack, signal);
   }
-  const scratchArgument = `layerFolders[${stack.layers.length}]`;
-  checkKind(host, stack.scratch, scratchArgument, "folder");
-  checkKind(host, join(stack.scratch, SCRATCH_DISK), scratchArgument, "file");
-  return image === undefined
-    ? (holds, signal) => takeFiltered(host, holds, stack, signal)
-    : (holds, signal) => takeImage(host, holds, { scratch: stack.scratch, layer: top, image, containerId, signal });
-}
-
-function checkKind(host: Host, path: string, argument: string, kind: "file" | "folder"): void {
-  const attributes = fileAttributes(host, path);
-  if (attributes === undefined) {
-    throw new InvalidInputError(argument, `names a ${kind} that doesn't exist`, path);
-  }
-  if (((attributes & attribute.DIRECTORY) !== 0) !== (kind === "folder")) {
-    throw new InvalidInputError(argument, `is not a ${kind}`, path);
-  }
+  requireCimFs(host);
+  return (holds, signal) => takeImage(host, holds, { scratch: stack.scratch, layer, image, containerId, signal });
 }
 
 const ATTEMPTS = 5;
@@ -64,6 +46,7 @@ async function takeFiltered(
   { layers, scratch }: LayerStack,
   signal: AbortSignal | undefined,
 ): Promise<string> {
+  const before = holds.holds.length;
   for (let attempt = 1;; attempt++) {
     try {
       await holds.take(activation, { kind: "activation", scratch }, signal);
@@ -72,7 +55,7 @@ async function takeFiltered(
     } catch (error) {
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
       // Where undoing fails, the caller gets to try that again.
-      if (await holds.unwind(error) !== error) throw error;
+      if (await holds.unwind(error, before) !== error) throw error;
       logger().warn(`attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${error}`);
     }
     await host.sleep(ATTEMPT_PAUSE_MS, signal);

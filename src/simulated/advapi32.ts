@@ -130,7 +130,7 @@ export const advapi32Functions: SimulatedDll = {
     ({ process }, { entries, oldList, newList }) => {
       const sid = process.memory.readWide(new DataView(entries.buffer, entries.byteOffset).getBigUint64(40, true));
       const grants: string[] = JSON.parse(process.memory.readWide(oldList));
-      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, sid])])));
+      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, sid.toLowerCase()])])));
     },
   ),
 

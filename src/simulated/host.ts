@@ -316,6 +316,11 @@ export class SimulatedHost implements Host {
     this.addFile(`${folder}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
   }
 
+  /** The network between the machine and its guests, as a guest sees it. */
+  get guests(): GuestNetwork {
+    return this.#process.sockets;
+  }
+
   /** Who may open a file, besides Administrators: ids of VMs in lower case, SIDs of groups. */
   grantsOf(path: string): readonly string[] {
     return this.#commit((windows) => windows.existing(path).grants ?? []);

@@ -232,7 +232,7 @@ export const kernel32Functions: SimulatedDll = {
     { volumeMountPoint: text, volumeName: buffer, units: number },
     ({ windows }, { volumeMountPoint, volumeName, units }) => {
       requireSeparator(volumeMountPoint);
-      const { volume } = windows.existing(volumeMountPoint);
+      const volume = windows.hasVolume(volumeMountPoint) ? volumeMountPoint : windows.existing(volumeMountPoint).volume;
       if (volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
       putText(volumeName, volume, units);
     },

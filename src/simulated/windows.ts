@@ -249,7 +249,9 @@ export class Windows {
 
   /** The volume on the disk file at a path, where it is formatted and attached. */
   diskVolume(path: string): string {
-    return `\\\\?\\Volume{${standInGuid(`volume:${isScratchDisk(path) ? parentOf(path) : plainPath(path)}`)}}\\`;
+    // One volume, in whatever form the path comes.
+    const disk = this.state.nodes[keyOf(path)]?.path ?? plainPath(path);
+    return `\\\\?\\Volume{${standInGuid(`volume:${isScratchDisk(disk) ? parentOf(disk) : disk}`)}}\\`;
   }
 
   /** The attached disk file whose volume this is. */

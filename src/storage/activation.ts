@@ -4,7 +4,6 @@
  * @module
  */
 
-import { join } from "jsr:@std/path@^1.1.0/windows";
 import { InvalidInputError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
@@ -22,6 +21,11 @@ export interface ActivationHold extends Hold {
 
 /** File name of the disk of a scratch layer. */
 export const SCRATCH_DISK = "sandbox.vhdx";
+
+/** Path of the disk of a scratch layer. */
+export function diskOf(scratch: string): string {
+  return `${scratch}\\${SCRATCH_DISK}`;
+}
 
 const claims = new WeakMap<object, Set<string>>();
 
@@ -73,7 +77,7 @@ export async function activateScratch(host: Host, scratch: string, argument: str
 
 /** Refuses a scratch whose disk somebody has open. */
 export function requireFreeDisk(host: Host, scratch: string, argument: string): void {
-  const disk = join(scratch, SCRATCH_DISK);
+  const disk = diskOf(scratch);
   if (isInUse(host, disk)) {
     throw new InvalidInputError(
       argument,

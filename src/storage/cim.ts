@@ -4,7 +4,6 @@
  * @module
  */
 
-import { basename, dirname, join } from "jsr:@std/path@^1.1.0/windows";
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
 import { InvalidInputError, UnsupportedBuildError } from "../ffi/errors.ts";
 import { buildRevision } from "../ffi/advapi32.ts";
@@ -19,7 +18,8 @@ const CIM_VOLUME_NAMESPACE = "6827367b-c388-4e9b-961c-6d2c936c0000";
 
 /** Path of the image of a layer, `cim-layers\<name>.cim` beside the layer's folder. There need not be one. */
 export function cimPath(folder: string): string {
-  return join(dirname(folder), CIM_FOLDER, `${basename(folder)}.cim`);
+  const end = folder.lastIndexOf("\\") + 1;
+  return `${folder.slice(0, end)}${CIM_FOLDER}\\${folder.slice(end)}.cim`;
 }
 
 /**

@@ -7,6 +7,7 @@
 import type { Host } from "../ffi/host.ts";
 import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
+import { isWithin } from "./paths.ts";
 
 /** A file that was made. */
 export interface NewFileHold extends Hold {
@@ -25,6 +26,10 @@ export function newFile(make: () => unknown): HoldKind<NewFileHold> {
       await make();
       return hold;
     },
+
+    // A disk can't be deleted while it is attached.
+    carries: (hold, other) =>
+      other.kind === "activation" && "scratch" in other && isWithin(hold.path, other.scratch as string),
 
     give(host, hold) {
       return Promise.resolve(removeFile(host, hold.path));

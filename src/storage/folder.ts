@@ -21,6 +21,7 @@ import {
 } from "../ffi/kernel32.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { logger } from "../log.ts";
+import { isWithin } from "./paths.ts";
 
 /** A folder for a mount point. */
 export interface FolderHold extends Hold {
@@ -54,14 +55,17 @@ export const folder: HoldKind<FolderHold> = {
     return Promise.resolve({ ...hold, created });
   },
 
-  carries: (hold, other) => other.kind === "mountPoint" && "folder" in other && other.folder === hold.folder,
+  carries: (hold, other) =>
+    other.kind === "mountPoint" && "folder" in other && other.folder === hold.folder ||
+    other.kind === "newFile" && "path" in other && isWithin(other.path as string, hold.folder),
 
   give(host, hold) {
     let removed = false;
-    for (const path of hold.created ?? marked(host, hold.folder)) {
+    for (const path of hold.created ?? []) {
       removed = remove(host, path) || removed;
     }
-    return Promise.resolve(removed);
+    // Parents that another mount created and left to this one, or all where this process doesn't know them.
+    return Promise.resolve(hold.created?.length !== 0 && removeMarked(host, hold.folder) || removed);
   },
 };
 
@@ -81,35 +85,52 @@ function create(host: Host, path: string, created: string[]): void {
   }
 }
 
+// Where a file system has no streams, only this process knows that the folder is ours.
+const NO_STREAMS: readonly number[] = [
+  win32.ERROR_INVALID_NAME,
+  win32.ERROR_INVALID_PARAMETER,
+  win32.ERROR_NOT_SUPPORTED,
+];
+
 function mark(host: Host, path: string): void {
   try {
     openFile(host, path + MARK, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW })
       [Symbol.dispose]();
   } catch (error) {
-    // A file system without streams: then only this process knows that the folder is ours.
+    if (!hasNoStreams(error)) throw error;
     logger().debug(`no mark on ${path}: ${error}`);
   }
-}
-
-// The folders on the way up that bear our mark, the innermost first.
-function marked(host: Host, path: string): string[] {
-  const folders: string[] = [];
-  for (let at = path; isMarked(host, at); at = dirname(at)) {
-    folders.push(at);
-  }
-  return folders;
 }
 
 function isMarked(host: Host, path: string): boolean {
   try {
     openFile(host, path + MARK)[Symbol.dispose]();
     return true;
-  } catch {
+  } catch (error) {
+    if (!isNotFound(error) && !hasNoStreams(error)) throw error;
     return false;
   }
 }
 
+function hasNoStreams(error: unknown): boolean {
+  return error instanceof NativeError && NO_STREAMS.includes(error.win32 ?? 0);
+}
+
+// Removes the folders that bear our mark, from `path` up, past those that are gone already.
+function removeMarked(host: Host, path: string): boolean {
+  let removed = false;
+  for (let at = path, parent = dirname(at);; at = parent, parent = dirname(at)) {
+    if (fileAttributes(host, at) !== undefined) {
+      if (!isMarked(host, at) || !remove(host, at)) return removed;
+      removed = true;
+    }
+    if (parent === at) return removed;
+  }
+}
+
 function remove(host: Host, path: string): boolean {
+  // What is mounted here by now is somebody else's.
+  if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
   try {
     removeDirectory(host, path);
     return true;

@@ -19,6 +19,7 @@ import {
   volumeNameForMountPoint,
 } from "../ffi/kernel32.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
+import { pathKey } from "./paths.ts";
 
 /** A volume mounted at a folder by `SetVolumeMountPointW`. */
 export interface MountPointHold extends Hold {
@@ -49,17 +50,34 @@ function remove(host: Host, hold: MountPointHold): boolean {
   if (attributes === undefined ? hold.volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;
   }
-  const volume = hold.volume ?? volumeNameForMountPoint(host, hold.folder);
+  const mounted = hold.volume === undefined ? volumeNameForMountPoint(host, hold.folder) : volumeAt(host, hold.folder);
+  if (mounted !== undefined && !isVolume(host, mounted, hold.volume ?? mounted)) {
+    // Somebody else's by now.
+    return false;
+  }
   try {
     deleteVolumeMountPoint(host, hold.folder);
   } catch (error) {
     if (fileAttributes(host, hold.folder) === undefined) return false;
     // Nobody knows what Windows does for a volume that is gone. The link to it is left on the folder, and can be taken
     // off as what it is.
-    if (fileAttributes(host, volume) !== undefined) throw error;
+    if (fileAttributes(host, hold.volume ?? mounted!) !== undefined) throw error;
     deleteMountLink(host, hold.folder);
   }
   return true;
+}
+
+function volumeAt(host: Host, path: string): string | undefined {
+  try {
+    return volumeNameForMountPoint(host, path);
+  } catch {
+    return undefined;
+  }
+}
+
+// A volume can have several names, of which Windows tells one.
+function isVolume(host: Host, mounted: string, volume: string): boolean {
+  return pathKey(mounted) === pathKey(volume) || pathKey(mounted) === pathKey(volumeAt(host, volume) ?? "");
 }
 
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;

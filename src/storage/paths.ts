@@ -4,10 +4,13 @@
  * @module
  */
 
-import { basename, normalize } from "jsr:@std/path@^1.1.0/windows";
+import { normalize } from "jsr:@std/path@^1.1.0/windows";
 import { InvalidInputError } from "../ffi/errors.ts";
 
 const PREFIXED = /^\\\\[?.]\\/;
+
+// What most paths are, and then there is nothing to do.
+const NORMAL = /^[A-Za-z]:(\\(?!\.{1,2}(\\|$))[^\\/]+)+$/;
 
 /** Refuses what is no text, is empty, or holds a NUL. */
 export function checkText(text: unknown, argument: string): asserts text is string {
@@ -30,6 +33,9 @@ export function checkText(text: unknown, argument: string): asserts text is stri
  */
 export function windowsPath(path: unknown, argument: string): string {
   checkText(path, argument);
+  if (NORMAL.test(path)) {
+    return path;
+  }
   if (PREFIXED.test(path)) {
     // Windows takes these as they are; so do we, a closing `\` excepted, which a volume's root needs.
     return /^\\\\[?.]\\[^\\]*\\?$/.test(path) ? path : path.replace(/\\+$/, "");
@@ -58,12 +64,15 @@ const ROOT = /^([A-Za-z]:|\\\\([?.]\\UNC\\)?[^\\?.][^\\]*\\[^\\]+|\\\\[?.]\\[^\\
 
 /** The last part of a path, `""` for a root. */
 export function nameOf(path: string): string {
-  return ROOT.test(path) ? "" : basename(path);
+  return ROOT.test(path) ? "" : path.slice(path.lastIndexOf("\\") + 1);
 }
 
 /** The key under which a path is the same to Windows, whose file names have no case. */
 export function pathKey(path: string): string {
-  return path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").toLowerCase();
+  const plain = PREFIXED.test(path)
+    ? path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "")
+    : path;
+  return plain.toLowerCase();
 }
 
 /** Whether `path` is `folder`, or in it. */

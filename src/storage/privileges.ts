@@ -37,6 +37,7 @@ const enabled = new WeakMap<object, Map<string, Enabled>>();
  * using _ = enablePrivileges(["SeBackupPrivilege", "SeRestorePrivilege"], { host });
  * ```
  *
+ * @returns Restores them when it is disposed of; where Windows refused that, again when it is disposed of again.
  * @throws {InvalidInputError} if a name is empty or holds a NUL.
  * @throws {MissingPrivilegeError} if the process doesn't have one; none is enabled then.
  * @throws {NativeError} if Windows refuses, such as a name that it doesn't know.
@@ -47,12 +48,18 @@ export function enablePrivileges(privileges: readonly string[], options: EnableP
     throw new InvalidInputError("privileges", "is not a list of names", privileges);
   }
   privileges.forEach((name, i) => checkText(name, `privileges[${i}]`));
-  using restores = new DisposableStack();
-  for (const name of new Set(privileges)) {
-    restores.defer(() => restore(host, name));
-    enable(host, name);
+  const taken: string[] = [];
+  const enabled = { [Symbol.dispose]: () => restoreAll(host, taken) };
+  try {
+    for (const name of new Set(privileges)) {
+      taken.push(name);
+      enable(host, name);
+    }
+    return enabled;
+  } catch (error) {
+    using _ = enabled;
+    throw error;
   }
-  return restores.move();
 }
 
 function enabledOn(host: Host): Map<string, Enabled> {
@@ -81,11 +88,28 @@ function enable(host: Host, name: string): void {
   }
 }
 
+// Those that are restored are gone from the list.
+function restoreAll(host: Host, names: string[]): void {
+  const errors: unknown[] = [];
+  for (const name of names.splice(0).reverse()) {
+    try {
+      restore(host, name);
+    } catch (error) {
+      errors.push(error);
+      names.unshift(name);
+    }
+  }
+  if (errors.length > 0) {
+    throw new AggregateError(errors, `${names.join(" and ")} could not be restored: ${errors.join("; ")}. Try again`);
+  }
+}
+
 function restore(host: Host, name: string): void {
   const known = enabledOn(host).get(name);
-  if (known === undefined || --known.count > 0) return;
-  enabledOn(host).delete(name);
-  if (known.before === undefined) return;
-  using token = openProcessToken(host);
-  setPrivilege(host, token.value, known.before);
+  if (known === undefined) return;
+  if (known.count === 1 && known.before !== undefined) {
+    using token = openProcessToken(host);
+    setPrivilege(host, token.value, known.before);
+  }
+  if (--known.count === 0) enabledOn(host).delete(name);
 }

@@ -48,9 +48,9 @@ const COMPLETION = {
 } as const satisfies Record<SystemOperation, number>;
 
 /**
- * A compute system of which this process has a handle. {@linkcode ComputeSystem.close} gives the handle and the callback
- * back; until then the callback keeps the process alive. The system itself ends with its last handle, if it was created
- * so.
+ * A compute system of which this process has a handle. {@linkcode ComputeSystem.close} gives the handle and the
+ * callback back; until then the callback keeps the process alive. The system itself ends with its last handle, if it
+ * was created so.
  */
 export class ComputeSystem implements AsyncDisposable {
   /** Id of the system. */
@@ -195,16 +195,16 @@ export class ComputeSystem implements AsyncDisposable {
    * @throws {NativeError} if the compute service refuses.
    */
   async terminate(options: WaitOptions = {}): Promise<void> {
-    await this.#stop("HcsTerminateComputeSystem", options.signal);
-    if (!await this.waitForExit(EXIT_LIMIT_MS)) {
+    const runs = await this.#stop("HcsTerminateComputeSystem", options.signal);
+    if (runs && !await this.waitForExit(EXIT_LIMIT_MS)) {
       logger().warn(`the compute system ${this.id} was told to end, and doesn't say that it has`);
     }
     this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
 
   /** Waits until it has stopped running, however it ends; at most `limit` milliseconds. Answers whether it has. */
-  async waitForExit(limit: number): Promise<boolean> {
-    return await this.#notifications.waitForExit(limit);
+  waitForExit(limit: number): Promise<boolean> {
+    return this.#notifications.waitForExit(limit);
   }
 
   /**
@@ -243,9 +243,16 @@ export class ComputeSystem implements AsyncDisposable {
   }
 
   async #operate(fn: SystemOperation, { signal }: WaitOptions, how?: object): Promise<void> {
-    this.#notifications.forget(COMPLETION[fn]);
-    const progress = await this.#call((handle) => operate(this.host, fn, handle, this.id, how), signal);
-    await this.#completed(fn, COMPLETION[fn], progress, signal);
+    const type = COMPLETION[fn];
+    this.#notifications.forget(type);
+    let progress: Progress = "pending";
+    try {
+      progress = await this.#call((handle) => operate(this.host, fn, handle, this.id, how), signal);
+    } catch (error) {
+      // What was asked for counts first, also where the system ended right after it.
+      if (error !== this.end || !this.#notifications.has(type)) throw error;
+    }
+    await this.#completed(fn, type, progress, signal);
   }
 
   async #completed(fn: string, type: number, progress: Progress, signal: AbortSignal | undefined): Promise<void> {
@@ -254,11 +261,12 @@ export class ComputeSystem implements AsyncDisposable {
     if ((status | 0) < 0) throw computeError(this.host, fn, status, this.id, data);
   }
 
-  async #stop(fn: "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem", signal?: AbortSignal): Promise<void> {
-    if (this.#notifications.exited) return;
+  // Answers false where it had stopped already.
+  async #stop(fn: "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem", signal?: AbortSignal): Promise<boolean> {
+    if (this.#notifications.exited) return false;
     if (this.#handle === 0n || this.end?.reason === "closed") throw this.end;
     const work = this.#track((handle) => stopSystem(this.host, fn, handle, this.id));
-    await (this.end === undefined ? this.#notifications.during(work, signal) : work);
+    return await (this.end === undefined ? this.#notifications.during(work, signal) : work);
   }
 
   async #call<T>(fn: (handle: bigint) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {

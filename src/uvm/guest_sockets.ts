@@ -1,9 +1,9 @@
 /**
- * What a Linux guest needs of its host to boot: entropy, and somebody who takes its log. Without either its `init` waits
- * forever.
+ * What a Linux guest needs of its host to boot: entropy, and somebody who takes its log. Without either its `init`
+ * waits forever.
  *
- * Accepting and receiving wait on threads of Deno's pool: one until the guest has its entropy, and one for as long as the
- * guest writes its log.
+ * Accepting and receiving wait on threads of Deno's pool: one until the guest has its entropy, and one for as long as
+ * the guest writes its log.
  *
  * @module
  */

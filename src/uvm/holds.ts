@@ -118,7 +118,7 @@ class DeviceHoldKind<H extends DeviceHold, D extends Device> implements HoldKind
   }
 
   #record(vm: string, use: DeviceUse<D>): H {
-    const record = { kind: this.kind, vm, ...this.#describe(use.device) } as H;
+    const record = { kind: this.kind, ...this.#describe(use.device), vm } as H;
     uses.set(record, use);
     return record;
   }

@@ -25,8 +25,9 @@ export interface LinuxVMOptions extends CommonVMOptions {
   /** File name of the kernel in the folder. Default: `vmlinux` where it is there and `kernelDirect`, else `kernel`. */
   kernelFile?: string;
   /**
-   * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default: `rootfs.vhd`
-   * where it is there, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI place where there is no vPMem.
+   * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default:
+   * `rootfs.vhd` where it is there, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI place where there
+   * is no vPMem.
    */
   rootFile?: string;
   /** Further options of the kernel. */

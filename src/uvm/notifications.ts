@@ -95,6 +95,11 @@ export class Notifications {
     this.#waits.forEach((wait) => wait.reject(error));
   }
 
+  /** Whether one of a type has come that nobody has asked for yet. */
+  has(type: number): boolean {
+    return this.#latest.has(type);
+  }
+
   /** Forgets what came of a type so far: it belongs to something that was asked earlier. */
   forget(type: number): void {
     this.#latest.delete(type);
@@ -142,8 +147,8 @@ export class Notifications {
   }
 
   /**
-   * Waits until the system has stopped running, however it ends; not longer than `limit` milliseconds. Answers whether it
-   * has.
+   * Waits until the system has stopped running, however it ends; not longer than `limit` milliseconds. Answers whether
+   * it has.
    */
   async waitForExit(limit: number): Promise<boolean> {
     const wake = new AbortController();

@@ -17,7 +17,6 @@
  */
 
 import { InvalidInputError, MissingExportError } from "../ffi/errors.ts";
-import { resolvePath } from "../ffi/resolve_path.ts";
 import { grantVmAccess, revokeVmAccess } from "../ffi/vmcompute.ts";
 import {
   attachDisk,
@@ -32,6 +31,7 @@ import {
 } from "../hcsschema/requests.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import type { DeviceRoom } from "./errors.ts";
+import { type HostFile, hostFile } from "./host_file.ts";
 import { type Modifier, takeAway } from "./modify.ts";
 import { Places } from "./places.ts";
 
@@ -99,7 +99,7 @@ export class SCSIDisks {
     this.#folders = new Places(Infinity);
     for (const { controller, lun, hostPath } of options.own) {
       this.#slots.claim(controller * LUNS_PER_CONTROLLER + lun);
-      this.#own.add(this.#key(hostPath));
+      this.#own.add(hostFile(vm.host, hostPath).key);
     }
   }
 
@@ -108,53 +108,46 @@ export class SCSIDisks {
     return { device: "SCSI slots", total: this.#slots.total, used: this.#slots.used };
   }
 
-  /**
-   * Whether a file has a place.
-   *
-   * @throws {NativeError} if there is no such file.
-   */
-  has(hostPath: string): boolean {
-    return this.#attachments.has(this.#key(hostPath));
+  /** Whether a disk has a place. */
+  has(file: HostFile): boolean {
+    return this.#attachments.has(file.key);
   }
 
-  /**
-   * A use of the VM's right to open a file; it is granted once `ready()` is called.
-   *
-   * @param hostPath Absolute path of the file.
-   * @throws {NativeError} if there is no such file.
-   */
-  placeAccess(hostPath: string): DeviceUse<SCSIAccess> {
-    return this.#accesses.place(this.#key(hostPath), () => new Access(this.#vm, hostPath));
+  /** A use of the VM's right to open a disk's file; it is granted once `ready()` is called. */
+  placeAccess(file: HostFile): DeviceUse<SCSIAccess> {
+    return this.#accesses.place(file.key, () => new Access(this.#vm, file.path));
   }
 
   /**
    * A use of a disk, `undefined` where no place is free. It is attached once `ready()` is called.
    *
-   * @param hostPath Absolute path of its file.
-   * @throws {InvalidInputError} if the file is attached for writing and asked for without, or the other way round, or is a
-   * disk that the VM was created with.
-   * @throws {NativeError} if there is no such file.
+   * @throws {InvalidInputError} if the disk is attached for writing and asked for without, or the other way round, or is one
+   * that the VM was created with.
    */
   placeAttachment(
-    hostPath: string,
+    file: HostFile,
     options: { readonly readOnly: boolean },
   ): DeviceUse<SCSIAttachment> | undefined {
     const { readOnly } = options;
-    const key = this.#key(hostPath);
+    const { key, path } = file;
     if (this.#own.has(key)) {
-      throw new InvalidInputError("hostPath", "is a disk that the VM was created with", hostPath);
+      throw new InvalidInputError("file", "is a disk that the VM was created with", path);
     }
     const use = this.#attachments.place(key, () => {
       const place = this.#slots.take();
       if (place === undefined) return undefined;
-      return new Attached(this.#vm, slotOf(place), { hostPath, readOnly, free: () => this.#slots.free(place) });
+      return new Attached(this.#vm, slotOf(place), {
+        hostPath: path,
+        readOnly,
+        free: () => this.#slots.free(place),
+      });
     });
     if (use !== undefined && use.device.readOnly !== readOnly) {
       use[Symbol.dispose]();
       throw new InvalidInputError(
-        "hostPath",
+        "file",
         `is attached to the VM already, ${readOnly ? "and writable" : "read-only"}`,
-        hostPath,
+        path,
       );
     }
     return use;
@@ -196,10 +189,6 @@ export class SCSIDisks {
         free: () => this.#folders.free(folder),
       });
     });
-  }
-
-  #key(hostPath: string): string {
-    return resolvePath(this.#vm.host, hostPath).toLowerCase();
   }
 }
 

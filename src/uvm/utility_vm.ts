@@ -5,7 +5,7 @@
  */
 
 import { fromWin32, win32 } from "../ffi/codes.ts";
-import { MissingExportError, NativeError } from "../ffi/errors.ts";
+import { InvalidInputError, MissingExportError, NativeError } from "../ffi/errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { copyFile, deleteFile, errorOf, isNotFound } from "../ffi/kernel32.ts";
 import { buildNumber } from "../ffi/ntdll.ts";
@@ -86,7 +86,8 @@ const scratchAccess: HoldKind<AccessHold> = {
       await revokeVmAccess(host, hold.vm, hold.hostPath);
       return true;
     } catch (error) {
-      // A Windows that can't take it back, or a file that is gone. A grant to a VM that is gone is of no use to anybody.
+      // A Windows that can't take it back, or a file that is gone. A grant to a VM that is gone is of no use to
+      // anybody.
       if (error instanceof MissingExportError || isNotFound(error)) return false;
       throw error;
     }
@@ -133,8 +134,8 @@ class SystemHoldKind implements HoldKind<SystemHold> {
 /**
  * Creates a utility VM; {@linkcode UtilityVM.start} boots it.
  *
- * Needs `--allow-ffi` without a path, as Windows reports on a VM by calling back. Changing the VM afterwards, and mounting
- * layers in it, takes no more than the paths of the DLLs.
+ * Needs `--allow-ffi` without a path, as Windows reports on a VM by calling back. Changing the VM afterwards, and
+ * mounting layers in it, takes no more than the paths of the DLLs.
  *
  * ```ts
  * import { createUtilityVM } from "@hcs-layers/hcs-layers";
@@ -160,7 +161,7 @@ export async function createUtilityVM(
   signal?.throwIfAborted();
   const build = buildNumber(host);
   requireBuild(build, MINIMUM_BUILD, "A utility VM");
-  const plan = options.os === "linux" ? planLinuxVM(host, options, build) : planWindowsVM(host, options, build);
+  const plan = planVM(host, options, build);
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
   // The scratch outlives the VM, and goes only where the VM doesn't come to be.
@@ -170,6 +171,17 @@ export async function createUtilityVM(
     }
     return await acquire(host, (holds) => createPlanned(holds, plan, document, { host, signal }));
   });
+}
+
+function planVM(host: Host, options: UtilityVMOptions, build: number): VMPlan {
+  switch (options?.os) {
+    case "linux":
+      return planLinuxVM(host, options, build);
+    case "windows":
+      return planWindowsVM(host, options, build);
+    default:
+      throw new InvalidInputError("options.os", 'is neither "linux" nor "windows"', (options as { os?: unknown })?.os);
+  }
 }
 
 async function createPlanned(
@@ -210,8 +222,8 @@ interface UtilityVMInit {
 let newVM: (init: UtilityVMInit) => UtilityVM;
 
 /**
- * A utility VM of this process, made by {@linkcode createUtilityVM}. It ends when it is closed (`await using`), and with
- * the process.
+ * A utility VM of this process, made by {@linkcode createUtilityVM}. It ends when it is closed (`await using`), and
+ * with the process.
  *
  * | state | becomes | by |
  * | --- | --- | --- |
@@ -355,8 +367,8 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
   }
 
   /**
-   * Ends it, if it hasn't ended, and gives back all that it took: its sockets, its handles, its access to files. All its
-   * devices are gone with it. After a failure, another call goes on with what is left; a second call does nothing.
+   * Ends it, if it hasn't ended, and gives back all that it took: its sockets, its handles, its access to files. All
+   * its devices are gone with it. After a failure, another call goes on with what is left; a second call does nothing.
    *
    * @throws {ReleaseError} if something is held still.
    */
@@ -371,8 +383,9 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
   }
 
   async #closeSockets(): Promise<void> {
-    await this.#sockets?.[Symbol.asyncDispose]();
+    const sockets = this.#sockets;
     this.#sockets = undefined;
+    await sockets?.[Symbol.asyncDispose]();
   }
 }
 

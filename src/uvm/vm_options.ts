@@ -24,8 +24,8 @@ export interface CommonVMOptions {
   /** Whether virtual memory is taken only when the guest uses it. Needs `allowOvercommit`. Default: false. */
   enableDeferredCommit?: boolean;
   /**
-   * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no vPMem for
-   * layers, no direct mapping of shares. Default: false.
+   * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no vPMem
+   * for layers, no direct mapping of shares. Default: false.
    */
   fullyPhysicallyBacked?: boolean;
   /** Space for devices below 4 GiB, in MiB. Default: Windows decides. */
@@ -70,7 +70,7 @@ export interface VMPlan {
   readonly physicallyBacked: boolean;
   /** Whether its shares are never mapped into its memory. */
   readonly noDirectMap: boolean;
-  /** Its SCSI controllers, and the places of its own disks. */
+  /** Its SCSI controllers, and its own disks on them. */
   readonly scsi: SCSIOptions;
   /** Its persistent memory. */
   readonly vpmem: VPMemOptions;

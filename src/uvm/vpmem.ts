@@ -9,7 +9,6 @@
  */
 
 import { InvalidInputError } from "../ffi/errors.ts";
-import { resolvePath } from "../ffi/resolve_path.ts";
 import {
   addPMemDevice,
   addPMemMapping,
@@ -20,6 +19,7 @@ import {
 } from "../hcsschema/requests.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import type { DeviceRoom } from "./errors.ts";
+import { type HostFile, hostFile } from "./host_file.ts";
 import { type Modifier, takeAway } from "./modify.ts";
 import { Places } from "./places.ts";
 import { DEVICE_BYTES, RegionAllocator } from "./region_allocator.ts";
@@ -68,7 +68,7 @@ export class VPMemDevices {
     const { bootPath } = options;
     if (bootPath !== undefined) {
       this.#devices.claim(0);
-      this.#boot = this.#key(bootPath);
+      this.#boot = hostFile(vm.host, bootPath).key;
     }
   }
 
@@ -84,33 +84,25 @@ export class VPMemDevices {
     };
   }
 
-  /**
-   * Whether a file has a place.
-   *
-   * @throws {NativeError} if there is no such file.
-   */
-  has(hostPath: string): boolean {
-    return this.#files.has(this.#key(hostPath));
+  /** Whether a file has a place. */
+  has(file: HostFile): boolean {
+    return this.#files.has(file.key);
   }
 
   /**
    * A use of a file as persistent memory, `undefined` where it has no place on any device. It is added once `ready()` is
    * called.
    *
-   * @param hostPath Absolute path of the file, a fixed VHD.
+   * @param file A fixed VHD.
    * @param bytes Its size, more than 0.
    * @throws {InvalidInputError} if it is the disk that the VM boots from.
-   * @throws {NativeError} if there is no such file.
    */
-  place(hostPath: string, bytes: number): DeviceUse<VPMemFile> | undefined {
-    const key = this.#key(hostPath);
+  place(file: HostFile, bytes: number): DeviceUse<VPMemFile> | undefined {
+    const { key, path } = file;
     if (key === this.#boot) {
-      throw new InvalidInputError("hostPath", "is the disk that the VM boots from", hostPath);
+      throw new InvalidInputError("file", "is the disk that the VM boots from", path);
     }
-    return this.#files.place(
-      key,
-      () => this.#options.multiMapping ? this.#map(hostPath, bytes) : this.#give(hostPath, bytes),
-    );
+    return this.#files.place(key, () => this.#options.multiMapping ? this.#map(path, bytes) : this.#give(path, bytes));
   }
 
   #give(hostPath: string, bytes: number): VPMemFile | undefined {
@@ -143,10 +135,6 @@ export class VPMemDevices {
       });
     }
     return undefined;
-  }
-
-  #key(hostPath: string): string {
-    return resolvePath(this.#vm.host, hostPath).toLowerCase();
   }
 }
 

@@ -12,9 +12,9 @@ import { NativeError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileFlag, openFile, probeFileId } from "../ffi/kernel32.ts";
 import { buildNumber } from "../ffi/ntdll.ts";
-import { resolvePath } from "../ffi/resolve_path.ts";
 import { addShare, removeShare, type VirtualSmbShareOptions } from "../hcsschema/requests.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
+import type { HostFile } from "./host_file.ts";
 import { type Modifier, takeAway } from "./modify.ts";
 
 /** A folder that a VM sees, read-only. */
@@ -60,25 +60,19 @@ export class VSMBShares {
   /**
    * A use of the share of a folder; the folder is shared once `ready()` is called.
    *
-   * @param hostPath Absolute path of the folder.
-   * @throws {NativeError} if there is no such folder.
+   * @throws {NativeError} if the folder can't be opened.
    */
-  place(hostPath: string): DeviceUse<VSMBShare> {
-    const { host } = this.#vm;
-    return this.#shares.place(keyOf(host, hostPath), () => {
-      const direct = !this.#noDirectMap && !needsNoDirectMap(host, hostPath);
+  place(folder: HostFile): DeviceUse<VSMBShare> {
+    return this.#shares.place(folder.key, () => {
+      const direct = !this.#noDirectMap && !needsNoDirectMap(this.#vm.host, folder.path);
       const options = { ...LAYER_OPTIONS, ...(!direct && { NoDirectmap: true }) };
-      return new Share(this.#vm, hostPath, options, () => `s${(++this.#names).toString(16)}`);
+      return new Share(this.#vm, folder.path, options, () => `s${(++this.#names).toString(16)}`);
     });
   }
 
-  /**
-   * The share of a folder, `undefined` where it isn't shared.
-   *
-   * @throws {NativeError} if there is no such folder.
-   */
-  find(hostPath: string): VSMBShare | undefined {
-    return this.#shares.find(keyOf(this.#vm.host, hostPath));
+  /** The share of a folder, `undefined` where it isn't shared. */
+  find(folder: HostFile): VSMBShare | undefined {
+    return this.#shares.find(folder.key);
   }
 }
 
@@ -104,10 +98,6 @@ class Share implements VSMBShare {
   readonly removal = [() => takeAway(this.vm, removeShare(this.name))];
 
   free(): void {}
-}
-
-function keyOf(host: Host, path: string): string {
-  return resolvePath(host, path).toLowerCase();
 }
 
 const FIRST_WITHOUT = 18362;

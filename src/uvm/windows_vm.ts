@@ -33,7 +33,6 @@ export interface WindowsVMOptions extends CommonVMOptions {
   registryValues?: readonly RegistryValue[];
 }
 
-const FIRST_PLACE = { controller: 0, lun: 0 };
 const SCRATCH_DISK = "sandbox.vhdx";
 
 /**
@@ -95,7 +94,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions, build: numb
       }),
     physicallyBacked: common.physicallyBacked,
     noDirectMap,
-    scsi: { controllers: 1, own: [{ ...FIRST_PLACE, hostPath: path }] },
+    scsi: { controllers: 1, own: [{ controller: 0, lun: 0, hostPath: path }] },
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
     encryptScratch: false,
     scratch: { path, template },

@@ -30,10 +30,10 @@ for (const count of COUNTS) {
   if (onWindows) {
     for (const calls of ["thread", "pool"] as const) {
       const host = withStandIns(windowsHost({ calls }), quickStandIns);
-      Deno.bench(`${count} layers, ${calls}`, { group: `${count}` }, () => cycle(host, folders));
+      Deno.bench(`${count} layers, ${calls}`, { group: `${count}` }, async () => await cycle(host, folders));
     }
   } else {
     const host = simulated(folders);
-    Deno.bench(`${count} layers, simulated`, { group: `${count}` }, () => cycle(host, folders));
+    Deno.bench(`${count} layers, simulated`, { group: `${count}` }, async () => await cycle(host, folders));
   }
 }

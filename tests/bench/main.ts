@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertNotEquals } from "jsr:@std/assert@^1.0.0";
 import { prepareWine, SYSTEM32, type WineRoot } from "../wine/prepare.ts";
 import { parseTrace } from "../wine/inside/trace.ts";
 import { COUNTS } from "./stacks.ts";
@@ -62,6 +62,7 @@ async function compareCalls(wine: WineRoot, count: number): Promise<void> {
     (env) => succeed(wine.run(["run", "--no-check", ...GRANTS, "tests/bench/calls.ts", `${count}`], { env })),
   );
   const theirs = await trace(`c${count}`, (env) => succeed(cycle(wine, 0, count, env)));
+  assertNotEquals(ours, []);
   assertEquals(theirs, ours, "cycle.exe doesn't make the calls that the library makes");
 }
 

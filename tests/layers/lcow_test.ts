@@ -2,6 +2,7 @@ import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } f
 import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
+import { hostFile } from "../../src/uvm/host_file.ts";
 import { NoRoomError } from "../../src/uvm/errors.ts";
 import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
 import { short, TestVM } from "./test_vm.ts";
@@ -405,7 +406,7 @@ Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, be
   await using t = await linux({ vpmemMultiMapping: false, vpmemDeviceCount: 1, vpmemSizeBytes: 2 * MIB });
   for (let i = 0; i < 62; i++) {
     t.host.addFile(`C:\\other\\${i}.vhd`, MIB);
-    t.vm.scsi.placeAttachment(`C:\\other\\${i}.vhd`, { readOnly: true });
+    t.vm.scsi.placeAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
   }
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(4, 3, 2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
@@ -439,6 +440,15 @@ Deno.test("mountLCOWLayers() refuses a layer that the VM has as a scratch", asyn
   await using t = await linux();
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   const layers = { layers: [{ vhdPath: scratch(1), partition: 1 }], scratchVhdPath: scratch(2) };
+  t.forget();
+  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
+  assertEquals(t.requests, []);
+});
+
+Deno.test("mountLCOWLayers() refuses a scratch that the VM has as a layer", async () => {
+  await using t = await linux();
+  await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  const layers = { ...stack(2), scratchVhdPath: vhd(1) };
   t.forget();
   await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
   assertEquals(t.requests, []);
@@ -497,7 +507,7 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
   ["a scratch that doesn't exist", "layers.scratchVhdPath", (t) => {
     return mountLCOWLayers("c1", { ...stack(1), scratchVhdPath: "C:\\no.vhdx" }, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
-  ["a scratch that is a layer", "layers.layers[0].vhdPath", (t) => {
+  ["a scratch that is a layer", "layers.scratchVhdPath", (t) => {
     const layers = { ...stack(1), scratchVhdPath: vhd(1).toUpperCase() };
     return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],

@@ -6,7 +6,6 @@
 
 import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
-import type { DeviceHold } from "../../src/uvm/holds.ts";
 import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
 import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/windows_vm.ts";

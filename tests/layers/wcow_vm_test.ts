@@ -1,9 +1,10 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
 import { ReleaseError } from "../../src/holds/errors.ts";
-import { layerStack } from "../../src/layers/layer_stack.ts";
-import { getHCSLayers, mountInVM } from "../../src/layers/wcow_vm.ts";
+import { mountWCOWLayers } from "../../src/layers/wcow.ts";
+import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
+import { hostFile } from "../../src/uvm/host_file.ts";
 import { NoRoomError } from "../../src/uvm/errors.ts";
 import { short, TestVM } from "./test_vm.ts";
 
@@ -17,7 +18,7 @@ async function windows(simulated?: Parameters<typeof TestVM.open>[1]): Promise<T
 }
 
 function mount({ vm }: TestVM, ...folders: string[]) {
-  return mountInVM(layerStack(folders), { vm, signal: undefined });
+  return mountWCOWLayers("c", folders, { vm, signal: undefined });
 }
 
 const STACK = ["C:\\layers\\top", "C:\\layers\\base", "C:\\scratch\\1"];
@@ -167,7 +168,7 @@ Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, be
   await using t = await windows();
   for (let i = 1; i < 64; i++) {
     t.host.addFile(`C:\\other\\${i}.vhd`, 2 ** 20);
-    t.vm.scsi.placeAttachment(`C:\\other\\${i}.vhd`, { readOnly: true });
+    t.vm.scsi.placeAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
   }
   const error = await assertRejects(() => mount(t, ...STACK), NoRoomError);
   assertEquals(

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError, MissingExportError, NativeError } from "../../src/ffi/errors.ts";
 import type { Dll } from "../../src/ffi/table.ts";
+import { hostFile } from "../../src/uvm/host_file.ts";
 import { Places } from "../../src/uvm/places.ts";
 import { RecordingVM, refused, short } from "./device_vm.ts";
 
@@ -39,7 +40,7 @@ Deno.test("VSMBShares.place() never uses a name twice, and counts in hexadecimal
   const vm = windows();
   const names: string[] = [];
   for (let i = 0; i < 11; i++) {
-    const share = vm.vsmb.place("C:\\layers\\1");
+    const share = vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1"));
     await share.ready();
     names.push(share.device.name);
     await share.release();
@@ -47,7 +48,7 @@ Deno.test("VSMBShares.place() never uses a name twice, and counts in hexadecimal
   assertEquals(names.slice(7), ["s8", "s9", "sa", "sb"]);
   // A name that was refused isn't used again either.
   vm.before = () => Promise.reject(refused(0x80070005));
-  const share = vm.vsmb.place("C:\\layers\\1");
+  const share = vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1"));
   await assertRejects(() => share.ready());
   vm.before = () => {};
   await share.ready();
@@ -56,7 +57,7 @@ Deno.test("VSMBShares.place() never uses a name twice, and counts in hexadecimal
 
 Deno.test("VSMBShares.place() has no file mapped where the VM was made so", async () => {
   const vm = windows({ noDirectMap: true });
-  await vm.vsmb.place("C:\\layers\\1").ready();
+  await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
   assertEquals(optionsOf(vm), {
     ReadOnly: true,
     ShareRead: true,
@@ -73,7 +74,7 @@ for (
   Deno.test(`VSMBShares.place() on build ${build} ${noDirectMap ? "needs" : "doesn't need"} file ids to map files`, async () => {
     const vm = windows({ simulated: { build, revision: 1 } });
     vm.host.fail({ function: "GetFileInformationByHandleEx", code: 87 });
-    await vm.vsmb.place("C:\\layers\\1").ready();
+    await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
     assertEquals((optionsOf(vm) as { NoDirectmap?: boolean }).NoDirectmap ?? false, noDirectMap);
     assertEquals(vm.host.held().filter(({ kind }) => kind === "handle"), []);
   });
@@ -81,28 +82,36 @@ for (
 
 Deno.test("VSMBShares.place() on build 19042 has files mapped where the file system has file ids", async () => {
   const vm = windows({ simulated: { build: 19042, revision: 1 } });
-  await vm.vsmb.place("C:\\layers\\1").ready();
+  await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
   assertEquals("NoDirectmap" in (optionsOf(vm) as object), false);
 });
 
-Deno.test("VSMBShares.place() refuses a folder that doesn't exist", () => {
-  assertThrows(() => windows().vsmb.place("C:\\layers\\no"), NativeError);
+Deno.test("hostFile() refuses a path at which there is nothing", () => {
+  assertThrows(() => hostFile(windows().host, "C:\\layers\\no"), NativeError);
 });
 
 Deno.test("SCSIDisks.placeAttachment() refuses one disk both read-only and writable", async () => {
   const vm = linux();
-  const use = vm.scsi.placeAttachment(disk(1), { readOnly: true })!;
+  const use = vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!;
   await use.ready();
-  assertThrows(() => vm.scsi.placeAttachment(disk(1), { readOnly: false }), InvalidInputError, "read-only");
+  assertThrows(
+    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false }),
+    InvalidInputError,
+    "read-only",
+  );
   await use.release();
   assertEquals(vm.scsi.room.used, 0);
-  vm.scsi.placeAttachment(disk(1), { readOnly: false });
-  assertThrows(() => vm.scsi.placeAttachment(disk(1), { readOnly: true }), InvalidInputError, "writable");
+  vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false });
+  assertThrows(
+    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true }),
+    InvalidInputError,
+    "writable",
+  );
 });
 
 Deno.test("SCSIDisks.placeMount() with the same options, in any order, is one mount", () => {
   const vm = linux();
-  const { device } = vm.scsi.placeAttachment(disk(1), { readOnly: false })!;
+  const { device } = vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false })!;
   const options = ["noexec", "ro"];
   const mounts = [
     vm.scsi.placeMount(device, { options }),
@@ -127,7 +136,10 @@ Deno.test("SCSIDisks.placeMount() refuses what a Windows guest can't do", () => 
 
 Deno.test("SCSIDisks.placeAttachment() fills 4 controllers of 64 places in order, and then has none", async () => {
   const vm = linux({ scsi: { controllers: 4, own: [] } });
-  const uses = Array.from({ length: 256 }, (_, i) => vm.scsi.placeAttachment(disk(i), { readOnly: true })!);
+  const uses = Array.from(
+    { length: 256 },
+    (_, i) => vm.scsi.placeAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
+  );
   await Promise.all(uses.map((use) => use.ready()));
   const { controller, lun } = uses[255]!.device;
   assertEquals({ controller, lun }, { controller: 3, lun: 63 });
@@ -135,12 +147,12 @@ Deno.test("SCSIDisks.placeAttachment() fills 4 controllers of 64 places in order
     vm.requests[64]!.ResourcePath,
     "VirtualMachine/Devices/Scsi/0110f83b-de10-5172-a266-78bca56bf50a/Attachments/0",
   );
-  assertEquals(vm.scsi.placeAttachment(disk(256), { readOnly: true }), undefined);
+  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(256)), { readOnly: true }), undefined);
   assertEquals(vm.scsi.room, { device: "SCSI slots", total: 256, used: 256 });
   // One that is attached already needs no place.
-  await vm.scsi.placeAttachment(disk(7), { readOnly: true })!.ready();
+  await vm.scsi.placeAttachment(hostFile(vm.host, disk(7)), { readOnly: true })!.ready();
   await uses[70]!.release();
-  assertEquals(vm.scsi.placeAttachment(disk(256), { readOnly: true })!.device.lun, 6);
+  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(256)), { readOnly: true })!.device.lun, 6);
 });
 
 Deno.test("SCSIDisks.placeAttachment() attaches different disks side by side", async () => {
@@ -152,7 +164,10 @@ Deno.test("SCSIDisks.placeAttachment() attaches different disks side by side", a
     for (let i = 0; i < 10; i++) await null;
     open--;
   };
-  const uses = Array.from({ length: 20 }, (_, i) => vm.scsi.placeAttachment(disk(i), { readOnly: true })!);
+  const uses = Array.from(
+    { length: 20 },
+    (_, i) => vm.scsi.placeAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
+  );
   await Promise.all(uses.map((use) => use.ready()));
   assertEquals(most, 20);
 });
@@ -161,7 +176,7 @@ Deno.test("SCSIDisks.placeAccess() counts a Windows that can't take an access ba
   const vm = windows();
   const symbols = vm.host.symbols.bind(vm.host) as (dll: Dll) => object;
   vm.host.symbols = ((dll: Dll) => ({ ...symbols(dll), RevokeVmAccess: missing })) as typeof vm.host.symbols;
-  const use = vm.scsi.placeAccess("C:\\disk.vhdx");
+  const use = vm.scsi.placeAccess(hostFile(vm.host, "C:\\disk.vhdx"));
   await use.ready();
   assertEquals(await use.release(), true);
 });
@@ -172,41 +187,47 @@ function missing(): never {
 
 Deno.test("VPMemDevices.place() gives 128 files a device each, and then has none", async () => {
   const vm = linux({ vpmem: { multiMapping: false, deviceCount: 128 } });
-  const uses = Array.from({ length: 128 }, (_, i) => vm.vpmem.place(disk(i), 4096)!);
+  const uses = Array.from({ length: 128 }, (_, i) => vm.vpmem.place(hostFile(vm.host, disk(i)), 4096)!);
   await Promise.all(uses.map((use) => use.ready()));
   assertEquals(uses[127]!.device.guestPath, "/run/layers/p127");
-  assertEquals(vm.vpmem.place(disk(128), 4096), undefined);
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(128)), 4096), undefined);
   assertEquals(vm.vpmem.room, { device: "vPMem devices", total: 128, used: 128, maximumBytes: 2 ** 32 });
   await uses[5]!.release();
-  assertEquals(vm.vpmem.place(disk(128), 4096)!.device.device, 5);
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(128)), 4096)!.device.device, 5);
 });
 
 Deno.test("VPMemDevices.place() has no device for a file that is larger than one", () => {
   const vm = linux({ vpmem: { multiMapping: false, deviceSizeBytes: 8192 } });
-  assertEquals(vm.vpmem.place(disk(0), 8193), undefined);
-  assertEquals(vm.vpmem.place(disk(0), 8192)!.device.device, 0);
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(0)), 8193), undefined);
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(0)), 8192)!.device.device, 0);
   const mapped = linux({ vpmem: { deviceSizeBytes: 8192 } });
-  assertEquals(mapped.vpmem.place(disk(0), 2 ** 32 + 1), undefined);
+  assertEquals(mapped.vpmem.place(hostFile(mapped.host, disk(0)), 2 ** 32 + 1), undefined);
   assertEquals(mapped.vpmem.room.used, 0);
-  assertEquals(mapped.vpmem.place(disk(0), 2 ** 32)!.device.guestPath, "/run/layers/p0-0-4294967296");
+  assertEquals(
+    mapped.vpmem.place(hostFile(mapped.host, disk(0)), 2 ** 32)!.device.guestPath,
+    "/run/layers/p0-0-4294967296",
+  );
 });
 
 Deno.test("VPMemDevices.place() maps 1024 files into a device, then uses the next, and then has none", () => {
   const vm = new RecordingVM("linux", { vpmem: { deviceCount: 2 } });
   for (let i = 0; i < 2049; i++) vm.host.addFile(disk(i), 4096);
-  const uses = Array.from({ length: 2048 }, (_, i) => vm.vpmem.place(disk(i), 4096)!);
+  const uses = Array.from({ length: 2048 }, (_, i) => vm.vpmem.place(hostFile(vm.host, disk(i)), 4096)!);
   assertEquals(uses[1023]!.device.guestPath, `/run/layers/p0-${1023 * 2 ** 20}-4096`);
   assertEquals(uses[1024]!.device.guestPath, "/run/layers/p1-0-4096");
-  assertEquals(vm.vpmem.place(disk(2048), 4096), undefined);
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(2048)), 4096), undefined);
   uses[3]![Symbol.dispose]();
-  assertEquals(vm.vpmem.place(disk(2048), 1)!.device.guestPath, `/run/layers/p0-${3 * 2 ** 20}-4096`);
+  assertEquals(
+    vm.vpmem.place(hostFile(vm.host, disk(2048)), 1)!.device.guestPath,
+    `/run/layers/p0-${3 * 2 ** 20}-4096`,
+  );
 });
 
 Deno.test("VPMemDevices.place() leaves device 0 to the disk that the VM boots from, also where files are mapped", () => {
   const host = linux().host;
   const vm = new RecordingVM("linux", { host, vpmem: { bootPath: disk(0), deviceCount: 2 } });
-  assertEquals(vm.vpmem.place(disk(1), 4096)!.device.guestPath, "/run/layers/p1-0-4096");
-  assertThrows(() => vm.vpmem.place(disk(0).toUpperCase(), 4096), InvalidInputError, "boots from");
+  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(1)), 4096)!.device.guestPath, "/run/layers/p1-0-4096");
+  assertThrows(() => vm.vpmem.place(hostFile(vm.host, disk(0).toUpperCase()), 4096), InvalidInputError, "boots from");
   assertEquals(vm.vpmem.room.used, 2);
 });
 
@@ -214,13 +235,16 @@ Deno.test("SCSIDisks.placeAttachment() leaves the VM's own disks and their place
   const host = linux().host;
   const own = [{ controller: 0, lun: 0, hostPath: disk(0) }];
   const vm = new RecordingVM("linux", { host, scsi: { controllers: 1, own } });
-  assertEquals(vm.scsi.placeAttachment(disk(1), { readOnly: true })!.device.lun, 1);
-  assertThrows(() => vm.scsi.placeAttachment(disk(0).toUpperCase(), { readOnly: true }), InvalidInputError);
+  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!.device.lun, 1);
+  assertThrows(
+    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(0).toUpperCase()), { readOnly: true }),
+    InvalidInputError,
+  );
 });
 
 Deno.test("a device that is shared is added by one request and removed by one", async () => {
   const vm = linux();
-  const uses = Array.from({ length: 5 }, () => vm.vpmem.place(disk(0), 4096)!);
+  const uses = Array.from({ length: 5 }, () => vm.vpmem.place(hostFile(vm.host, disk(0)), 4096)!);
   await Promise.all(uses.map((use) => use.ready()));
   assertEquals(await Promise.all(uses.map((use) => use.release())), [true, true, true, true, true]);
   assertEquals(vm.requests.map(short), [

@@ -242,6 +242,8 @@ Deno.test("createUtilityVM() saves the state of a crashed Windows guest where it
 });
 
 const REFUSED: readonly [argument: string, options: UtilityVMOptions][] = [
+  ["options.os", undefined as unknown as UtilityVMOptions],
+  ["options.os", { ...LINUX, os: "macos" as "linux" }],
   ["options.id", { ...LINUX, id: "" }],
   ["options.owner", { ...LINUX, owner: "a\0b" }],
   ["options.memorySizeInMB", { ...LINUX, memorySizeInMB: 0 }],

@@ -29,7 +29,7 @@ Deno.test("a Windows VM is created, started and closed by the calls that were re
   assertEquals(vmCalls(host), [...CREATE_WINDOWS, "Start", "GetProperties", ...CLOSE, "RevokeVmAccess"]);
   assertEquals(host.held(), []);
   assertEquals(host.grantsOf(DISK), []);
-  assertEquals(host.allocations, 1, "the one block that is kept for the process");
+  assertEquals(host.allocations, 0);
 });
 
 Deno.test("a Linux VM is created, started and closed by the calls that were recorded, and leaves nothing", async () => {
@@ -233,6 +233,15 @@ Deno.test("modify() of a VM that has stopped says so, also where the notificatio
     assertEquals(vm.state, "ended");
     host.failNothing();
   }
+});
+
+Deno.test("close() of a VM whose exit nobody told of doesn't wait for the news", async () => {
+  const host = vmMachine();
+  const vm = await startedVM(host, WINDOWS);
+  host.fail({ function: "HcsTerminateComputeSystem", code: 0xc0370110 });
+  host.sleep = () => Promise.reject(new Error("waited"));
+  await vm.close();
+  assertEquals(host.held(), []);
 });
 
 Deno.test("modify() stops waiting when it is aborted", async () => {

@@ -17,6 +17,8 @@ export class Disk {
   readonly folders: readonly string[];
   /** The files, with their sizes. */
   readonly files: readonly { readonly path: string; readonly size: number }[];
+  /** Files that are made in the run, and are to stay: the disks that Windows VMs write to. */
+  readonly stays: readonly string[];
   readonly #kinds = new Map<string, "file" | "folder">();
 
   /** The disk as the recording says, with a disk in each scratch folder: the original never looked for it. */
@@ -26,6 +28,7 @@ export class Disk {
       ...setup.files.map(({ path, size, text }) => ({ path, size: size ?? text?.length ?? 0 })),
       ...steps.filter(isHostMount).map(({ layers }) => ({ path: `${layers!.at(-1)}\\sandbox.vhdx`, size: 2 ** 20 })),
     ];
+    this.stays = steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => `${layers!.at(-1)}\\sandbox.vhdx`);
     for (const path of this.folders) this.#add(path, "folder");
     for (const { path } of this.files) this.#add(path, "file");
   }

@@ -7,6 +7,7 @@
 import { fromWin32, hex } from "../../src/ffi/codes.ts";
 import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
+import { addsLayer, changeOf, isSCSI, removedDevice, removes, withDiskPath } from "./requests.ts";
 import { type Call, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
 /** How a step is to end. */
@@ -27,6 +28,11 @@ export interface Expected {
   readonly outcome: Outcome;
   /** Set where ours goes another way from here on, so that the calls can't be the same any more. */
   readonly departs?: boolean;
+  /**
+   * Set where ours goes another way in this step alone: the last of `calls`, which fails, is among its calls, and at its
+   * end there is what was there before it.
+   */
+  readonly undone?: boolean;
 }
 
 /** What a step did. */
@@ -36,9 +42,14 @@ export interface Actual {
   readonly error?: unknown;
 }
 
+// How resolved paths of files on C: begin in the recordings.
+const RECORDED_DRIVE = "\\\\?\\Volume{00000000-0000-0000-0000-000000000043}\\";
+
 /** What the recorded step did, without Go's words. */
-export function recordedStep(run: Run, step: number): Expected {
-  const calls = recordedCalls(run, step);
+export function recordedStep(run: Run, step: number, resolvedDrive: string): Expected {
+  const resolved = (path: string) =>
+    path.startsWith(RECORDED_DRIVE) ? path.replace(RECORDED_DRIVE, resolvedDrive) : path;
+  const calls = recordedCalls(run, step).map((call) => withDiskPath(call, resolved));
   const { err, panic, ...result } = run.result.steps[step]!;
   if (panic !== undefined) return { calls, outcome: { kind: "own" } };
   if (err === null || isOfRecorder(err) || result.op === "Stat") return { calls, outcome: { kind: "done", result } };
@@ -126,20 +137,51 @@ function resultDifference(
 
 /** The first difference between two lists of calls, in words. `prefix`: there may be more of the actual ones. */
 export function callsDifference(
-  expected: readonly Call[],
-  actual: readonly Call[],
+  expectedCalls: readonly Call[],
+  actualCalls: readonly Call[],
   { prefix = false }: { prefix?: boolean } = {},
 ): string | undefined {
+  const [expected, actual] = [ordered(expectedCalls), ordered(actualCalls)];
   const length = prefix ? expected.length : Math.max(expected.length, actual.length);
   for (let i = 0; i < length; i++) {
     const [wanted, made] = [expected[i], actual[i]];
-    const difference = wanted?.fn === made?.fn && wanted?.dll === made?.dll
-      ? valueDifference(wanted!.args, made!.args, "args") ?? valueDifference(wanted!.hr, made!.hr, "answer")
-      : "";
+    const difference = wanted?.fn === made?.fn && wanted?.dll === made?.dll ? callDifference(wanted!, made!) : "";
     if (difference === undefined) continue;
     return `call ${i + 1}${difference && `: ${difference}`}\nexpected ${show(wanted)}\nactual   ${show(made)}`;
   }
   return undefined;
+}
+
+/** The first difference between two calls of one function, in words. */
+export function callDifference(expected: Call, actual: Call): string | undefined {
+  return valueDifference(expected.args, actual.args, "args") ?? valueDifference(expected.hr, actual.hr, "answer");
+}
+
+// The calls with one order for what may be done in any: layers are added to a VM side by side, and which of them is there
+// first says which is removed last, as far as disks and files that are no disks go.
+function ordered(calls: readonly Call[]): Call[] {
+  const additions = sortedRuns(calls, addsLayer, (call) => changeOf(call)!.what);
+  return sortedRuns(additions, removes, (call) => isFile(removedDevice(call)) ? "1" : "2");
+}
+
+function isFile(device: string): boolean {
+  return device.startsWith("VirtualMachine/") && !isSCSI(device);
+}
+
+function sortedRuns(
+  calls: readonly Call[],
+  belongs: (call: Call) => boolean,
+  keyOf: (call: Call) => string,
+): Call[] {
+  const runs: { belong: boolean; calls: Call[] }[] = [];
+  for (const call of calls) {
+    const belong = belongs(call);
+    if (runs.at(-1)?.belong !== belong) runs.push({ belong, calls: [] });
+    runs.at(-1)!.calls.push(call);
+  }
+  return runs.flatMap(({ belong, calls }) =>
+    belong ? calls.toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : 0) : calls
+  );
 }
 
 function show(call: Call | undefined): string {
@@ -147,7 +189,7 @@ function show(call: Call | undefined): string {
 }
 
 function valueDifference(expected: unknown, actual: unknown, path: string): string | undefined {
-  if (actual === UNSEEN) return undefined;
+  if (expected === UNSEEN || actual === UNSEEN) return undefined;
   const [wanted, made] = [parsed(expected), parsed(actual)];
   if (isObject(wanted) && isObject(made) && Array.isArray(wanted) === Array.isArray(made)) {
     for (const key of new Set([...Object.keys(wanted), ...Object.keys(made)])) {

@@ -13,8 +13,20 @@ export interface Injection {
   readonly fn: string;
   /** Which call of it in the whole run, counted from 1; every call if not given. */
   readonly nth?: number;
+  /** Which of those calls that are about one thing, where it is a request to a VM. Counts in place of all calls. */
+  readonly subject?: string;
   /** The HRESULT. */
   readonly code: number;
+}
+
+/**
+ * Whether a request is to fail.
+ *
+ * @param subjects What the requests before it were about.
+ */
+export function failsRequest(injection: Injection, subjects: readonly string[], subject: string): boolean {
+  const nth = subjects.filter((other) => other === subject).length + 1;
+  return injection.subject === subject && injection.nth === nth;
 }
 
 /** What the machine can't see of a call. It is not compared. */
@@ -22,8 +34,10 @@ export const UNSEEN = "(not seen)";
 
 /** A machine with nothing on it, for one run. */
 export interface Machine extends Disposable {
-  /** The host to pass to the library. Its `sleep` takes no time. */
+  /** The host to pass to the library. Its `sleep` takes no time, where it doesn't wait for the machine. */
   readonly host: Host;
+  /** How the path of a file on `C:` begins once Windows has resolved it. */
+  readonly resolvedDrive: string;
   /** Adds a folder, with its parents. */
   addFolder(path: string): void;
   /** Adds a file of `size` bytes, with its parents. */
@@ -38,5 +52,15 @@ export interface Machine extends Disposable {
   held(): string[];
 }
 
-/** Makes a machine that answers as Windows of this build. */
-export type MachineMaker = (windows: { readonly build: number; readonly revision: number }) => Machine;
+/** What kind of machine is made. */
+export interface MachineOptions {
+  /** Build of Windows. */
+  readonly build: number;
+  /** Revision of that build. */
+  readonly revision: number;
+  /** Whether operations of the compute service end late, on another thread. */
+  readonly late: boolean;
+}
+
+/** Makes a machine. */
+export type MachineMaker = (options: MachineOptions) => Machine;

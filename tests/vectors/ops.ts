@@ -1,5 +1,5 @@
 /**
- * What the steps of a run do, by the names that the recordings give them. A step that isn't here is not supported yet.
+ * What the steps of a run do, by the names that the recordings give them.
  *
  * @module
  */
@@ -14,6 +14,10 @@ import {
 } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
+import { mountLCOWLayers } from "../../src/layers/lcow.ts";
+import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
+import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
+import { createUtilityVM, type UtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
 import type { Run, Step } from "./run.ts";
 
 /** Something that a step has to be able to give back. */
@@ -26,6 +30,10 @@ export interface Stage {
   readonly host: Host;
   /** What was mounted, by the step's `as`, or by the folder of a mount point. Stays here when it was released. */
   readonly mounts: Map<string, Releasable>;
+  /** What was mounted under a name that something else has now. */
+  readonly replaced: Releasable[];
+  /** The VMs that were created, by their ids. */
+  readonly vms: Map<string, UtilityVM>;
 }
 
 /** Does a step, and answers what is to be compared with the keys of the recorded result. */
@@ -33,14 +41,67 @@ export type Op = (step: Step, stage: Stage) => Promise<Readonly<Record<string, u
 
 /** The operations. */
 export const OPS: Readonly<Record<string, Op>> = {
-  async MountWCOWLayers({ as, containerID, layers, volumeMountPath }, { host, mounts }) {
-    const options = { host, volumeMountPath: volumeMountPath || undefined };
-    const mounted = await keep(mounts, as!, mountWCOWLayers(containerID!, layers!, options));
+  CreateLCOW({ vm, path, options = {} }, stage) {
+    const { vpmemNoMultiMapping, vpmemDeviceCount, vpmemSizeBytes, encryptScratch } = options;
+    return createVM(stage, {
+      ...commonOptions(vm!, options),
+      os: "linux",
+      bootFolder: path!,
+      // The recorded guest's log went nowhere.
+      forwardStderr: false,
+      ...(encryptScratch === "true" && { encryptScratch: true }),
+      ...(vpmemNoMultiMapping === "true" && { vpmemMultiMapping: false }),
+      ...(vpmemDeviceCount !== undefined && { vpmemDeviceCount: Number(vpmemDeviceCount) }),
+      ...(vpmemSizeBytes !== undefined && { vpmemSizeBytes: Number(vpmemSizeBytes) }),
+    });
+  },
+
+  CreateWCOW({ vm, layers, options = {} }, stage) {
+    return createVM(stage, {
+      ...commonOptions(vm!, options),
+      os: "windows",
+      layerFolders: layers!,
+      ...(options.noDirectMap === "true" && { noDirectMap: true }),
+    });
+  },
+
+  async StartVM({ vm }, { vms }) {
+    await vms.get(vm!)?.start();
+    return {};
+  },
+
+  async CloseVM({ vm }, { vms }) {
+    await vms.get(vm!)?.close();
+    return {};
+  },
+
+  async MountLCOWLayers({ as, vm, containerID, guestRoot, lcowLayers, scratch }, stage) {
+    const layers = lcowLayers!.map(({ vhd, partition }) => ({ vhdPath: vhd, partition }));
+    const { path, scratchPath } = await keep(
+      stage,
+      as!,
+      mountLCOWLayers(containerID!, { layers, scratchVhdPath: scratch! }, {
+        vm: stage.vms.get(vm!)!,
+        guestRoot: guestRoot!,
+      }),
+    );
+    return { rootfs: path, scratch: scratchPath };
+  },
+
+  async MountWCOWLayers({ as, vm, containerID, layers, volumeMountPath }, stage) {
+    const { host, vms } = stage;
+    const options = { host, vm: vms.get(vm!), volumeMountPath: volumeMountPath || undefined };
+    const mounted = await keep(stage, as!, mountWCOWLayers(containerID!, layers!, options));
     return { path: mounted.path };
   },
 
-  async MountSandboxVolume({ hostPath, volumeName }, { host, mounts }) {
-    await keep(mounts, hostPath!, mountSandboxVolume(hostPath!, volumeName!, { host }));
+  async GetHCSLayers({ vm, layers }, { vms }) {
+    return { layers: await getHCSLayers(vms.get(vm!)!, layers!) };
+  },
+
+  async MountSandboxVolume({ hostPath, volumeName }, stage) {
+    const { host, mounts } = stage;
+    await keep(stage, hostPath!, mountSandboxVolume(hostPath!, volumeName!, { host }));
     // From here on it is released by its path alone, as the recorded one was.
     mounts.set(hostPath!, { release: () => removeSandboxMountPoint(hostPath!, { host }) });
     return {};
@@ -75,11 +136,10 @@ export const OPS: Readonly<Record<string, Op>> = {
 /** The operations that give back. What they are asked to do may be done already. */
 export const RELEASING: ReadonlySet<string> = new Set(["Release", "RemoveSandboxMountPoint", "ReleaseCimFSHostLayers"]);
 
-/** Why a run can't be played yet. */
+/** Why a run can't be played. */
 export function notSupported(run: Run): string | undefined {
   const op = run.steps.find((step) => !Object.hasOwn(OPS, step.op))?.op;
-  if (op !== undefined) return `${op} is not supported yet`;
-  return run.steps.some((step) => step.vm !== undefined) ? "utility VMs are not supported yet" : undefined;
+  return op && `${op} is not supported`;
 }
 
 /** Whether the run itself gives back what is mounted under `name`. */
@@ -87,13 +147,32 @@ export function isReleasedByRun(run: Run, name: string): boolean {
   return run.steps.some((step) => step.of === name || step.op === "RemoveSandboxMountPoint" && step.hostPath === name);
 }
 
-async function keep<T extends Releasable>(mounts: Stage["mounts"], name: string, mounting: Promise<T>): Promise<T> {
+async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {
+  const { mounts, replaced } = stage;
+  const set = (mounted: Releasable) => {
+    replaced.push(...mounts.has(name) ? [mounts.get(name)!] : []);
+    mounts.set(name, mounted);
+  };
   try {
     const mounted = await mounting;
-    mounts.set(name, mounted);
+    set(mounted);
     return mounted;
   } catch (error) {
-    if (error instanceof UnwindError) mounts.set(name, error);
+    if (error instanceof UnwindError) set(error);
     throw error;
   }
+}
+
+type CommonOptions = Pick<LinuxVMOptions, "id" | "owner" | "guestConnection" | "fullyPhysicallyBacked">;
+
+// The recorded VMs talked to nobody.
+function commonOptions(id: string, { fullyPhysicallyBacked }: Readonly<Record<string, string>>): CommonOptions {
+  const owner = "oracle";
+  const backed = fullyPhysicallyBacked === "true" && { fullyPhysicallyBacked: true };
+  return { id, owner, guestConnection: "none", ...backed };
+}
+
+async function createVM({ host, vms }: Stage, options: UtilityVMOptions): Promise<Readonly<Record<string, unknown>>> {
+  vms.set(options.id!, await createUtilityVM(options, { host }));
+  return {};
 }

@@ -4,7 +4,8 @@
  * In runs that the original does right, each step has to end as recorded, with the same native calls, but for the
  * differences in {@linkcode WANTED}. In runs where it does wrong, and after a difference that sends ours another way, what
  * the steps take has to be taken as recorded, and what they could not give back has to be told. In all runs nothing is
- * held at the end (where something could not be given back: after one more release), and nothing is lost that was on disk.
+ * held at the end, and nothing of a VM before it is closed (where something could not be given back: after one more
+ * release), and nothing is lost that was on disk.
  *
  * @module
  */
@@ -14,11 +15,19 @@ import { NativeError } from "../../src/ffi/errors.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
 import { SimulationError } from "../../src/simulated/mod.ts";
 import { Disk, pathKey } from "./disk.ts";
-import { type Actual, callsDifference, errorsIn, type Expected, outcomeDifference, recordedStep } from "./expected.ts";
-import type { Injection, Machine, MachineMaker } from "./machine.ts";
+import {
+  type Actual,
+  callDifference,
+  callsDifference,
+  errorsIn,
+  type Expected,
+  outcomeDifference,
+  recordedStep,
+} from "./expected.ts";
+import type { Injection, Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { isReleasedByRun, notSupported, OPS, RELEASING, type Stage } from "./ops.ts";
 import { givesBack, NEVER_ADDED, residualOf } from "./residual.ts";
-import { type Call, type Residual, type Run, type Step, succeeded } from "./run.ts";
+import { type Call, isLate, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import { imageOf, injectionsFor, mayStray, recordable, type Situation, WANTED } from "./wanted.ts";
 
 /** What came of a run. */
@@ -34,7 +43,7 @@ export interface Verdict {
 export async function play(run: Run, newMachine: MachineMaker): Promise<Verdict> {
   const reason = notSupported(run);
   if (reason !== undefined) return { outcome: "skipped", reason, wanted: [] };
-  using machine = newMachine(windowsFor(run));
+  using machine = newMachine(machineFor(run));
   const playback = new Playback(run, machine);
   const difference = await playback.play().catch((error) => `could not be played: ${error}`);
   return difference === undefined
@@ -43,8 +52,9 @@ export async function play(run: Run, newMachine: MachineMaker): Promise<Verdict>
 }
 
 // The original asks no build for CIM images; ours wants one that can run containers on them.
-function windowsFor(run: Run): { build: number; revision: number } {
-  return usesImages(run) ? { build: 20348, revision: 2031 } : { build: run.result.osBuild, revision: 0 };
+function machineFor(run: Run): MachineOptions {
+  const windows = usesImages(run) ? { build: 20348, revision: 2031 } : { build: run.result.osBuild, revision: 0 };
+  return { ...windows, late: isLate(run) };
 }
 
 function usesImages(run: Run): boolean {
@@ -71,7 +81,7 @@ class Playback {
     this.#machine = machine;
     this.#disk = new Disk(run);
     this.#injections = injectionsFor(run);
-    this.#stage = { host: machine.host, mounts: new Map() };
+    this.#stage = { host: machine.host, mounts: new Map(), replaced: [], vms: new Map() };
   }
 
   /** Plays all, and answers the first difference. */
@@ -94,19 +104,29 @@ class Playback {
   }
 
   async #playStep(step: Step, index: number): Promise<string | undefined> {
+    if (step.op === "CloseVM") {
+      const difference = await this.#leftDifference();
+      if (difference !== undefined) return `before it: ${difference}`;
+    }
     const before = this.#machine.trace();
-    const { mounts } = this.#stage;
-    const situation = { run: this.#run, disk: this.#disk, step, index, made: before, held: this.#held(), mounts };
+    const situation = this.#situation(step, index, before);
     const expected = this.#expected(situation);
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
     if (mayStray(step)) made.forEach((_, i) => this.#mayStray.add(before.length + i));
     const actual = { ...outcome, calls: recordable(this.#run, made) };
     this.#departed ||= expected.departs ?? this.#run.upstream === "defect";
+    if (expected.undone) return this.#undoneDifference(expected, actual, situation.held);
     if (!this.#departed || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ?? callsDifference(expected.calls, actual.calls);
     }
     return RELEASING.has(step.op) ? this.#unreported(actual, made) : takingDifference(expected, actual);
+  }
+
+  #situation(step: Step, index: number, made: readonly Call[]): Situation {
+    const { resolvedDrive } = this.#machine;
+    const { mounts } = this.#stage;
+    return { run: this.#run, disk: this.#disk, step, index, made, held: this.#held(), mounts, resolvedDrive };
   }
 
   #expected(situation: Situation): Expected {
@@ -114,7 +134,7 @@ class Playback {
       const instead = apply(expected, situation);
       if (instead !== undefined) this.wanted.add(ours);
       return instead ?? expected;
-    }, recordedStep(this.#run, situation.index));
+    }, recordedStep(this.#run, situation.index, situation.resolvedDrive));
   }
 
   async #perform(step: Step): Promise<Omit<Actual, "calls">> {
@@ -134,25 +154,39 @@ class Playback {
     const told = "error" in actual ? errorsIn(actual.error) : [];
     const isTold = ({ fn, hr }: Call) =>
       told.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
-    const missing = met.find((call) => givesBack(call.fn) && !isTold(call));
+    const missing = met.find((call) => givesBack(call) && !isTold(call));
     if (missing !== undefined) return `the failure of ${missing.fn} was not told`;
     const surplus = met.length === 0 ? told[0] : told.find((error) => error instanceof SimulationError);
     return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
   }
 
+  #undoneDifference({ outcome, calls }: Expected, actual: Actual, before: Residual): string | undefined {
+    const failed = calls.at(-1)!;
+    const isMissing = !actual.calls.some((call) => call.fn === failed.fn && callDifference(failed, call) === undefined);
+    return outcomeDifference(outcome, actual) ??
+      (isMissing ? `expected, among others, ${JSON.stringify(failed)}` : this.#heldDifference(before));
+  }
+
   async #end(): Promise<string | undefined> {
-    const { residual } = this.#run.result;
-    if (!this.#departed) return this.#heldDifference(residual) ?? this.#loss();
+    return await this.#leftDifference() ?? this.#strayDifference() ?? this.#accessDifference() ?? this.#left() ??
+      this.#loss();
+  }
+
+  // What is held, and should not be.
+  async #leftDifference(): Promise<string | undefined> {
+    if (!this.#departed) return this.#heldDifference(this.#run.result.residual);
     // What could not be removed can be now.
     this.#machine.fail([]);
-    for (const [name, mounted] of this.#stage.mounts) {
+    const { mounts, replaced } = this.#stage;
+    for (const mounted of replaced) await mounted.release();
+    for (const [name, mounted] of mounts) {
       if (this.#toldHeld || !isReleasedByRun(this.#run, name)) await mounted.release();
     }
-    return this.#heldDifference({}) ?? this.#loss();
+    return this.#heldDifference({});
   }
 
   #held(): Residual {
-    const { mountpoint, ...held } = residualOf(this.#machine.trace());
+    const { mountpoint, access: _, ...held } = residualOf(this.#machine.trace());
     // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
@@ -161,11 +195,23 @@ class Playback {
   }
 
   #heldDifference(expected: Residual): string | undefined {
-    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#mayStray.has(i)))[NEVER_ADDED];
-    if (strays !== undefined) return `given back without having been taken: ${strays.join(", ")}`;
     const [wanted, actual] = [expected, this.#held()].map(listed);
-    if (wanted !== actual) return `held: ${actual || "nothing"}, expected: ${wanted || "nothing"}`;
-    const left = wanted === "" ? this.#machine.held() : [];
+    return wanted === actual ? undefined : `held: ${actual || "nothing"}, expected: ${wanted || "nothing"}`;
+  }
+
+  #strayDifference(): string | undefined {
+    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#mayStray.has(i)))[NEVER_ADDED];
+    return strays && `given back without having been taken: ${strays.join(", ")}`;
+  }
+
+  #accessDifference(): string | undefined {
+    const { access } = residualOf(this.#machine.trace());
+    return access && `the VM may still open ${access.join(", ")}`;
+  }
+
+  #left(): string | undefined {
+    if (listed(this.#held()) !== "") return undefined;
+    const left = this.#machine.held().filter((thing) => !this.#disk.stays.some((path) => thing.endsWith(` ${path}`)));
     return left.length === 0 ? undefined : `left behind: ${left.join(", ")}`;
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { pathKey } from "./disk.ts";
+import { changeOf } from "./requests.ts";
 import { type Call, type Residual, succeeded } from "./run.ts";
 
 interface Entry {
@@ -19,6 +20,7 @@ const TAKES: Readonly<Record<string, Entry>> = {
   CimMountImage: { kind: "cim", by: "volumeId" },
   HcsAttachOverlayFilter: { kind: "overlay", by: "volumePath" },
   SetVolumeMountPointW: { kind: "mountpoint", by: "volumeMountPoint" },
+  GrantVmAccess: { kind: "access", by: "filepath" },
 };
 
 const GIVES: Readonly<Record<string, Entry>> = {
@@ -27,31 +29,52 @@ const GIVES: Readonly<Record<string, Entry>> = {
   CimDismountImage: { kind: "cim", by: "volumeId" },
   HcsDetachOverlayFilter: { kind: "overlay", by: "volumePath" },
   DeleteVolumeMountPointW: { kind: "mountpoint", by: "volumeMountPoint" },
+  RevokeVmAccess: { kind: "access", by: "filepath" },
 };
 
 /** The key under which what was given back without having been held is listed. */
 export const NEVER_ADDED = "removed-but-never-added";
 
-/** Whether a function gives something back. */
-export function givesBack(fn: string): boolean {
-  return Object.hasOwn(GIVES, fn);
+interface Change {
+  readonly takes: boolean;
+  readonly kind: string;
+  readonly what: string;
 }
 
-/** What is held after these calls. */
+function change(call: Call): Change | undefined {
+  const entry = TAKES[call.fn] ?? GIVES[call.fn];
+  if (entry === undefined) return changeOf(call);
+  return { takes: Object.hasOwn(TAKES, call.fn), kind: entry.kind, what: String(call.args[entry.by]) };
+}
+
+/** Whether a call gives something back. */
+export function givesBack(call: Call): boolean {
+  return change(call)?.takes === false;
+}
+
+/** What is held after these calls. What is taken several times is given back as often. */
 export function residualOf(calls: readonly Call[]): Residual {
-  const held = new Map<string, [kind: string, what: string]>();
+  const held: { key: string; kind: string; what: string }[] = [];
+  // Guests may have done in part what they refused.
+  const uncertain = new Set<string>();
   const strays: string[] = [];
-  for (const call of calls.filter(succeeded)) {
-    const take = TAKES[call.fn];
-    const entry = take ?? GIVES[call.fn];
-    if (entry === undefined) continue;
-    const what = String(call.args[entry.by]);
-    const key = `${entry.kind} ${pathKey(what)}`;
-    if (take !== undefined) held.set(key, [entry.kind, what]);
-    else if (!held.delete(key)) strays.push(`${entry.kind}:${what}`);
+  for (const call of calls) {
+    const changed = change(call);
+    if (changed === undefined) continue;
+    const { takes, kind, what } = changed;
+    const key = `${kind} ${pathKey(what)}`;
+    if (!succeeded(call)) {
+      if (takes && kind === "guest") uncertain.add(key);
+    } else if (takes) {
+      held.push({ key, kind, what });
+    } else {
+      const at = held.findLastIndex((other) => other.key === key);
+      if (at >= 0) held.splice(at, 1);
+      else if (!uncertain.delete(key)) strays.push(`${kind}:${what}`);
+    }
   }
   const residual: Record<string, string[]> = {};
-  for (const [kind, what] of held.values()) (residual[kind] ??= []).push(what);
+  for (const { kind, what } of held) (residual[kind] ??= []).push(what);
   if (strays.length > 0) residual[NEVER_ADDED] = strays;
   return residual;
 }

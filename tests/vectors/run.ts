@@ -9,7 +9,11 @@ export interface Run {
   /** Its name, which is that of the file. */
   readonly name: string;
   /** What is on disk before it. */
-  readonly setup: { readonly dirs: readonly string[]; readonly files: readonly SetupFile[] };
+  readonly setup: {
+    readonly dirs: readonly string[];
+    readonly files: readonly SetupFile[];
+    readonly env?: Readonly<Record<string, string>>;
+  };
   /** The calls. */
   readonly steps: readonly Step[];
   /** Injected failures, `Function#k=0xHRESULT` with commas between. */
@@ -41,8 +45,11 @@ export interface Step {
   readonly as?: string;
   readonly of?: string;
   readonly vm?: string;
+  readonly options?: Readonly<Record<string, string>>;
   readonly containerID?: string;
+  readonly guestRoot?: string;
   readonly layers?: readonly string[];
+  readonly lcowLayers?: readonly { readonly vhd: string; readonly partition: number }[];
   readonly scratch?: string;
   readonly volumeMountPath?: string;
   readonly hostPath?: string;
@@ -74,12 +81,24 @@ export interface Call {
   readonly hr: string;
 }
 
-/** What is held, by kind: `active`, `prepared`, `mountpoint`; and what was given back without having been held. */
+/**
+ * What is held, by kind: `active`, `prepared`, `mountpoint`, `device` and `guest` of a VM; and what was given back without
+ * having been held.
+ */
 export type Residual = Readonly<Record<string, readonly string[]>>;
+
+/** What functions of the compute service answer where they go on: what came of it is told later. */
+const OPERATION_PENDING = 0xc0370103;
 
 /** Whether a call was answered with success. */
 export function succeeded(call: Call): boolean {
-  return Number(call.hr) < 0x80000000;
+  const code = Number(call.hr);
+  return code < 0x80000000 || code === OPERATION_PENDING && call.fn.startsWith("Hcs");
+}
+
+/** Whether operations of the compute service end late, on another thread. */
+export function isLate({ setup }: Run): boolean {
+  return setup.env?.WITNESS_ASYNC !== undefined;
 }
 
 /** The calls that one step of the recording made. */

@@ -6,20 +6,37 @@
 
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { AnsweredCall } from "../../src/simulated/mod.ts";
-import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
+import { failsRequest, type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
+import { MODIFY, subjectOf } from "./requests.ts";
 import type { Call } from "./run.ts";
 
 /** A simulated machine. The recordings have mount paths with a closing `\`. */
-export const simulatedMachine: MachineMaker = (windows): Machine => {
-  const host = new SimulatedHost({ ...windows, mountPathSeparator: true });
+export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine => {
+  const completion = late ? LATE_MS : "synchronous";
+  const host = new SimulatedHost({ ...windows, completion, mountPathSeparator: true });
   return {
     host,
+    resolvedDrive: "C:\\",
     addFolder: (path) => host.addFolder(path),
-    addFile: (path, size) => host.addFile(path, size),
+    addFile(path, size) {
+      // All VMs may read the disks of Linux layers: the tools that make them see to that.
+      if (/\.vhd$/i.test(path)) host.addLinuxLayer(path, size);
+      else host.addFile(path, size);
+    },
     addVolume: (guid) => void host.addVolume(guid),
     fail(injections) {
       host.failNothing();
-      for (const { fn, ...failure } of injections) host.fail({ function: fn, ...failure });
+      const subjects = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(subjectOf);
+      for (const injection of injections) {
+        const { fn, code, nth, subject } = injection;
+        host.fail(
+          subject === undefined ? { function: fn, code, ...(nth && { nth }) } : {
+            function: fn,
+            code,
+            when: (call) => failsRequest(injection, subjects(), subjectOf(asRecorded({ ...call, result: "" }))),
+          },
+        );
+      }
     },
     trace: () => host.calls.map(asRecorded),
     held: () => host.held().map(({ kind, target }) => `${kind} ${target}`),
@@ -27,10 +44,29 @@ export const simulatedMachine: MachineMaker = (windows): Machine => {
   };
 };
 
+const LATE_MS = 3;
+
 function asRecorded({ dll, function: fn, args, result }: AnsweredCall): Call {
   const decoded = Object.entries(args).map(([name, value]) => [name, value === "buffer" ? "non-null" : value]);
   const call = { dll: dll.toLowerCase(), fn, args: Object.fromEntries(decoded), hr: result };
   // The length goes in and out by one buffer, which the simulation doesn't show.
   if (fn === "GetLayerMountPath") call.args.length = UNSEEN;
+  if (/^Hcs.*(ComputeSystem|ServiceProperties)/.test(fn)) call.args = systemArguments(call.args);
   return call;
+}
+
+// Without the buffers for answers. Handles are not the same from one machine to the other, and have no name here.
+function systemArguments(args: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { id, configuration, identity, options, propertyQuery, callback, computeSystem, callbackHandle } = args;
+  const shown = {
+    id,
+    configuration,
+    options,
+    propertyQuery,
+    ...(identity !== undefined && { identity: identity || null }),
+    ...(callback !== undefined && { callback: "non-null" }),
+    ...(typeof computeSystem === "number" && { computeSystem: UNSEEN, computeSystemId: UNSEEN }),
+    ...(typeof callbackHandle === "number" && { callbackHandle: UNSEEN }),
+  };
+  return Object.fromEntries(Object.entries(shown).filter(([, value]) => value !== undefined));
 }

@@ -18,8 +18,10 @@ Deno.test("the library does on the simulated host what the recorded runs did", a
 });
 
 Deno.test("residualOf() finds held what the recordings say", () => {
-  for (const run of runs.filter(({ steps }) => steps.every((step) => step.vm === undefined))) {
-    assertEquals(residualOf(run.trace), run.result.residual, run.name);
+  for (const run of runs) {
+    // They don't say what the VMs may open, which the original never takes back.
+    const { access: _, ...residual } = residualOf(run.trace);
+    assertEquals(residual, run.result.residual, run.name);
   }
 });
 

@@ -7,8 +7,20 @@
 import { fromWin32 } from "../../src/ffi/codes.ts";
 import { type Disk, pathKey } from "./disk.ts";
 import type { Expected } from "./expected.ts";
-import type { Injection } from "./machine.ts";
+import { type Injection, UNSEEN } from "./machine.ts";
 import { RELEASING } from "./ops.ts";
+import {
+  addsLayer,
+  callFor,
+  changeOf,
+  isSCSI,
+  MODIFY,
+  removedDevice,
+  removes,
+  requestOf,
+  subjectOf,
+  withDiskPath,
+} from "./requests.ts";
 import { givesBack } from "./residual.ts";
 import { type Call, type Residual, type Run, type Step, succeeded } from "./run.ts";
 
@@ -26,6 +38,8 @@ export interface Situation {
   readonly held: Residual;
   /** Names of what our steps have mounted. */
   readonly mounts: ReadonlyMap<string, unknown>;
+  /** How the path of a file on `C:` begins once Windows has resolved it. */
+  readonly resolvedDrive: string;
 }
 
 /** A difference that is wanted. */
@@ -90,8 +104,9 @@ export const WANTED: readonly WantedDifference[] = [
   {
     ours: "what could not be given back ends a mount, and is told",
     apply: (expected, { step }) => {
-      const failed = expected.calls.findIndex((call) => givesBack(call.fn) && !succeeded(call));
-      const goesOn = step.as !== undefined && failed >= 0 && failed < expected.calls.length - 1;
+      const failed = expected.calls.findIndex((call) => givesBack(call) && !succeeded(call));
+      const goesOn = step.as !== undefined && step.vm === undefined && failed >= 0 &&
+        failed < expected.calls.length - 1;
       if (!goesOn) return undefined;
       return { calls: expected.calls.slice(0, failed + 1), outcome: { kind: "any" }, departs: true };
     },
@@ -102,6 +117,74 @@ export const WANTED: readonly WantedDifference[] = [
       const last = expected.calls.at(-1);
       const stops = step.op === "Release" && last !== undefined && !succeeded(last) && !FILTERS_OFF.includes(last.fn);
       return stops ? { ...expected, departs: true } : undefined;
+    },
+  },
+  {
+    ours: "the properties of a new VM are asked for once",
+    apply: (expected, { step }) => {
+      if (!/^Create/.test(step.op)) return undefined;
+      const calls = expected.calls.filter(({ fn }, i) =>
+        fn !== "HcsGetComputeSystemProperties" || fn !== expected.calls[i - 1]!.fn
+      );
+      return calls.length < expected.calls.length ? { ...expected, calls } : undefined;
+    },
+  },
+  {
+    ours: "a VM gets access to a disk with the attachment, and not with each use of it",
+    apply: (expected, { step }) => {
+      if (step.as === undefined) return undefined;
+      const calls = expected.calls.filter((call, i) =>
+        call.fn !== "GrantVmAccess" || !succeeded(call) || isAttachment(expected.calls[i + 1])
+      );
+      return calls.length < expected.calls.length ? { ...expected, calls } : undefined;
+    },
+  },
+  {
+    ours: "the places of all devices are found before the VM is touched",
+    apply: (expected, { run, index }) => {
+      const full = run.result.steps[index]!.err?.text.includes("no available location");
+      return full && expected.calls.length > 0 ? { ...expected, calls: [] } : undefined;
+    },
+  },
+  {
+    ours: "the path of a Linux container's scratch is resolved as that of a Windows container",
+    apply: (expected, { step, resolvedDrive }) => {
+      if (step.op !== "MountLCOWLayers" || resolvedDrive === "C:\\") return undefined;
+      const resolved = (path: string) => path.replace("C:\\", resolvedDrive);
+      const calls = expected.calls.map((call) => withDiskPath(call, resolved));
+      return calls.some((call, i) => call !== expected.calls[i]) ? { ...expected, calls } : undefined;
+    },
+  },
+  {
+    ours: "where adding one of several layers fails, the others are added as well, and removed",
+    apply: (expected, { step }) => {
+      const failed = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
+      return failed >= 0 && step.as !== undefined
+        ? { ...expected, calls: expected.calls.slice(0, failed + 1), undone: true }
+        : undefined;
+    },
+  },
+  {
+    ours: "layers that the guest refused to combine are taken apart, as far as they go",
+    apply: (expected) => {
+      const failed = expected.calls.findIndex((call) => combines(call) && !succeeded(call));
+      if (failed < 0) return undefined;
+      const { ContainerRootPath } = requestOf(expected.calls[failed]!)!.GuestRequest!.Settings!;
+      const apart = callFor(expected.calls[failed]!, {
+        GuestRequest: { RequestType: "Remove", ResourceType: "CombinedLayers", Settings: { ContainerRootPath } },
+      });
+      return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...apart, hr: UNSEEN }) };
+    },
+  },
+  {
+    ours: "layers are removed last first, and a disk after all that is mounted of the disks",
+    apply: (expected, { run, index }) => {
+      const isLayer = (call: Call) => removes(call) && wasAddedAsLayer(call, run, index);
+      const layers = Map.groupBy(expected.calls.filter(isLayer), removedDevice).entries().toArray().reverse();
+      const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
+      const reversed = [...others!, ...disks!].flatMap(([, calls]) => calls);
+      const calls = expected.calls.map((call) => isLayer(call) ? reversed.shift()! : call);
+      return calls.some((call, i) => call !== expected.calls[i]) ? { ...expected, calls } : undefined;
     },
   },
   {
@@ -118,6 +201,22 @@ function isMountedAt(held: Residual, path: string): boolean {
   return (held.mountpoint ?? []).map(pathKey).some((folder) => folder === key || folder.startsWith(`${key}\\`));
 }
 
+function isAttachment(call: Call | undefined): boolean {
+  const change = call && changeOf(call);
+  return change !== undefined && change.takes && isSCSI(change.what);
+}
+
+function combines(call: Call): boolean {
+  return changeOf(call)?.takes === true && requestOf(call)!.GuestRequest?.ResourceType === "CombinedLayers";
+}
+
+function wasAddedAsLayer(removal: Call, run: Run, index: number): boolean {
+  const device = removedDevice(removal);
+  const before = run.trace.slice(0, run.result.steps[index]!.calls[1]);
+  const added = before.findLast((call) => changeOf(call)?.takes === true && changeOf(call)!.what === device);
+  return added !== undefined && addsLayer(added);
+}
+
 function isAnsweredName(call: Call): boolean {
   return call.fn === "NameToGuid" && succeeded(call);
 }
@@ -132,11 +231,18 @@ function withSeparators(call: Call): Call {
 }
 
 /** Says by itself, without asking our code, whether the arguments of a step are bad. */
-function isBadInput({ step, disk, held }: Situation): boolean {
+function isBadInput(situation: Situation): boolean {
+  const { step, disk, held } = situation;
   switch (step.op) {
     case "MountWCOWLayers":
       return isBadStack(step.layers!, disk, held) ||
-        Boolean(step.volumeMountPath) && !isMountable(step.volumeMountPath!, disk, held);
+        Boolean(step.volumeMountPath) && !isMountable(step.volumeMountPath!, disk, held) ||
+        step.vm !== undefined && (!isRunning(situation, "CreateWCOW") || isScratchInVM(situation));
+    case "MountLCOWLayers":
+      return step.lcowLayers!.length === 0 || !isRunning(situation, "CreateLCOW") ||
+        [...step.lcowLayers!.map(({ vhd }) => vhd), step.scratch!].some((path) => disk.kind(path) !== "file");
+    case "GetHCSLayers":
+      return !step.layers!.every(isAbsolute);
     case "MountSandboxVolume":
       return !VOLUME.test(step.volumeName!) || !isMountable(step.hostPath!, disk, held);
     case "RemoveSandboxMountPoint":
@@ -146,6 +252,20 @@ function isBadInput({ step, disk, held }: Situation): boolean {
     default:
       return false;
   }
+}
+
+function isRunning({ run, step, index }: Situation, as: string): boolean {
+  const before = run.steps.slice(0, index).filter(({ vm }) => vm === step.vm).map(({ op }) => op);
+  return before.includes(as) && before.includes("StartVM") && !before.includes("CloseVM");
+}
+
+// A Windows guest shows the layers at the root of the scratch: there is room for one container.
+function isScratchInVM({ run, step, index }: Situation): boolean {
+  return run.steps.slice(0, index).some((other, i) =>
+    other.op === step.op && other.vm === step.vm && other.layers!.at(-1) === step.layers!.at(-1) &&
+    run.result.steps[i]!.err === null &&
+    !run.steps.slice(i + 1, index).some(({ op, of }) => op === "Release" && of === other.as)
+  );
 }
 
 const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}\\?$/i;
@@ -193,7 +313,18 @@ export function injectionsFor(run: Run): Injection[] {
   if (!recordsMountPoints(run)) {
     injections.push(...MOUNT_POINT_FUNCTIONS.map((fn) => ({ fn, code: fromWin32(NOT_IMPLEMENTED) })));
   }
-  return injections.flatMap((injection) => injection.fn === "NameToGuid" ? renumbered(run, injection) : [injection]);
+  return injections.flatMap((injection) => {
+    if (injection.fn === "NameToGuid") return renumbered(run, injection);
+    return injection.fn === MODIFY ? bySubject(run, injection) : [injection];
+  });
+}
+
+// Ours makes other requests than the recording: a failure goes to the one about the same thing.
+function bySubject(run: Run, injection: Injection): Injection[] {
+  const subjects = run.trace.filter(({ fn }) => fn === MODIFY).slice(0, injection.nth).map(subjectOf);
+  const subject = subjects.at(-1)!;
+  if (subjects.length < injection.nth!) return [];
+  return [{ ...injection, subject, nth: subjects.filter((other) => other === subject).length }];
 }
 
 const MOUNT_POINT_FUNCTIONS = ["SetVolumeMountPointW", "DeleteVolumeMountPointW"];
@@ -219,10 +350,14 @@ function renumbered(run: Run, injection: Injection): Injection[] {
 /** Those of our calls that would be in the recording. */
 export function recordable(run: Run, calls: readonly Call[]): Call[] {
   return calls.filter(({ dll, fn }) =>
-    dll === "kernel32" ? MOUNT_POINT_FUNCTIONS.includes(fn) && recordsMountPoints(run) : RECORDED_DLLS.includes(dll)
+    dll === "kernel32"
+      ? MOUNT_POINT_FUNCTIONS.includes(fn) && recordsMountPoints(run)
+      : RECORDED_DLLS.includes(dll) && fn !== NEVER_RECORDED
   );
 }
 
+// The original never takes back what a VM may open.
+const NEVER_RECORDED = "RevokeVmAccess";
 const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs"];
 
 /** Whether giving back what isn't held is all right in a step: one that goes by names, and not by what was mounted. */

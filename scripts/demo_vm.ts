@@ -1,0 +1,73 @@
+/**
+ * `deno task demo --vm`: layers in a Linux and in a Windows VM, on a simulated host, and what was placed where.
+ *
+ * @module
+ */
+
+import type { Mounted } from "../mod.ts";
+import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
+import { SimulatedHost } from "../src/simulated/mod.ts";
+import { columns } from "./command.ts";
+import { placements, simulatedVM } from "./vm.ts";
+
+const MIB = 2 ** 20;
+
+/** Shows it. Answers how much was held at the end. */
+export async function demoVMs(): Promise<number> {
+  const host = new SimulatedHost();
+  title("1. A Linux VM: small disks share a vPMem device, one of 5 GiB and one with partitions are SCSI disks");
+  {
+    await using vm = await simulatedVM(host, "linux");
+    const sizes = { app: 3 * MIB, runtime: 80 * MIB, models: 5120 * MIB, tools: 40 * MIB, base: 30 * MIB };
+    const layers = Object.entries(sizes).map(([name, size]) => {
+      const vhdPath = `C:\\layers\\${name}.vhd`;
+      host.addLinuxLayer(vhdPath, size);
+      return { vhdPath, ...(name === "tools" && { partition: 2 }) };
+    });
+    host.addFile("C:\\pod\\scratch.vhdx", 20 * MIB);
+    const mount = (id: string, count: number) =>
+      mountLCOWLayers(id, { layers: layers.slice(-count), scratchVhdPath: "C:\\pod\\scratch.vhdx" }, {
+        vm,
+        guestRoot: `/run/gcs/c/${id}`,
+      });
+    const web = await mount("web", 5);
+    show(web);
+    title("2. A second container with the same base and scratch: both are in the VM already");
+    const before = requests(host);
+    const log = await mount("log", 1);
+    show(log);
+    console.log(`\n  it took ${requests(host) - before} request of the VM`);
+    await log.release();
+    await web.release();
+  }
+
+  title("3. A Windows VM: layers are shared folders, and the scratch is a disk");
+  {
+    await using vm = await simulatedVM(host, "windows");
+    const folders = ["C:\\layers\\site", "C:\\layers\\iis", "C:\\layers\\servercore"];
+    folders.forEach((folder) => host.addLayer(folder));
+    host.addScratch("C:\\containers\\site");
+    await using site = await mountWCOWLayers("site", [...folders, "C:\\containers\\site"], { vm });
+    show(site);
+  }
+
+  title("4. What is held now");
+  // The VM's own scratch disk stays, as it is the VM's next time.
+  const held = host.held().filter(({ target }) => target !== "C:\\vms\\scratch\\sandbox.vhdx");
+  console.log(`  ${held.length} held`);
+  return held.length;
+}
+
+function requests(host: SimulatedHost): number {
+  return host.calls.filter((call) => call.function === "HcsModifyComputeSystem").length;
+}
+
+function show({ holds }: Mounted): void {
+  console.log(columns(placements(holds), "  "));
+}
+
+function title(text: string): void {
+  console.log(`\n%c${text}\n`, "font-weight: bold");
+}
+
+if (import.meta.main) Deno.exitCode = await demoVMs() === 0 ? 0 : 1;

@@ -1,0 +1,70 @@
+/**
+ * VMs on a simulated host, for commands that show them.
+ *
+ * @module
+ */
+
+import type { Hold } from "../mod.ts";
+import type { SimulatedHost } from "../src/simulated/mod.ts";
+import type {
+  LayerTreeHold,
+  SCSIAttachmentHold,
+  SCSIMountHold,
+  VPMemFileHold,
+  VSMBShareHold,
+} from "../src/uvm/holds.ts";
+import { createUtilityVM, type UtilityVM } from "../src/uvm/utility_vm.ts";
+
+const BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
+const IMAGE = "C:\\image\\nanoserver";
+const VM_SCRATCH = "C:\\vms\\scratch";
+
+/** Creates and starts a VM, with the files on the host's disk that it boots from. */
+export async function simulatedVM(
+  host: SimulatedHost,
+  os: "linux" | "windows",
+  signal?: AbortSignal,
+): Promise<UtilityVM> {
+  host.addLinuxBootFolder(BOOT_FOLDER);
+  host.addWindowsBootLayer(IMAGE);
+  host.addFolder(VM_SCRATCH);
+  const id = `${os}-vm`;
+  const vm = await createUtilityVM(
+    os === "linux" ? { os, id } : { os, id, layerFolders: [IMAGE, VM_SCRATCH] },
+    { host, signal },
+  );
+  try {
+    await vm.start({ signal });
+    return vm;
+  } catch (error) {
+    await vm.close();
+    throw error;
+  }
+}
+
+/** What of a mount is where in its VM: device, file or folder of the host, path in the guest. */
+export function placements(holds: readonly Hold[]): string[][] {
+  const mounts = holds.filter((hold) => hold.kind === "scsiMount") as SCSIMountHold[];
+  const rows = holds.map((hold): string[] => {
+    switch (hold.kind) {
+      case "vpmemFile": {
+        const { device, hostPath, guestPath } = hold as VPMemFileHold;
+        return [`vPMem ${device}`, hostPath, guestPath];
+      }
+      case "scsiAttachment": {
+        const { controller, lun, hostPath } = hold as SCSIAttachmentHold;
+        const mount = mounts.find((mount) => mount.controller === controller && mount.lun === lun);
+        return [`SCSI ${controller}:${lun}`, hostPath, mount?.guestPath ?? ""];
+      }
+      case "vsmbShare": {
+        const { name, hostPath } = hold as VSMBShareHold;
+        return [`VSMB ${name}`, hostPath, `\\\\?\\VMSMB\\…\\${name}`];
+      }
+      case "layerTree":
+        return ["layers", "", (hold as LayerTreeHold).guestPath];
+      default:
+        return [];
+    }
+  });
+  return [["device", "on the host", "in the guest"], ...rows.filter((row) => row.length > 0)];
+}

@@ -1,0 +1,195 @@
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
+import { NativeError } from "../../src/ffi/errors.ts";
+import { type GuestListener, listenForGuest, startWinsock, vsockService } from "../../src/ffi/ws2_32.ts";
+import { type Connection, GuestNetwork } from "../../src/simulated/guest_network.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { runtimeIdOf } from "../../src/simulated/hcs.ts";
+import { serveGuest } from "../../src/uvm/guest_sockets.ts";
+import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
+import { settle, withFunction } from "../support.ts";
+import { heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "./vm_machine.ts";
+
+function sockets(host: SimulatedHost): string[] {
+  return host.calls.filter(({ dll }) => dll === "ws2_32").map((call) => call.function);
+}
+
+/** What is logged while `body` runs, with the level. */
+async function logged(body: () => Promise<void>): Promise<string[]> {
+  const lines: string[] = [];
+  class Recorder extends BaseHandler {
+    override log(line: string): void {
+      lines.push(line);
+    }
+  }
+  setup({
+    handlers: { recorder: new Recorder("INFO", { formatter: ({ levelName, msg }) => `${levelName} ${msg}` }) },
+    loggers: { "hcs-layers": { level: "INFO", handlers: ["recorder"] } },
+  });
+  try {
+    await body();
+  } finally {
+    setup({});
+  }
+  return lines;
+}
+
+Deno.test("vsockService() is the id behind a port", () => {
+  assertEquals(vsockService(1), "00000001-facb-11e6-bd58-64006a7986d3");
+  assertEquals(vsockService(109), "0000006d-facb-11e6-bd58-64006a7986d3");
+  assertEquals(vsockService(0x40000000), "40000000-facb-11e6-bd58-64006a7986d3");
+});
+
+Deno.test("start() gives a Linux guest its entropy and takes its log, and closes all with the VM", async () => {
+  const host = vmMachine();
+  const lines = await logged(async () => {
+    await using _vm = await startedVM(host, LINUX);
+    await settle();
+  });
+  assertEquals(lines, ["INFO guest in vm1: GCS started"]);
+  const calls = sockets(host);
+  assertEquals(calls.filter((call) => call === "socket").length, 2);
+  assertEquals(calls.filter((call) => call === "accept").length, 2);
+  assertEquals(calls.filter((call) => call === "closesocket").length, 4, "two that listened, and two connections");
+  assertEquals([calls.at(0), calls.at(-1)], ["WSAStartup", "WSACleanup"]);
+  const sent = host.calls.find((call) => call.function === "send")!;
+  assertEquals(sent.args["size"], 512);
+});
+
+Deno.test("start() listens for a guest's log only where the guest writes one, and for nothing from Windows", async () => {
+  const host = vmMachine();
+  {
+    await using _vm = await startedVM(host, { ...LINUX, forwardStderr: false });
+  }
+  assertEquals(sockets(host).filter((call) => call === "socket").length, 1);
+  const other = vmMachine();
+  {
+    await using _vm = await startedVM(other, WINDOWS);
+  }
+  assertEquals(sockets(other), []);
+});
+
+Deno.test("start() fails where there are no sockets to guests, with all closed", async () => {
+  for (const [fn, code] of [["WSAStartup", 10091], ["socket", 10047], ["bind", 10013], ["listen", 10048]] as const) {
+    const host = vmMachine();
+    await using vm = await createUtilityVM(LINUX, { host });
+    host.fail({ function: fn, code });
+    const error = await assertRejects(() => vm.start(), NativeError);
+    assertEquals([error.operation, error.win32], [fn, code]);
+    assertEquals(heldKinds(host), ["computeSystem", "handle", "callback"], fn);
+    assertEquals(host.calls.some((call) => call.function === "HcsStartComputeSystem"), false);
+  }
+});
+
+Deno.test("start() fails at once where the entropy can't be sent", async () => {
+  const host = vmMachine();
+  await using vm = await createUtilityVM(LINUX, { host: withFunction(host, "send", () => Promise.resolve(-1)) });
+  const error = await assertRejects(() => vm.start(), NativeError);
+  assertEquals(error.operation, "send");
+  assertEquals(vm.state, "ended");
+  assertEquals(heldKinds(host).filter((kind) => kind === "handle").length, 1);
+});
+
+/** A host, and a guest that connects to it. */
+async function guestOf(host: SimulatedHost): Promise<(port: number) => Connection> {
+  const runtimeId = await runtimeIdOf("vm1");
+  const network = host.guests;
+  return (port) => network.connect(`${runtimeId}/${vsockService(port)}`)!;
+}
+
+Deno.test("serveGuest() puts each line of a guest's log into the log, at its level", async () => {
+  const host = new SimulatedHost();
+  const connect = await guestOf(host);
+  const encoder = new TextEncoder();
+  const lines = await logged(async () => {
+    await using _sockets = serveGuest(host, { id: "vm1", runtimeId: await runtimeIdOf("vm1") }, { log: true });
+    const guest = connect(109);
+    const text = [
+      '{"level":"warning","msg":"low memory","time":"now","free":12}',
+      "",
+      '{"level":"error","msg":"no disk: ü"}',
+      '{"level":"debug","msg":"not shown at this level"}',
+      '{"level":"fatal","msg":"out of memory"}',
+      "panic: runtime error",
+      '"text"',
+      "goroutine 1 [running]:",
+    ].join("\n");
+    // In pieces that fall anywhere, also into a character.
+    const bytes = encoder.encode(text);
+    for (let at = 0; at < bytes.length; at += 7) guest.write(bytes.subarray(at, at + 7));
+    guest.close();
+    await settle();
+  });
+  assertEquals(lines, [
+    'WARN guest in vm1: low memory {"free":12}',
+    "ERROR guest in vm1: no disk: ü",
+    "ERROR guest in vm1: out of memory",
+    "ERROR guest in vm1: panic: runtime error",
+    'ERROR guest in vm1: "text"',
+    "ERROR guest in vm1: goroutine 1 [running]:",
+  ]);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("serveGuest() doesn't collect a line without an end for ever", async () => {
+  const host = new SimulatedHost();
+  const connect = await guestOf(host);
+  const lines = await logged(async () => {
+    await using _sockets = serveGuest(host, { id: "vm1", runtimeId: await runtimeIdOf("vm1") }, { log: true });
+    const guest = connect(109);
+    const mebibyte = new Uint8Array(2 ** 20).fill(65);
+    for (let i = 0; i < 3; i++) guest.write(mebibyte);
+    await settle();
+    await settle();
+  });
+  assertEquals(lines.length >= 2, true);
+  assertEquals(lines.every((line) => line.length < 2 ** 21), true);
+});
+
+Deno.test("serveGuest() is closed while a guest is awaited, or writes its log", async () => {
+  for (const connects of [false, true]) {
+    const host = new SimulatedHost();
+    const connect = await guestOf(host);
+    const sockets = serveGuest(host, { id: "vm1", runtimeId: await runtimeIdOf("vm1") }, { log: true });
+    if (connects) connect(109).write(new TextEncoder().encode("half a line"));
+    await settle();
+    await sockets[Symbol.asyncDispose]();
+    await sockets.served;
+    assertEquals(host.held(), []);
+  }
+});
+
+Deno.test("listenForGuest() binds the address of the VM and its service", async () => {
+  const host = new SimulatedHost();
+  using _winsock = startWinsock(host);
+  let address = new Uint8Array();
+  const spying = withFunction(host, "bind", (_: bigint, bytes: Uint8Array<ArrayBuffer>) => {
+    address = bytes.slice();
+    return 0;
+  });
+  using _listener = listenForGuest(spying, "9110e989-1957-5bb5-84f5-2c6a80dc185c", vsockService(109));
+  assertEquals(
+    address.toHex(),
+    "22000000" + "89e910915719b55b84f52c6a80dc185c" + "6d000000cbfae611bd5864006a7986d3",
+  );
+  await Promise.resolve();
+});
+
+Deno.test("accept() answers nothing where it was closed meanwhile, and closes what came all the same", async () => {
+  const host = new SimulatedHost();
+  using _winsock = startWinsock(host);
+  const late = Promise.withResolvers<bigint>();
+  const slow = withFunction(host, "accept", () => late.promise);
+  const listener: GuestListener = listenForGuest(slow, "9110e989-1957-5bb5-84f5-2c6a80dc185c", vsockService(1));
+  const accepting = listener.accept();
+  listener[Symbol.dispose]();
+  const { socket } = host.symbols((await import("../../src/ffi/ws2_32.ts")).ws2);
+  late.resolve(socket(34, 1, 1));
+  assertEquals(await accepting, undefined);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("GuestNetwork refuses a second listener at an address", () => {
+  const network = new GuestNetwork();
+  assertEquals([network.listen("a"), network.listen("a")], [true, false]);
+});
