@@ -70,6 +70,24 @@ Deno.test("HoldList.release() tries every step, keeps what failed with all error
   assertEquals(log, ["-c", "-b", "-a", "-c", "-a"]);
 });
 
+Deno.test("HoldList.release() leaves alone what carries something that is stuck", async () => {
+  const { log, failing, kind, names } = things();
+  const holds = new HoldList(host);
+  const carrying = {
+    ...kind,
+    carries: (hold: Thing, other: Hold) => hold.name === "disk" && (other as Thing).name === "filter",
+  };
+  for (const name of ["other", "disk", "filter"]) await holds.take(carrying, thing(name));
+  log.length = 0;
+  failing.add("-filter");
+  const error = await assertRejects(() => holds.release(), ReleaseError);
+  assertEquals(error.errors.map((each) => each.message), ["-filter failed"]);
+  assertEquals([log, names(holds)], [["-filter", "-other"], ["disk", "filter"]]);
+  failing.clear();
+  await holds.release();
+  assertEquals(log.slice(2), ["-filter", "-disk"]);
+});
+
 Deno.test("HoldList.release() side by side is one release", async () => {
   const { log, failing, list } = things();
   const holds = await list("a", "b");

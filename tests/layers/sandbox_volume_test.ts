@@ -43,7 +43,7 @@ for (const [existing, created] of OWNERSHIP) {
       existing.forEach((folder) => host.addFolder(folder));
       const before = host.paths();
       const mounted = await mountSandboxVolume(MOUNT, VOLUME, { host });
-      assertEquals(mounted.holds[0], { kind: "folder", folder: MOUNT, created } as never);
+      assertEquals<unknown>(mounted.holds[0], { kind: "folder", folder: MOUNT, created });
       const calls = host.calls.length;
       if (elsewhere) await removeSandboxMountPoint(`${MOUNT}\\`, { host });
       else await mounted.release();

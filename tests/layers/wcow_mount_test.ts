@@ -45,7 +45,7 @@ Deno.test("mountWCOWLayers() mounts the volume at a folder as well, which it cre
   {
     await using layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: `${MOUNT}\\` });
     assertEquals([layers.path, layers.volumeMountPath], [VOLUME, MOUNT]);
-    assertEquals(layers.holds, [
+    assertEquals<unknown>(layers.holds, [
       { kind: "activation", scratch: SCRATCH },
       { kind: "filter", scratch: SCRATCH, layers: LAYERS },
       { kind: "folder", folder: MOUNT, created: [MOUNT, "C:\\mnt"] },
@@ -161,7 +161,7 @@ Deno.test("mountWCOWLayers() doesn't go on where an attempt can't be undone, and
   assertEquals(host.calls.filter((call) => call.function === "PrepareLayer").length, 1);
   assertInstanceOf(error.cause, NativeError);
   assertEquals([error.cause.operation, error.cause.win32], ["PrepareLayer", 21]);
-  assertEquals(error.holds, [{ kind: "activation", scratch: SCRATCH }]);
+  assertEquals<unknown>(error.holds, [{ kind: "activation", scratch: SCRATCH }]);
   host.failNothing();
   await error.release();
   assertEquals([held(host), error.holds], [[], []]);

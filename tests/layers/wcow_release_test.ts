@@ -64,7 +64,7 @@ Deno.test("unmountWCOWLayers() knows all from the scratch folder, and says what 
   const before = host.paths();
   const { path } = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   const calls = host.calls.length;
-  assertEquals(await unmountWCOWLayers(`${SCRATCH.toUpperCase()}\\`, { host }), [
+  assertEquals<unknown>(await unmountWCOWLayers(`${SCRATCH.toUpperCase()}\\`, { host }), [
     { hold: { kind: "mountPoint", folder: MOUNT, volume: path }, wasHeld: true },
     { hold: { kind: "folder", folder: MOUNT }, wasHeld: true },
     { hold: { kind: "filter", scratch: SCRATCH.toUpperCase(), layers: [] }, wasHeld: true },

@@ -1,7 +1,7 @@
 // Every single failure of every native call of a mount with a mount point, and of its release.
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import { type MountedLayers, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
-import { type SimulatedHost } from "../../src/simulated/mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { machine, MOUNT, SCRATCH, STACK } from "../support.ts";
 
 const CODES = [5, 21, 1167, 0x91, 0x3];

@@ -26,7 +26,7 @@ export class Disk {
     this.folders = setup.dirs;
     this.files = [
       ...setup.files.map(({ path, size, text }) => ({ path, size: size ?? text?.length ?? 0 })),
-      ...steps.filter(isHostMount).map(({ layers }) => ({ path: `${layers!.at(-1)}\\sandbox.vhdx`, size: 2 ** 20 })),
+      ...steps.filter(isHostMount).map(({ layers }) => ({ path: `${layers!.at(-1)}\\sandbox.vhdx`, size: 2 ** 22 })),
     ];
     this.stays = steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => `${layers!.at(-1)}\\sandbox.vhdx`);
     for (const path of this.folders) this.#add(path, "folder");
