@@ -7,7 +7,7 @@
 import { fromWin32, hex } from "../../src/ffi/codes.ts";
 import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
-import { addsLayer, changeOf, isSCSI, removedDevice, removes, withDiskPath } from "./requests.ts";
+import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
 import { type Call, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
 /** How a step is to end. */
@@ -29,8 +29,8 @@ export interface Expected {
   /** Set where ours goes another way from here on, so that the calls can't be the same any more. */
   readonly departs?: boolean;
   /**
-   * Set where ours goes another way in this step alone: the last of `calls`, which fails, is among its calls, and at its
-   * end there is what was there before it.
+   * Set where ours goes another way in this step alone: `calls` are among its calls, and at its end there is what was
+   * there before it.
    */
   readonly undone?: boolean;
 }
@@ -135,13 +135,21 @@ function resultDifference(
   return undefined;
 }
 
-/** The first difference between two lists of calls, in words. `prefix`: there may be more of the actual ones. */
+/** How lists of calls are compared. */
+export interface CallsComparison {
+  /** Tells calls that remove a layer. Default: none does. */
+  readonly removesLayer?: (call: Call) => boolean;
+  /** Whether there may be more of the actual ones. */
+  readonly prefix?: boolean;
+}
+
+/** The first difference between two lists of calls, in words. */
 export function callsDifference(
   expectedCalls: readonly Call[],
   actualCalls: readonly Call[],
-  { prefix = false }: { prefix?: boolean } = {},
+  { removesLayer = () => false, prefix = false }: CallsComparison = {},
 ): string | undefined {
-  const [expected, actual] = [ordered(expectedCalls), ordered(actualCalls)];
+  const [expected, actual] = [ordered(expectedCalls, removesLayer), ordered(actualCalls, removesLayer)];
   const length = prefix ? expected.length : Math.max(expected.length, actual.length);
   for (let i = 0; i < length; i++) {
     const [wanted, made] = [expected[i], actual[i]];
@@ -159,9 +167,9 @@ export function callDifference(expected: Call, actual: Call): string | undefined
 
 // The calls with one order for what may be done in any: layers are added to a VM side by side, and which of them is there
 // first says which is removed last, as far as disks and files that are no disks go.
-function ordered(calls: readonly Call[]): Call[] {
+function ordered(calls: readonly Call[], removesLayer: (call: Call) => boolean): Call[] {
   const additions = sortedRuns(calls, addsLayer, (call) => changeOf(call)!.what);
-  return sortedRuns(additions, removes, (call) => isFile(removedDevice(call)) ? "1" : "2");
+  return sortedRuns(additions, removesLayer, (call) => isFile(removedDevice(call)) ? "1" : "2");
 }
 
 function isFile(device: string): boolean {
@@ -184,7 +192,8 @@ function sortedRuns(
   );
 }
 
-function show(call: Call | undefined): string {
+/** A call in words. */
+export function show(call: Call | undefined): string {
   return call === undefined ? "no further call" : `${call.fn} ${JSON.stringify(call.args)} -> ${call.hr}`;
 }
 

@@ -23,12 +23,13 @@ import {
   type Expected,
   outcomeDifference,
   recordedStep,
+  show,
 } from "./expected.ts";
 import type { Injection, Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { isReleasedByRun, notSupported, OPS, RELEASING, type Stage } from "./ops.ts";
 import { givesBack, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, type Residual, type Run, type Step, succeeded } from "./run.ts";
-import { imageOf, injectionsFor, mayStray, recordable, type Situation, WANTED } from "./wanted.ts";
+import { imageOf, injectionsFor, layerRemovals, mayStray, recordable, type Situation, WANTED } from "./wanted.ts";
 
 /** What came of a run. */
 export interface Verdict {
@@ -118,7 +119,8 @@ class Playback {
     this.#departed ||= expected.departs ?? this.#run.upstream === "defect";
     if (expected.undone) return this.#undoneDifference(expected, actual, situation.held);
     if (!this.#departed || expected.outcome.kind === "refused" || step.op === "Stat") {
-      return outcomeDifference(expected.outcome, actual) ?? callsDifference(expected.calls, actual.calls);
+      return outcomeDifference(expected.outcome, actual) ??
+        callsDifference(expected.calls, actual.calls, { removesLayer: layerRemovals(this.#run, index) });
     }
     return RELEASING.has(step.op) ? this.#unreported(actual, made) : takingDifference(expected, actual);
   }
@@ -161,10 +163,11 @@ class Playback {
   }
 
   #undoneDifference({ outcome, calls }: Expected, actual: Actual, before: Residual): string | undefined {
-    const failed = calls.at(-1)!;
-    const isMissing = !actual.calls.some((call) => call.fn === failed.fn && callDifference(failed, call) === undefined);
+    const missing = calls.find((call) =>
+      !actual.calls.some((made) => made.fn === call.fn && callDifference(call, made) === undefined)
+    );
     return outcomeDifference(outcome, actual) ??
-      (isMissing ? `expected, among others, ${JSON.stringify(failed)}` : this.#heldDifference(before));
+      (missing === undefined ? this.#heldDifference(before) : `expected, among others, ${show(missing)}`);
   }
 
   async #end(): Promise<string | undefined> {

@@ -130,6 +130,13 @@ export const WANTED: readonly WantedDifference[] = [
     },
   },
   {
+    ours: "the places of all devices are found before the VM is touched",
+    apply: (expected, { run, index }) => {
+      const full = run.result.steps[index]!.err?.text.includes("no available location");
+      return full && expected.calls.length > 0 ? { ...expected, calls: [] } : undefined;
+    },
+  },
+  {
     ours: "a VM gets access to a disk with the attachment, and not with each use of it",
     apply: (expected, { step }) => {
       if (step.as === undefined) return undefined;
@@ -137,13 +144,6 @@ export const WANTED: readonly WantedDifference[] = [
         call.fn !== "GrantVmAccess" || !succeeded(call) || isAttachment(expected.calls[i + 1])
       );
       return calls.length < expected.calls.length ? { ...expected, calls } : undefined;
-    },
-  },
-  {
-    ours: "the places of all devices are found before the VM is touched",
-    apply: (expected, { run, index }) => {
-      const full = run.result.steps[index]!.err?.text.includes("no available location");
-      return full && expected.calls.length > 0 ? { ...expected, calls: [] } : undefined;
     },
   },
   {
@@ -158,10 +158,12 @@ export const WANTED: readonly WantedDifference[] = [
   {
     ours: "where adding one of several layers fails, the others are added as well, and removed",
     apply: (expected, { step }) => {
-      const failed = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
-      return failed >= 0 && step.as !== undefined
-        ? { ...expected, calls: expected.calls.slice(0, failed + 1), undone: true }
-        : undefined;
+      const at = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
+      if (at < 0 || step.as === undefined) return undefined;
+      // No disk is mounted before all are attached.
+      const mounts = changeOf(expected.calls[at]!)!.kind === "guest";
+      const calls = expected.calls.slice(0, at + 1).filter((call) => mounts || changeOf(call)!.kind === "device");
+      return { ...expected, calls, undone: true };
     },
   },
   {
@@ -179,7 +181,7 @@ export const WANTED: readonly WantedDifference[] = [
   {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
     apply: (expected, { run, index }) => {
-      const isLayer = (call: Call) => removes(call) && wasAddedAsLayer(call, run, index);
+      const isLayer = layerRemovals(run, index);
       const layers = Map.groupBy(expected.calls.filter(isLayer), removedDevice).entries().toArray().reverse();
       const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
       const reversed = [...others!, ...disks!].flatMap(([, calls]) => calls);
@@ -210,11 +212,15 @@ function combines(call: Call): boolean {
   return changeOf(call)?.takes === true && requestOf(call)!.GuestRequest?.ResourceType === "CombinedLayers";
 }
 
-function wasAddedAsLayer(removal: Call, run: Run, index: number): boolean {
-  const device = removedDevice(removal);
+/** Tells calls that remove what the recording had added as a layer, until the end of a step. */
+export function layerRemovals(run: Run, index: number): (call: Call) => boolean {
   const before = run.trace.slice(0, run.result.steps[index]!.calls[1]);
-  const added = before.findLast((call) => changeOf(call)?.takes === true && changeOf(call)!.what === device);
-  return added !== undefined && addsLayer(added);
+  return (call) => {
+    if (!removes(call)) return false;
+    const device = removedDevice(call);
+    const added = before.findLast((other) => changeOf(other)?.takes === true && changeOf(other)!.what === device);
+    return added !== undefined && addsLayer(added);
+  };
 }
 
 function isAnsweredName(call: Call): boolean {
