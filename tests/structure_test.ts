@@ -38,7 +38,8 @@ function code(file: string): string {
 }
 
 function imports(file: string): string[] {
-  return [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
+  const statements = /^(?:import|export)\s(?:[^;"=(]*\sfrom\s)?"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
+  return [...code(file).matchAll(statements)].map(([, specifier, dynamic]) => (specifier ?? dynamic)!);
 }
 
 function roomOf(file: string): string {

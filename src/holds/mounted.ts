@@ -21,15 +21,28 @@ export interface Mounted extends AsyncDisposable {
   release(options?: ReleaseOptions): Promise<void>;
 }
 
-/** A {@linkcode Mounted} over a list of holds. */
-export function mounted<T>(holds: HoldList, properties: T): T & Mounted {
-  const release = async (options?: ReleaseOptions) => void await holds.release(options);
-  return {
-    ...properties,
-    get holds() {
-      return holds.holds;
-    },
-    release,
-    [Symbol.asyncDispose]: () => release(),
-  };
+// A class, as an object made of parts takes longer to make than all native calls of a mount together.
+class MountedHolds implements Mounted {
+  readonly #holds: HoldList;
+
+  constructor(holds: HoldList) {
+    this.#holds = holds;
+  }
+
+  get holds(): readonly Hold[] {
+    return this.#holds.holds;
+  }
+
+  async release(options?: ReleaseOptions): Promise<void> {
+    await this.#holds.release(options);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+}
+
+/** A {@linkcode Mounted} over a list of holds, with further properties. */
+export function mounted<T extends object>(holds: HoldList, properties: T): T & Mounted {
+  return Object.assign(new MountedHolds(holds), properties);
 }

@@ -410,3 +410,20 @@ export async function detachDisk(path: string, options: DetachDiskOptions = {}):
   await withDisk(host, file, signal, (disk) => disk.detach());
   return true;
 }
+
+/** Options of {@linkcode isDiskInUse}. */
+export type IsDiskInUseOptions = Omit<HostOptions, "signal">;
+
+/**
+ * Whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a virtual machine.
+ *
+ * @param path Absolute path of its file.
+ * @throws {InvalidInputError} if there is no such file.
+ * @throws {NativeError} if Windows doesn't tell.
+ */
+export function isDiskInUse(path: string, options: IsDiskInUseOptions = {}): boolean {
+  const { host = defaultHost() } = options;
+  const file = windowsPath(path, "path");
+  requireKind(host, file, "path", "file");
+  return isInUse(host, file);
+}

@@ -73,7 +73,7 @@ export type {
 export { layerData } from "../hcsschema/storage.ts";
 export type { FilterType, LayerData, OsLayerOptions, OsLayerType, Version } from "../hcsschema/storage.ts";
 export type { Layer } from "../hcsschema/layer.ts";
-export { attachDisk, createDifferencingDisk, createVhdx, detachDisk, Disk, openDisk } from "./disks.ts";
+export { attachDisk, createDifferencingDisk, createVhdx, detachDisk, Disk, isDiskInUse, openDisk } from "./disks.ts";
 export type {
   AttachDiskOptions,
   AttachOptions,
@@ -81,6 +81,7 @@ export type {
   CreateVhdxOptions,
   DetachDiskOptions,
   DiskInfo,
+  IsDiskInUseOptions,
   OpenDiskOptions,
 } from "./disks.ts";
 export type { DiskSizes } from "../ffi/virtdisk.ts";

@@ -103,13 +103,10 @@ const HELPERS: Record<string, Helper> = {
 async function ended(use: () => unknown, end: () => unknown): Promise<void> {
   try {
     use();
-  } finally {
-    try {
-      await end();
-    } catch (error) {
-      await end();
-      throw error;
-    }
+    await end();
+  } catch (error) {
+    await end();
+    throw error;
   }
 }
 

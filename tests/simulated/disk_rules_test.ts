@@ -31,7 +31,7 @@ const keep = (file: string, how: (host: SimulatedHost) => k32.Handle | Promise<k
   bench.open.set(file, await how(bench.host));
 };
 const openDisk = (path: string): Step => keep(path, (host) => vd.openVirtualDisk(host, path));
-const openFile = (path: string, access = k32.access.GENERIC_READ): Step =>
+const openFile = (path: string, access: number = k32.access.GENERIC_READ): Step =>
   keep(path, (host) => k32.openFile(host, path, { access }));
 const openDevice = (path: string): Step =>
   keep("device", (host) => k32.openFile(host, path, { access: k32.access.GENERIC_WRITE }));

@@ -115,9 +115,9 @@ Deno.test("a disk attached for good stays when it is closed, and detachDisk() de
     await using disk = await storage.attachDisk(DISK, { permanent: true, host });
     assertEquals(disk.physicalPath(), "\\\\.\\PhysicalDrive1");
   }
-  assertEquals(held(host), [`attachedDisk ${DISK}`]);
+  assertEquals([held(host), storage.isDiskInUse(DISK, { host })], [[`attachedDisk ${DISK}`], true]);
   assertEquals(await storage.detachDisk(DISK, { host }), true);
-  assertEquals(held(host), []);
+  assertEquals([held(host), storage.isDiskInUse(DISK, { host })], [[], false]);
   const from = host.calls.length;
   assertEquals(await storage.detachDisk(DISK, { host }), false);
   assertEquals(storageCalls(host, from), []);

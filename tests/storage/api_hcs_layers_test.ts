@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { BASE, BLANK, DISK, held, onlyCall, sequence, storageCalls, storageHost, TOP } from "./api_support.ts";

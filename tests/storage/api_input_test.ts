@@ -56,6 +56,7 @@ const PATHS: [argument: string, call: (path: string, host: SimulatedHost) => unk
   ["path", (path, host) => storage.openDisk(path, { host })],
   ["path", (path, host) => storage.attachDisk(path, { host })],
   ["path", (path, host) => storage.detachDisk(path, { host })],
+  ["path", (path, host) => storage.isDiskInUse(path, { host })],
   ["path", (path, host) => storage.formatWritableLayerDisk(path, { host })],
   ["path", (path, host) => storage.mountWritableLayerDisk(path, { host })],
   ["layer", (path, host) => storage.setupContainerBaseLayer(path, DISKS, { host })],

@@ -28,6 +28,17 @@ Deno.test("residualOf() finds held what the recordings say", () => {
 // deno-lint-ignore no-explicit-any
 type Doctor = (run: any) => void;
 
+// deno-lint-ignore no-explicit-any
+function edit({ args }: any, doctor: Doctor): void {
+  const document = JSON.parse(args.configuration);
+  doctor(document);
+  args.configuration = JSON.stringify(document);
+}
+
+function swap(list: unknown[], at: number): void {
+  [list[at], list[at + 1]] = [list[at + 1], list[at]];
+}
+
 Deno.test("play() finds what differs from a recording", async () => {
   const doctored: [name: string, doctor: Doctor, difference: string][] = [
     ["argon-wcifs-3", ({ trace }) => trace[4].args.layers[0].Flags = 1, "args.layers.0.Flags is 0 instead of 1"],
@@ -43,6 +54,30 @@ Deno.test("play() finds what differs from a recording", async () => {
     ["argon-activate-fails", (run) => run.fail = "", "expected a NativeError of ActivateLayer"],
     ["argon-wcifs-too-few-layers", ({ steps }) => steps[0].layers.unshift("C:\\layers"), "expected an error"],
     ["argon-volmnt-set-fails", ({ result }) => result.steps[0].err.errno = "0x5", "any function with 0x80070005"],
+    ["lcow-mm-1", ({ trace }) => edit(trace[1], (vm) => vm.Owner = "me"), 'args.configuration.Owner is "oracle"'],
+    [
+      "wcow-vm-lifecycle",
+      ({ trace }) => edit(trace[2], (vm) => vm.Extra = {}),
+      "args.configuration.Extra is undefined",
+    ],
+    [
+      "wcow-5",
+      ({ trace }) => edit(trace[9], ({ Settings }) => delete Settings.Options.CacheIo),
+      "Options.CacheIo is true",
+    ],
+    ["lcow-mm-1", ({ result }) => result.steps[2].scratch = "/scratch", "result scratch is"],
+    ["lcow-nomm-novpmem", ({ trace }) => swap(trace, 19), "expected HcsModifyComputeSystem"],
+    ["wcow-5", ({ trace }) => swap(trace, 25), "args.configuration.Settings.Name is"],
+    [
+      "wcow-5",
+      ({ steps, result }) => [steps, result.steps].forEach((list) => list.splice(3, 1)),
+      "before it: held: device",
+    ],
+    ["wcow-start-async-fails", (run) => run.fail = "", "expected a NativeError of HcsStartComputeSystem"],
+    ["lcow-async", ({ setup }) => delete setup.env.WITNESS_ASYNC, 'answer is "0x00000000" instead of "0xc0370103"'],
+    ["lcow-combine-fails", (run) => run.fail = "", "expected a NativeError of HcsModifyComputeSystem"],
+    ["lcow-mm-layer1-fails", ({ trace }) => edit(trace[8], (request) => request.Extra = 1), "expected, among others"],
+    ["wcow-release-all-fail", (run) => run.upstream = "right", "step 4, Release: call 2"],
     ["cimfs", ({ trace }) => trace[5].args.layerData = '{ "FilterType": "WCIFS" }', "args.layerData.FilterType is"],
   ];
   for (const [name, doctor, difference] of doctored) {
