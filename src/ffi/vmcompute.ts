@@ -219,7 +219,7 @@ async function withParents(
   const view = viewOf(descriptors);
   let address = paths.address;
   parents.forEach(({ id, path }, i) => {
-    putGuid(view, DESCRIPTOR_BYTES * i, id);
+    putGuid(descriptors, DESCRIPTOR_BYTES * i, id);
     view.setBigUint64(DESCRIPTOR_BYTES * i + DESCRIPTOR_PATH, address, true);
     address += BigInt(2 * (path.length + 1));
   });

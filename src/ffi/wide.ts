@@ -14,27 +14,31 @@ import { InvalidInputError } from "./errors.ts";
  */
 export function wide(text: string): Uint8Array<ArrayBuffer> {
   const bytes = buffer(2 * text.length + 2);
-  const units = new Uint16Array(bytes.buffer, bytes.byteOffset, text.length);
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit === 0) {
-      throw new InvalidInputError("text", "holds a NUL character", text);
-    }
-    units[i] = unit;
-  }
+  putUnits(new Uint16Array(bytes.buffer, bytes.byteOffset, text.length), 0, text);
   return bytes;
 }
 
 /** The bytes of several strings one after the other, each with its NUL. */
 export function wideList(texts: readonly string[]): Uint8Array<ArrayBuffer> {
-  const bytes = buffer(2 * texts.reduce((units, text) => units + text.length + 1, 0));
+  const length = texts.reduce((sum, text) => sum + text.length + 1, 0);
+  const bytes = buffer(2 * length);
+  const units = new Uint16Array(bytes.buffer, bytes.byteOffset, length);
   let at = 0;
   for (const text of texts) {
-    const encoded = wide(text);
-    bytes.set(encoded, at);
-    at += encoded.byteLength;
+    putUnits(units, at, text);
+    at += text.length + 1;
   }
   return bytes;
+}
+
+function putUnits(units: Uint16Array, at: number, text: string): void {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0) {
+      throw new InvalidInputError("text", "holds a NUL character", text);
+    }
+    units[at + i] = unit;
+  }
 }
 
 /** The string in `bytes` up to the first NUL, or to the end where there is none. */

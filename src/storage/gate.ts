@@ -6,7 +6,8 @@
 
 /** Passes one at a time, in the order of arrival. */
 export class Gate {
-  #tail: Promise<unknown> = Promise.resolve();
+  #busy = false;
+  readonly #waiting: (() => void)[] = [];
 
   /**
    * Waits for its turn and runs `body`.
@@ -14,30 +15,36 @@ export class Gate {
    * @throws the reason of `signal` if it is aborted before the turn comes; `body` isn't run then.
    */
   async pass<T>(body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#tail;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#tail = promise;
+    signal?.throwIfAborted();
+    if (this.#busy) {
+      await this.#turn(signal);
+    }
+    this.#busy = true;
     try {
-      await abortable(before, signal);
       return await body();
     } finally {
-      // Who comes next waits for those before, also when this one left early.
-      before.then(() => resolve());
+      // Whoever comes next takes the turn over, so that nobody who arrives now gets in between.
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        this.#busy = false;
+      } else {
+        next();
+      }
     }
   }
-}
 
-function abortable(turn: Promise<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
-  if (signal === undefined) {
-    return turn;
-  }
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    turn.then(() => {
-      signal.removeEventListener("abort", abort);
-      resolve(undefined);
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const go = () => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      };
+      const abort = () => {
+        this.#waiting.splice(this.#waiting.indexOf(go), 1);
+        reject(signal!.reason);
+      };
+      this.#waiting.push(go);
+      signal?.addEventListener("abort", abort, { once: true });
     });
-  });
+  }
 }

@@ -89,6 +89,8 @@ export { formatWritableLayerDisk, mountWritableLayerDisk } from "./writable_disk
 export type { FormatWritableLayerDiskOptions, MountedDisk, MountWritableLayerDiskOptions } from "./writable_disk.ts";
 export { setupContainerBaseLayer, setupUtilityVMBaseLayer } from "./base_layer.ts";
 export type { BaseLayerDisks, SetupContainerBaseLayerOptions, SetupUtilityVMBaseLayerOptions } from "./base_layer.ts";
+export { dismountCimImage, mountCimImage } from "./cim_image.ts";
+export type { DismountCimImageOptions, MountCimImageOptions, MountedCimImage } from "./cim_image.ts";
 export { createScratch, createUtilityVMScratch, expandScratch } from "./scratch.ts";
 export type { CreateScratchOptions, CreateUtilityVMScratchOptions, ExpandScratchOptions } from "./scratch.ts";
 export { grantVmAccess, grantVmGroupAccess } from "./vm_access.ts";

@@ -8,11 +8,15 @@ import { type Host, mountWCOWLayers, windowsHost } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { quickStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder } from "../wine/inside/recorder.ts";
-import { COUNTS, stack } from "./stacks.ts";
+import { BATCH, COUNTS, stack } from "./stacks.ts";
 
-async function cycle(host: Host, folders: readonly string[]): Promise<void> {
-  const mounted = await mountWCOWLayers("c1", folders, { host });
-  await mounted.release();
+function bench(name: string, host: Host, folders: readonly string[], cycles: number): void {
+  Deno.bench(name, { group: `${folders.length - 1} layers` }, async () => {
+    for (let i = 0; i < cycles; i++) {
+      const mounted = await mountWCOWLayers("c1", folders, { host });
+      await mounted.release();
+    }
+  });
 }
 
 function simulated(folders: readonly string[]): Host {
@@ -29,11 +33,12 @@ for (const count of COUNTS) {
   const folders = stack(count);
   if (onWindows) {
     for (const calls of ["thread", "pool"] as const) {
-      const host = withStandIns(windowsHost({ calls }), quickStandIns);
-      Deno.bench(`${count} layers, ${calls}`, { group: `${count}` }, async () => await cycle(host, folders));
+      const cycles = BATCH[calls];
+      const name = `${cycles} × ${count} layers, ${calls}`;
+      bench(`${name}, hcsquick.dll`, withStandIns(windowsHost({ calls }), quickStandIns), folders, cycles);
+      bench(`${name}, kernel32.dll`, windowsHost({ calls }), folders, cycles);
     }
   } else {
-    const host = simulated(folders);
-    Deno.bench(`${count} layers, simulated`, { group: `${count}` }, async () => await cycle(host, folders));
+    bench(`10 × ${count} layers, simulated`, simulated(folders), folders, 10);
   }
 }

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError } from "../../src/ffi/errors.ts";
 import type { Hold } from "../../src/holds/hold.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
@@ -44,6 +44,7 @@ class Scheduler {
       // Lets everything come to its next call.
       for (let turn = 0; turn < TURNS && !done; turn++) await null;
       check();
+      assert(done || this.#waiting.length > 0, "everything waits, and not for an answer");
       const [next] = this.#waiting.splice(this.random(Math.max(this.#waiting.length, 1)), 1);
       next?.();
     }

@@ -74,6 +74,9 @@ const PATHS: [argument: string, call: (path: string, host: SimulatedHost) => unk
   ["file", (path, host) => storage.grantVmAccess(path, "vm1", { host })],
   ["path", (path, host) => storage.grantVmGroupAccess(path, { host })],
   ["path", (path, host) => storage.resolvePath(path, { host })],
+  ["image", (path, host) => storage.mountCimImage(path, VOLUME, { host })],
+  ["volume", (path, host) => storage.mountCimImage(BASE, path, { host })],
+  ["volume", (path, host) => storage.dismountCimImage(path, { host })],
 ];
 
 Deno.test("every function of the storage API refuses a path that is none, before it calls anything", async () => {

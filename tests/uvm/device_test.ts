@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { type Device, DeviceRegistry } from "../../src/uvm/device.ts";
 
 /** A device whose requests are answered by the test, in the order in which they were made. */
@@ -25,7 +25,8 @@ class Manual implements Device {
 
   /** Answers the oldest request that is open, once there is one. */
   async answer(error?: Error): Promise<void> {
-    while (this.#open.length === 0) await null;
+    for (let turn = 0; turn < 100 && this.#open.length === 0; turn++) await null;
+    assert(this.#open.length > 0, "nothing was asked for");
     const { resolve, reject } = this.#open.shift()!;
     error === undefined ? resolve() : reject(error);
   }

@@ -8,7 +8,7 @@ import { fromWin32, hex } from "../../src/ffi/codes.ts";
 import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
 import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
-import { type Call, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
+import { type Call, isPending, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
 /** How a step is to end. */
 export type Outcome =
@@ -59,7 +59,10 @@ export function recordedStep(run: Run, step: number, resolvedDrive: string): Exp
   if (culprit !== undefined) {
     return { calls, outcome: { kind: "native", operation: culprit.fn, code: Number(culprit.hr) } };
   }
-  return { calls, outcome: code === undefined ? { kind: "own" } : { kind: "native", code } };
+  if (code === undefined) return { calls, outcome: { kind: "own" } };
+  // What it began failed later.
+  const begun = calls.findLast(isPending);
+  return { calls, outcome: { kind: "native", code, ...(begun && { operation: begun.fn }) } };
 }
 
 // Not from upstream: there was nothing to release.

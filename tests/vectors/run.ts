@@ -92,8 +92,12 @@ const OPERATION_PENDING = 0xc0370103;
 
 /** Whether a call was answered with success. */
 export function succeeded(call: Call): boolean {
-  const code = Number(call.hr);
-  return code < 0x80000000 || code === OPERATION_PENDING && call.fn.startsWith("Hcs");
+  return Number(call.hr) < 0x80000000 || isPending(call);
+}
+
+/** Whether what a call began goes on. */
+export function isPending({ fn, hr }: Call): boolean {
+  return Number(hr) === OPERATION_PENDING && fn.startsWith("Hcs");
 }
 
 /** Whether operations of the compute service end late, on another thread. */

@@ -115,7 +115,7 @@ export const WANTED: readonly WantedDifference[] = [
     ours: "a release goes on with all that doesn't rest on what it could not give back",
     apply: (expected, { step }) => {
       const last = expected.calls.at(-1);
-      const stops = step.op === "Release" && last !== undefined && !succeeded(last) && !FILTERS_OFF.includes(last.fn);
+      const stops = step.op === "Release" && last !== undefined && !succeeded(last) && !STOPPING.includes(last.fn);
       return stops ? { ...expected, departs: true } : undefined;
     },
   },
@@ -227,8 +227,8 @@ function isAnsweredName(call: Call): boolean {
   return call.fn === "NameToGuid" && succeeded(call);
 }
 
-// The disk rests under its filter: what the original leaves alone after these, ours does too.
-const FILTERS_OFF = ["UnprepareLayer", "HcsDetachOverlayFilter"];
+// The disk rests under its filter: what the original leaves alone after these, ours does too. With a VM it goes on.
+const STOPPING = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
 
 function withSeparators(call: Call): Call {
   if (!/^(Set|Delete)VolumeMountPointW$/.test(call.fn)) return call;
