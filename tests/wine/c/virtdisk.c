@@ -1,6 +1,6 @@
 /*
- * virtdisk.dll: disks that exist in name only. A handle is a real one, of an event, so that CloseHandle closes it. Fails
- * with the low 16 bits.
+ * virtdisk.dll: disks that exist in name only. A handle is a real one, of an event, so that CloseHandle closes it. Of a
+ * Win32 code as an HRESULT it fails with the code, of another HRESULT with all of it.
  */
 #include "recorder.h"
 #include <wchar.h>
@@ -22,10 +22,9 @@ _Static_assert(sizeof(CreateParameters) == 128, "CREATE_VIRTUAL_DISK_PARAMETERS"
 static Call open(const char *fn) { return callOpen("virtdisk", fn); }
 
 static DWORD finish(Call *call, bool fails) {
-  DWORD code = fails ? (DWORD)call->hr & 0xffff : 0;
-  if (fails) call->hr = HRESULT_FROM_WIN32(code);
+  HRESULT hr = fails ? call->hr : S_OK;
   callClose(call);
-  return code;
+  return HRESULT_FACILITY(hr) == FACILITY_WIN32 ? HRESULT_CODE(hr) : hr;
 }
 
 static void openHandle(Call *call, const wchar_t *path, HANDLE *handle) {
@@ -104,11 +103,50 @@ DWORD standInGetVirtualDiskPhysicalPath(HANDLE handle, uint32_t *size, wchar_t *
   bool fails = callFails(&call);
   if (!fails && *size < sizeof device) {
     fails = true;
-    call.hr = ERROR_INSUFFICIENT_BUFFER;
+    call.hr = HRESULT_FROM_WIN32(ERROR_INSUFFICIENT_BUFFER);
   } else if (!fails) {
     wcscpy(buffer, device);
     outWide(&call, "diskPath", buffer);
   }
   *size = sizeof device;
+  return finish(&call, fails);
+}
+
+/* GET_VIRTUAL_DISK_INFO, with the members for its sizes and for the path of its parent. */
+typedef struct {
+  uint32_t version, reserved;
+  union {
+    struct {
+      uint64_t virtualSize, physicalSize;
+      uint32_t blockSize, sectorSize;
+    } size;
+    struct {
+      int32_t resolved;
+      wchar_t location[];
+    } parent;
+  };
+} Information;
+
+/* A disk whose name ends in diff.vhdx differs from the one that is named so with .base after it. */
+DWORD standInGetVirtualDiskInformation(HANDLE handle, uint32_t *size, Information *info, uint32_t *used) {
+  Call call = open("GetVirtualDiskInformation");
+  const wchar_t *path = diskPath(handle);
+  argWide(&call, "handle", path);
+  argNumber(&call, "virtualDiskInfoSize", *size);
+  argNumber(&call, "version", info->version);
+  argPointer(&call, "sizeUsed", used);
+  bool fails = callFails(&call);
+  if (!fails && info->version == 1) {
+    info->size.virtualSize = 0x123456789a00;
+    info->size.physicalSize = 0x400000;
+    info->size.blockSize = 0x100000;
+    info->size.sectorSize = 512;
+  } else if (!fails && path && wcsstr(path, L"diff.vhdx")) {
+    info->parent.resolved = TRUE;
+    _snwprintf(info->parent.location, (*size - 12) / sizeof(wchar_t), L"%ls.base", path);
+  } else if (!fails) {
+    fails = true;
+    call.hr = (HRESULT)0xc03a001b; /* ERROR_VHD_INVALID_TYPE */
+  }
   return finish(&call, fails);
 }
