@@ -9,6 +9,7 @@ import {
   big,
   BOOL,
   buffer,
+  type Decoder,
   define,
   number,
   type OpenHandle,
@@ -41,8 +42,27 @@ const NOT_HELD = 2;
 const ENABLED = 2;
 const ERROR_NO_SUCH_PRIVILEGE = 1313;
 const WRITE_DAC = 0x40000;
+const GRANT_ACCESS = 1;
 
 const enabled = new WeakMap<Process, Set<string>>();
+
+interface AccessEntry {
+  readonly mask: number;
+  readonly mode: number;
+  readonly inheritance: number;
+  readonly sid: string;
+}
+
+const accessEntry: Decoder<AccessEntry> = (raw, memory) => {
+  const bytes = raw as Uint8Array;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  return {
+    mask: view.getUint32(0, true),
+    mode: view.getUint32(4, true),
+    inheritance: view.getUint32(8, true),
+    sid: memory.readWide(view.getBigUint64(40, true)),
+  };
+};
 
 /** The privileges of a process that are enabled. */
 export function enabledPrivileges(process: Process): Set<string> {
@@ -126,11 +146,11 @@ export const advapi32Functions: SimulatedDll = {
 
   SetEntriesInAclW: define(
     WIN32,
-    { count: number, entries: buffer, oldList: big, newList: buffer },
-    ({ process }, { entries, oldList, newList }) => {
-      const sid = process.memory.readWide(new DataView(entries.buffer, entries.byteOffset).getBigUint64(40, true));
+    { count: number, entry: accessEntry, oldList: big, newList: buffer },
+    ({ process }, { count, entry, oldList, newList }) => {
+      if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("other changes of an access list than one grant");
       const grants: string[] = JSON.parse(process.memory.readWide(oldList));
-      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, sid.toLowerCase()])])));
+      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, entry.sid.toLowerCase()])])));
     },
   ),
 

@@ -458,7 +458,8 @@ export class SimulatedHost implements Host {
     try {
       return body(new Windows(this.#state, by));
     } finally {
-      stored.write(JSON.stringify(this.#state));
+      const next = JSON.stringify(this.#state);
+      if (next !== state) stored.write(next);
     }
   }
 }

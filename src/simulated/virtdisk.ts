@@ -33,6 +33,7 @@ interface CreateParameters {
   readonly size: number;
   readonly blockSize: number;
   readonly parent: string | undefined;
+  readonly parentFlags: number;
 }
 
 const createParameters: Decoder<CreateParameters> = (raw, memory) => {
@@ -43,6 +44,7 @@ const createParameters: Decoder<CreateParameters> = (raw, memory) => {
     size: Number(view.getBigUint64(24, true)),
     blockSize: view.getUint32(32, true),
     parent: parent === 0n ? undefined : memory.readWide(parent),
+    parentFlags: view.getUint32(64, true),
   };
 };
 

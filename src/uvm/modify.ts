@@ -39,18 +39,11 @@ export interface Modifier {
  * @throws {NativeError} if the host or the guest refuses.
  */
 export async function takeAway(vm: Modifier, request: ModifySettingRequest): Promise<void> {
-  if (vm.state === "ended") return;
   try {
     await vm.modify(request);
   } catch (error) {
-    if (ended(vm)) return;
-    throw error;
+    if (vm.state !== "ended") throw error;
   }
-}
-
-// Apart, as the state can change while a request is under way.
-function ended(vm: Modifier): boolean {
-  return vm.state === "ended";
 }
 
 /**

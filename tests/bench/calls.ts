@@ -1,19 +1,20 @@
 /**
- * `calls.ts LAYERS`: one mount and release as the benchmark does it, recorded.
+ * `calls.ts LAYERS mount|bare`: a cycle as the benchmark does it, recorded.
  *
  * @module
  */
 
-import { mountWCOWLayers, windowsHost } from "../../mod.ts";
+import { windowsHost } from "../../mod.ts";
 import { quickStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder } from "../wine/inside/recorder.ts";
-import { stack } from "./stacks.ts";
+import { bareCalls, mountAndRelease, stack } from "./cycles.ts";
 
 using recorder = new Recorder();
 using host = withStandIns(windowsHost({ calls: "thread" }), quickStandIns);
+recorder.quiet = true;
+const folders = stack(Number(Deno.args[0]));
+const cycle = Deno.args[1] === "bare" ? bareCalls(host, folders) : () => mountAndRelease(host, folders);
 // The second time, as the first one asks for names and for the build.
-for (const quiet of [true, false]) {
-  recorder.quiet = quiet;
-  const mounted = await mountWCOWLayers("c1", stack(Number(Deno.args[0])), { host });
-  await mounted.release();
-}
+await cycle();
+recorder.quiet = false;
+await cycle();

@@ -4,18 +4,15 @@
  * @module
  */
 
-import { type Host, mountWCOWLayers, windowsHost } from "../../mod.ts";
+import { type Host, windowsHost } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { quickStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder } from "../wine/inside/recorder.ts";
-import { BATCH, COUNTS, stack } from "./stacks.ts";
+import { bareCalls, COUNTS, mountAndRelease, stack } from "./cycles.ts";
 
-function bench(name: string, host: Host, folders: readonly string[], cycles: number): void {
-  Deno.bench(name, { group: `${folders.length - 1} layers` }, async () => {
-    for (let i = 0; i < cycles; i++) {
-      const mounted = await mountWCOWLayers("c1", folders, { host });
-      await mounted.release();
-    }
+function bench(name: string, times: number, cycle: () => Promise<void>): void {
+  Deno.bench(`${times} × ${name}`, async () => {
+    for (let i = 0; i < times; i++) await cycle();
   });
 }
 
@@ -32,13 +29,17 @@ if (onWindows) new Recorder().quiet = true;
 for (const count of COUNTS) {
   const folders = stack(count);
   if (onWindows) {
-    for (const calls of ["thread", "pool"] as const) {
-      const cycles = BATCH[calls];
-      const name = `${cycles} × ${count} layers, ${calls}`;
-      bench(`${name}, hcsquick.dll`, withStandIns(windowsHost({ calls }), quickStandIns), folders, cycles);
-      bench(`${name}, kernel32.dll`, windowsHost({ calls }), folders, cycles);
+    for (const kernel32 of ["hcsquick.dll", "kernel32.dll"]) {
+      const hosts = (["thread", "pool"] as const).map((calls) => {
+        const host = windowsHost({ calls });
+        return kernel32 === "hcsquick.dll" ? withStandIns(host, quickStandIns) : host;
+      });
+      bench(`${count} layers, calls, ${kernel32}`, 100, bareCalls(hosts[0]!, folders));
+      bench(`${count} layers, thread, ${kernel32}`, 100, () => mountAndRelease(hosts[0]!, folders));
+      bench(`${count} layers, pool, ${kernel32}`, 10, () => mountAndRelease(hosts[1]!, folders));
     }
   } else {
-    bench(`10 × ${count} layers, simulated`, simulated(folders), folders, 10);
+    const host = simulated(folders);
+    bench(`${count} layers, simulated`, 10, () => mountAndRelease(host, folders));
   }
 }

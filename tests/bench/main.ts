@@ -8,13 +8,20 @@
 import { assertEquals, assertNotEquals } from "jsr:@std/assert@^1.0.0";
 import { prepareWine, SYSTEM32, type WineRoot } from "../wine/prepare.ts";
 import { parseTrace } from "../wine/inside/trace.ts";
-import { BATCH, COUNTS } from "./stacks.ts";
+import { COUNTS } from "./cycles.ts";
 
 const KERNEL32 = {
   "hcsquick.dll": "with files that answer at once",
   "kernel32.dll": "with Wine's own files, for which it takes long",
 };
 type Kernel32 = keyof typeof KERNEL32;
+
+const HEADING = `\
+Microseconds that a mount and its release take, in the fastest of many batches.
+C loop: the native calls, made by a C program. calls: the same ones, made by src/ffi, and nothing else. thread, pool: the
+whole of it, with slow functions called on the calling thread or on the pool.`;
+const COLUMNS = "layers  C loop     calls             thread               pool";
+const WIDTHS = [8, 10, 10, 9, 10, 9];
 
 // Enough for a batch of about 2 ms.
 const C_CYCLES = { "hcsquick.dll": 1000, "kernel32.dll": 10 };
@@ -39,21 +46,33 @@ async function inWine(wine: WineRoot): Promise<void> {
   );
   const after = await floors(wine);
 
-  console.log("Microseconds that a mount and its release take, in the fastest of many batches.");
+  console.log(HEADING);
   for (const kernel32 of Object.keys(KERNEL32) as Kernel32[]) {
-    console.log(`\nOn DLLs that answer at once, ${KERNEL32[kernel32]}:\n\nlayers   C loop   thread   ratio     pool`);
+    console.log(`\nOn DLLs that answer at once, ${KERNEL32[kernel32]}:\n\n${COLUMNS}`);
     for (const count of COUNTS) {
       const floor = Math.min(before[kernel32][count]!, after[kernel32][count]!);
-      const [thread, pool] = (["thread", "pool"] as const).map((calls) => {
-        const name = `${BATCH[calls]} × ${count} layers, ${calls}, ${kernel32}`;
-        const result = report.benches.find((bench) => bench.name === name)?.results[0]?.ok;
-        if (result === undefined) throw new Error(`no result for ${name}`);
-        return result.min / BATCH[calls];
-      });
-      const columns = [micro(floor), micro(thread!), (thread! / floor).toFixed(1), micro(pool!)];
-      console.log(`${count}`.padStart(6) + columns.map((text, i) => text.padStart(i === 2 ? 8 : 9)).join(""));
+      const [calls, thread, pool] = ["calls", "thread", "pool"].map((mode) =>
+        fastest(report, `${count} layers, ${mode}, ${kernel32}`)
+      );
+      const cells = [
+        micro(floor),
+        micro(calls!),
+        ratio(calls!, floor),
+        micro(thread!),
+        ratio(thread!, floor),
+        micro(pool!),
+      ];
+      console.log(`${count}`.padStart(6) + cells.map((text, i) => text.padStart(WIDTHS[i]!)).join(""));
     }
   }
+}
+
+/** Nanoseconds of one cycle in the fastest batch. */
+function fastest(report: BenchReport, name: string): number {
+  const bench = report.benches.find((bench) => bench.name.endsWith(` × ${name}`));
+  const result = bench?.results[0]?.ok;
+  if (bench === undefined || result === undefined) throw new Error(`no result for ${name}`);
+  return result.min / Number.parseInt(bench.name);
 }
 
 /** Holds the C loop to the calls that the library makes, with all their arguments. */
@@ -63,13 +82,13 @@ async function compareCalls(wine: WineRoot, count: number): Promise<void> {
     const calls = parseTrace(await Deno.readTextFile(`${wine.exchange}/${file}`));
     return calls.map(({ fn, args }) => ({ fn, args }));
   };
-  const ours = await trace(
-    `ours${count}`,
-    (env) => succeed(wine.run(["run", "--no-check", ...GRANTS, "tests/bench/calls.ts", `${count}`], { env })),
-  );
   const theirs = await trace(`c${count}`, (env) => succeed(cycle(wine, [0, count, "hcsquick.dll"], env)));
-  assertNotEquals(ours, []);
-  assertEquals(theirs, ours, "cycle.exe doesn't make the calls that the library makes");
+  for (const way of ["mount", "bare"]) {
+    const args = ["run", "--no-check", ...GRANTS, "tests/bench/calls.ts", `${count}`, way];
+    const ours = await trace(`${way}${count}`, (env) => succeed(wine.run(args, { env })));
+    assertNotEquals(ours, []);
+    assertEquals(theirs, ours, "cycle.exe doesn't make the calls that the library makes");
+  }
 }
 
 /** The C loop, in nanoseconds a cycle, by the DLL and the number of layers. */
@@ -92,6 +111,10 @@ async function succeed(run: ReturnType<WineRoot["run"]>): Promise<string> {
   const { code, stdout, stderr } = await run;
   if (code !== 0) throw new Error(stdout + stderr);
   return stdout;
+}
+
+function ratio(time: number, floor: number): string {
+  return `(${(time / floor).toFixed(1)} ×)`;
 }
 
 function micro(nanoseconds: number): string {

@@ -2,8 +2,9 @@ import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } f
 import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
+import type { NativeCall } from "../../src/simulated/mod.ts";
 import { hostFile } from "../../src/uvm/host_file.ts";
-import { NoRoomError } from "../../src/uvm/errors.ts";
+import { NoRoomError, VMStateError } from "../../src/uvm/errors.ts";
 import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
 import { short, TestVM } from "./test_vm.ts";
 
@@ -358,6 +359,24 @@ Deno.test("mountLCOWLayers() in a VM that ends takes back the access to files, a
   await mounted.release();
   assertEquals(t.requests, []);
   assertEquals(t.accesses.at(-1), `RevokeVmAccess ${scratch(1)}`);
+});
+
+Deno.test("mountLCOWLayers() fails at once where the VM exits while a request is under way, and takes back the access", async () => {
+  const answer = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const latency = ({ args }: NativeCall) => {
+    if (!String(args.configuration).includes("MappedVirtualDisk")) return undefined;
+    asked.resolve();
+    return answer.promise;
+  };
+  await using t = await linux({}, { latency });
+  const mounting = mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
+  await asked.promise;
+  t.host.notify("vm1", "SystemExited");
+  const error = await assertRejects(() => mounting, VMStateError);
+  assertEquals(error.reason, "exited");
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
+  answer.resolve();
 });
 
 Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone", async () => {

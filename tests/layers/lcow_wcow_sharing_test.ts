@@ -11,8 +11,10 @@ import { TestVM } from "./test_vm.ts";
 const SEEDS = 3_400;
 // A host keeps a list of all calls.
 const SEEDS_A_VM = 340;
-// More than it takes from the answer to a call to the next call.
-const TURNS = 40;
+// More than it takes from the answer to a call, or from a mount, to the next call.
+const TURNS = 150;
+// How many turns a container runs at most.
+const PAUSE = 60;
 
 /** Answers the slow calls of a host one at a time, in an order that follows from a seed. */
 class Scheduler {
@@ -37,19 +39,23 @@ class Scheduler {
   /** Runs until `work` is done; `check` is called between any two answers. */
   async run(work: () => Promise<unknown>, check: () => void): Promise<void> {
     this.#active = true;
-    let done = false;
-    const running = work().finally(() => done = true);
-    running.catch(() => {});
-    while (!done) {
-      // Lets everything come to its next call.
-      for (let turn = 0; turn < TURNS && !done; turn++) await null;
-      check();
-      assert(done || this.#waiting.length > 0, "everything waits, and not for an answer");
-      const [next] = this.#waiting.splice(this.random(Math.max(this.#waiting.length, 1)), 1);
-      next?.();
+    try {
+      let done = false;
+      const running = work().finally(() => done = true);
+      running.catch(() => {});
+      while (!done) {
+        // Lets everything come to its next call.
+        for (let turn = 0; turn < TURNS && !done; turn++) await null;
+        check();
+        assert(done || this.#waiting.length > 0, "everything waits, and not for an answer");
+        const [next] = this.#waiting.splice(this.random(Math.max(this.#waiting.length, 1)), 1);
+        next?.();
+      }
+      await running;
+    } finally {
+      this.#active = false;
+      this.#waiting.forEach((answer) => answer());
     }
-    this.#active = false;
-    await running;
   }
 }
 
@@ -163,7 +169,7 @@ async function interleave(t: TestVM, mount: Case["mount"], scheduler: Scheduler,
       try {
         const mounting = await mount(t, container, stop.signal);
         mounted.add(mounting);
-        for (let pause = scheduler.random(TURNS); pause > 0; pause--) await null;
+        for (let pause = scheduler.random(PAUSE); pause > 0; pause--) await null;
         mounted.delete(mounting);
         await mounting.release();
       } catch (error) {

@@ -1,11 +1,11 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { MissingDllError, mountSandboxVolume, mountWCOWLayers, NativeError, unmountWCOWLayers } from "../../mod.ts";
+import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
+import { MissingDllError, mountSandboxVolume, mountWCOWLayers, NativeError } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { nativeCopy } from "../../src/ffi/memory.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
-import { Brake, deno, held, machine, MOUNT, SCRATCH, settle, STACK } from "../support.ts";
+import { Brake, held, machine, MOUNT, SCRATCH, settle, STACK } from "../support.ts";
 
 const REAL: [name: string, id: string][] = [
   ["4", "bd9c3ef9-f239-59b5-a27e-15c523b1d149"],
@@ -124,83 +124,6 @@ Deno.test("a DLL that isn't simulated is missing", () => {
     "other.dll can't be loaded. It isn't simulated",
   );
 });
-
-async function withFile(body: (file: string) => Promise<void> | void): Promise<void> {
-  const file = await Deno.makeTempFile();
-  try {
-    await body(file);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
-Deno.test("hosts on one file are one machine, and each call commits", () =>
-  withFile(async (file) => {
-    const first = machine({ file, build: 17763 });
-    const second = new SimulatedHost({ file, build: 26100 });
-    await using layers = await mountWCOWLayers("c1", STACK, { host: first, volumeMountPath: MOUNT });
-    assertEquals(second.held(), first.held());
-    assertEquals(second.paths(), first.paths());
-    assertEquals(second.calls, []);
-    await unmountWCOWLayers(SCRATCH, { host: second });
-    assertEquals([held(first), held(second)], [[], []]);
-    await layers.release();
-  }));
-
-Deno.test("a machine in a file stays readable as it grows and shrinks, whatever characters its paths have", () =>
-  withFile((file) => {
-    const host = new SimulatedHost({ file });
-    for (const name of ["目录", "𝄞".repeat(100), "a", "目".repeat(1000), "b"]) {
-      k32.createDirectory(host, `C:\\${name}`);
-      assertEquals(new SimulatedHost({ file }).paths(), ["C:", `C:\\${name}`]);
-      k32.removeDirectory(host, `C:\\${name}`);
-      assertEquals(new SimulatedHost({ file }).paths(), ["C:"]);
-    }
-    assert(Deno.statSync(file).size < 40_000, "it doesn't grow with each call");
-  }));
-
-Deno.test("a file that holds something else is refused, and kept", () =>
-  withFile((file) => {
-    const text = "what somebody wrote ".repeat(10);
-    Deno.writeTextFileSync(file, text);
-    assertThrows(() => new SimulatedHost({ file }), SimulationError, file);
-    assertEquals(Deno.readTextFileSync(file), text);
-    assertThrows(() => new SimulatedHost({ file: `${file}/no` }), SimulationError, "can't be opened");
-  }));
-
-Deno.test("without a grant for the file the error names the flags", () =>
-  withFile(async (file) => {
-    for (const grants of [[], [`--allow-read=${file}`], [`--allow-write=${file}`]]) {
-      const { success, stderr } = await deno(grants, "simulated/commit.ts", file).output();
-      assertEquals(success, false);
-      assertStringIncludes(
-        new TextDecoder().decode(stderr),
-        `MissingPermissionError: A permission is missing. Start Deno with --allow-read=${file} --allow-write=${file}`,
-      );
-    }
-  }));
-
-Deno.test("a process that is killed at any time leaves a machine that can be read and unmounted", () =>
-  withFile(async (file) => {
-    const host = machine({ file });
-    // So large that a write takes its time.
-    for (let i = 0; i < 200; i++) host.addFile(`C:\\${"x".repeat(1000)}${i}`);
-    const before = host.paths();
-    for (let i = 0; i < 5; i++) {
-      await using child = deno([`--allow-read=${file}`, `--allow-write=${file}`], "simulated/commit.ts", file).spawn();
-      const output = child.stdout.getReader();
-      assertEquals(new TextDecoder().decode((await output.read()).value), "running\n");
-      await new Promise((resolve) => setTimeout(resolve, 10 * i));
-      child.kill("SIGKILL");
-      await Promise.all([child.status, output.cancel(), child.stderr.cancel()]);
-      await unmountWCOWLayers(SCRATCH, { host: new SimulatedHost({ file }) });
-      // A kill between the creation of a folder and its mark leaves a folder that nobody knows to be ours.
-      for (const folder of [`${MOUNT}\\目录`, MOUNT, "C:\\mnt"]) {
-        if (host.exists(folder)) k32.removeDirectory(host, folder);
-      }
-      assertEquals([held(host), host.paths()], [[], before]);
-    }
-  }));
 
 Deno.test("mountSandboxVolume() of a volume that isn't there isn't guessed at", async () => {
   const host = new SimulatedHost();

@@ -49,8 +49,8 @@ for (const build of [17763, 20348]) {
     ]);
     const creations = storageCalls(host).filter((call) => call.function === "CreateVirtualDisk");
     assertEquals(creations.map(({ args }) => [args.path, args.parameters]), [
-      [CONTAINER.base, { version: 2, size: 20 * GIB, blockSize: 2 ** 20, parent: undefined }],
-      [CONTAINER.differencing, { version: 2, size: 0, blockSize: 2 ** 20, parent: CONTAINER.base }],
+      [CONTAINER.base, { version: 2, size: 20 * GIB, blockSize: 2 ** 20, parent: undefined, parentFlags: 0 }],
+      [CONTAINER.differencing, { version: 2, size: 0, blockSize: 2 ** 20, parent: CONTAINER.base, parentFlags: 8 }],
     ]);
     assertEquals(host.allocations, 0);
     assertEquals(held(host).filter((line) => !line.startsWith("file")), [`folder ${BASE}\\Hives`]);

@@ -18,7 +18,7 @@ Deno.test("createVhdx() creates a disk of the size, and leaves no handle open", 
           path: NEW,
           access: 0,
           flags: 0,
-          parameters: { version: 2, size: Number(size), blockSize: blockSize ?? 0, parent: undefined },
+          parameters: { version: 2, size: Number(size), blockSize: blockSize ?? 0, parent: undefined, parentFlags: 0 },
           handle: "buffer",
         }],
       ]);
@@ -33,7 +33,7 @@ Deno.test("createDifferencingDisk() names the parent, which stays as it is", asy
   const host = storageHost();
   await storage.createDifferencingDisk(NEW, DISK, { blockSize: MIB, host });
   assertEquals(storageCalls(host).map(({ args }) => args.parameters), [
-    { version: 2, size: 0, blockSize: MIB, parent: DISK },
+    { version: 2, size: 0, blockSize: MIB, parent: DISK, parentFlags: 8 },
   ]);
   assertEquals([held(host), host.allocations], [[`file ${NEW}`], 0]);
   using disk = await storage.openDisk(NEW, { host });

@@ -4,7 +4,7 @@ import { BASE, DISK, held, sequence, storageHost } from "./api_support.ts";
 
 const HANDLE = { type: 1, what: 4 };
 
-for (const [path, flags] of [[DISK, 0], [BASE, 0x02000000]] as const) {
+for (const [path, flags, inheritance] of [[DISK, 0, 0], [BASE, 0x02000000, 3]] as const) {
   Deno.test(`grantVmGroupAccess() lets all virtual machines read ${path}, and frees all memory`, async () => {
     const host = storageHost();
     await storage.grantVmGroupAccess(path, { host });
@@ -23,6 +23,7 @@ for (const [path, flags] of [[DISK, 0], [BASE, 0x02000000]] as const) {
     const args = Object.fromEntries(host.calls.map((call) => [call.function, call.args]));
     const { handle } = args.GetSecurityInfo!;
     assertEquals(args.CreateFileW!.flags, flags);
+    assertEquals(args.SetEntriesInAclW!.entry, { mask: 0x80000000, mode: 1, inheritance, sid: "S-1-5-83-0" });
     assertEquals(args.SetSecurityInfo, {
       ...HANDLE,
       handle,

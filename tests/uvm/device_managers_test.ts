@@ -252,3 +252,14 @@ Deno.test("a device that is shared is added by one request and removed by one", 
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-4096",
   ]);
 });
+
+Deno.test("a device of a VM that ends while it is asked to remove it is gone", async () => {
+  const vm = linux();
+  const use = vm.vpmem.place(hostFile(vm.host, disk(0)), 4096)!;
+  await use.ready();
+  vm.before = () => {
+    vm.state = "ended";
+  };
+  assertEquals(await use.release(), true);
+  assertEquals(vm.vpmem.room.used, 0);
+});

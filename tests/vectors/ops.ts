@@ -5,19 +5,21 @@
  */
 
 import {
+  createUtilityVM,
+  getHCSLayers,
+  type LinuxVMOptions,
+  mountLCOWLayers,
   mountSandboxVolume,
   mountWCOWLayers,
   releaseCimFSHostLayers,
   removeSandboxMountPoint,
   toHostHcsSchemaLayers,
   UnwindError,
+  type UtilityVM,
+  type UtilityVMOptions,
 } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
-import { mountLCOWLayers } from "../../src/layers/lcow.ts";
-import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
-import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
-import { createUtilityVM, type UtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
 import type { Run, Step } from "./run.ts";
 
 /** Something that a step has to be able to give back. */

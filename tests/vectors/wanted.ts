@@ -307,7 +307,7 @@ export function imageOf(layer: string): string {
 
 /**
  * The failures to inject into ours for those of a recording. Where Set/DeleteVolumeMountPointW were Wine's, they fail as
- * those do; of the calls of NameToGuid, those count that ours makes too.
+ * those do; of the calls of NameToGuid, those count that ours makes too; a request to a VM fails that is about the same.
  */
 export function injectionsFor(run: Run): Injection[] {
   const injections = run.fail.split(",").filter((text) => text !== "").map((text) => {

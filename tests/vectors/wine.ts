@@ -32,6 +32,8 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
   const overlaid = withStandIns(windows, mountPointStandIns);
   const recorder = new Recorder();
   const requests = new Requests(recorder, overlaid);
+  // Wine knows no sockets to guests, and there is no guest.
+  const sockets = new SimulatedHost();
   const files = overlaid.symbols(kernel32);
   setLate(late);
   const replaced = new Map<unknown, object>([
@@ -47,8 +49,7 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
     [ntdll, { RtlGetVersion: (info: Uint8Array<ArrayBuffer>) => answer(info, 12, build) }],
     [advapi32, { RegGetValueW: (...args: Uint8Array<ArrayBuffer>[]) => answer(args[5]!, 0, revision) }],
     [vmcomputeHcs, { ...overlaid.symbols(vmcomputeHcs), HcsModifyComputeSystem: requests.modify }],
-    // Wine knows no sockets to guests, and there is no guest.
-    [ws2, new SimulatedHost().symbols(ws2)],
+    [ws2, sockets.symbols(ws2)],
   ]);
   const host: Host = {
     ...overlaid,
@@ -78,7 +79,10 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
     },
     fail: (injections) => requests.fail(injections),
     trace: () => recorder.calls.map(withoutHandles),
-    held: () => newPaths(DRIVE, before).filter((path) => !added.has(pathKey(path))).map((path) => `path ${path}`),
+    held: () => [
+      ...newPaths(DRIVE, before).filter((path) => !added.has(pathKey(path))).map((path) => `path ${path}`),
+      ...sockets.held().map(({ kind, target }) => `${kind} ${target}`),
+    ],
     [Symbol.dispose]() {
       for (const name of entriesOf(DRIVE)) {
         if (!before.has(name)) Deno.removeSync(DRIVE + name, { recursive: true });

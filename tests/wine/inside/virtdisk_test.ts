@@ -190,7 +190,9 @@ for (const calls of ["pool", "thread"] as const) {
       using disk = await virtdisk.openVirtualDisk(host, path);
       using recorder = new Recorder();
       const names: string[] = [];
-      for (const [code, symbol] of [[0x80070020, "ERROR_SHARING_VIOLATION"], [0xc03a001a, "ERROR_VHD_INVALID_FILE_SIZE"]]) {
+      for (
+        const [code, symbol] of [[0x80070020, "ERROR_SHARING_VIOLATION"], [0xc03a001a, "ERROR_VHD_INVALID_FILE_SIZE"]]
+      ) {
         recorder.fail({ [`${fn}#*`]: code as number });
         const error = await assertRejects(async () => await call(watched(host, names), disk.value), NativeError);
         assertEquals(

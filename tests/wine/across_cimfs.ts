@@ -1,0 +1,245 @@
+/**
+ * Tests of tier 2 about CIM images that need several processes: the builds of Windows that take them, the grants of the
+ * commands, and what a killed process leaves.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
+import type { AcrossTest } from "./across.ts";
+import { heldOfImage } from "./inside/cim.ts";
+import { parseTrace, type RecordedCall } from "./inside/trace.ts";
+import { CHECKOUT, DENO_EXE, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
+
+const VERSION_KEY = "HKLM\\Software\\Microsoft\\Windows NT\\CurrentVersion";
+
+/** Runs `test` on another build of Windows than Wine's own. */
+async function onBuild(wine: WineRoot, build: string, test: () => Promise<void>): Promise<void> {
+  const reg = async (...args: string[]) => {
+    const { code, stderr } = await wine.runProgram(`${SYSTEM32}\\reg.exe`, args);
+    assertEquals([code, stderr], [0, ""]);
+  };
+  const set = (name: string, type: string, data: string) =>
+    reg("add", VERSION_KEY, "/v", name, "/t", type, "/d", data, "/f");
+  const [number, revision] = build.split(".") as [string, string];
+  await set("CurrentBuildNumber", "REG_SZ", number);
+  await set("UBR", "REG_DWORD", revision);
+  try {
+    await test();
+  } finally {
+    await set("CurrentBuildNumber", "REG_SZ", "19043");
+    await reg("delete", VERSION_KEY, "/v", "UBR", "/f");
+  }
+}
+
+/** What the commands may open for layers on an image. */
+const DLLS = {
+  mount: ["kernel32", "ntdll", "vmcompute", "cimfs", "computestorage", "advapi32"],
+  unmount: ["kernel32", "ntdll", "vmcompute", "cimfs", "computestorage"],
+} as const;
+type Command = keyof typeof DLLS;
+
+/** A stack on an image that Windows programs see, and the trace of those that work on it. */
+class ImageStage {
+  readonly #folder: string;
+  readonly #inside: string;
+  readonly #wine: WineRoot;
+  readonly scratch: string;
+
+  constructor(wine: WineRoot) {
+    this.#wine = wine;
+    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
+    this.#inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
+    for (const name of ["top", "base", "c1", "cim-layers"]) Deno.mkdirSync(`${this.#folder}/${name}`);
+    Deno.writeTextFileSync(`${this.#folder}/c1/sandbox.vhdx`, "");
+    Deno.writeTextFileSync(`${this.#folder}/cim-layers/top.cim`, "image");
+    Deno.writeTextFileSync(`${this.#folder}/trace`, "");
+    this.scratch = `${this.#inside}\\c1`;
+  }
+
+  get env(): Record<string, string> {
+    return { HCS_RECORD_FILE: `${this.#inside}\\trace` };
+  }
+
+  /** What the DLLs of all processes so far have answered. */
+  get calls(): RecordedCall[] {
+    return parseTrace(Deno.readTextFileSync(`${this.#folder}/trace`));
+  }
+
+  get held(): string[] {
+    return heldOfImage(this.calls);
+  }
+
+  operands(command: Command): string[] {
+    return command === "mount" ? [`${this.#inside}\\top`, `${this.#inside}\\base`, this.scratch] : [this.scratch];
+  }
+
+  run(command: Command, dlls: readonly string[] = DLLS[command]): Promise<RunResult> {
+    return this.#wine.run([
+      ...["run", "--no-prompt", "--no-remote", "--allow-env=SystemRoot"],
+      `--allow-ffi=${dlls.map((dll) => `${SYSTEM32}\\${dll}.dll`)}`,
+      ...[`${CHECKOUT}\\scripts\\${command}.ts`, ...this.operands(command)],
+    ], { env: this.env });
+  }
+
+  /** Starts a mount in a process that stops at a call of `fn`, or when all is mounted, and kills it there. */
+  async mountKilledAt(fn: string): Promise<void> {
+    const child = this.#wine.spawn(DENO_EXE, [
+      ...["run", "--no-prompt", "--allow-env=SystemRoot", "--allow-ffi=C:\\windows\\System32"],
+      ...[`${CHECKOUT}\\tests\\wine\\inside\\stop_at.ts`, fn, ...this.operands("mount")],
+    ], { env: this.env, stdout: "piped" });
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    child.kill("SIGKILL");
+    await reader.cancel();
+    await child.status;
+    assertMatch(new TextDecoder().decode(value), /^stopped/);
+  }
+
+  /** Has another process release it, that knows the scratch and the container's id and finds no note. */
+  releaseById(): Promise<RunResult> {
+    for (const { name } of Deno.readDirSync(this.#folder)) {
+      // Wine keeps a stream of a folder as a file beside the folder.
+      if (name.includes(":")) Deno.removeSync(`${this.#folder}/${name}`);
+    }
+    const program = `import { releaseCimFSHostLayers } from "file:///Z:/hcs-layers/mod.ts";
+      const released = await releaseCimFSHostLayers(${JSON.stringify(this.scratch)}, "c1");
+      console.log(released.map(({ hold }) => hold.kind).join());`;
+    return this.#wine.run(["eval", program], { env: this.env });
+  }
+}
+
+const MOUNT_CALLS = [
+  "ActivateLayer",
+  "GetLayerMountPath",
+  "GetLayerMountPath",
+  "CimMountImage",
+  "NameToGuid",
+  "HcsAttachOverlayFilter",
+];
+const RELEASE_CALLS = ["HcsDetachOverlayFilter", "CimDismountImage", "DeactivateLayer"];
+const ALL = ["ActivateLayer", "CimMountImage", "HcsAttachOverlayFilter"];
+
+const releasing = (calls: readonly RecordedCall[]) =>
+  calls.map(({ fn }) => fn).filter((fn) => fn !== "GetLayerMountPath");
+
+const builds: AcrossTest[] = ["20348.2031", "20348.2032", "26100.0", "27000.1"].map((build) => ({
+  name: `mount.ts and unmount.ts take layers on an image on build ${build}`,
+  run: (wine) =>
+    onBuild(wine, build, async () => {
+      const stage = new ImageStage(wine);
+      const mount = await stage.run("mount");
+      assertEquals([mount.code, mount.stderr], [0, ""]);
+      assertMatch(mount.stdout.trim(), /^\\\\\?\\Volume\{[0-9a-f-]{36}\}\\$/);
+      const mounting = stage.calls;
+      assertEquals(mounting.map(({ fn }) => fn), MOUNT_CALLS);
+      assertEquals(stage.held, ALL);
+      // The v5 GUID of "c1" in the namespace that upstream compiled.
+      const volume = mounting[3]!.args.volumeId;
+      assertEquals(mounting[3]!.args, {
+        imagePath: mounting[3]!.args.imagePath,
+        fsName: "top.cim",
+        flags: 4,
+        volumeId: volume,
+      });
+      const unmount = await stage.run("unmount");
+      assertEquals([unmount.code, unmount.stderr], [0, ""]);
+      const released = stage.calls.slice(mounting.length);
+      assertEquals(releasing(released), RELEASE_CALLS);
+      assertEquals(released.find(({ fn }) => fn === "CimDismountImage")!.args, { volumeId: volume });
+      assertEquals(stage.held, []);
+    }),
+}));
+
+const refused: AcrossTest[] = ["19043.928", "20348.2030", "25398.9999"].map((build) => ({
+  name: `mount.ts refuses layers on an image on build ${build} before any call, and names the builds`,
+  run: (wine) =>
+    onBuild(wine, build, async () => {
+      const stage = new ImageStage(wine);
+      const { code, stdout, stderr } = await stage.run("mount");
+      assertEquals([code, stdout], [1, ""]);
+      assert(stderr.includes(`this host is Windows build ${build}`), stderr);
+      assert(stderr.includes("20348.2031") && stderr.includes("26100"), stderr);
+      assertEquals(stage.calls, []);
+    }),
+}));
+
+const grants: AcrossTest[] = (["mount", "unmount"] as const).flatMap((command) =>
+  DLLS[command].map((dll) => ({
+    name: `${command}.ts of layers on an image names the grant for ${dll}.dll where it is missing`,
+    run: (wine) =>
+      onBuild(wine, "20348.2031", async () => {
+        const stage = new ImageStage(wine);
+        if (command === "unmount") assertEquals((await stage.run("mount")).code, 0);
+        const { code, stdout, stderr } = await stage.run(command, DLLS[command].filter((other) => other !== dll));
+        assertEquals([code, stdout], [1, ""], stderr);
+        const named = new Set(stderr.match(/--allow-ffi=[^\s;]+\.dll/gi)?.map((flag) => flag.toLowerCase()));
+        assertEquals([...named], [`--allow-ffi=${SYSTEM32}\\${dll}.dll`.toLowerCase()], stderr);
+        if (command === "unmount") assertEquals((await stage.run("unmount")).code, 0);
+        assertEquals(stage.held, []);
+      }),
+  }))
+);
+
+const killed: AcrossTest[] = ([
+  ["CimMountImage", 1],
+  ["HcsAttachOverlayFilter", 2],
+  ["nothing", 3],
+  ["HcsDetachOverlayFilter", 3],
+  ["CimDismountImage", 2],
+  ["DeactivateLayer", 1],
+] as const).map(([fn, held]) => ({
+  name: `another process gives back an image of a process that was killed in ${fn}`,
+  run: (wine) =>
+    onBuild(wine, "26100.1", async () => {
+      const byScratch = new ImageStage(wine);
+      await byScratch.mountKilledAt(fn);
+      const before = byScratch.calls;
+      assertEquals(byScratch.held, ALL.slice(0, held));
+      const { code, stderr } = await byScratch.run("unmount");
+      assertEquals([code, stderr], [0, ""]);
+      assertEquals(byScratch.held, []);
+      // Where the image is dismounted, its note is gone, and nobody knows of it.
+      const noted = fn !== "DeactivateLayer";
+      assertEquals(
+        releasing(byScratch.calls.slice(before.length)),
+        noted ? RELEASE_CALLS : ["UnprepareLayer", "DeactivateLayer"],
+      );
+
+      const byId = new ImageStage(wine);
+      await byId.mountKilledAt(fn);
+      const released = await byId.releaseById();
+      assertEquals([released.code, released.stdout.trim()], [0, "overlay,cimVolume,activation"], released.stderr);
+      assertEquals(byId.held, []);
+
+      const again = await byId.run("mount");
+      assertEquals([again.code, again.stderr], [0, ""]);
+      assertEquals(byId.held, ALL);
+    }),
+}));
+
+const left: AcrossTest = {
+  name: "mount.ts adopts the image that a killed process left mounted for the scratch, and refuses one of another",
+  run: (wine) =>
+    onBuild(wine, "26100.1", async () => {
+      for (const noted of [true, false]) {
+        const stage = new ImageStage(wine);
+        if (noted) await stage.mountKilledAt("nothing");
+        const before = stage.calls.length;
+        const env = { ...stage.env, HCS_RECORD_FAIL: "CimMountImage#1=0x800700b7" };
+        const { code, stderr } = await wine.run([
+          ...["run", "--no-prompt", "--allow-env=SystemRoot", "--allow-ffi=C:\\windows\\System32"],
+          ...[`${CHECKOUT}\\scripts\\mount.ts`, ...stage.operands("mount")],
+        ], { env });
+        assertEquals(code, noted ? 0 : 1, stderr);
+        if (!noted) {
+          assert(stderr.includes("ERROR_ALREADY_EXISTS") && stderr.includes("releaseCimFSHostLayers"), stderr);
+        }
+        assertEquals(stage.calls[before]!.fn, "ActivateLayer");
+        assertEquals(stage.held, noted ? ALL : []);
+      }
+    }),
+};
+
+/** All of them, one after another. */
+export const acrossImages: readonly AcrossTest[] = [...builds, ...refused, ...grants, ...killed, left];
