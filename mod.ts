@@ -72,6 +72,7 @@ export {
   MissingDllError,
   MissingExportError,
   MissingPermissionError,
+  MissingPrivilegeError,
   NativeError,
   UnsupportedBuildError,
 } from "./src/ffi/errors.ts";

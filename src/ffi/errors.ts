@@ -155,3 +155,9 @@ export class MissingPermissionError extends LayerError {
     this.flag = flag;
   }
 }
+
+/** Whether an error says that Windows could not be asked at all: a DLL, a function or a grant is missing. */
+export function isUnasked(error: unknown): boolean {
+  return error instanceof MissingDllError || error instanceof MissingExportError ||
+    error instanceof MissingPermissionError;
+}

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { MissingDllError, MissingExportError, MissingPermissionError } from "../ffi/errors.ts";
+import { isUnasked } from "../ffi/errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { ReleaseError } from "../holds/errors.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activation, scratchVolume } from "../storage/activation.ts";
+import { activation, mountOf, scratchVolume } from "../storage/activation.ts";
 import { requireMinimumBuild } from "../storage/build.ts";
 import { cimVolumeName } from "../storage/cim.ts";
 import { cimNoteOf, cimVolume } from "../storage/cim_volume.ts";
@@ -61,7 +61,11 @@ export async function unmountWCOWLayers(
   signal?.throwIfAborted();
   requireMinimumBuild(host);
   const image = containerId === undefined ? cimNoteOf(host, scratch)?.volume : await cimVolumeName(containerId);
-  return await releaseScratch(host, { scratch, image, volumeMountPath, signal });
+  const owner = mountOf(host, scratch);
+  const released = await releaseScratch(host, { scratch, image, volumeMountPath, signal });
+  // So that a release by the owner never touches what is mounted there later.
+  owner?.keep(owner.holds);
+  return released;
 }
 
 /**
@@ -126,12 +130,7 @@ async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string;
   try {
     return { volume: await scratchVolume(host, scratch) };
   } catch (error) {
-    if (
-      error instanceof MissingPermissionError || error instanceof MissingDllError ||
-      error instanceof MissingExportError
-    ) {
-      throw error;
-    }
+    if (isUnasked(error)) throw error;
     return { error };
   }
 }

@@ -7,6 +7,7 @@
 import { InvalidInputError } from "../ffi/errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { acquire } from "../holds/hold_list.ts";
+import { setMountOf } from "../storage/activation.ts";
 import { requireParents } from "../storage/check.ts";
 import { imageOf } from "../storage/cim.ts";
 import { checkMountable } from "../storage/folder.ts";
@@ -105,6 +106,9 @@ export async function mountWCOWLayers(
       await takeMountPoint(holds, volumeMountPath, path, signal);
     }
     holds.keep(scratch);
+    if (vm === undefined) {
+      setMountOf(host, stack.scratch, holds);
+    }
     return mounted(holds, { path, volumeMountPath });
   });
 }

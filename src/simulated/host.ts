@@ -466,7 +466,8 @@ export class SimulatedHost implements Host {
 
 function hresultOf(failure: InjectedFailure | undefined): number {
   if (failure === undefined) return 0;
-  return failure.code > 0xffff ? failure.code : fromWin32(failure.code);
+  const code = failure.code >>> 0;
+  return code > 0xffff ? code : fromWin32(code);
 }
 
 // What was put into a VM; what it was created with goes with it.

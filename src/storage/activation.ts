@@ -8,6 +8,7 @@ import { InvalidInputError } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
+import type { HoldList } from "../holds/hold_list.ts";
 import { isInUse } from "./check.ts";
 import { isWithin, pathKey, volumeRoot } from "./paths.ts";
 
@@ -27,14 +28,25 @@ export function diskOf(scratch: string): string {
   return `${scratch}\\${SCRATCH_DISK}`;
 }
 
-const claims = new WeakMap<object, Set<string>>();
+// What this process has activated, with the list of the mount that it belongs to.
+const claims = new WeakMap<object, Map<string, HoldList | undefined>>();
 
-function claimsOn(host: Host): Set<string> {
+function claimsOn(host: Host): Map<string, HoldList | undefined> {
   let claimed = claims.get(host.machine);
   if (claimed === undefined) {
-    claims.set(host.machine, claimed = new Set());
+    claims.set(host.machine, claimed = new Map());
   }
   return claimed;
+}
+
+/** Notes whose mount a scratch belongs to, until its disk is detached. */
+export function setMountOf(host: Host, scratch: string, holds: HoldList): void {
+  claimsOn(host).set(pathKey(scratch), holds);
+}
+
+/** The mount of this process that a scratch belongs to. */
+export function mountOf(host: Host, scratch: string): HoldList | undefined {
+  return claimsOn(host).get(pathKey(scratch));
 }
 
 /** Attaches the disk, and detaches it. */
@@ -65,7 +77,7 @@ export async function activateScratch(host: Host, scratch: string, argument: str
   if (claimed.has(key)) {
     throw new InvalidInputError(argument, "names a scratch that is mounted already", scratch);
   }
-  claimed.add(key);
+  claimed.set(key, undefined);
   try {
     requireFreeDisk(host, scratch, argument);
     await activateLayer(host, scratch);
@@ -90,7 +102,7 @@ export function requireFreeDisk(host: Host, scratch: string, argument: string): 
 
 /** Whether this process has activated a layer in the folder, or in one in it. */
 export function isActivated(host: Host, folder: string): boolean {
-  return [...claimsOn(host)].some((scratch) => isWithin(scratch, folder));
+  return [...claimsOn(host).keys()].some((scratch) => isWithin(scratch, folder));
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.ts";
+import { isUnasked } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
 import { layerData } from "../hcsschema/storage.ts";
@@ -50,11 +51,19 @@ export const overlay: HoldKind<OverlayHold, NewOverlayHold> = {
       return true;
     } catch (error) {
       // A filter goes with its volume.
-      if (fileAttributes(host, volume) === undefined) return false;
+      if (!isUnasked(error) && isGone(host, volume)) return false;
       throw error;
     }
   },
 };
+
+function isGone(host: Host, volume: string): boolean {
+  try {
+    return fileAttributes(host, volume) === undefined;
+  } catch {
+    return false;
+  }
+}
 
 // Windows knows best; where it doesn't, the scratch may be detached already.
 async function volumeOf(host: Host, hold: OverlayHold): Promise<string | undefined> {

@@ -170,12 +170,12 @@ for (const grant of ["--allow-read", "--allow-write"]) {
 }
 
 Deno.test("the tasks grant nothing wider than paths and names", () => {
-  for (const name of ["mount", "unmount", "mount:simulated", "unmount:simulated"] as const) {
+  for (const name of ["mount", "unmount", "vhd", "mount:simulated", "unmount:simulated", "vhd:simulated"] as const) {
     const flags = config.tasks[name].command.split(" ").filter((part) => part.startsWith("-"));
     for (const flag of flags) {
       assertMatch(
         flag,
-        /^--(no-prompt|no-remote|allow-env=SystemRoot|allow-ffi=[^ ]+\.dll|allow-(read|write)=[^ ,]+\.json|simulate=.*)$/,
+        /^--(no-prompt|no-remote|allow-env=SystemRoot|allow-ffi=[^ ]+\.dll|allow-(read|write)=[^ ,]+\.state|simulate=.*)$/,
       );
     }
   }

@@ -49,7 +49,7 @@ export class Machine implements Disposable {
 
   /** The arguments for Deno of a `:simulated` task of deno.json, with this machine's file in place of the task's. */
   args(task: "mount:simulated" | "unmount:simulated", ...args: string[]): string[] {
-    const command = config.tasks[task].command.replaceAll("simulated-host.json", this.file);
+    const command = config.tasks[task].command.replaceAll("simulated-host.state", this.file);
     return [...command.split(" ").slice(1), ...args];
   }
 

@@ -63,8 +63,8 @@ const cycles: AcrossTest[] = ["none", "internal"].flatMap((connection) =>
       assertEquals("GuestConnection" in document.VirtualMachine, connection === "internal");
       assertEquals(JSON.parse(String(calls.find(({ fn }) => fn === "HcsModifyComputeSystem")!.args.configuration)), {
         RequestType: "Update",
-        ResourcePath: "VirtualMachine/ComputeTopology/Memory/SizeInMB",
-        Settings: 1,
+        ResourcePath: "VirtualMachine/ComputeTopology/Processor/Limits",
+        Settings: { Limit: 50_000 },
       });
       assert(calls.every(({ args }) => args.computeSystemId === undefined || args.computeSystemId === "vm1"));
     },

@@ -16,7 +16,10 @@ export interface Outcome {
   failed: number;
 }
 
-const DLLS = ["advapi32", "hcsmountpoints", "kernel32", "missing", "ntdll", "ole32", "probe", "vmcompute"];
+const DLLS = [
+  ...["advapi32", "cimfs", "computestorage", "kernel32", "ntdll", "ole32", "virtdisk", "vmcompute", "ws2_32"],
+  ...["hcsmountpoints", "missing", "probe"],
+];
 
 /** Prepares Wine and runs all tests there; says in one line why, where this machine can't. */
 export async function testUnderWine(): Promise<Outcome> {

@@ -26,6 +26,7 @@ typedef struct {
   System *system;
   uint32_t type;
   HRESULT status;
+  HMODULE self; /* the process may be done with this DLL before the thread is */
 } Notification;
 
 static SRWLOCK lock = SRWLOCK_INIT;
@@ -66,8 +67,9 @@ static DWORD WINAPI deliver(void *argument) {
   AcquireSRWLockShared(&system->calling);
   if (system->notify) system->notify(notification->type, system->context, notification->status, NULL);
   ReleaseSRWLockShared(&system->calling);
+  HMODULE self = notification->self;
   free(notification);
-  return 0;
+  FreeLibraryAndExitThread(self, 0);
 }
 
 /* Tells of an event on a thread of its own. */
@@ -77,6 +79,7 @@ static void notify(System *system, uint32_t type, const char *name) {
   Call told = open(name);
   bool fails = callFails(&told);
   *notification = (Notification){.system = system, .type = type, .status = fails ? told.hr : S_OK};
+  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, (const wchar_t *)(void *)deliver, &notification->self);
   CloseHandle(CreateThread(NULL, 0, deliver, notification, 0, NULL));
 }
 

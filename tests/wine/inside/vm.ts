@@ -25,8 +25,8 @@ try {
   console.log(vm.state, vm.capabilities.ProtocolVersion);
   await vm.modify({
     RequestType: "Update",
-    ResourcePath: "VirtualMachine/ComputeTopology/Memory/SizeInMB",
-    Settings: 1,
+    ResourcePath: "VirtualMachine/ComputeTopology/Processor/Limits",
+    Settings: { Limit: 50_000 },
   });
   await vm.close();
   console.log(vm.state);
