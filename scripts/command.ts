@@ -12,6 +12,8 @@ import type { SimulatedHost } from "../src/simulated/mod.ts";
 export interface Arguments {
   /** Its options that take a value, by name. */
   readonly values: Readonly<Record<string, string | undefined>>;
+  /** Whether an option without a value was given. */
+  has(flag: string): boolean;
   /** All else. */
   readonly positionals: readonly string[];
   /** Aborted by Ctrl+C. */
@@ -32,6 +34,8 @@ export interface Command {
   readonly help: string;
   /** Its options that take a value, besides `--simulate`. */
   readonly options: readonly string[];
+  /** Its options without a value, besides `--json` and `--help`. */
+  readonly flags?: readonly string[];
   /** Does it. */
   run(args: Arguments): Promise<Answer>;
 }
@@ -60,7 +64,12 @@ export async function main(command: Command): Promise<void> {
       return;
     }
     const answer = await interruptible((signal) =>
-      command.run({ values: values as Arguments["values"], positionals, signal })
+      command.run({
+        values: values as Arguments["values"],
+        has: (flag) => values[flag] === true,
+        positionals,
+        signal,
+      })
     );
     console.log(json ? JSON.stringify(answer.json) : answer.text);
   } catch (error) {
@@ -73,13 +82,14 @@ export async function main(command: Command): Promise<void> {
   }
 }
 
-function parse({ options }: Command) {
+function parse({ options, flags = [] }: Command) {
   const config: ParseArgsOptionsConfig = {
     help: { type: "boolean" },
     json: { type: "boolean" },
     simulate: { type: "string" },
   };
   for (const name of options) config[name] = { type: "string" };
+  for (const name of flags) config[name] = { type: "boolean" };
   try {
     return parseArgs({
       // The one option whose value may be left out, which parseArgs doesn't know.

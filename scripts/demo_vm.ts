@@ -69,5 +69,3 @@ function show({ holds }: Mounted): void {
 function title(text: string): void {
   console.log(`\n%c${text}\n`, "font-weight: bold");
 }
-
-if (import.meta.main) Deno.exitCode = await demoVMs() === 0 ? 0 : 1;

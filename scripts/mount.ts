@@ -5,8 +5,8 @@
  */
 
 import { win32 } from "node:path";
-import { mountWCOWLayers } from "../mod.ts";
-import { type Arguments, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
+import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
+import { type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
 
 const help = `\
 Mounts the layers of a process-isolated Windows container, and leaves them mounted.
@@ -21,16 +21,20 @@ Paths are absolute Windows paths. To undo it: deno task unmount SCRATCH
 
   --id=ID              id of the container; the scratch folder's name if not given
   --mount-point=FOLDER show the volume at this folder as well: a missing or empty one
+  --create-scratch     make the scratch of the layers where its disk is missing
+  --vm=windows|linux   with --simulate: show where the layers are placed in a VM, which ends with the command.
+                       With linux, LAYER and SCRATCH are virtual disks
 ${SHARED_HELP}
 
 A simulated machine that is new gets the folders named here; one that is in FILE already is taken as it is.`;
 
-async function run({ values, positionals, signal }: Arguments) {
+async function run({ values, has, positionals, signal }: Arguments) {
   if (positionals.length < 2) {
     throw new UsageError(
       "mount needs the folder of a layer or several, and that of the scratch. --help tells the usage",
     );
   }
+  if (values.vm !== undefined) return await showVM(values, positionals, signal);
   const scratch = positionals.at(-1)!;
   const id = values.id ?? win32.basename(scratch);
   const volumeMountPath = values["mount-point"];
@@ -38,7 +42,8 @@ async function run({ values, positionals, signal }: Arguments) {
     positionals.slice(0, -1).forEach((layer) => machine.addLayer(layer));
     machine.addScratch(scratch);
   });
-  const layers = await mountWCOWLayers(id, positionals, { host, signal, volumeMountPath });
+  const createScratch = has("create-scratch");
+  const layers = await mountWCOWLayers(id, positionals, { host, signal, volumeMountPath, createScratch });
   // Calls on this thread keep the news of a Ctrl+C waiting: here is where it comes in.
   await new Promise((resolve) => setTimeout(resolve, 1));
   if (signal.aborted) {
@@ -49,4 +54,29 @@ async function run({ values, positionals, signal }: Arguments) {
   return { text: path, json: { id, path, volumeMountPath, holds } };
 }
 
-if (import.meta.main) await main({ help, options: ["id", "mount-point"], run });
+async function showVM(
+  { vm: os, simulate, id = "c1", "mount-point": mountPoint }: Arguments["values"],
+  positionals: readonly string[],
+  signal: AbortSignal,
+) {
+  if (simulate === undefined || mountPoint !== undefined) {
+    throw new UsageError("--vm goes with --simulate, and not with --mount-point. --help tells the usage");
+  }
+  if (os !== "windows" && os !== "linux") {
+    throw new UsageError(`--vm takes windows or linux, not ${os}. --help tells the usage`);
+  }
+  const { placements, simulatedHost, simulatedVM } = await import("./vm.ts");
+  const host = await simulatedHost(simulate, os, positionals);
+  await using vm = await simulatedVM(host, os, signal);
+  const scratch = positionals.at(-1)!;
+  const layers = os === "windows" ? await mountWCOWLayers(id, positionals, { vm, signal }) : await mountLCOWLayers(id, {
+    layers: positionals.slice(0, -1).map((vhdPath) => ({ vhdPath })),
+    scratchVhdPath: scratch,
+  }, { vm, guestRoot: `/run/gcs/c/${id}`, signal });
+  const { path, holds } = layers;
+  const text = `${path}\n\n${columns(placements(holds))}`;
+  await layers.release();
+  return { text, json: { id, path, holds } };
+}
+
+if (import.meta.main) await main({ help, options: ["id", "mount-point", "vm"], flags: ["create-scratch"], run });

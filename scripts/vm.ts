@@ -6,6 +6,7 @@
 
 import type { Hold } from "../mod.ts";
 import type { SimulatedHost } from "../src/simulated/mod.ts";
+import { openHost } from "./command.ts";
 import type {
   LayerTreeHold,
   SCSIAttachmentHold,
@@ -18,6 +19,22 @@ import { createUtilityVM, type UtilityVM } from "../src/uvm/utility_vm.ts";
 const BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
 const IMAGE = "C:\\image\\nanoserver";
 const VM_SCRATCH = "C:\\vms\\scratch";
+
+/** A simulated machine, in memory or in a file; where it is new, with the layers and the scratch on its disk. */
+export async function simulatedHost(
+  simulate: string,
+  os: "linux" | "windows",
+  paths: readonly string[],
+): Promise<SimulatedHost> {
+  const layers = paths.slice(0, -1);
+  const scratch = paths.at(-1)!;
+  const host = await openHost(simulate, (machine) => {
+    layers.forEach((path) => os === "linux" ? machine.addLinuxLayer(path, 2 ** 22) : machine.addLayer(path));
+    if (os === "linux") machine.addFile(scratch, 2 ** 24);
+    else machine.addScratch(scratch);
+  });
+  return host as SimulatedHost;
+}
 
 /** Creates and starts a VM, with the files on the host's disk that it boots from. */
 export async function simulatedVM(

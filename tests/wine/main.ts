@@ -1,11 +1,13 @@
 /**
  * `deno run -A tests/wine/main.ts`: the tests of tier 2. Those in `inside/` run in `deno.exe` under Wine; those of
- * `across.ts` start several of them.
+ * `across*.ts` start several of them.
  *
  * @module
  */
 
-import { across } from "./across.ts";
+import { across as acrossCommands } from "./across.ts";
+import { acrossImages } from "./across_cimfs.ts";
+import { acrossVM } from "./across_vm.ts";
 import { CHECKOUT, prepareWine, SYSTEM32, type WineRoot } from "./prepare.ts";
 
 /** How many tests passed and failed. */
@@ -55,6 +57,8 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
   return { ...outcome, failed: Math.max(outcome.failed, 1) };
 }
 
+const across = [...acrossCommands, ...acrossImages, ...acrossVM];
+
 async function testAcross(wine: WineRoot): Promise<Outcome> {
   const outcome = { passed: 0, failed: 0 };
   for (const { name, run } of across) {
@@ -66,7 +70,7 @@ async function testAcross(wine: WineRoot): Promise<Outcome> {
       console.log(`FAILED ${name}\n${Deno.inspect(error)}`);
     }
   }
-  console.log(`across.ts: ${across.length} tests`);
+  console.log(`across processes: ${across.length} tests`);
   return outcome;
 }
 
