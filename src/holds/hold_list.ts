@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isUnasked } from "../ffi/errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { debug } from "../log.ts";
 import { ReleaseError, UnwindError } from "./errors.ts";
@@ -141,7 +142,7 @@ export class HoldList {
         released.push({ hold: entry.hold, wasHeld });
       } catch (error) {
         errors.push(error);
-        if (!entry.mayBeGone) stuck.push(entry.hold);
+        if (!entry.mayBeGone || isUnasked(error)) stuck.push(entry.hold);
       }
     }
     if (signal?.aborted && errors.length === 1 && errors[0] === signal.reason) {

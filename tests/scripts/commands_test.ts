@@ -229,3 +229,51 @@ Deno.test("test refuses the name of a tier that doesn't exist", async () => {
   assertEquals(code, 2);
   assertEquals(stderr, 'There is no "tier4" to run, but checks, tier1, tier2, tier3\n');
 });
+
+for (
+  const [os, ...paths] of [
+    ["windows", "C:\\layers\\app", "C:\\layers\\base", "C:\\scratch"],
+    ["linux", "C:\\layers\\app.vhd", "C:\\layers\\base.vhd", "C:\\scratch.vhdx"],
+  ] as const
+) {
+  Deno.test(`mount --vm=${os} shows where the layers are placed, with no permission`, async () => {
+    const { code, stdout } = await run([
+      "run",
+      "--no-prompt",
+      "scripts/mount.ts",
+      "--simulate",
+      `--vm=${os}`,
+      ...paths,
+    ]);
+    assertEquals(code, 0);
+    const rows = stdout.trim().split("\n").slice(3);
+    assertEquals(rows.map((row) => row.split(/ {2,}/)[0]), [
+      ...(os === "windows" ? ["VSMB s1", "VSMB s2", "SCSI 0:1"] : ["vPMem 0", "vPMem 0", "SCSI 0:0"]),
+      "layers",
+    ]);
+  });
+}
+
+Deno.test("mount --vm without --simulate, or of another system, is wrong usage", async () => {
+  for (
+    const args of [["--vm=linux"], ["--simulate", "--vm=plan9"], ["--simulate", "--vm=linux", "--mount-point=C:\\m"]]
+  ) {
+    const { code } = await run(["run", "--no-prompt", "scripts/mount.ts", ...args, "C:\\a.vhd", "C:\\s.vhdx"]);
+    assertEquals(code, 2);
+  }
+});
+
+Deno.test("demo --vm ends with nothing held", async () => {
+  const { code, stdout } = await run(["run", "--no-prompt", "scripts/demo.ts", "--vm"]);
+  assertEquals(code, 0);
+  assertMatch(stdout, /\n {2}0 held\n$/);
+});
+
+Deno.test("mount --create-scratch makes the scratch that is missing", async () => {
+  using machine = new Machine();
+  machine.host().addLayer("C:\\layers\\base");
+  const { code, stderr } = await machine.mount("--create-scratch", "C:\\layers\\base", "C:\\new");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals((await machine.unmount("C:\\new")).code, 0);
+  assertEquals(machine.held().filter((held) => !held.includes("C:\\new")), []);
+});
