@@ -54,7 +54,7 @@ class Stage {
 }
 
 /** The arguments for `deno` that a task has, `$SystemRoot` expanded. */
-function argumentsOf(command: Command): string[] {
+export function argumentsOf(command: Command | "vhd"): string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
   const [deno, ...args] = String(tasks[command].command).replaceAll("$SystemRoot", "C:\\windows").split(" ");
   assertEquals(deno, "deno");
@@ -62,7 +62,7 @@ function argumentsOf(command: Command): string[] {
 }
 
 /** Each grant by itself, and the arguments without it. */
-function withoutEachGrant(args: readonly string[]): { grant: string; rest: string[] }[] {
+export function withoutEachGrant(args: readonly string[]): { grant: string; rest: string[] }[] {
   return args.flatMap((arg, i) => {
     const [, flag, values] = arg.match(/^(--allow-[a-z]+)=(.+)$/) ?? [];
     if (flag === undefined || values === undefined) {
@@ -77,7 +77,8 @@ function withoutEachGrant(args: readonly string[]): { grant: string; rest: strin
   });
 }
 
-const plainPath = (text: string) => text.replaceAll("/", "\\").toLowerCase();
+/** A path in the one form in which all its forms can be compared. */
+export const plainPath = (text: string) => text.replaceAll("/", "\\").toLowerCase();
 
 // Those that layers in plain folders don't need: across_cimfs.ts has them.
 const ONLY_IMAGES = /(cimfs|computestorage|advapi32)\.dll$/;
