@@ -76,6 +76,12 @@ const PREFIX = "/wineprefix";
 const CHECKOUT_FOLDER = "/hcs-layers";
 const EXCHANGE_FOLDER = `${PREFIX}/drive_c/exchange`;
 
+// For programs of the host: `chroot` and its like aren't in everybody's PATH, root's included.
+const HOST_ENVIRONMENT = {
+  PATH: `${Deno.env.get("PATH") ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`,
+  DEBIAN_FRONTEND: "noninteractive",
+};
+
 /** For every process inside. The locale makes Wine take arguments and file names for UTF-8. */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: "/usr/bin:/bin",
@@ -186,6 +192,7 @@ export class WineRoot implements AsyncDisposable {
   spawn(program: string, args: readonly string[], options: SpawnOptions = {}): Deno.ChildProcess {
     const env = { ...ENVIRONMENT, ...DENO_ENVIRONMENT, ...options.env };
     return new Deno.Command("nsenter", {
+      env: HOST_ENVIRONMENT,
       args: [
         `--mount=/proc/${this.#keeper.pid}/ns/mnt`,
         `--pid=/proc/${this.#keeper.pid}/ns/pid_for_children`,
@@ -357,7 +364,13 @@ async function start(root: string, layers: readonly string[]): Promise<WineRoot>
     { mode: "ro", host: `${import.meta.dirname}/../..`, inside: CHECKOUT_FOLDER },
     { mode: "rw", host: exchange, inside: EXCHANGE_FOLDER },
   ], script);
-  const keeper = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  const keeper = new Deno.Command(program, {
+    args,
+    env: HOST_ENVIRONMENT,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
   const reader = keeper.stdout.getReader();
   const { done } = await reader.read();
   await reader.cancel();
@@ -424,7 +437,7 @@ async function must(complaint: string, program: string, args: string[]): Promise
 
 async function output(program: string, args: string[]): Promise<{ success: boolean; stdout: string; stderr: string }> {
   try {
-    const command = new Deno.Command(program, { args, stdin: "null", env: { DEBIAN_FRONTEND: "noninteractive" } });
+    const command = new Deno.Command(program, { args, stdin: "null", env: HOST_ENVIRONMENT });
     const { success, stdout, stderr } = await command.output();
     const text = new TextDecoder();
     return { success, stdout: text.decode(stdout), stderr: text.decode(stderr) };
