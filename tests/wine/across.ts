@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals } from "jsr:@std/assert@^1.0.0";
 import { heldAfter, parseTrace, type RecordedCall } from "./inside/trace.ts";
-import { CHECKOUT, EXCHANGE, type RunResult, type WineRoot } from "./prepare.ts";
+import { CHECKOUT, DENO_EXE, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
 
 /** A test on a prepared Wine. It fails by throwing. */
 export interface AcrossTest {
@@ -100,12 +100,14 @@ const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
 );
 
 /** Starts a mount in a process that stops at a call of `fn`, or when all is mounted, and kills it there. */
-async function mountKilledAt(wine: WineRoot, stage: Stage, fn: string): Promise<void> {
-  const program = `${CHECKOUT}\\tests\\wine\\inside\\stop_at.ts`;
-  const child = wine.spawn("C:\\deno\\deno.exe", [
-    ...["run", "--no-prompt", "--allow-env=SystemRoot"],
-    "--allow-ffi=C:\\windows\\System32",
-    ...[program, fn, ...stage.operands("mount")],
+export async function mountKilledAt(
+  wine: WineRoot,
+  stage: { readonly env: Record<string, string>; operands(command: "mount"): readonly string[] },
+  fn: string,
+): Promise<void> {
+  const child = wine.spawn(DENO_EXE, [
+    ...["run", "--no-prompt", "--allow-env=SystemRoot", `--allow-ffi=${SYSTEM32}`],
+    ...[`${CHECKOUT}\\tests\\wine\\inside\\stop_at.ts`, fn, ...stage.operands("mount")],
   ], { env: stage.env, stdout: "piped" });
   const reader = child.stdout.getReader();
   const { value } = await reader.read();

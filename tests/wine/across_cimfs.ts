@@ -6,10 +6,10 @@
  */
 
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
-import type { AcrossTest } from "./across.ts";
+import { type AcrossTest, mountKilledAt } from "./across.ts";
 import { heldOfImage } from "./inside/cim.ts";
 import { parseTrace, type RecordedCall } from "./inside/trace.ts";
-import { CHECKOUT, DENO_EXE, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
+import { CHECKOUT, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
 
 const VERSION_KEY = "HKLM\\Software\\Microsoft\\Windows NT\\CurrentVersion";
 
@@ -90,20 +90,6 @@ class ImageStage {
       `--allow-ffi=${dlls.map((dll) => `${SYSTEM32}\\${dll}.dll`)}`,
       ...[`${CHECKOUT}\\scripts\\${command}.ts`, ...this.operands(command)],
     ], { env: this.env });
-  }
-
-  /** Starts a mount in a process that stops at a call of `fn`, or when all is mounted, and kills it there. */
-  async mountKilledAt(fn: string): Promise<void> {
-    const child = this.#wine.spawn(DENO_EXE, [
-      ...["run", "--no-prompt", "--allow-env=SystemRoot", "--allow-ffi=C:\\windows\\System32"],
-      ...[`${CHECKOUT}\\tests\\wine\\inside\\stop_at.ts`, fn, ...this.operands("mount")],
-    ], { env: this.env, stdout: "piped" });
-    const reader = child.stdout.getReader();
-    const { value } = await reader.read();
-    child.kill("SIGKILL");
-    await reader.cancel();
-    await child.status;
-    assertMatch(new TextDecoder().decode(value), /^stopped/);
   }
 
   /** Has another process release it, that knows the scratch and the container's id and finds no note. */
@@ -203,7 +189,7 @@ const killed: AcrossTest[] = ([
   run: (wine) =>
     onBuild(wine, "26100.1", async () => {
       const byScratch = new ImageStage(wine);
-      await byScratch.mountKilledAt(fn);
+      await mountKilledAt(wine, byScratch, fn);
       const before = byScratch.calls;
       assertEquals(byScratch.held, ALL.slice(0, held));
       const { code, stderr } = await byScratch.task("unmount");
@@ -217,7 +203,7 @@ const killed: AcrossTest[] = ([
       );
 
       const byId = new ImageStage(wine);
-      await byId.mountKilledAt(fn);
+      await mountKilledAt(wine, byId, fn);
       const released = await byId.releaseById();
       assertEquals([released.code, released.stdout.trim()], [0, "overlay,cimVolume,activation"], released.stderr);
       assertEquals(byId.held, []);
@@ -235,7 +221,7 @@ const left: AcrossTest = {
     onBuild(wine, "26100.1", async () => {
       for (const noted of [true, false]) {
         const stage = new ImageStage(wine);
-        if (noted) await stage.mountKilledAt("nothing");
+        if (noted) await mountKilledAt(wine, stage, "nothing");
         const before = stage.calls.length;
         const env = { ...stage.env, HCS_RECORD_FAIL: "CimMountImage#1=0x800700b7" };
         const { code, stderr } = await wine.run([
