@@ -13,7 +13,7 @@ import type {
   SCSIMountHold,
   VPMemFileHold,
   VSMBShareHold,
-} from "../src/uvm/holds.ts";
+} from "../src/uvm/devices/device_holds.ts";
 import { createUtilityVM, type UtilityVM } from "../src/uvm/utility_vm.ts";
 
 const BOOT_FOLDER = "C:\\Program Files\\Linux Containers";

@@ -5,14 +5,18 @@ const ROOT = new URL("..", import.meta.url);
 
 /** What each room may import besides itself. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
-  "mod.ts": ["layers", "storage", "uvm", "holds", "hcsschema", "ffi"],
-  layers: ["storage", "uvm", "holds", "hcsschema", "ffi"],
-  storage: ["holds", "hcsschema", "ffi"],
-  uvm: ["holds", "hcsschema", "ffi"],
-  holds: ["ffi"],
-  ffi: ["hcsschema"],
+  "mod.ts": ["layers", "storage", "uvm", "checks", "holds", "hcsschema", "ffi", "errors"],
+  layers: ["storage", "uvm", "host_holds", "checks", "session", "holds", "hcsschema", "ffi", "errors"],
+  storage: ["host_holds", "checks", "session", "holds", "hcsschema", "ffi", "errors"],
+  uvm: ["checks", "session", "holds", "hcsschema", "ffi", "errors"],
+  host_holds: ["checks", "session", "holds", "hcsschema", "ffi", "errors"],
+  checks: ["session", "ffi", "errors"],
+  session: ["holds", "ffi", "errors"],
+  holds: ["ffi", "errors"],
+  ffi: ["hcsschema", "errors"],
   hcsschema: [],
-  simulated: ["ffi", "hcsschema"],
+  simulated: ["ffi", "hcsschema", "errors"],
+  errors: [],
   "log.ts": [],
 };
 

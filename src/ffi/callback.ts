@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MissingPermissionError } from "./errors.ts";
+import { MissingPermissionError } from "../errors/windows_errors.ts";
 import type { NativeCallback, NotificationListener } from "./host.ts";
 
 const definition = {

@@ -6,7 +6,7 @@
  */
 
 import { buffer } from "./buffer.ts";
-import { InvalidInputError } from "./errors.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
 
 // Wider than RFC 9562, whose versions and variants Windows doesn't ask for.
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MissingDllError, MissingExportError, MissingPermissionError } from "./errors.ts";
+import { MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
 import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts";
 
 /** A machine with Windows on it, real ({@linkcode windowsHost}) or simulated. */

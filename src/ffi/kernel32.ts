@@ -7,8 +7,8 @@
  * @module
  */
 
-import { fromWin32, win32 } from "./codes.ts";
-import { NativeError } from "./errors.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "./host.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, fromWideList, wide } from "./wide.ts";

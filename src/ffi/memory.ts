@@ -4,7 +4,7 @@
  * @module
  */
 
-import { fromWin32, win32 } from "./codes.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
 import type { Host } from "./host.ts";
 import { errorOf, kernel32 } from "./kernel32.ts";
 import { fromWide } from "./wide.ts";

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { fromWin32, hresult } from "./codes.ts";
-import { NativeError } from "./errors.ts";
+import { fromWin32, hresult } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "./host.ts";
 import { errorOf, type Handle, handleOf } from "./kernel32.ts";
 import { addressIn, nativeCopy } from "./memory.ts";

@@ -11,8 +11,8 @@
 
 import { serialise } from "../hcsschema/serialise.ts";
 import { resultLines } from "../hcsschema/results.ts";
-import { computeCodeOf } from "./codes.ts";
-import { NativeError } from "./errors.ts";
+import { computeCodeOf } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "./host.ts";
 import { systemMessage } from "./kernel32.ts";
 import { addressIn, readWide } from "./memory.ts";

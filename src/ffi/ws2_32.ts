@@ -5,7 +5,7 @@
  * @module
  */
 
-import { fromWin32, win32 } from "./codes.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { errorOf } from "./kernel32.ts";

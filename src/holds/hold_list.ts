@@ -4,10 +4,10 @@
  * @module
  */
 
-import { isUnasked } from "../ffi/errors.ts";
+import { isUnasked } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { debug } from "../log.ts";
-import { ReleaseError, UnwindError } from "./errors.ts";
+import { ReleaseError, UnwindError } from "./release_errors.ts";
 import type { Hold, HoldKind } from "./hold.ts";
 
 /** What is known of a hold that is put into a list without being taken. */

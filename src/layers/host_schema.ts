@@ -4,15 +4,15 @@
  * @module
  */
 
-import { InvalidInputError, LayerError } from "../ffi/errors.ts";
+import { InvalidInputError, LayerError } from "../errors/windows_errors.ts";
 import { defaultHost } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
 import type { Layer } from "../hcsschema/layer.ts";
-import { parentFolders } from "../storage/check.ts";
-import { cimVolumeName, imageOf } from "../storage/cim.ts";
-import { layerId } from "../storage/layer_id.ts";
-import type { HostOptions } from "../storage/options.ts";
-import { checkText } from "../storage/paths.ts";
+import { parentFolders } from "../checks/existing.ts";
+import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
+import { layerId } from "../host_holds/layer_id.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode toHostHcsSchemaLayers}. */
 export type ToHostHcsSchemaLayersOptions = HostOptions;

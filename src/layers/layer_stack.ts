@@ -4,13 +4,13 @@
  * @module
  */
 
-import { InvalidInputError } from "../ffi/errors.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
 import type { HoldList } from "../holds/hold_list.ts";
-import { diskOf } from "../storage/activation.ts";
-import { parentFolders, requireKind } from "../storage/check.ts";
-import { namedFolder, pathKey } from "../storage/paths.ts";
+import { diskOf } from "../host_holds/activation.ts";
+import { parentFolders, requireKind } from "../checks/existing.ts";
+import { namedFolder, pathKey } from "../checks/windows_path.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {

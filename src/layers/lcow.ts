@@ -4,22 +4,22 @@
  * @module
  */
 
-import { InvalidInputError } from "../ffi/errors.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
-import { requireKind } from "../storage/check.ts";
-import { checkText, windowsPath } from "../storage/paths.ts";
-import { placeLayerTree } from "../uvm/combined_layers.ts";
-import type { DeviceUse } from "../uvm/device.ts";
-import { NoRoomError } from "../uvm/errors.ts";
-import { type HostFile, hostFile, resolvedFile } from "../uvm/host_file.ts";
-import { layerTree, scsiAttachment, scsiMount, vpmemFile } from "../uvm/holds.ts";
-import type { LayerVM } from "../uvm/layer_vm.ts";
-import { requireVM } from "../uvm/modify.ts";
-import type { SCSIAttachment, SCSIMount } from "../uvm/scsi.ts";
-import type { VPMemFile } from "../uvm/vpmem.ts";
+import { requireKind } from "../checks/existing.ts";
+import { checkText, windowsPath } from "../checks/windows_path.ts";
+import { placeLayerTree } from "../uvm/devices/combined_layers.ts";
+import type { DeviceUse } from "../uvm/devices/device.ts";
+import { NoRoomError } from "../errors/vm_errors.ts";
+import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
+import { layerTree, scsiAttachment, scsiMount, vpmemFile } from "../uvm/devices/device_holds.ts";
+import type { LayerVM } from "../uvm/devices/vm_devices.ts";
+import { requireVM } from "../uvm/running_vm.ts";
+import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
+import type { VPMemFile } from "../uvm/devices/vpmem.ts";
 import { placeScratch, type ScratchDisk, takeScratch } from "./scratch_disk.ts";
 
 /** A read-only layer of a Linux container. */

@@ -6,11 +6,11 @@
 
 import { defaultHost } from "../ffi/host.ts";
 import { acquire, HoldList } from "../holds/hold_list.ts";
-import { checkMountable, folder } from "../storage/folder.ts";
-import { mountPoint } from "../storage/mount_point.ts";
-import { namedFolder, volumeRoot } from "../storage/paths.ts";
-import type { HostOptions } from "../storage/options.ts";
-import { mounted, type MountedVolume } from "./mounted.ts";
+import { checkMountable, folder } from "../host_holds/mount_folder.ts";
+import { mountPoint } from "../host_holds/mount_point.ts";
+import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { mounted, type MountedVolume } from "./mounted_layers.ts";
 
 /** Options of {@linkcode mountSandboxVolume}. */
 export type MountSandboxVolumeOptions = HostOptions;

@@ -5,11 +5,11 @@
  */
 
 import type { HoldList } from "../holds/hold_list.ts";
-import type { DeviceUse } from "../uvm/device.ts";
-import type { HostFile } from "../uvm/host_file.ts";
-import { scsiAttachment, scsiMount, vmAccess } from "../uvm/holds.ts";
-import type { LayerVM } from "../uvm/layer_vm.ts";
-import type { SCSIAccess, SCSIAttachment, SCSIMount, SCSIMountOptions } from "../uvm/scsi.ts";
+import type { DeviceUse } from "../uvm/devices/device.ts";
+import type { HostFile } from "../checks/host_file.ts";
+import { scsiAttachment, scsiMount, vmAccess } from "../uvm/devices/device_holds.ts";
+import type { LayerVM } from "../uvm/devices/vm_devices.ts";
+import type { SCSIAccess, SCSIAttachment, SCSIMount, SCSIMountOptions } from "../uvm/devices/scsi.ts";
 
 /** A writable disk with its place in a VM. */
 export interface ScratchDisk {

@@ -4,19 +4,19 @@
  * @module
  */
 
-import { isUnasked } from "../ffi/errors.ts";
+import { isUnasked } from "../errors/windows_errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
-import { ReleaseError } from "../holds/errors.ts";
+import { ReleaseError } from "../holds/release_errors.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activation, mountOf, scratchVolume } from "../storage/activation.ts";
-import { requireMinimumBuild } from "../storage/build.ts";
-import { cimVolumeName } from "../storage/cim.ts";
-import { cimNoteOf, cimVolume } from "../storage/cim_volume.ts";
-import { filter } from "../storage/filter.ts";
-import { overlay } from "../storage/overlay.ts";
-import type { HostOptions } from "../storage/options.ts";
-import { checkText, namedFolder } from "../storage/paths.ts";
+import { activation, mountOf, scratchVolume } from "../host_holds/activation.ts";
+import { requireMinimumBuild } from "../checks/builds.ts";
+import { cimVolumeName } from "../host_holds/layer_image.ts";
+import { cimNoteOf, cimVolume } from "../host_holds/cim_mount.ts";
+import { filter } from "../host_holds/wcifs_filter.ts";
+import { overlay } from "../host_holds/overlay_filter.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText, namedFolder } from "../checks/windows_path.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 
 /** Options of {@linkcode unmountWCOWLayers}. */

@@ -4,19 +4,19 @@
  * @module
  */
 
-import { InvalidInputError } from "../ffi/errors.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { acquire } from "../holds/hold_list.ts";
-import { setMountOf } from "../storage/activation.ts";
-import { requireParents } from "../storage/check.ts";
-import { imageOf } from "../storage/cim.ts";
-import { checkMountable } from "../storage/folder.ts";
-import type { HostOptions } from "../storage/options.ts";
-import { checkText, namedFolder } from "../storage/paths.ts";
+import { setMountOf } from "../host_holds/activation.ts";
+import { requireParents } from "../checks/existing.ts";
+import { imageOf } from "../host_holds/layer_image.ts";
+import { checkMountable } from "../host_holds/mount_folder.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText, namedFolder } from "../checks/windows_path.ts";
 import { takeNewScratch } from "../storage/scratch.ts";
-import type { LayerVM } from "../uvm/layer_vm.ts";
+import type { LayerVM } from "../uvm/devices/vm_devices.ts";
 import { hasScratchDisk, type LayerStack, layerStack, requireScratch } from "./layer_stack.ts";
-import { mounted, type MountedLayers } from "./mounted.ts";
+import { mounted, type MountedLayers } from "./mounted_layers.ts";
 import { takeMountPoint } from "./sandbox_volume.ts";
 import { planHostMount } from "./wcow_host.ts";
 import { planVMMount } from "./wcow_vm.ts";

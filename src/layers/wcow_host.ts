@@ -4,18 +4,18 @@
  * @module
  */
 
-import { win32 } from "../ffi/codes.ts";
-import { NativeError } from "../ffi/errors.ts";
+import { win32 } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { logger } from "../log.ts";
-import { activation, scratchVolume } from "../storage/activation.ts";
-import { requireMinimumBuild } from "../storage/build.ts";
-import { requireParents } from "../storage/check.ts";
-import { cimVolumeName, imageOf, requireCimFs } from "../storage/cim.ts";
-import { cimVolume } from "../storage/cim_volume.ts";
-import { filter } from "../storage/filter.ts";
-import { overlay } from "../storage/overlay.ts";
+import { activation, scratchVolume } from "../host_holds/activation.ts";
+import { requireMinimumBuild } from "../checks/builds.ts";
+import { requireParents } from "../checks/existing.ts";
+import { cimVolumeName, imageOf, requireCimFs } from "../host_holds/layer_image.ts";
+import { cimVolume } from "../host_holds/cim_mount.ts";
+import { filter } from "../host_holds/wcifs_filter.ts";
+import { overlay } from "../host_holds/overlay_filter.ts";
 import type { LayerMount, LayerStack } from "./layer_stack.ts";
 
 /**

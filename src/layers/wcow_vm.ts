@@ -5,19 +5,19 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../ffi/errors.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
 import type { Layer } from "../hcsschema/layer.ts";
 import type { HoldList } from "../holds/hold_list.ts";
-import { SCRATCH_DISK } from "../storage/activation.ts";
-import { requireKind, requireParents } from "../storage/check.ts";
-import { layerId } from "../storage/layer_id.ts";
-import { namedFolder } from "../storage/paths.ts";
-import { placeLayerTree } from "../uvm/combined_layers.ts";
-import { NoRoomError } from "../uvm/errors.ts";
-import { hostFile, resolvedFile } from "../uvm/host_file.ts";
-import { layerTree, vsmbShare } from "../uvm/holds.ts";
-import type { LayerVM } from "../uvm/layer_vm.ts";
-import { requireVM } from "../uvm/modify.ts";
+import { SCRATCH_DISK } from "../host_holds/activation.ts";
+import { requireKind, requireParents } from "../checks/existing.ts";
+import { layerId } from "../host_holds/layer_id.ts";
+import { namedFolder } from "../checks/windows_path.ts";
+import { placeLayerTree } from "../uvm/devices/combined_layers.ts";
+import { NoRoomError } from "../errors/vm_errors.ts";
+import { hostFile, resolvedFile } from "../checks/host_file.ts";
+import { layerTree, vsmbShare } from "../uvm/devices/device_holds.ts";
+import type { LayerVM } from "../uvm/devices/vm_devices.ts";
+import { requireVM } from "../uvm/running_vm.ts";
 import type { LayerMount, LayerStack } from "./layer_stack.ts";
 import { placeScratch, takeScratch } from "./scratch_disk.ts";
 

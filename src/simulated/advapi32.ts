@@ -4,7 +4,7 @@
  * @module
  */
 
-import { win32 } from "../ffi/codes.ts";
+import { win32 } from "../errors/codes.ts";
 import {
   big,
   BOOL,
@@ -23,7 +23,7 @@ import {
   WIN32,
   win32Failure,
 } from "./call.ts";
-import { unknown } from "./errors.ts";
+import { unknown } from "./simulation_error.ts";
 import type { FileHandle } from "./kernel32.ts";
 
 // By LUID. Windows knows all of them; Administrators have all but the first two, disabled.

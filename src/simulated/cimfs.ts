@@ -4,9 +4,9 @@
  * @module
  */
 
-import { hresult, win32 } from "../ffi/codes.ts";
+import { hresult, win32 } from "../errors/codes.ts";
 import { define, guid, HRESULT, number, type SimulatedDll, text, win32Failure } from "./call.ts";
-import { Failure, unknown } from "./errors.ts";
+import { Failure, unknown } from "./simulation_error.ts";
 import { volumeKey } from "./windows.ts";
 
 const KNOWN_FLAGS = 0x1 | 0x2 | 0x4 | 0x8;

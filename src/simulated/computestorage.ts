@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hresult, win32 } from "../ffi/codes.ts";
+import { hresult, win32 } from "../errors/codes.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import {
   big,
@@ -19,7 +19,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { type DiskHandle, diskOfDevice, shownVolume } from "./disks.ts";
-import { Failure, SimulationError, unknown } from "./errors.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import type { Context, OpenHandle, Process } from "./call.ts";
-import { unknown } from "./errors.ts";
+import { unknown } from "./simulation_error.ts";
 import { keyOf, type Windows } from "./windows.ts";
 
 /** A virtual disk that is open. */

@@ -5,7 +5,7 @@
  */
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
-import { fromWin32, win32 } from "../ffi/codes.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
 import { wide } from "../ffi/wide.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import {
@@ -22,7 +22,7 @@ import {
   text,
 } from "./call.ts";
 import type { NotificationName } from "./compute_service.ts";
-import { Failure, SimulationError, unknown } from "./errors.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { addressOf } from "./guest_network.ts";
 import { attachFile, type Document, InvalidDocument, modifyVM, objectOf, stopVM, type VirtualMachine } from "./vm.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { nameOf, win32 } from "../ffi/codes.ts";
+import { nameOf, win32 } from "../errors/codes.ts";
 import {
   ADDRESS,
   ATTRIBUTES,
@@ -26,7 +26,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
-import { SimulationError, unknown } from "./errors.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 import { keyOf, type Node, parentOf, type VirtualDisk, volumeOn, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;

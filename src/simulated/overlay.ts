@@ -6,7 +6,7 @@
 
 import type { LayerData } from "../hcsschema/storage.ts";
 import { define, HRESULT, type SimulatedDll, text, win32Failure } from "./call.ts";
-import { unknown } from "./errors.ts";
+import { unknown } from "./simulation_error.ts";
 import { keyOf, volumeKey, type Windows } from "./windows.ts";
 
 /** The functions for overlay filters. */

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { MissingPermissionError } from "../ffi/errors.ts";
-import { SimulationError } from "./errors.ts";
+import { MissingPermissionError } from "../errors/windows_errors.ts";
+import { SimulationError } from "./simulation_error.ts";
 
 // The file begins with a line that says where the state stands, and how long it is. The next state is written beside it,
 // and then the line: so that a process killed at any time leaves the old state or the new one.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hresult, win32 } from "../ffi/codes.ts";
+import { hresult, win32 } from "../errors/codes.ts";
 import {
   big,
   buffer,
@@ -22,7 +22,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { attach, detach, type DiskHandle } from "./disks.ts";
-import { Failure, unknown } from "./errors.ts";
+import { Failure, unknown } from "./simulation_error.ts";
 import { keyOf, parentOf } from "./windows.ts";
 
 // A Win32 code, or one of the codes of virtual disks, which are no Win32 codes.

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { fromWin32, win32 } from "../ffi/codes.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
-import { Failure, SimulationError, unknown } from "./errors.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import type { Acquirer, Windows } from "./windows.ts";
 
 /** A virtual machine. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { win32 } from "../ffi/codes.ts";
+import { win32 } from "../errors/codes.ts";
 import { guidBytes, guidText } from "../ffi/guid.ts";
-import { hresult } from "../ffi/codes.ts";
+import { hresult } from "../errors/codes.ts";
 import {
   big,
   buffer,
@@ -23,8 +23,8 @@ import {
   win32Failure,
 } from "./call.ts";
 import { isDiskInUse, shownVolume } from "./disks.ts";
-import { Failure, SimulationError, unknown } from "./errors.ts";
-import type { AddressSpace } from "./memory.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import type { AddressSpace } from "./address_space.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { type ActiveLayer, keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 

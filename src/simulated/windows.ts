@@ -5,7 +5,7 @@
  */
 
 import { win32Failure } from "./call.ts";
-import { unknown } from "./errors.ts";
+import { unknown } from "./simulation_error.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import type { VirtualMachine } from "./vm.ts";
 

@@ -19,7 +19,7 @@ import {
   WIN32,
   win32Failure,
 } from "./call.ts";
-import { SimulationError, unknown } from "./errors.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 import { addressOf, type Connection } from "./guest_network.ts";
 
 const WSAEADDRINUSE = 10048;

@@ -9,11 +9,11 @@ import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { diskSize, requireAbsent } from "./check.ts";
-import { differencing, requireDistinct, takeNewDisk, vhdxPath } from "./disks.ts";
-import { removeFile, removeTree } from "./files.ts";
-import { existingLayer } from "./layers.ts";
-import type { HostOptions } from "./options.ts";
+import { diskSize, requireAbsent } from "../checks/existing.ts";
+import { differencing, requireDistinct, takeNewDisk, vhdxPath } from "./virtual_disk.ts";
+import { removeFile, removeTree } from "../host_holds/new_file.ts";
+import { existingLayer } from "./layer.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import { grantGroup } from "./vm_access.ts";
 import { formatDisk } from "./writable_disk.ts";
 

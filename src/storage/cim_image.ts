@@ -6,16 +6,16 @@
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
-import { win32 } from "../ffi/codes.ts";
-import { NativeError, UnsupportedBuildError } from "../ffi/errors.ts";
+import { win32 } from "../errors/codes.ts";
+import { NativeError, UnsupportedBuildError } from "../errors/windows_errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { acquire } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
-import { buildOf } from "./build.ts";
-import { requireKind } from "./check.ts";
-import type { HostOptions } from "./options.ts";
-import { volumeRoot, windowsPath } from "./paths.ts";
+import { buildOf } from "../checks/builds.ts";
+import { requireKind } from "../checks/existing.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { volumeRoot, windowsPath } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode mountCimImage}. */
 export type MountCimImageOptions = HostOptions;

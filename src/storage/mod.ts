@@ -23,7 +23,7 @@ export {
   layerMountPath,
   prepareLayer,
   unprepareLayer,
-} from "./layers.ts";
+} from "./layer.ts";
 export type {
   ActivateLayerOptions,
   BaseImage,
@@ -41,7 +41,7 @@ export type {
   LayerMountPathOptions,
   PrepareLayerOptions,
   UnprepareLayerOptions,
-} from "./layers.ts";
+} from "./layer.ts";
 export {
   hcsAttachLayerStorageFilter,
   hcsAttachOverlayFilter,
@@ -55,7 +55,7 @@ export {
   hcsInitializeWritableLayer,
   hcsSetupBaseOSLayer,
   hcsSetupBaseOSVolume,
-} from "./hcs_layers.ts";
+} from "./hcs_layer.ts";
 export type {
   HcsAttachLayerStorageFilterOptions,
   HcsAttachOverlayFilterOptions,
@@ -69,11 +69,19 @@ export type {
   HcsInitializeWritableLayerOptions,
   HcsSetupBaseOSLayerOptions,
   HcsSetupBaseOSVolumeOptions,
-} from "./hcs_layers.ts";
+} from "./hcs_layer.ts";
 export { layerData } from "../hcsschema/storage.ts";
 export type { FilterType, LayerData, OsLayerOptions, OsLayerType, Version } from "../hcsschema/storage.ts";
 export type { Layer } from "../hcsschema/layer.ts";
-export { attachDisk, createDifferencingDisk, createVhdx, detachDisk, Disk, isDiskInUse, openDisk } from "./disks.ts";
+export {
+  attachDisk,
+  createDifferencingDisk,
+  createVhdx,
+  detachDisk,
+  Disk,
+  isDiskInUse,
+  openDisk,
+} from "./virtual_disk.ts";
 export type {
   AttachDiskOptions,
   AttachOptions,
@@ -83,7 +91,7 @@ export type {
   DiskInfo,
   IsDiskInUseOptions,
   OpenDiskOptions,
-} from "./disks.ts";
+} from "./virtual_disk.ts";
 export type { DiskSizes } from "../ffi/virtdisk.ts";
 export { formatWritableLayerDisk, mountWritableLayerDisk } from "./writable_disk.ts";
 export type { FormatWritableLayerDiskOptions, MountedDisk, MountWritableLayerDiskOptions } from "./writable_disk.ts";
@@ -97,13 +105,13 @@ export { grantVmAccess, grantVmGroupAccess } from "./vm_access.ts";
 export type { GrantVmAccessOptions, GrantVmGroupAccessOptions } from "./vm_access.ts";
 export { enablePrivileges } from "./privileges.ts";
 export type { EnablePrivilegesOptions } from "./privileges.ts";
-export { resolvePath } from "./resolve.ts";
-export type { ResolvePathOptions } from "./resolve.ts";
-export type { HostOptions } from "./options.ts";
+export { resolvePath } from "./resolve_path.ts";
+export type { ResolvePathOptions } from "./resolve_path.ts";
+export type { HostOptions } from "../ffi/host_options.ts";
 export type { Mounted } from "../holds/mounted.ts";
 export type { Hold } from "../holds/hold.ts";
 export type { ReleaseOptions } from "../holds/hold_list.ts";
-export { ReleaseError, UnwindError } from "../holds/errors.ts";
+export { ReleaseError, UnwindError } from "../holds/release_errors.ts";
 export { windowsHost } from "../ffi/host.ts";
 export type { Host, WindowsHost, WindowsHostOptions } from "../ffi/host.ts";
 export type { Handle } from "../ffi/kernel32.ts";
@@ -117,5 +125,5 @@ export {
   MissingPrivilegeError,
   NativeError,
   UnsupportedBuildError,
-} from "../ffi/errors.ts";
-export type { NativeErrorInit } from "../ffi/errors.ts";
+} from "../errors/windows_errors.ts";
+export type { NativeErrorInit } from "../errors/windows_errors.ts";

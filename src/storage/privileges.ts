@@ -5,11 +5,11 @@
  */
 
 import { enabledPrivilege, openProcessToken, type PrivilegeState, setPrivilege } from "../ffi/advapi32.ts";
-import { win32 } from "../ffi/codes.ts";
-import { InvalidInputError, MissingPrivilegeError, NativeError } from "../ffi/errors.ts";
+import { win32 } from "../errors/codes.ts";
+import { InvalidInputError, MissingPrivilegeError, NativeError } from "../errors/windows_errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
-import type { HostOptions } from "./options.ts";
-import { checkText } from "./paths.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode enablePrivileges}. */
 export type EnablePrivilegesOptions = Omit<HostOptions, "signal">;

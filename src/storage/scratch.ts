@@ -9,15 +9,15 @@ import { defaultHost, type Host } from "../ffi/host.ts";
 import { access, copyFile, deviceIoControl, fileAttributes, openFile, share, volumeSize } from "../ffi/kernel32.ts";
 import { createSandboxLayer, grantVmAccess } from "../ffi/vmcompute.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { SCRATCH_DISK, scratchVolume } from "./activation.ts";
-import { diskSize, requireAbsent, requireKind, requireParents } from "./check.ts";
-import { withDisk } from "./disks.ts";
-import { newFile } from "./files.ts";
-import { folder as folderKind } from "./folder.ts";
-import { parentLayers } from "./layer_id.ts";
-import { existingLayer, expandDisk, scratchParents } from "./layers.ts";
-import type { HostOptions } from "./options.ts";
-import { checkText, namedFolder } from "./paths.ts";
+import { SCRATCH_DISK, scratchVolume } from "../host_holds/activation.ts";
+import { diskSize, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { withDisk } from "./virtual_disk.ts";
+import { newFile } from "../host_holds/new_file.ts";
+import { folder as folderKind } from "../host_holds/mount_folder.ts";
+import { parentLayers } from "../host_holds/layer_id.ts";
+import { existingLayer, expandDisk, scratchParents } from "./layer.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText, namedFolder } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode createScratch}. */
 export interface CreateScratchOptions extends HostOptions {

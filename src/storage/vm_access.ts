@@ -8,10 +8,10 @@ import { grantRead } from "../ffi/advapi32.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { access, attribute, fileAttributes, fileFlag, openFile, share } from "../ffi/kernel32.ts";
 import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
-import { requireKind } from "./check.ts";
-import { InvalidInputError } from "../ffi/errors.ts";
-import type { HostOptions } from "./options.ts";
-import { checkText, windowsPath } from "./paths.ts";
+import { requireKind } from "../checks/existing.ts";
+import { InvalidInputError } from "../errors/windows_errors.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { checkText, windowsPath } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode grantVmAccess}. */
 export type GrantVmAccessOptions = HostOptions;

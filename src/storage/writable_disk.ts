@@ -9,10 +9,10 @@ import { defaultHost, type Host } from "../ffi/host.ts";
 import { access, openFile, share } from "../ffi/kernel32.ts";
 import { acquire } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
-import { buildOf, MINIMUM_BUILD } from "./build.ts";
-import { type Disk, requireFreeFile, takeOpenDisk, withDisk } from "./disks.ts";
-import type { HostOptions } from "./options.ts";
-import { volumeRoot, windowsPath } from "./paths.ts";
+import { buildOf, MINIMUM_BUILD } from "../checks/builds.ts";
+import { type Disk, requireFreeFile, takeOpenDisk, withDisk } from "./virtual_disk.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { volumeRoot, windowsPath } from "../checks/windows_path.ts";
 
 /** Options of {@linkcode formatWritableLayerDisk}. */
 export type FormatWritableLayerDiskOptions = HostOptions;

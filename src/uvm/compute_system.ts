@@ -5,8 +5,8 @@
  * @module
  */
 
-import { computeCodeOf } from "../ffi/codes.ts";
-import { NativeError } from "../ffi/errors.ts";
+import { computeCodeOf } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host, NativeCallback } from "../ffi/host.ts";
 import {
   closeSystem,
@@ -25,7 +25,7 @@ import {
 } from "../ffi/vmcompute_hcs.ts";
 import { basicProperties, type PropertyQuery, type SystemProperties } from "../hcsschema/queries.ts";
 import { logger } from "../log.ts";
-import { VMStateError } from "./errors.ts";
+import { VMStateError } from "../errors/vm_errors.ts";
 import { Notifications } from "./notifications.ts";
 
 /** What stops a wait. What was asked of the compute service goes on. */

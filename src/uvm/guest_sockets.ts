@@ -11,7 +11,7 @@
 import type { Host } from "../ffi/host.ts";
 import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
 import { logger } from "../log.ts";
-import { ENTROPY_PORT, LOG_PORT } from "./linux_vm.ts";
+import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
 const ENTROPY_BYTES = 512;
 const CHUNK_BYTES = 64 * 1024;

@@ -14,7 +14,7 @@ import { readWide } from "../ffi/memory.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { logger } from "../log.ts";
-import { VMStateError, type VMStateReason } from "./errors.ts";
+import { VMStateError, type VMStateReason } from "../errors/vm_errors.ts";
 
 /** A notification. */
 export interface Notification {

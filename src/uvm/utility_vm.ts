@@ -4,8 +4,8 @@
  * @module
  */
 
-import { fromWin32, win32 } from "../ffi/codes.ts";
-import { InvalidInputError, MissingExportError, NativeError } from "../ffi/errors.ts";
+import { fromWin32, win32 } from "../errors/codes.ts";
+import { InvalidInputError, MissingExportError, NativeError } from "../errors/windows_errors.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import { copyFile, deleteFile, errorOf, isNotFound } from "../ffi/kernel32.ts";
 import { buildNumber } from "../ffi/ntdll.ts";
@@ -23,18 +23,18 @@ import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
 import { logger } from "../log.ts";
-import { kindOf } from "./check.ts";
+import { kindOf } from "../checks/arguments.ts";
 import { ComputeSystem, type WaitOptions } from "./compute_system.ts";
-import { VMStateError } from "./errors.ts";
+import { VMStateError } from "../errors/vm_errors.ts";
 import type { GuestSockets } from "./guest_sockets.ts";
-import type { LayerVM } from "./layer_vm.ts";
-import { type LinuxVMOptions, planLinuxVM } from "./linux_vm.ts";
-import type { GuestOS, VMState } from "./modify.ts";
-import { SCSIDisks } from "./scsi.ts";
-import { requireBuild, type VMPlan } from "./vm_options.ts";
-import { VPMemDevices } from "./vpmem.ts";
-import { VSMBShares } from "./vsmb.ts";
-import { planWindowsVM, type WindowsVMOptions } from "./windows_vm.ts";
+import type { LayerVM } from "./devices/vm_devices.ts";
+import { type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
+import type { GuestOS, VMState } from "./running_vm.ts";
+import { SCSIDisks } from "./devices/scsi.ts";
+import { requireBuild, type VMPlan } from "./plans/vm_plan.ts";
+import { VPMemDevices } from "./devices/vpmem.ts";
+import { VSMBShares } from "./devices/vsmb.ts";
+import { planWindowsVM, type WindowsVMOptions } from "./plans/windows_vm.ts";
 
 /** Options of a VM, by the system in it. */
 export type UtilityVMOptions = LinuxVMOptions | WindowsVMOptions;

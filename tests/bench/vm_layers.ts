@@ -6,9 +6,9 @@
 
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
-import { hostFile } from "../../src/uvm/host_file.ts";
-import type { Modifier } from "../../src/uvm/modify.ts";
-import { SCSIDisks } from "../../src/uvm/scsi.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import type { Modifier } from "../../src/uvm/running_vm.ts";
+import { SCSIDisks } from "../../src/uvm/devices/scsi.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 
 const LAYERS = 20;

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import {
   closeSystem,
   createSystem,
@@ -16,8 +16,8 @@ import { nativeCopy } from "../../src/ffi/memory.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { resultLines } from "../../src/hcsschema/results.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { withFunction } from "../support.ts";
-import { createdDocument, DISK, vmMachine, WINDOWS } from "../uvm/vm_machine.ts";
+import { withFunction } from "../support/host.ts";
+import { createdDocument, DISK, vmMachine, WINDOWS } from "../support/vm_host.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 import { grantVmAccess } from "../../src/ffi/vmcompute.ts";
 

@@ -1,12 +1,12 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { MissingDllError, mountWCOWLayers, windowsHost } from "../../mod.ts";
 import { buildRevision } from "../../src/ffi/advapi32.ts";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { kernel32 } from "../../src/ffi/kernel32.ts";
 import { buildNumber } from "../../src/ffi/ntdll.ts";
 import { vmcompute } from "../../src/ffi/vmcompute.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { STACK } from "../support.ts";
+import { STACK } from "../support/host.ts";
 
 const elsewhere = { ignore: Deno.build.os === "windows" };
 

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import * as kernel32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { MOUNT } from "../support.ts";
+import { MOUNT } from "../support/host.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
 const DEEP = `C:\\${"a".repeat(100)}\\${"b".repeat(100)}\\${"𝄞".repeat(50)}`;

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { nativeCopy, readWide, takeWide } from "../../src/ffi/memory.ts";
 import { coTaskMemFree } from "../../src/ffi/ole32.ts";
 import { wide } from "../../src/ffi/wide.ts";

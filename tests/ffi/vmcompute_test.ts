@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, MissingExportError, NativeError } from "../../src/ffi/errors.ts";
+import { InvalidInputError, MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { INFO, withFunction } from "../support.ts";
+import { INFO, withFunction } from "../support/host.ts";
 
 const TOP = "C:\\snap\\é𝄞 top";
 const BASE = "C:\\snap\\ro01";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
-import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Hold, HoldKind } from "../../src/holds/hold.ts";
 import { acquire, HoldList } from "../../src/holds/hold_list.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";

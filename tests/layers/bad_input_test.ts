@@ -7,7 +7,7 @@ import {
   unmountWCOWLayers,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { changes, held, LAYERS, machine, MOUNT, SCRATCH } from "../support.ts";
+import { changes, held, LAYERS, machine, MOUNT, SCRATCH } from "../support/host.ts";
 
 const [TOP, BASE] = [LAYERS[0]!, LAYERS[4]!];
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";

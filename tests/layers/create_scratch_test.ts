@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError, mountWCOWLayers, NativeError, unmountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { LAYERS, STACK } from "../support.ts";
+import { LAYERS, STACK } from "../support/host.ts";
 
 const SCRATCH = STACK.at(-1)!;
 

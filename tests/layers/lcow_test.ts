@@ -1,12 +1,12 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
-import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
+import { InvalidInputError, NativeError } from "../../src/errors/windows_errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
-import { hostFile } from "../../src/uvm/host_file.ts";
-import { NoRoomError, VMStateError } from "../../src/uvm/errors.ts";
-import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
-import { short, TestVM } from "./test_vm.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import { NoRoomError, VMStateError } from "../../src/errors/vm_errors.ts";
+import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
+import { short, TestVM } from "../support/test_vm.ts";
 
 const MIB = 2 ** 20;
 const GUEST_ROOT = "/run/gcs/c/c1";

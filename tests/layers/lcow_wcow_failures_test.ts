@@ -1,10 +1,10 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
-import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
-import { TestVM } from "./test_vm.ts";
+import { TestVM } from "../support/test_vm.ts";
 
 const LAYERS = [5, 4, 3, 2, 1];
 

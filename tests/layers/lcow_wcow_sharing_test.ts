@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../../src/ffi/errors.ts";
+import { InvalidInputError } from "../../src/errors/windows_errors.ts";
 import type { Hold } from "../../src/holds/hold.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
-import type { DeviceHold } from "../../src/uvm/holds.ts";
-import { TestVM } from "./test_vm.ts";
+import type { DeviceHold } from "../../src/uvm/devices/device_holds.ts";
+import { TestVM } from "../support/test_vm.ts";
 
 // Of each case; over 10,000 in all.
 const SEEDS = 3_400;

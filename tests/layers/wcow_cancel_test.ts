@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
 import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
-import { Brake, changes, held, LAYERS, machine, MOUNT, SCRATCH, settle, STACK } from "../support.ts";
+import { Brake, changes, held, LAYERS, machine, MOUNT, SCRATCH, settle, STACK } from "../support/host.ts";
 
 const reason = new Error("aborted by the test");
 const SECOND = "C:\\scratch\\c2";

@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError, mountWCOWLayers, NativeError, UnsupportedBuildError, UnwindError } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { changes, held, INFO, LAYERS, machine, MOUNT, SCRATCH, STACK } from "../support.ts";
+import { changes, held, INFO, LAYERS, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
 
 const VOLUME = "\\\\?\\Volume{6b4c4a90-85bd-59c6-952e-c439654f64b2}\\";
 const IDS = ["ro05", "ro04", "ro03", "ro02", "ro01"].map((name) => `NameToGuid ${name}`);

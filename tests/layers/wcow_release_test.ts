@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
-import { Brake, changes, held, machine, MOUNT, SCRATCH, STACK } from "../support.ts";
+import { Brake, changes, held, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
 
 const GIVEN = [
   `DeleteVolumeMountPointW ${MOUNT}\\`,

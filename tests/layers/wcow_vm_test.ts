@@ -1,12 +1,12 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, NativeError } from "../../src/ffi/errors.ts";
-import { ReleaseError } from "../../src/holds/errors.ts";
+import { InvalidInputError, NativeError } from "../../src/errors/windows_errors.ts";
+import { ReleaseError } from "../../src/holds/release_errors.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
-import { hostFile } from "../../src/uvm/host_file.ts";
-import { NoRoomError } from "../../src/uvm/errors.ts";
-import { short, TestVM } from "./test_vm.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import { NoRoomError } from "../../src/errors/vm_errors.ts";
+import { short, TestVM } from "../support/test_vm.ts";
 
 const SHARE = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers } from "../../mod.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
-import { LAYERS, machine } from "../support.ts";
+import { LAYERS, machine } from "../support/host.ts";
 
 const MOUNTS = 100;
 

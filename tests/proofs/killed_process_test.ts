@@ -1,6 +1,6 @@
 // A mount in one process, which is killed; an unmount in another.
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
-import { deno, held, machine, MOUNT, SCRATCH } from "../support.ts";
+import { deno, held, machine, MOUNT, SCRATCH } from "../support/host.ts";
 
 for (const existing of [[], ["C:\\mnt"], [MOUNT]]) {
   Deno.test(`what a killed process had mounted is unmounted by another: ${existing.length ? existing : "no folder"} before`, async () => {

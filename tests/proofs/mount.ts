@@ -1,7 +1,7 @@
 // Mounts in the machine of a file, says so, and stays until it is killed.
 import { mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { MOUNT, STACK } from "../support.ts";
+import { MOUNT, STACK } from "../support/host.ts";
 
 const host = new SimulatedHost({ file: Deno.args[0]! });
 const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import { type MountedLayers, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { machine, MOUNT, SCRATCH, STACK } from "../support.ts";
+import { machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
 
 const CODES = [5, 21, 1167, 0x91, 0x3];
 

@@ -2,7 +2,7 @@
 // what nobody has seen, by its section 8.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import * as hcs from "../../src/ffi/computestorage.ts";
-import { MissingExportError, NativeError } from "../../src/ffi/errors.ts";
+import { MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import * as vd from "../../src/ffi/virtdisk.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";

@@ -1,6 +1,6 @@
 // The simulated compute service answers what real hosts were seen to answer, and refuses to guess.
 import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { grantVmAccess } from "../../src/ffi/vmcompute.ts";
 import {
   closeSystem,
@@ -16,7 +16,7 @@ import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import { runtimeIdOf } from "../../src/simulated/hcs.ts";
 import type { UtilityVM } from "../../src/uvm/utility_vm.ts";
-import { createdDocument, heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "../uvm/vm_machine.ts";
+import { createdDocument, heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "../support/vm_host.ts";
 
 const LAYER = "C:\\layers\\l1\\layer.vhd";
 const DISK = "C:\\scratch\\c1\\sandbox.vhdx";

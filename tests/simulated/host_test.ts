@@ -5,7 +5,7 @@ import { nativeCopy } from "../../src/ffi/memory.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
-import { Brake, held, machine, MOUNT, SCRATCH, settle, STACK } from "../support.ts";
+import { Brake, held, machine, MOUNT, SCRATCH, settle, STACK } from "../support/host.ts";
 
 const REAL: [name: string, id: string][] = [
   ["4", "bd9c3ef9-f239-59b5-a27e-15c523b1d149"],

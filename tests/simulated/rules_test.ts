@@ -1,6 +1,6 @@
 // What windows-observed.md has seen real hosts answer, by its sections 1 and 5; and what nobody has seen, by its section 8.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { wide } from "../../src/ffi/wide.ts";

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "jsr:@s
 import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
-import { deno, held, machine, MOUNT, SCRATCH, STACK } from "../support.ts";
+import { deno, held, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
 
 async function withFile(body: (file: string) => Promise<void> | void): Promise<void> {
   const file = await Deno.makeTempFile();

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, GIB, held, sequence, storageCalls, storageHost } from "./api_support.ts";
+import { BASE, GIB, held, sequence, storageCalls, storageHost } from "../support/storage_host.ts";
 
 const UVM = `${BASE}\\UtilityVM`;
 const CONTAINER = {

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { BLANK, DISK, GIB, held, sequence, storageCalls, storageHost } from "./api_support.ts";
+import { BLANK, DISK, GIB, held, sequence, storageCalls, storageHost } from "../support/storage_host.ts";
 
 const NEW = "C:\\disks\\new.vhdx";
 const TIB = 2 ** 40;

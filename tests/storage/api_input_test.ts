@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, BLANK, DISK, GIB, held, SCRATCH, storageHost, TOP } from "./api_support.ts";
+import { BASE, BLANK, DISK, GIB, held, SCRATCH, storageHost, TOP } from "../support/storage_host.ts";
 
 type Call = (host: SimulatedHost) => unknown;
 

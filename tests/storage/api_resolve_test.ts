@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { DISK, held, storageHost } from "./api_support.ts";
+import { DISK, held, storageHost } from "../support/storage_host.ts";
 
 const GUID = 1;
 const DOS = 0;

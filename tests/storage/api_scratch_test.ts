@@ -3,7 +3,7 @@ import { mountWCOWLayers } from "../../mod.ts";
 import { volumeSize } from "../../src/ffi/kernel32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, DISK, GIB, held, sequence, storageCalls, storageHost, TOP } from "./api_support.ts";
+import { BASE, DISK, GIB, held, sequence, storageCalls, storageHost, TOP } from "../support/storage_host.ts";
 
 const SCRATCH = "C:\\scratch";
 const NEW = "C:\\containers\\c1\\scratch";

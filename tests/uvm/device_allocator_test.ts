@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { DEVICE_BYTES, RegionAllocator } from "../../src/uvm/region_allocator.ts";
+import { DEVICE_BYTES, RegionAllocator } from "../../src/uvm/devices/region_allocator.ts";
 
 const MIB = 2 ** 20;
 

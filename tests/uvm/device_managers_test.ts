@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, MissingExportError, NativeError } from "../../src/ffi/errors.ts";
+import { InvalidInputError, MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import type { Dll } from "../../src/ffi/table.ts";
-import { hostFile } from "../../src/uvm/host_file.ts";
-import { Places } from "../../src/uvm/places.ts";
-import { RecordingVM, refused, short } from "./device_vm.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import { Places } from "../../src/uvm/devices/slot_allocator.ts";
+import { RecordingVM, refused, short } from "../support/recording_vm.ts";
 
 Deno.test("Places.take() answers the lowest free place, and nothing once all are taken", () => {
   const places = new Places(3);

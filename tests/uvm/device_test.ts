@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { type Device, DeviceRegistry } from "../../src/uvm/device.ts";
+import { type Device, DeviceRegistry } from "../../src/uvm/devices/device.ts";
 
 /** A device whose requests are answered by the test, in the order in which they were made. */
 class Manual implements Device {

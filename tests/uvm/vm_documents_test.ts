@@ -1,10 +1,10 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, UnsupportedBuildError } from "../../src/ffi/errors.ts";
+import { InvalidInputError, UnsupportedBuildError } from "../../src/errors/windows_errors.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import type { LinuxVMOptions } from "../../src/uvm/linux_vm.ts";
+import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
-import type { WindowsVMOptions } from "../../src/uvm/windows_vm.ts";
-import { BOOT, createdDocument, DISK, IMAGE, LINUX, SCRATCH, vmMachine, WINDOWS } from "./vm_machine.ts";
+import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+import { BOOT, createdDocument, DISK, IMAGE, LINUX, SCRATCH, vmMachine, WINDOWS } from "../support/vm_host.ts";
 
 interface Recording {
   readonly name: string;

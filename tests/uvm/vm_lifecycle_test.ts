@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { MissingPermissionError, NativeError } from "../../src/ffi/errors.ts";
-import { ReleaseError, UnwindError } from "../../src/holds/errors.ts";
+import { MissingPermissionError, NativeError } from "../../src/errors/windows_errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
-import { VMStateError } from "../../src/uvm/errors.ts";
+import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
-import { Brake, withFunction } from "../support.ts";
-import { DISK, heldKinds, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmMachine, WINDOWS } from "./vm_machine.ts";
+import { Brake, withFunction } from "../support/host.ts";
+import { DISK, heldKinds, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmMachine, WINDOWS } from "../support/vm_host.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 
 const CREATE_WINDOWS = [
@@ -319,7 +319,7 @@ Deno.test("close() of a VM that has ended by itself doesn't end it again", async
 
 Deno.test("close() is content with a Windows that can't take access back", async () => {
   const host = vmMachine();
-  const { MissingExportError } = await import("../../src/ffi/errors.ts");
+  const { MissingExportError } = await import("../../src/errors/windows_errors.ts");
   const old = withFunction(host, "RevokeVmAccess", () => {
     throw new MissingExportError("vmcompute.dll", "RevokeVmAccess", "");
   });

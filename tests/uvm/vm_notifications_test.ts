@@ -1,11 +1,11 @@
 // Notifications that come late, twice, unasked or never: no hang, nothing left, and nobody rejected unheard.
 import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import type { Completion, NotificationName } from "../../src/simulated/mod.ts";
-import { VMStateError } from "../../src/uvm/errors.ts";
+import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
-import { Brake, deno, settle, withFunction } from "../support.ts";
-import { LINUX, startedVM, vmCalls, vmMachine, WINDOWS } from "./vm_machine.ts";
+import { Brake, deno, settle, withFunction } from "../support/host.ts";
+import { LINUX, startedVM, vmCalls, vmMachine, WINDOWS } from "../support/vm_host.ts";
 
 /** A signal that is aborted once everything else waits. */
 function soon(): AbortSignal {
@@ -231,7 +231,7 @@ Deno.test("close() takes a late exit into account before it lets go of the VM", 
 });
 
 Deno.test("a program whose VM never starts exits by itself once it has given up", async () => {
-  const { code, stdout, stderr } = await deno([], "uvm/vm_never.ts").output();
+  const { code, stdout, stderr } = await deno([], "support/vm_never.ts").output();
   assertEquals(new TextDecoder().decode(stderr), "");
   assertEquals(new TextDecoder().decode(stdout), "TimeoutError\nTimeoutError\nnothing held\n");
   assertEquals(code, 0);

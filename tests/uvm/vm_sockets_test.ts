@@ -1,14 +1,14 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { type GuestListener, listenForGuest, startWinsock, vsockService } from "../../src/ffi/ws2_32.ts";
 import { type Connection, GuestNetwork } from "../../src/simulated/guest_network.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { runtimeIdOf } from "../../src/simulated/hcs.ts";
 import { serveGuest } from "../../src/uvm/guest_sockets.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
-import { settle, withFunction } from "../support.ts";
-import { heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "./vm_machine.ts";
+import { settle, withFunction } from "../support/host.ts";
+import { heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "../support/vm_host.ts";
 
 function sockets(host: SimulatedHost): string[] {
   return host.calls.filter(({ dll }) => dll === "ws2_32").map((call) => call.function);

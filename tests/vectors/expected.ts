@@ -4,7 +4,7 @@
  * @module
  */
 
-import { fromWin32, hex } from "../../src/ffi/codes.ts";
+import { fromWin32, hex } from "../../src/errors/codes.ts";
 import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
 import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";

@@ -11,7 +11,7 @@
  */
 
 import { ReleaseError, UnwindError } from "../../mod.ts";
-import { NativeError } from "../../src/ffi/errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
 import { SimulationError } from "../../src/simulated/mod.ts";
 import { Disk, pathKey } from "./disk.ts";

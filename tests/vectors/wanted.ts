@@ -4,7 +4,7 @@
  * @module
  */
 
-import { fromWin32 } from "../../src/ffi/codes.ts";
+import { fromWin32 } from "../../src/errors/codes.ts";
 import { type Disk, pathKey } from "./disk.ts";
 import type { Expected } from "./expected.ts";
 import { type Injection, UNSEEN } from "./machine.ts";

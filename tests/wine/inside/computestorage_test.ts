@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../../src/ffi/computestorage.ts";
-import { NativeError } from "../../../src/ffi/errors.ts";
+import { NativeError } from "../../../src/errors/windows_errors.ts";
 import { type Host, windowsHost } from "../../../src/ffi/host.ts";
 import { attachFlag, attachVirtualDisk, openVirtualDisk } from "../../../src/ffi/virtdisk.ts";
 import { layerData } from "../../../src/hcsschema/storage.ts";

@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { NativeError, windowsHost } from "../../../mod.ts";
 import { enabledPrivilege, openProcessToken, setPrivilege } from "../../../src/ffi/advapi32.ts";
 import type { Host } from "../../../src/ffi/host.ts";
-import { MissingPrivilegeError } from "../../../src/ffi/errors.ts";
+import { MissingPrivilegeError } from "../../../src/errors/windows_errors.ts";
 import { enablePrivileges } from "../../../src/storage/mod.ts";
 import { watched } from "./host.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { NativeError } from "../../../src/ffi/errors.ts";
+import { NativeError } from "../../../src/errors/windows_errors.ts";
 import { type Host, windowsHost } from "../../../src/ffi/host.ts";
 import * as layers from "../../../src/ffi/vmcompute.ts";
 import { watched } from "./host.ts";

@@ -1,0 +1,501 @@
+/**
+ * The simulated host: a {@linkcode Host} that needs no Windows, no permission and no disk.
+ *
+ * @module
+ */
+
+import { advapi32 } from "../ffi/advapi32.ts";
+import { cimfs } from "../ffi/cimfs.ts";
+import { computestorage } from "../ffi/computestorage.ts";
+import { fromWin32, hex } from "../errors/codes.ts";
+import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
+import type { Host, NativeCallback, NotificationListener } from "../ffi/host.ts";
+import { kernel32 } from "../ffi/kernel32.ts";
+import { ntdll } from "../ffi/ntdll.ts";
+import { ole32 } from "../ffi/ole32.ts";
+import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
+import { virtdisk } from "../ffi/virtdisk.ts";
+import { vmcompute } from "../ffi/vmcompute.ts";
+import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
+import { ws2 } from "../ffi/ws2_32.ts";
+import {
+  type Answer,
+  type Context,
+  HandleTable,
+  type Process,
+  put64,
+  type SimulatedDll,
+  type SimulatedFunction,
+  since,
+} from "./call.ts";
+import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
+import { cimfsFunctions } from "./cimfs.ts";
+import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
+import { computestorageFunctions } from "./computestorage.ts";
+import { Failure } from "./simulation_error.ts";
+import { GuestNetwork } from "./guest_network.ts";
+import { hcsFunctions } from "./hcs.ts";
+import { kernel32Functions } from "./kernel32.ts";
+import { AddressSpace } from "./address_space.ts";
+import { StateFile } from "./state_file.ts";
+import { overlayFunctions } from "./overlay.ts";
+import { ntdllFunctions, ole32Functions } from "./system.ts";
+import { virtdiskFunctions } from "./virtdisk.ts";
+import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
+import { vmcomputeFunctions } from "./vmcompute.ts";
+import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
+import { ws2Functions } from "./ws2_32.ts";
+
+/** A call of a function of Windows. */
+export interface NativeCall {
+  /** File name of the DLL without `.dll`. */
+  readonly dll: string;
+  /** The function. */
+  readonly function: string;
+  /** Its arguments by name, decoded; buffers for answers are `"buffer"`, NULL is `null`. */
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** A call that was made, with its answer. */
+export interface AnsweredCall extends NativeCall {
+  /** The HRESULT of the answer as `0x` and eight digits; what answers otherwise is converted. */
+  readonly result: string;
+}
+
+/** A failure to inject. */
+export interface InjectedFailure {
+  /** The function that is to fail, or a notification that is to tell of a failure, such as `SystemStartCompleted`. */
+  function: string;
+  /** The HRESULT, or a Win32 code. */
+  code: number;
+  /** Which call of the function, counted from 1 since the host was made. Default: every call. */
+  nth?: number;
+  /** Further condition. */
+  when?: (call: NativeCall) => boolean;
+  /** The result document, for functions that answer one. */
+  result?: object;
+}
+
+/** Options of {@linkcode SimulatedHost}. */
+export interface SimulatedHostOptions {
+  /** Build of Windows of a new machine. Default: 20348, Windows Server 2022. */
+  build?: number;
+  /** Revision of that build. Default: 2031. */
+  revision?: number;
+  /**
+   * A file that holds the machine, made where it is missing. Each call reads it and commits to it, so that processes can
+   * share the machine. Needs `--allow-read` and `--allow-write` for it. Default: the machine lives in memory.
+   */
+  file?: string;
+  /**
+   * How long a slow function takes, in milliseconds of real time, or a promise of when it is done. Default: they answer
+   * at once. Fast functions always do.
+   */
+  latency?: (call: NativeCall) => number | Promise<unknown> | undefined;
+  /** How operations on compute systems end. Default: their calls answer success. */
+  completion?: Completion | ((fn: string) => Completion);
+  /** Whether `GetLayerMountPath` closes the path with `\`. Windows doesn't, so the default is false. */
+  mountPathSeparator?: boolean;
+}
+
+/** Something that is held of the simulated machine. */
+export interface HeldResource {
+  /**
+   * What it is: `activation`, `filter`, `cimVolume`, `overlay`, `attachedDisk`, `storageFilter`, `mountPoint`; `folder` and
+   * `file`, created by a program; `handle` and `privilege` (that was not enabled at first) of this process.
+   */
+  readonly kind: string;
+  /** Where it is. */
+  readonly target: string;
+  /** Who took it; handles and privileges don't tell. */
+  readonly by?: Acquirer;
+}
+
+const DLLS = new Map<Dll, SimulatedDll>([
+  [advapi32, advapi32Functions],
+  [kernel32, kernel32Functions],
+  [ntdll, ntdllFunctions],
+  [ole32, ole32Functions],
+  [vmcompute, vmcomputeFunctions],
+  [vmcomputeHcs, hcsFunctions],
+  [ws2, ws2Functions],
+  [cimfs, cimfsFunctions],
+  [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
+  [virtdisk, virtdiskFunctions],
+] as [Dll, SimulatedDll][]);
+
+/**
+ * A machine with Windows on it, simulated. Pass it as the option `host`.
+ *
+ * It is strict: it keeps the state that Windows keeps, and answers wrong orders with the errors that Windows gives. Where
+ * nobody knows what Windows answers it throws a {@linkcode SimulationError}.
+ *
+ * ```ts
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * host.fail({ function: "PrepareLayer", code: 0x80070005 });
+ * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host }).catch(() => {});
+ * console.log(host.held()); // []
+ * ```
+ */
+export class SimulatedHost implements Host {
+  /** Identity of the machine. */
+  readonly machine: object = {};
+  readonly #options: SimulatedHostOptions;
+  readonly #process: Process;
+  readonly #symbols = new Map<Dll, unknown>();
+  readonly #counts = new Map<string, number>();
+  readonly #failures: InjectedFailure[] = [];
+  readonly #calls: AnsweredCall[] = [];
+  #state: WindowsState;
+
+  /** A new machine, or the one in `options.file`. */
+  constructor(options: SimulatedHostOptions = {}) {
+    this.#options = options;
+    const { completion = "synchronous" } = options;
+    const memory = new AddressSpace();
+    this.#process = {
+      memory,
+      service: new ComputeService(
+        memory,
+        typeof completion === "function" ? completion : () => completion,
+        (name) => hresultOf(this.#injected({ dll: "vmcompute", function: name, args: {} })),
+      ),
+      sockets: new GuestNetwork(),
+      handles: new HandleTable(),
+      lastError: 0,
+      mountPathSeparator: options.mountPathSeparator ?? false,
+    };
+    this.#state = newMachine(options.build ?? 20348, options.revision ?? 2031);
+    this.#commit(() => {});
+  }
+
+  /** The simulated functions of a DLL. */
+  symbols<T extends SymbolTable>(dll: Dll<T>): NativeSymbols<T> {
+    let symbols = this.#symbols.get(dll);
+    if (symbols === undefined) {
+      symbols = this.#load(dll);
+      this.#symbols.set(dll, symbols);
+    }
+    return symbols as NativeSymbols<T>;
+  }
+
+  /** Resolves once all notifications that are late have come: waiting takes no time on a simulated machine. */
+  async sleep(_ms: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await this.#process.service.settled();
+  }
+
+  /** Makes a function callable by the simulated Windows. Needs no permission. */
+  callback(listener: NotificationListener): Promise<NativeCallback> {
+    return Promise.resolve(this.#process.service.callback(listener));
+  }
+
+  /**
+   * Has the compute service tell something about a VM, expected or not. `SystemExited` ends the VM as well.
+   *
+   * @param status An HRESULT.
+   * @param data The document that comes with it.
+   */
+  notify(vm: string, name: NotificationName, status = 0, data = ""): void {
+    this.#later(({ windows, process }) => {
+      const system = windows.state.systems[vm];
+      if (name === "SystemExited" && system !== undefined) stopVM(windows, system);
+      process.service.notify(vm, name, status, data);
+    });
+  }
+
+  /** Makes a function fail, until {@linkcode SimulatedHost.failNothing}. */
+  fail(failure: InjectedFailure): void {
+    this.#failures.push(failure);
+  }
+
+  /** Takes back all injected failures. */
+  failNothing(): void {
+    this.#failures.length = 0;
+  }
+
+  /** The calls made through this host so far, in order. */
+  get calls(): readonly AnsweredCall[] {
+    return this.#calls;
+  }
+
+  /** Blocks of native memory that are allocated. One is kept for the life of the process. */
+  get allocations(): number {
+    return this.#process.memory.size;
+  }
+
+  /** What is held of the machine, and who took it. Empty where everything was given back. */
+  held(): HeldResource[] {
+    return this.#commit(({ state }) => {
+      const held: HeldResource[] = [];
+      for (const { path, activatedBy, preparedBy } of Object.values(state.active)) {
+        held.push({ kind: "activation", target: path, by: activatedBy });
+        if (preparedBy !== undefined) held.push({ kind: "filter", target: path, by: preparedBy });
+      }
+      for (const { image, by } of Object.values(state.images)) {
+        held.push({ kind: "cimVolume", target: image, by });
+      }
+      for (const { volume, by } of Object.values(state.overlays)) {
+        held.push({ kind: "overlay", target: volume, by });
+      }
+      for (const { path, by } of Object.values(state.disks)) {
+        held.push({ kind: "attachedDisk", target: path, by });
+      }
+      for (const { volume, by } of Object.values(state.storageFilters)) {
+        held.push({ kind: "storageFilter", target: volume, by });
+      }
+      for (const { path, type, createdBy, mountedBy } of Object.values(state.nodes)) {
+        if (createdBy !== undefined) held.push({ kind: type, target: path, by: createdBy });
+        if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
+      }
+      for (const vm of Object.values(state.systems)) held.push(...heldOf(vm));
+      for (const { target } of this.#process.handles.list()) {
+        held.push({ kind: "handle", target });
+      }
+      for (const target of enabledPrivileges(this.#process)) {
+        held.push({ kind: "privilege", target });
+      }
+      for (let i = 0; i < this.#process.service.callbacks; i++) {
+        held.push({ kind: "callback", target: "vmcompute.dll" });
+      }
+      return held;
+    });
+  }
+
+  /** Adds a folder, with its parents. */
+  addFolder(path: string): void {
+    this.#commit((windows) => windows.addFolders(path));
+  }
+
+  /** Adds a file of `size` bytes, with its parents. */
+  addFile(path: string, size = 0): void {
+    this.#commit((windows) => {
+      windows.addFolders(path.slice(0, path.lastIndexOf("\\")));
+      windows.add({ path, type: "file", size });
+    });
+  }
+
+  /** Adds the folder of a read-only layer. */
+  addLayer(folder: string): void {
+    this.addFolder(`${folder}\\Files`);
+  }
+
+  /** Adds the folder of a read-only layer whose files are in a CIM image, `cim-layers\\<name>.cim` beside the folder. */
+  addCimLayer(folder: string): void {
+    const at = folder.lastIndexOf("\\");
+    this.addFolder(folder);
+    this.addFile(`${folder.slice(0, at)}\\cim-layers${folder.slice(at)}.cim`, 4096);
+  }
+
+  /** Adds the folder of a scratch layer with its disk. */
+  addScratch(folder: string): void {
+    this.addFile(`${folder}\\sandbox.vhdx`, 20 * 2 ** 30);
+  }
+
+  /** Adds the disk of a Linux layer, of `size` bytes, which all VMs may read. */
+  addLinuxLayer(path: string, size: number): void {
+    this.addFile(path, size);
+    this.#commit((windows) => windows.existing(path).grants = [VIRTUAL_MACHINES]);
+  }
+
+  /** Adds the folder that Linux VMs boot from: a kernel, and an initial RAM disk or the disk `rootfs.vhd`. */
+  addLinuxBootFolder(folder: string, root: "initrd.img" | "rootfs.vhd" = "initrd.img"): void {
+    this.addFile(`${folder}\\vmlinux`, 2 ** 20);
+    this.addFile(`${folder}\\kernel`, 2 ** 20);
+    this.addLinuxLayer(`${folder}\\${root}`, 2 ** 20);
+  }
+
+  /** Adds the folder of a base layer that Windows VMs boot from. */
+  addWindowsBootLayer(folder: string): void {
+    this.addFolder(`${folder}\\UtilityVM\\Files`);
+    this.addFile(`${folder}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
+  }
+
+  /** The network between the machine and its guests, as a guest sees it. */
+  get guests(): GuestNetwork {
+    return this.#process.sockets;
+  }
+
+  /** Who may open a file, besides Administrators: ids of VMs in lower case, SIDs of groups. */
+  grantsOf(path: string): readonly string[] {
+    return this.#commit((windows) => windows.existing(path).grants ?? []);
+  }
+
+  /** Adds a virtual disk of `size` bytes that isn't formatted, with its folder. */
+  addDisk(path: string, size: number): void {
+    this.addFile(path, size);
+    this.#commit((windows) => windows.existing(path).disk = { size, blockSize: 2 ** 20 });
+  }
+
+  /** Adds a volume, and answers its name. */
+  addVolume(guid: string): string {
+    const name = `\\\\?\\Volume{${guid}}\\`;
+    this.#commit((windows) => windows.addVolume(name));
+    return name;
+  }
+
+  /** Takes an alternate data stream off a file or folder. */
+  removeStream(path: string, stream: string): void {
+    this.#commit((windows) => delete windows.existing(path).streams?.[stream]);
+  }
+
+  /** Takes all overlay filters off their volumes. */
+  removeOverlays(): void {
+    this.#commit(({ state }) => state.overlays = {});
+  }
+
+  /** Whether there is a file, folder or volume at a path. */
+  exists(path: string): boolean {
+    return this.#commit((windows) => windows.node(path) !== undefined);
+  }
+
+  /** Paths of all files and folders. */
+  paths(): string[] {
+    return this.#commit(({ state }) => Object.values(state.nodes).map((node) => node.path));
+  }
+
+  #load(dll: Dll): unknown {
+    const functions = DLLS.get(dll);
+    if (functions === undefined) {
+      throw new MissingDllError(dll.file, "It isn't simulated");
+    }
+    const name = dll.file.replace(/\.dll$/, "");
+    return Object.fromEntries(
+      Object.entries(dll.symbols).map(([key, { nonblocking }]) => {
+        const fn = functions[key];
+        if (fn === undefined || (fn.since ?? 0) > this.#state.build) {
+          return [key, () => {
+            throw new MissingExportError(dll.file, key, dll.remedy);
+          }];
+        }
+        return [key, (...raw: unknown[]) => this.#dispatch(name, key, fn, raw, nonblocking === true)];
+      }),
+    );
+  }
+
+  #dispatch(dll: string, name: string, fn: SimulatedFunction, raw: unknown[], slow: boolean): unknown {
+    const args = fn.decode(raw, this.#process.memory);
+    const call: NativeCall = { dll, function: name, args: shown(args) };
+    const failure = this.#injected(call);
+    const index = this.#calls.push({ ...call, result: "pending" }) - 1;
+    const run = () => this.#run(fn, args, index, failure);
+    const latency = slow ? this.#options.latency?.(call) : undefined;
+    if (!latency) return run();
+    const done = typeof latency === "number" ? new Promise((resolve) => setTimeout(resolve, latency)) : latency;
+    return done.then(() => {
+      // What the arguments point at has to stay until the call is over.
+      fn.decode(raw, this.#process.memory);
+      return run();
+    });
+  }
+
+  // Counts a call, and answers the failure that is injected for it.
+  #injected(call: NativeCall): InjectedFailure | undefined {
+    const nth = (this.#counts.get(call.function) ?? 0) + 1;
+    this.#counts.set(call.function, nth);
+    return this.#failures.find((failure) =>
+      failure.function === call.function && (failure.nth ?? nth) === nth && (failure.when?.(call) ?? true)
+    );
+  }
+
+  #run(
+    fn: SimulatedFunction,
+    args: Record<string, unknown>,
+    index: number,
+    failure: InjectedFailure | undefined,
+  ): unknown {
+    const call = this.#calls[index]!;
+    const answered = (code: number) => this.#calls[index] = { ...call, result: hex(code) };
+    const succeed = (answer: Answer) => {
+      // An operation that goes on says so by a code that is no success.
+      answered(typeof answer === "number" && answer < 0 ? answer : 0);
+      return answer ?? fn.style.done;
+    };
+    const fail = (error: unknown) => {
+      if (!(error instanceof Failure)) throw error;
+      answered(error.code);
+      return fn.style.fail(error.code, this.#process);
+    };
+    try {
+      if (failure !== undefined) this.#refuse(args, failure);
+      const answer = this.#later((context) => fn.run(context, args), call.function);
+      return answer instanceof Promise ? answer.then(succeed, fail) : succeed(answer);
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  #refuse({ result }: Record<string, unknown>, failure: InjectedFailure): never {
+    if (failure.result !== undefined && result instanceof Uint8Array) {
+      put64(result as Uint8Array<ArrayBuffer>, this.#process.memory.allocateWide(JSON.stringify(failure.result)));
+    }
+    throw new Failure(hresultOf(failure));
+  }
+
+  // Runs `body` on the machine, and tells what there is to tell once the machine is let go of.
+  #later<T>(body: (context: Context) => T, fn = ""): T {
+    const result = this.#commit(
+      (windows) => body({ windows, process: this.#process, later: (next) => this.#later(next, fn) }),
+      fn,
+    );
+    this.#process.service.tell();
+    return result;
+  }
+
+  // Runs `body` on the machine; where it lives in a file, as one step that other processes see done or not done.
+  #commit<T>(body: (windows: Windows) => T, fn = ""): T {
+    const by: Acquirer = { process: Deno.pid, function: fn, call: this.#calls.length };
+    const { file } = this.#options;
+    if (file === undefined) return body(new Windows(this.#state, by));
+    using stored = new StateFile(file);
+    const state = stored.read();
+    if (state !== undefined) this.#state = JSON.parse(state);
+    try {
+      return body(new Windows(this.#state, by));
+    } finally {
+      const next = JSON.stringify(this.#state);
+      if (next !== state) stored.write(next);
+    }
+  }
+}
+
+function hresultOf(failure: InjectedFailure | undefined): number {
+  if (failure === undefined) return 0;
+  const code = failure.code >>> 0;
+  return code > 0xffff ? code : fromWin32(code);
+}
+
+// What was put into a VM; what it was created with goes with it.
+function heldOf(vm: VirtualMachine): HeldResource[] {
+  const kinds = [
+    ["vsmbShare", vm.shares],
+    ["scsiAttachment", vm.disks],
+    ["vpmem", vm.pmem],
+    ["guestMount", vm.mounts],
+    ["layerTree", vm.trees],
+  ] as const;
+  return [
+    { kind: "computeSystem", target: vm.id, by: vm.by },
+    ...kinds.flatMap(([kind, things]) =>
+      Object.entries(things).flatMap(([key, thing]) => {
+        const { by, path } = thing as { by?: Acquirer; path?: string };
+        return by === undefined ? [] : [{ kind, target: [vm.id, key, path].filter(Boolean).join(" "), by }];
+      })
+    ),
+  ];
+}
+
+// As JSON takes it: sizes and addresses as numbers, buffers by their name.
+function shown(args: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? "buffer" : typeof value === "bigint" ? Number(value) : value,
+    ]),
+  );
+}

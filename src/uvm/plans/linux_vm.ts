@@ -1,0 +1,260 @@
+/**
+ * Linux utility VMs: what they are made of.
+ *
+ * @module
+ */
+
+import { join } from "jsr:@std/path@^1.1.0/windows";
+import { InvalidInputError } from "../../errors/windows_errors.ts";
+import type { Host } from "../../ffi/host.ts";
+import { type Chipset, linuxVM, type VirtualPMemController } from "../../hcsschema/create.ts";
+import type { VirtualPMemImageFormat } from "../../hcsschema/requests.ts";
+import { hostPath, kindOf, requireKind, text, wholeNumber } from "../../checks/arguments.ts";
+import { MAXIMUM_CONTROLLERS } from "../devices/scsi.ts";
+import { commonSettings, type CommonVMOptions, requireBuild, type VMPlan } from "./vm_plan.ts";
+import { MAXIMUM_PMEM_DEVICES, PAGE_BYTES } from "../devices/vpmem.ts";
+
+/** Options of a Linux VM. */
+export interface LinuxVMOptions extends CommonVMOptions {
+  /** The system in it. */
+  os: "linux";
+  /** Absolute path of the folder with kernel and root file system. Default: `C:\Program Files\Linux Containers`. */
+  bootFolder?: string;
+  /** Whether the kernel is booted without firmware. Default: true from Windows build 18286, which it needs. */
+  kernelDirect?: boolean;
+  /** File name of the kernel in the folder. Default: `vmlinux` where it is there and `kernelDirect`, else `kernel`. */
+  kernelFile?: string;
+  /**
+   * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default:
+   * `rootfs.vhd` where it is there, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI place where there
+   * is no vPMem.
+   */
+  rootFile?: string;
+  /** Further options of the kernel. */
+  kernelOptions?: string;
+  /** Pipe of the host that is the guest's console, such as `\\.\pipe\vm1`. Starts a shell there. */
+  consolePipe?: string;
+  /** Whether the VM has screen and keyboard. Starts a shell there. Default: false. */
+  graphicsConsole?: boolean;
+  /** Whether PCI devices can be passed to it. Default: false. */
+  vpciEnabled?: boolean;
+  /** What the guest runs. Default: `/bin/gcs -v4 -log-format json -loglevel info`. */
+  command?: string;
+  /** Whether the standard output of the command goes to the log. Default: false. */
+  forwardStdout?: boolean;
+  /** Whether its standard error, which is the log of the guest, goes to the log. Default: true. */
+  forwardStderr?: boolean;
+  /** Whether the guest's clock is left alone. Default: false. */
+  disableTimeSync?: boolean;
+  /** Whether the guest keeps what may be secret out of its log. Default: false. */
+  scrubLogs?: boolean;
+  /** Folder in the guest for dumps of crashed processes. */
+  processDumpLocation?: string;
+  /** Whether the guest may tell which pages it has no use for. From Windows build 18967. Default: false. */
+  enableColdDiscardHint?: boolean;
+  /** How many SCSI controllers, 0 to 4, for 64 disks each. Default: 1, and 4 where there is no vPMem. */
+  scsiControllerCount?: number;
+  /** How many vPMem devices, 0 to 128. Default: 64. */
+  vpmemDeviceCount?: number;
+  /** Size of the largest file that may become a vPMem device, in bytes, a multiple of 4096. Default: 4 GiB. */
+  vpmemSizeBytes?: number;
+  /** Whether several files share a vPMem device of 4 GiB. Default: true from Windows build 18362, which it needs. */
+  vpmemMultiMapping?: boolean;
+  /** Whether the guest encrypts scratch disks, with keys that it makes and forgets. Default: false. */
+  encryptScratch?: boolean;
+}
+
+const DEFAULT_BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
+const DEFAULT_COMMAND = "/bin/gcs -v4 -log-format json -loglevel info";
+const DEFAULT_PMEM_DEVICES = 64;
+const DEFAULT_PMEM_BYTES = 4 * 2 ** 30;
+const DIRECT_BOOT_BUILD = 18286;
+const MULTI_MAPPING_BUILD = 18362;
+const COLD_DISCARD_BUILD = 18967;
+/** Ports of the guest's vsock: where it gets its entropy, and where its log goes. */
+export const ENTROPY_PORT = 1;
+/** Where the log of a Linux guest goes. */
+export const LOG_PORT = 109;
+
+/**
+ * Plans a Linux VM.
+ *
+ * @throws {InvalidInputError} if an option is refused, or two contradict each other.
+ * @throws {UnsupportedBuildError} if this Windows can't do what is asked for.
+ */
+export function planLinuxVM(host: Host, options: LinuxVMOptions, build: number): VMPlan {
+  const cold = options.enableColdDiscardHint ?? false;
+  if (cold) requireBuild(build, COLD_DISCARD_BUILD, "enableColdDiscardHint");
+  const common = commonSettings(options, build, () => ({ EnableColdDiscardHint: cold }));
+  const devices = devicesOf(options, build);
+  const boot = bootOf(host, options, build);
+  const consolePipe = consoleOf(options.consolePipe);
+  const onPMem = boot.isDisk && devices.deviceCount > 0;
+  const onScsi = boot.isDisk && devices.deviceCount === 0;
+  if (onScsi && devices.controllers === 0) {
+    throw new InvalidInputError("options.scsiControllerCount", "is 0, and the VM boots from a SCSI disk", 0);
+  }
+  const pmem: VirtualPMemController | undefined = devices.deviceCount === 0 ? undefined : {
+    ...(onPMem && { Devices: { 0: { HostPath: boot.root, ReadOnly: true, ImageFormat: boot.format } } }),
+    MaximumCount: devices.deviceCount,
+    MaximumSizeBytes: devices.deviceSizeBytes,
+  };
+  const rootArguments = boot.isDisk
+    ? `root=/dev/${onPMem ? "pmem0" : "sda"} ro rootwait init=/init`
+    : boot.direct
+    ? ""
+    : `initrd=/${boot.rootFile}`;
+  const command = commandOf(options);
+  return {
+    os: "linux",
+    id: common.id,
+    processorCount: common.processorCount,
+    document(processors) {
+      const kernelArguments = rootArguments + kernelArgumentsOf(options, consolePipe !== "", processors, command);
+      return linuxVM({
+        ...common.settings(processors),
+        chipset: chipsetOf(boot, kernelArguments),
+        scsiControllers: devices.controllers,
+        bootDisk: onScsi ? boot.root : "",
+        pmem,
+        consolePipe,
+        graphicsConsole: options.graphicsConsole ?? false,
+      });
+    },
+    physicallyBacked: common.physicallyBacked,
+    noDirectMap: false,
+    scsi: {
+      controllers: devices.controllers,
+      own: onScsi ? [{ controller: 0, lun: 0, hostPath: boot.root }] : [],
+    },
+    vpmem: {
+      deviceCount: devices.deviceCount,
+      deviceSizeBytes: devices.deviceSizeBytes,
+      multiMapping: devices.multiMapping,
+      ...(onPMem && { bootPath: boot.root }),
+    },
+    encryptScratch: options.encryptScratch ?? false,
+    sockets: { log: (options.forwardStdout ?? false) || (options.forwardStderr ?? true) },
+  };
+}
+
+interface LinuxDevices {
+  readonly controllers: number;
+  readonly deviceCount: number;
+  readonly deviceSizeBytes: number;
+  readonly multiMapping: boolean;
+}
+
+function devicesOf(options: LinuxVMOptions, build: number): LinuxDevices {
+  const deviceCount = wholeNumber(options.vpmemDeviceCount, "options.vpmemDeviceCount", {
+    fallback: DEFAULT_PMEM_DEVICES,
+    most: MAXIMUM_PMEM_DEVICES,
+  });
+  const deviceSizeBytes = wholeNumber(options.vpmemSizeBytes, "options.vpmemSizeBytes", {
+    fallback: DEFAULT_PMEM_BYTES,
+    least: PAGE_BYTES,
+  });
+  if (deviceSizeBytes % PAGE_BYTES !== 0) {
+    throw new InvalidInputError("options.vpmemSizeBytes", `is not a multiple of ${PAGE_BYTES}`, deviceSizeBytes);
+  }
+  if (options.vpmemMultiMapping) requireBuild(build, MULTI_MAPPING_BUILD, "vpmemMultiMapping");
+  return {
+    controllers: wholeNumber(options.scsiControllerCount, "options.scsiControllerCount", {
+      fallback: deviceCount === 0 ? MAXIMUM_CONTROLLERS : 1,
+      most: MAXIMUM_CONTROLLERS,
+    }),
+    deviceCount,
+    deviceSizeBytes,
+    multiMapping: options.vpmemMultiMapping ?? build >= MULTI_MAPPING_BUILD,
+  };
+}
+
+interface Boot {
+  readonly folder: string;
+  readonly direct: boolean;
+  readonly kernelFile: string;
+  readonly rootFile: string;
+  /** Path of the root file system. */
+  readonly root: string;
+  readonly isDisk: boolean;
+  readonly format: VirtualPMemImageFormat;
+}
+
+function bootOf(host: Host, options: LinuxVMOptions, build: number): Boot {
+  const folder = hostPath(options.bootFolder ?? DEFAULT_BOOT_FOLDER, "options.bootFolder");
+  const direct = options.kernelDirect ?? build >= DIRECT_BOOT_BUILD;
+  if (direct) requireBuild(build, DIRECT_BOOT_BUILD, "kernelDirect");
+  const has = (file: string) => kindOf(host, join(folder, file)) === "file";
+  const kernelFile = text(options.kernelFile, "options.kernelFile", direct && has("vmlinux") ? "vmlinux" : "kernel");
+  const rootFile = text(options.rootFile, "options.rootFile", has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img");
+  const root = join(folder, rootFile);
+  requireKind(host, join(folder, kernelFile), "options.bootFolder", "file");
+  requireKind(host, root, "options.bootFolder", "file");
+  return {
+    folder,
+    direct,
+    kernelFile,
+    rootFile,
+    root,
+    isDisk: /\.vhdx?$/i.test(rootFile),
+    format: /\.vhdx$/i.test(rootFile) ? "Vhdx" : "Vhd1",
+  };
+}
+
+function consoleOf(pipe: string | undefined): string {
+  if (pipe === undefined) return "";
+  if (!/^\\\\\.\\pipe\\[^\\]+$/i.test(pipe)) {
+    throw new InvalidInputError("options.consolePipe", "is not a pipe of the host (\\\\.\\pipe\\name)", pipe);
+  }
+  return pipe;
+}
+
+function commandOf(options: LinuxVMOptions): string {
+  const dumps = options.processDumpLocation;
+  return [
+    "/bin/vsockexec",
+    options.forwardStdout && `-o ${LOG_PORT}`,
+    (options.forwardStderr ?? true) && `-e ${LOG_PORT}`,
+    text(options.command, "options.command", DEFAULT_COMMAND),
+    options.disableTimeSync && "-disable-time-sync",
+    options.scrubLogs && "-scrub-logs",
+    dumps !== undefined && `-core-dump-location ${text(dumps, "options.processDumpLocation", "")}`,
+  ].filter(Boolean).join(" ");
+}
+
+function kernelArgumentsOf(options: LinuxVMOptions, console: boolean, processors: number, command: string): string {
+  const graphics = options.graphicsConsole ?? false;
+  const debugging = console || graphics;
+  const init = debugging ? `sh -c "${command} & exec sh"` : command;
+  return [
+    console ? " 8250_core.nr_uarts=1 8250_core.skip_txen_test=1 console=ttyS0,115200" : " 8250_core.nr_uarts=0",
+    graphics && " console=tty",
+    // A panic ends the VM, unless somebody wants to look at it.
+    !debugging && " panic=-1 quiet",
+    options.kernelOptions !== undefined && ` ${text(options.kernelOptions, "options.kernelOptions", "")}`,
+    !options.vpciEnabled && " pci=off",
+    ` nr_cpus=${processors} brd.rd_nr=0 pmtmr=0 -- -e ${ENTROPY_PORT} ${init}`,
+  ].filter(Boolean).join("");
+}
+
+function chipsetOf(boot: Boot, kernelArguments: string): Chipset {
+  if (!boot.direct) {
+    return {
+      Uefi: {
+        BootThis: {
+          DeviceType: "VmbFs",
+          DevicePath: `\\${boot.kernelFile}`,
+          OptionalData: kernelArguments,
+          VmbFsRootPath: boot.folder,
+        },
+      },
+    };
+  }
+  return {
+    LinuxKernelDirect: {
+      KernelFilePath: join(boot.folder, boot.kernelFile),
+      ...(!boot.isDisk && { InitRdPath: boot.root }),
+      KernelCmdLine: kernelArguments,
+    },
+  };
+}

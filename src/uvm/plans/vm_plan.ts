@@ -1,0 +1,187 @@
+/**
+ * What utility VMs of both systems can be given.
+ *
+ * @module
+ */
+
+import { InvalidInputError, UnsupportedBuildError } from "../../errors/windows_errors.ts";
+import type { ComputeSystem, Memory, Processor, StorageQoS, VMSettings } from "../../hcsschema/create.ts";
+import { text, wholeNumber } from "../../checks/arguments.ts";
+import type { GuestOS } from "../running_vm.ts";
+import type { SCSIOptions } from "../devices/scsi.ts";
+import type { VPMemOptions } from "../devices/vpmem.ts";
+
+/** Options of a VM, whatever system is in it. */
+export interface CommonVMOptions {
+  /** Id of the VM, unique on the host. Default: a random UUID. */
+  id?: string;
+  /** Who creates it, as `hcsdiag list` shows it. Default: `hcs-layers`. */
+  owner?: string;
+  /** Memory in MiB, rounded up to an even number. Default: 1024. */
+  memorySizeInMB?: number;
+  /** Whether the memory is virtual memory of the host. Default: true, unless `fullyPhysicallyBacked`. */
+  allowOvercommit?: boolean;
+  /** Whether virtual memory is taken only when the guest uses it. Needs `allowOvercommit`. Default: false. */
+  enableDeferredCommit?: boolean;
+  /**
+   * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no vPMem
+   * for layers, no direct mapping of shares. Default: false.
+   */
+  fullyPhysicallyBacked?: boolean;
+  /** Space for devices below 4 GiB, in MiB. Default: Windows decides. */
+  lowMMIOGapInMB?: number;
+  /** Where the space for devices above 4 GiB starts, in MiB. Default: Windows decides. */
+  highMMIOBaseInMB?: number;
+  /** Size of that space, in MiB. Default: Windows decides. */
+  highMMIOGapInMB?: number;
+  /** How many processors; not more than the host has. Default: 2. */
+  processorCount?: number;
+  /** How much of a processor may be used at most, as Hyper-V counts it (100000 is all). Default: Windows decides. */
+  processorLimit?: number;
+  /** Weight against other VMs. Default: Windows decides. */
+  processorWeight?: number;
+  /** GUID of a group of processors to run on. From Windows build 19043. */
+  cpuGroupId?: string;
+  /** Limits of the VM's disks. Default: none. */
+  storageQoS?: {
+    /** Most operations a second. */
+    iopsMaximum?: number;
+    /** Most bytes a second. */
+    bandwidthMaximum?: number;
+  };
+  /**
+   * Who talks to the guest. `"internal"`, the default: the compute service, which passes on what a change of the VM has
+   * for its guest. `"none"`: nobody; the document is left without the key then.
+   */
+  guestConnection?: "internal" | "none";
+}
+
+/** A VM as it is to be, with nothing changed yet. */
+export interface VMPlan {
+  /** The system in it. */
+  readonly os: GuestOS;
+  /** Its id. */
+  readonly id: string;
+  /** How many processors it is to have. */
+  readonly processorCount: number;
+  /** Its document, for as many processors as it gets. */
+  document(processors: number): ComputeSystem;
+  /** Whether no file of the host is to be mapped into it. */
+  readonly physicallyBacked: boolean;
+  /** Whether its shares are never mapped into its memory. */
+  readonly noDirectMap: boolean;
+  /** Its SCSI controllers, and its own disks on them. */
+  readonly scsi: SCSIOptions;
+  /** Its persistent memory. */
+  readonly vpmem: VPMemOptions;
+  /** Whether the guest encrypts scratch disks. */
+  readonly encryptScratch: boolean;
+  /** The disk that a Windows guest writes to; made of the template where it is missing. */
+  readonly scratch?: { readonly path: string; readonly template: string };
+  /** What a Linux guest needs to boot. */
+  readonly sockets?: { readonly log: boolean };
+}
+
+const DEFAULT_MEMORY_IN_MB = 1024;
+const DEFAULT_PROCESSORS = 2;
+const DEFAULT_OWNER = "hcs-layers";
+const CPU_GROUP_BUILD = 19043;
+const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Options of both systems, checked. */
+export interface CommonVMSettings {
+  /** Id of the VM. */
+  readonly id: string;
+  /** How many processors it is to have. */
+  readonly processorCount: number;
+  /** Whether no file of the host is to be mapped into it. */
+  readonly physicallyBacked: boolean;
+  /** For the document, with as many processors as the VM gets. */
+  settings(processors: number): VMSettings;
+}
+
+/**
+ * Checks the options of both systems. `hints` are what a system lets its guest tell about memory.
+ *
+ * @throws {InvalidInputError} if an option is refused, or two contradict each other.
+ * @throws {UnsupportedBuildError} if this Windows can't do what is asked for.
+ */
+export function commonSettings(
+  options: CommonVMOptions,
+  build: number,
+  hints: (allowOvercommit: boolean) => Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">,
+): CommonVMSettings {
+  const id = text(options.id, "options.id", crypto.randomUUID());
+  const owner = text(options.owner, "options.owner", DEFAULT_OWNER);
+  const physicallyBacked = options.fullyPhysicallyBacked ?? false;
+  const allowOvercommit = options.allowOvercommit ?? !physicallyBacked;
+  if (physicallyBacked && allowOvercommit) {
+    throw new InvalidInputError("options.allowOvercommit", "contradicts fullyPhysicallyBacked", true);
+  }
+  if (options.enableDeferredCommit && !allowOvercommit) {
+    throw new InvalidInputError("options.enableDeferredCommit", "needs allowOvercommit", true);
+  }
+  const size = wholeNumber(options.memorySizeInMB, "options.memorySizeInMB", {
+    fallback: DEFAULT_MEMORY_IN_MB,
+    least: 1,
+  });
+  const connection = options.guestConnection ?? "internal";
+  if (connection !== "internal" && connection !== "none") {
+    throw new InvalidInputError("options.guestConnection", 'is neither "internal" nor "none"', connection);
+  }
+  const memory: Memory = {
+    SizeInMB: size + size % 2,
+    AllowOvercommit: allowOvercommit,
+    ...order(hints(allowOvercommit), options.enableDeferredCommit ?? false),
+    LowMmioGapInMB: optional(options.lowMMIOGapInMB, "options.lowMMIOGapInMB"),
+    HighMmioBaseInMB: optional(options.highMMIOBaseInMB, "options.highMMIOBaseInMB"),
+    HighMmioGapInMB: optional(options.highMMIOGapInMB, "options.highMMIOGapInMB"),
+  };
+  const processor = processorOf(options, build);
+  const storageQoS: StorageQoS = {
+    IopsMaximum: optional(options.storageQoS?.iopsMaximum, "options.storageQoS.iopsMaximum"),
+    BandwidthMaximum: optional(options.storageQoS?.bandwidthMaximum, "options.storageQoS.bandwidthMaximum"),
+  };
+  return {
+    id,
+    processorCount: wholeNumber(options.processorCount, "options.processorCount", {
+      fallback: DEFAULT_PROCESSORS,
+      least: 1,
+    }),
+    physicallyBacked,
+    settings: (processors) => ({
+      owner,
+      memory,
+      processor: { Count: processors, ...processor },
+      storageQoS,
+      guestConnection: connection === "internal",
+    }),
+  };
+}
+
+function order(hints: Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">, deferred: boolean): Partial<Memory> {
+  const { EnableHotHint = false, EnableColdDiscardHint = false } = hints;
+  return { EnableHotHint, EnableDeferredCommit: deferred, EnableColdDiscardHint };
+}
+
+function processorOf(options: CommonVMOptions, build: number): Omit<Processor, "Count"> {
+  const { cpuGroupId } = options;
+  if (cpuGroupId !== undefined) {
+    if (!GUID.test(cpuGroupId)) throw new InvalidInputError("options.cpuGroupId", "is not a GUID", cpuGroupId);
+    requireBuild(build, CPU_GROUP_BUILD, "A VM in a CPU group from its start");
+  }
+  return {
+    Limit: optional(options.processorLimit, "options.processorLimit"),
+    Weight: optional(options.processorWeight, "options.processorWeight"),
+    ...(cpuGroupId !== undefined && { CpuGroup: { Id: cpuGroupId } }),
+  };
+}
+
+function optional(value: unknown, argument: string): number {
+  return wholeNumber(value, argument, { fallback: 0 });
+}
+
+/** Refuses what a Windows can't do. */
+export function requireBuild(build: number, least: number, feature: string): void {
+  if (build < least) throw new UnsupportedBuildError(feature, `${build}`, `build ${least} or later`);
+}

@@ -1,0 +1,52 @@
+/** A simulated machine on which VMs can be created, for the tests of VMs. */
+
+import { type AnsweredCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
+import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+
+export const BOOT = "C:\\lcow";
+export const IMAGE = "C:\\layers\\uvmbase";
+export const SCRATCH = "C:\\layers\\uvmscratch";
+export const DISK = `${SCRATCH}\\sandbox.vhdx`;
+
+export const LINUX: LinuxVMOptions = { os: "linux", id: "vm1", bootFolder: BOOT };
+export const WINDOWS: WindowsVMOptions = { os: "windows", id: "vm1", layerFolders: [IMAGE, SCRATCH] };
+
+/** A machine with what {@linkcode LINUX} and {@linkcode WINDOWS} boot; the disk of the latter is there already. */
+export function vmMachine(options?: SimulatedHostOptions): SimulatedHost {
+  const host = new SimulatedHost(options);
+  host.addLinuxBootFolder(BOOT);
+  host.addWindowsBootLayer(IMAGE);
+  host.addScratch(SCRATCH);
+  return host;
+}
+
+/** A VM that runs. */
+export async function startedVM(host: SimulatedHost, options: LinuxVMOptions | WindowsVMOptions): Promise<UtilityVM> {
+  const vm = await createUtilityVM(options, { host });
+  await vm.start();
+  return vm;
+}
+
+const COMPUTE = /^(Hcs|GrantVmAccess|RevokeVmAccess|CopyFileW|DeleteFileW)/;
+
+/** The calls about VMs from a point on, in order, with the codes of those that didn't just succeed. */
+export function vmCalls(host: SimulatedHost, from = 0): string[] {
+  return host.calls.slice(from).filter((call) => COMPUTE.test(call.function)).map(shortCall);
+}
+
+function shortCall({ function: fn, result }: AnsweredCall): string {
+  const name = fn.replace(/^Hcs|ComputeSystem/g, "");
+  return result === "0x00000000" ? name : `${name} ${result}`;
+}
+
+/** The document of the nth VM that was created. */
+export function createdDocument(host: SimulatedHost, nth = 0): string {
+  return String(host.calls.filter((call) => call.function === "HcsCreateComputeSystem")[nth]!.args["configuration"]);
+}
+
+/** What is held in kinds, in order. */
+export function heldKinds(host: SimulatedHost): string[] {
+  return host.held().map(({ kind }) => kind);
+}
