@@ -1,11 +1,14 @@
 /**
- * Error codes by name. Windows answers them in four forms (an HRESULT, a Win32 code as return value, a Win32 code from
+ * Error codes by name. Windows returns them in four forms (an HRESULT, a Win32 code as return value, a Win32 code from
  * `GetLastError`, an NTSTATUS); here all are HRESULTs, a Win32 code `n` being `0x80070000 | n`.
+ *
+ * Names and values are those of winerror.h. Where it has two names for one value, such as `ERROR_ACCESS_DENIED` and
+ * `E_ACCESSDENIED`, the one with `ERROR_` is here.
  *
  * @module
  */
 
-/** Win32 codes that this library meets, by their names in winerror.h. */
+/** Win32 codes that this library, or somebody who mounts layers, meets. */
 export const win32 = {
   ERROR_SUCCESS: 0,
   ERROR_INVALID_FUNCTION: 1,
@@ -18,12 +21,15 @@ export const win32 = {
   ERROR_NO_MORE_FILES: 18,
   ERROR_WRITE_PROTECT: 19,
   ERROR_NOT_READY: 21,
+  ERROR_BAD_LENGTH: 24,
   ERROR_GEN_FAILURE: 31,
   ERROR_SHARING_VIOLATION: 32,
   ERROR_NOT_SUPPORTED: 50,
   ERROR_DEV_NOT_EXIST: 55,
+  ERROR_BAD_NET_RESP: 58,
   ERROR_FILE_EXISTS: 80,
   ERROR_INVALID_PARAMETER: 87,
+  ERROR_BUFFER_OVERFLOW: 111,
   ERROR_DISK_FULL: 112,
   ERROR_CALL_NOT_IMPLEMENTED: 120,
   ERROR_INSUFFICIENT_BUFFER: 122,
@@ -32,71 +38,140 @@ export const win32 = {
   ERROR_PROC_NOT_FOUND: 127,
   ERROR_DIR_NOT_EMPTY: 145,
   ERROR_ALREADY_EXISTS: 183,
+  ERROR_FILENAME_EXCED_RANGE: 206,
   ERROR_MORE_DATA: 234,
+  ERROR_NO_MORE_ITEMS: 259,
+  ERROR_NO_SUCH_DEVICE: 433,
+  ERROR_ELEVATION_REQUIRED: 740,
+  ERROR_UNRECOGNIZED_VOLUME: 1005,
+  ERROR_NOT_REGISTRY_FILE: 1017,
+  ERROR_SERVICE_DISABLED: 1058,
   ERROR_DEVICE_NOT_CONNECTED: 1167,
   ERROR_NOT_FOUND: 1168,
   ERROR_NOT_ALL_ASSIGNED: 1300,
+  ERROR_NO_SUCH_PRIVILEGE: 1313,
   ERROR_PRIVILEGE_NOT_HELD: 1314,
+  ERROR_LOGON_TYPE_NOT_GRANTED: 1385,
+  ERROR_FILE_CORRUPT: 1392,
   ERROR_TIMEOUT: 1460,
+  RPC_S_SERVER_UNAVAILABLE: 1722,
+  ERROR_INVALID_USER_BUFFER: 1784,
+  ERROR_DUPLICATE_TAG: 2014,
   ERROR_NOT_A_REPARSE_POINT: 4390,
+  WSAEINTR: 10004,
+  WSAENOTSOCK: 10038,
+  WSAECONNABORTED: 10053,
+  WSAECONNRESET: 10054,
 } as const;
 
-/** HRESULTs outside the Win32 facility that this library meets. */
+/** HRESULTs outside the Win32 facility that this library, or somebody who mounts layers, meets. */
 export const hresult = {
-  E_INVALIDARG: 0x80070057,
-  E_ACCESSDENIED: 0x80070005,
+  E_NOTIMPL: 0x80004001,
+  E_FAIL: 0x80004005,
+  ERROR_FLT_DO_NOT_ATTACH: 0x801f000f,
+  ERROR_FLT_DO_NOT_DETACH: 0x801f0010,
+  ERROR_FLT_INSTANCE_ALTITUDE_COLLISION: 0x801f0011,
+  ERROR_FLT_INSTANCE_NAME_COLLISION: 0x801f0012,
+  ERROR_FLT_FILTER_NOT_FOUND: 0x801f0013,
+  ERROR_FLT_VOLUME_NOT_FOUND: 0x801f0014,
   ERROR_FLT_INSTANCE_NOT_FOUND: 0x801f0015,
+  FVE_E_LOCKED_VOLUME: 0x80310000,
+  HCS_E_TERMINATED_DURING_START: 0x80370100,
+  HCS_E_IMAGE_MISMATCH: 0x80370101,
+  HCS_E_HYPERV_NOT_INSTALLED: 0x80370102,
+  HCS_E_INVALID_STATE: 0x80370105,
+  HCS_E_UNEXPECTED_EXIT: 0x80370106,
+  HCS_E_TERMINATED: 0x80370107,
+  HCS_E_CONNECT_FAILED: 0x80370108,
+  HCS_E_CONNECTION_TIMEOUT: 0x80370109,
+  HCS_E_CONNECTION_CLOSED: 0x8037010a,
+  HCS_E_UNKNOWN_MESSAGE: 0x8037010b,
+  HCS_E_UNSUPPORTED_PROTOCOL_VERSION: 0x8037010c,
+  HCS_E_INVALID_JSON: 0x8037010d,
+  HCS_E_SYSTEM_NOT_FOUND: 0x8037010e,
+  HCS_E_SYSTEM_ALREADY_EXISTS: 0x8037010f,
+  HCS_E_SYSTEM_ALREADY_STOPPED: 0x80370110,
+  HCS_E_PROTOCOL_ERROR: 0x80370111,
+  HCS_E_INVALID_LAYER: 0x80370112,
+  HCS_E_WINDOWS_INSIDER_REQUIRED: 0x80370113,
+  HCS_E_SERVICE_NOT_AVAILABLE: 0x80370114,
+  HCS_E_OPERATION_NOT_STARTED: 0x80370115,
+  HCS_E_OPERATION_ALREADY_STARTED: 0x80370116,
+  HCS_E_OPERATION_PENDING: 0x80370117,
+  HCS_E_OPERATION_TIMEOUT: 0x80370118,
+  HCS_E_OPERATION_SYSTEM_CALLBACK_ALREADY_SET: 0x80370119,
+  HCS_E_OPERATION_RESULT_ALLOCATION_FAILED: 0x8037011a,
+  HCS_E_ACCESS_DENIED: 0x8037011b,
+  HCS_E_GUEST_CRITICAL_ERROR: 0x8037011c,
+  HCS_E_PROCESS_INFO_NOT_AVAILABLE: 0x8037011d,
+  HCS_E_SERVICE_DISCONNECT: 0x8037011e,
+  HCS_E_PROCESS_ALREADY_STOPPED: 0x8037011f,
+  HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: 0x80370120,
+  HCS_E_OPERATION_ALREADY_CANCELLED: 0x80370121,
+  ERROR_VMCOMPUTE_TERMINATED_DURING_START: 0xc0370100,
+  ERROR_VMCOMPUTE_IMAGE_MISMATCH: 0xc0370101,
+  ERROR_VMCOMPUTE_HYPERV_NOT_INSTALLED: 0xc0370102,
+  ERROR_VMCOMPUTE_OPERATION_PENDING: 0xc0370103,
+  ERROR_VMCOMPUTE_TOO_MANY_NOTIFICATIONS: 0xc0370104,
+  ERROR_VMCOMPUTE_INVALID_STATE: 0xc0370105,
+  ERROR_VMCOMPUTE_UNEXPECTED_EXIT: 0xc0370106,
+  ERROR_VMCOMPUTE_TERMINATED: 0xc0370107,
+  ERROR_VMCOMPUTE_CONNECT_FAILED: 0xc0370108,
+  ERROR_VMCOMPUTE_TIMEOUT: 0xc0370109,
+  ERROR_VMCOMPUTE_CONNECTION_CLOSED: 0xc037010a,
+  ERROR_VMCOMPUTE_UNKNOWN_MESSAGE: 0xc037010b,
+  ERROR_VMCOMPUTE_UNSUPPORTED_PROTOCOL_VERSION: 0xc037010c,
+  ERROR_VMCOMPUTE_INVALID_JSON: 0xc037010d,
+  ERROR_VMCOMPUTE_SYSTEM_NOT_FOUND: 0xc037010e,
+  ERROR_VMCOMPUTE_SYSTEM_ALREADY_EXISTS: 0xc037010f,
+  ERROR_VMCOMPUTE_SYSTEM_ALREADY_STOPPED: 0xc0370110,
+  ERROR_VMCOMPUTE_PROTOCOL_ERROR: 0xc0370111,
+  ERROR_VMCOMPUTE_INVALID_LAYER: 0xc0370112,
+  ERROR_VMCOMPUTE_WINDOWS_INSIDER_REQUIRED: 0xc0370113,
+  ERROR_VHD_DRIVE_FOOTER_MISSING: 0xc03a0001,
+  ERROR_VHD_DRIVE_FOOTER_CHECKSUM_MISMATCH: 0xc03a0002,
+  ERROR_VHD_DRIVE_FOOTER_CORRUPT: 0xc03a0003,
+  ERROR_VHD_FORMAT_UNKNOWN: 0xc03a0004,
+  ERROR_VHD_FORMAT_UNSUPPORTED_VERSION: 0xc03a0005,
+  ERROR_VHD_SPARSE_HEADER_CHECKSUM_MISMATCH: 0xc03a0006,
+  ERROR_VHD_SPARSE_HEADER_UNSUPPORTED_VERSION: 0xc03a0007,
+  ERROR_VHD_SPARSE_HEADER_CORRUPT: 0xc03a0008,
+  ERROR_VHD_BLOCK_ALLOCATION_FAILURE: 0xc03a0009,
+  ERROR_VHD_BLOCK_ALLOCATION_TABLE_CORRUPT: 0xc03a000a,
+  ERROR_VHD_INVALID_BLOCK_SIZE: 0xc03a000b,
+  ERROR_VHD_BITMAP_MISMATCH: 0xc03a000c,
+  ERROR_VHD_PARENT_VHD_NOT_FOUND: 0xc03a000d,
+  ERROR_VHD_CHILD_PARENT_ID_MISMATCH: 0xc03a000e,
+  ERROR_VHD_CHILD_PARENT_TIMESTAMP_MISMATCH: 0xc03a000f,
+  ERROR_VHD_METADATA_READ_FAILURE: 0xc03a0010,
+  ERROR_VHD_METADATA_WRITE_FAILURE: 0xc03a0011,
+  ERROR_VHD_INVALID_SIZE: 0xc03a0012,
+  ERROR_VHD_INVALID_FILE_SIZE: 0xc03a0013,
+  ERROR_VIRTDISK_PROVIDER_NOT_FOUND: 0xc03a0014,
+  ERROR_VIRTDISK_NOT_VIRTUAL_DISK: 0xc03a0015,
+  ERROR_VHD_PARENT_VHD_ACCESS_DENIED: 0xc03a0016,
+  ERROR_VHD_CHILD_PARENT_SIZE_MISMATCH: 0xc03a0017,
+  ERROR_VHD_DIFFERENCING_CHAIN_CYCLE_DETECTED: 0xc03a0018,
+  ERROR_VHD_DIFFERENCING_CHAIN_ERROR_IN_PARENT: 0xc03a0019,
+  ERROR_VIRTUAL_DISK_LIMITATION: 0xc03a001a,
   ERROR_VHD_INVALID_TYPE: 0xc03a001b,
-  ERROR_VHD_INVALID_FILE_SIZE: 0xc03a001a,
+  ERROR_VHD_INVALID_STATE: 0xc03a001c,
+  ERROR_VIRTDISK_UNSUPPORTED_DISK_SECTOR_SIZE: 0xc03a001d,
+  ERROR_VIRTDISK_DISK_ALREADY_OWNED: 0xc03a001e,
+  ERROR_VIRTDISK_DISK_ONLINE_AND_WRITABLE: 0xc03a001f,
+  ERROR_VHD_RESIZE_WOULD_TRUNCATE_DATA: 0xc03a0025,
+  ERROR_VHD_COULD_NOT_COMPUTE_MINIMUM_VIRTUAL_SIZE: 0xc03a0026,
+  ERROR_VHD_ALREADY_AT_OR_BELOW_MINIMUM_VIRTUAL_SIZE: 0xc03a0027,
+  ERROR_VHD_METADATA_FULL: 0xc03a0028,
 } as const;
 
-// Facility 0x37, the compute service. Most low halves exist as ERROR_VMCOMPUTE_* (0xc037....) and as HCS_E_* (0x8037....).
-const COMPUTE: Readonly<Record<number, string>> = {
-  0x0100: "TERMINATED_DURING_START",
-  0x0101: "IMAGE_MISMATCH",
-  0x0102: "HYPERV_NOT_INSTALLED",
-  0x0105: "INVALID_STATE",
-  0x0106: "UNEXPECTED_EXIT",
-  0x0107: "TERMINATED",
-  0x0108: "CONNECT_FAILED",
-  0x010a: "CONNECTION_CLOSED",
-  0x010b: "UNKNOWN_MESSAGE",
-  0x010c: "UNSUPPORTED_PROTOCOL_VERSION",
-  0x010d: "INVALID_JSON",
-  0x010e: "SYSTEM_NOT_FOUND",
-  0x010f: "SYSTEM_ALREADY_EXISTS",
-  0x0110: "SYSTEM_ALREADY_STOPPED",
-  0x0111: "PROTOCOL_ERROR",
-  0x0112: "INVALID_LAYER",
-  0x0113: "WINDOWS_INSIDER_REQUIRED",
-};
+/** The name of a code that is known here. */
+export type CodeName = keyof typeof win32 | keyof typeof hresult;
 
-const VMCOMPUTE: Readonly<Record<number, string>> = {
-  ...COMPUTE,
-  0x0103: "OPERATION_PENDING",
-  0x0104: "TOO_MANY_NOTIFICATIONS",
-  0x0109: "TIMEOUT",
-};
-
-const HCS: Readonly<Record<number, string>> = {
-  ...COMPUTE,
-  0x0109: "CONNECTION_TIMEOUT",
-  0x0114: "SERVICE_NOT_AVAILABLE",
-  0x0115: "OPERATION_NOT_STARTED",
-  0x0116: "OPERATION_ALREADY_STARTED",
-  0x0117: "OPERATION_PENDING",
-  0x0118: "OPERATION_TIMEOUT",
-  0x0119: "OPERATION_SYSTEM_CALLBACK_ALREADY_SET",
-  0x011a: "OPERATION_RESULT_ALLOCATION_FAILED",
-  0x011b: "ACCESS_DENIED",
-  0x011c: "GUEST_CRITICAL_ERROR",
-  0x011f: "PROCESS_ALREADY_STOPPED",
-};
-
-const WIN32_NAMES = new Map<number, string>(Object.entries(win32).map(([name, code]) => [code, name]));
-const OTHER_NAMES = new Map<number, string>(
-  Object.entries(hresult).filter(([name]) => !name.startsWith("E_")).map(([name, code]) => [code, name]),
-);
+const NAMES: ReadonlyMap<number, CodeName> = new Map<number, CodeName>([
+  ...Object.entries(win32).map(([name, code]) => [fromWin32(code), name as CodeName] as const),
+  ...Object.entries(hresult).map(([name, code]) => [code, name as CodeName] as const),
+]);
 
 /** The HRESULT of a Win32 code. */
 export function fromWin32(code: number): number {
@@ -118,55 +193,7 @@ export function hex(code: number): string {
   return `0x${(code >>> 0).toString(16).padStart(8, "0")}`;
 }
 
-/** The name of an HRESULT in the Windows headers, `undefined` where we don't know it. */
-export function nameOf(code: number): string | undefined {
-  const win = win32Of(code);
-  if (win !== undefined) {
-    return WIN32_NAMES.get(win);
-  }
-  const compute = computeCodeOf(code);
-  if (compute !== undefined) {
-    const [prefix, names] = (code & 0x40000000) === 0
-      ? ["HCS_E", HCS] as const
-      : ["ERROR_VMCOMPUTE", VMCOMPUTE] as const;
-    return names[compute] && `${prefix}_${names[compute]}`;
-  }
-  return OTHER_NAMES.get(code >>> 0);
-}
-
-const FILTER_DRIVER =
-  "a file system filter of another program (cloud drive, antivirus, encryption) refused the new volume: `fltmc` lists them";
-
-// By function, then by HRESULT; "*" is any function. From reports of real hosts.
-const HINTS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
-  ActivateLayer: {
-    0x80070020: "the scratch disk is open elsewhere (another mount, a virtual machine, a GPU driver, antivirus), " +
-      "or the image is newer than the host. Unmount the scratch folder first",
-  },
-  PrepareLayer: {
-    0x80070001: FILTER_DRIVER,
-    0x80070057: "the same scratch is mounted already, or its disk was expanded and its volume was not",
-    0x800705b4: "many layers are being mounted at once: try again with fewer side by side",
-    0xc0370112: "the layer was made for a newer Windows than this host's",
-    0x80070015: "the host didn't get the disk's volume ready in time; the mount was tried five times",
-    0x8007048f: "the host didn't get the disk's volume ready in time; the mount was tried five times",
-  },
-  SetVolumeMountPointW: {
-    0x80070091: "the folder is not empty or has a volume mounted already",
-  },
-  CimMountImage: {
-    0x800700b7: "a volume of this container is mounted already: release it first with releaseCimFSHostLayers",
-  },
-  DeviceIoControl: {
-    0x80070013: "a BitLocker policy may protect fixed drives from writing",
-  },
-  "*": {
-    0x80070005: "run as Administrator or SYSTEM",
-    0x80070522: "run as Administrator or SYSTEM",
-  },
-};
-
-/** What to do about an error, where it is known. */
-export function hintFor(fn: string, code: number): string | undefined {
-  return HINTS[fn]?.[code >>> 0] ?? HINTS["*"]![code >>> 0];
+/** The name of an HRESULT in winerror.h, `undefined` if it isn't known here. */
+export function nameOf(code: number): CodeName | undefined {
+  return NAMES.get(code >>> 0);
 }

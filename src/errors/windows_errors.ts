@@ -5,7 +5,8 @@
  * @module
  */
 
-import { hex, hintFor, nameOf, win32Of } from "./codes.ts";
+import { hex, nameOf, win32Of } from "./codes.ts";
+import { hintFor } from "./hints.ts";
 
 /** Base of all errors of this library. */
 export abstract class LayerError extends Error {

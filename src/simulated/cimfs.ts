@@ -4,9 +4,9 @@
  * @module
  */
 
-import { hresult, win32 } from "../errors/codes.ts";
+import { win32 } from "../errors/codes.ts";
 import { define, guid, HRESULT, number, type SimulatedDll, text, win32Failure } from "./call.ts";
-import { Failure, unknown } from "./simulation_error.ts";
+import { unknown } from "./simulation_error.ts";
 import { volumeKey } from "./windows.ts";
 
 const KNOWN_FLAGS = 0x1 | 0x2 | 0x4 | 0x8;
@@ -28,7 +28,7 @@ export const cimfsFunctions: SimulatedDll = {
     HRESULT,
     { imagePath: text, fsName: text, flags: number, volumeId: guid },
     ({ windows }, { imagePath, fsName, flags, volumeId }) => {
-      if ((flags & ~KNOWN_FLAGS) !== 0) throw new Failure(hresult.E_INVALIDARG);
+      if ((flags & ~KNOWN_FLAGS) !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       if (windows.node(imagePath)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
       const image = `${imagePath}\\${fsName}`;
       if (windows.node(image)?.type !== "file") throw win32Failure(win32.ERROR_FILE_NOT_FOUND);

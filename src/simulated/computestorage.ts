@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hresult, win32 } from "../errors/codes.ts";
+import { win32 } from "../errors/codes.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import {
   big,
@@ -19,7 +19,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { type DiskHandle, diskOfDevice, shownVolume } from "./disks.ts";
-import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
@@ -150,7 +150,7 @@ function formatted({ windows, process }: Context, vhd: bigint): string {
   }
   if (type === "disk") return target;
   if (device !== undefined) unknown(`formatting a device on a later build than Server 2019: ${target}`);
-  throw new Failure(hresult.E_INVALIDARG);
+  throw win32Failure(win32.ERROR_INVALID_PARAMETER);
 }
 
 function requireFolder(windows: Windows, path: string): void {

@@ -165,7 +165,7 @@ Deno.test("mountWCOWLayers() refuses the volume of another image, and leaves it 
     NativeError,
   );
   assertEquals(error.win32, 183);
-  assertStringIncludes(error.message, "releaseCimFSHostLayers");
+  assertStringIncludes(error.message, "release that one first");
   assertEquals(host.held().map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
   await first.release();
   assertEquals(host.held(), []);

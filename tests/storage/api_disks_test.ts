@@ -167,7 +167,7 @@ Deno.test("errors of virtual disks keep their own codes", async () => {
   const host = storageHost();
   host.fail({ function: "OpenVirtualDisk", code: 0xc03a001a });
   const error = await assertRejects(() => storage.openDisk(DISK, { host }), storage.NativeError);
-  assertEquals([error.code, error.symbol, error.win32], [0xc03a001a, "ERROR_VHD_INVALID_FILE_SIZE", undefined]);
+  assertEquals([error.code, error.symbol, error.win32], [0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION", undefined]);
 });
 
 for (

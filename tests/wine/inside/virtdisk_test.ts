@@ -191,7 +191,7 @@ for (const calls of ["pool", "thread"] as const) {
       using recorder = new Recorder();
       const names: string[] = [];
       for (
-        const [code, symbol] of [[0x80070020, "ERROR_SHARING_VIOLATION"], [0xc03a001a, "ERROR_VHD_INVALID_FILE_SIZE"]]
+        const [code, symbol] of [[0x80070020, "ERROR_SHARING_VIOLATION"], [0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION"]]
       ) {
         recorder.fail({ [`${fn}#*`]: code as number });
         const error = await assertRejects(async () => await call(watched(host, names), disk.value), NativeError);
