@@ -4,14 +4,21 @@
  * @module
  */
 
-import { getLogger, type Logger } from "jsr:@std/log@^0.224.14";
+import { getLogger } from "jsr:@std/log@^0.224.14";
 
-/** The logger. Asked for at each use, as a program may set it up at any time. */
-export function logger(): Logger {
-  return getLogger("hcs-layers");
-}
+/** The levels that are used. */
+export type Level = "debug" | "info" | "warn" | "error";
 
-/** Logs what `message` returns, where somebody listens: for what happens often. */
-export function debug(message: () => string): void {
-  if (logger().handlers.length > 0) logger().debug(message);
+/**
+ * Logs what `message` returns, if somebody listens. Never throws: a handler that does, or whose disk is full, loses a
+ * line, where it would otherwise break a mount half-way.
+ */
+export function log(level: Level, message: () => string): void {
+  try {
+    // Looked up each time, as a program may set it up at any time.
+    const logger = getLogger("hcs-layers");
+    if (logger.handlers.length > 0) logger[level](message);
+  } catch {
+    // There is no other place to tell of it.
+  }
 }

@@ -106,7 +106,7 @@ export function diskBlockSize(size: unknown, argument: string): number {
 
 function wholeNumber(value: unknown, argument: string): bigint {
   if (typeof value !== "bigint" && !Number.isSafeInteger(value)) {
-    throw new InvalidInputError(argument, "is not a whole number of bytes", String(value));
+    throw new InvalidInputError(argument, "is not a whole number of bytes", value);
   }
   return BigInt(value as number | bigint);
 }

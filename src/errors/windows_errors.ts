@@ -5,6 +5,7 @@
  * @module
  */
 
+import { printable } from "../printable.ts";
 import { hex, nameOf, win32Of } from "./codes.ts";
 import { hintFor } from "./hints.ts";
 
@@ -25,7 +26,7 @@ export class InvalidInputError extends LayerError {
 
   /** An error that reads `<argument> <problem>: <value>`. */
   constructor(argument: string, problem: string, value?: unknown, options?: ErrorOptions) {
-    super(`${argument} ${problem}${value === undefined ? "" : `: ${JSON.stringify(value)}`}`, options);
+    super(`${argument} ${problem}${value === undefined ? "" : `: ${printable(value)}`}`, options);
     this.argument = argument;
     this.value = value;
   }

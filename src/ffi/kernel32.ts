@@ -192,11 +192,16 @@ const FIND_DATA_BYTES = 592;
 const FIND_DATA_NAME = 44;
 const VOLUME_NAME_UNITS = 50;
 
-/** Windows' own words about an HRESULT, in the host's language; `undefined` where it has none. */
+/** Windows' own words about an HRESULT, in the host's language; `undefined` if it has none, or can't be asked. */
 export function systemMessage(host: Host, code: number): string | undefined {
-  const text = new Uint8Array(2 * 512);
-  const units = host.symbols(kernel32).FormatMessageW(FORMAT_FROM_SYSTEM, 0n, code >>> 0, 0, text, 512, 0n);
-  return units === 0 ? undefined : fromWide(text).trim();
+  try {
+    const text = new Uint8Array(2 * 512);
+    const units = host.symbols(kernel32).FormatMessageW(FORMAT_FROM_SYSTEM, 0n, code >>> 0, 0, text, 512, 0n);
+    return units === 0 ? undefined : fromWide(text).trim();
+  } catch {
+    // The failure that is being told must not give way to this one.
+    return undefined;
+  }
 }
 
 /** The error of `fn` for the Win32 code that the calling thread has as its last error. */

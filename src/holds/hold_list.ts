@@ -6,7 +6,8 @@
 
 import { isUnasked } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { debug } from "../log.ts";
+import { log } from "../log.ts";
+import { printable } from "../printable.ts";
 import { ReleaseError, UnwindError } from "./release_errors.ts";
 import type { Hold, HoldKind } from "./hold.ts";
 
@@ -61,7 +62,7 @@ export class HoldList {
   async take<H extends Hold, T extends H>(kind: HoldKind<H, T>, hold: NoInfer<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const taken = await kind.take(this.#host, hold, signal);
-    debug(() => `took ${JSON.stringify(taken)}`);
+    log("debug", () => `took ${printable(taken)}`);
     this.adopt(kind, taken);
     signal?.throwIfAborted();
     return taken;
@@ -82,7 +83,7 @@ export class HoldList {
     const outcomes = await Promise.allSettled(holds.map((hold) => kind.take(this.#host, hold, signal)));
     const taken = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
     for (const hold of taken) {
-      debug(() => `took ${JSON.stringify(hold)}`);
+      log("debug", () => `took ${printable(hold)}`);
       this.adopt(kind, hold);
     }
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
@@ -137,7 +138,7 @@ export class HoldList {
       }
       try {
         const wasHeld = await entry.give();
-        debug(() => `gave back ${JSON.stringify(entry.hold)}`);
+        log("debug", () => `gave back ${printable(entry.hold)}`);
         this.#entries = this.#entries.filter((other) => other !== entry);
         released.push({ hold: entry.hold, wasHeld });
       } catch (error) {
@@ -145,7 +146,7 @@ export class HoldList {
         if (!entry.mayBeGone || isUnasked(error)) stuck.push(entry.hold);
       }
     }
-    if (signal?.aborted && errors.length === 1 && errors[0] === signal.reason) {
+    if (signal?.aborted && errors.length === 1 && Object.is(errors[0], signal.reason)) {
       throw signal.reason;
     }
     if (errors.length > 0) {

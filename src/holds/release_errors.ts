@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "../printable.ts";
 import type { Hold } from "./hold.ts";
 
 /** Some of what was to be given back is still held. Every step was tried; `errors` has one error for each that failed. */
@@ -63,8 +64,4 @@ export class UnwindError extends AggregateError implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

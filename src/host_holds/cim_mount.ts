@@ -11,7 +11,8 @@ import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { deleteFile, readText, writeText } from "../ffi/kernel32.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { pathKey } from "../checks/windows_path.ts";
 
 /** An image mounted by `CimMountImage`. */
@@ -65,7 +66,7 @@ export const cimVolume: HoldKind<CimVolumeHold, CimImageHold> = {
         note(host, hold.scratch, before);
         throw error;
       }
-      logger().warn(`adopted ${hold.volume}, left mounted from ${hold.image}`);
+      log("warn", () => `adopted ${hold.volume}, left mounted from ${hold.image}`);
     }
     return hold;
   },
@@ -98,7 +99,7 @@ function note(host: Host, scratch: string, content: CimNote | undefined): void {
     }
   } catch (error) {
     // A file system without streams, or no note to delete: then the container's id has to be known to find the volume.
-    logger().debug(`note of ${scratch}: ${error}`);
+    log("debug", () => `note of ${scratch}: ${messageOf(error)}`);
   }
 }
 

@@ -20,7 +20,8 @@ import {
   removeDirectory,
 } from "../ffi/kernel32.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { isWithin } from "../checks/windows_path.ts";
 
 /** A folder for a mount point. */
@@ -98,7 +99,7 @@ function mark(host: Host, path: string): void {
       [Symbol.dispose]();
   } catch (error) {
     if (!hasNoStreams(error)) throw error;
-    logger().debug(`no mark on ${path}: ${error}`);
+    log("debug", () => `no mark on ${path}: ${messageOf(error)}`);
   }
 }
 

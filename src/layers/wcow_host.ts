@@ -8,7 +8,8 @@ import { win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HoldList } from "../holds/hold_list.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { activation, scratchVolume } from "../host_holds/activation.ts";
 import { requireMinimumBuild } from "../checks/builds.ts";
 import { requireParents } from "../checks/existing.ts";
@@ -56,7 +57,7 @@ async function takeFiltered(
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
       // Where undoing fails, the caller gets to try that again.
       if (await holds.unwind(error, before) !== error) throw error;
-      logger().warn(`attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${error}`);
+      log("warn", () => `attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${messageOf(error)}`);
     }
     await host.sleep(ATTEMPT_PAUSE_MS, signal);
   }

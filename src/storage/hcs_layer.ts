@@ -308,7 +308,7 @@ function layerPath(path: string): string {
 
 function openHandle(handle: unknown): bigint {
   if (typeof handle !== "bigint" || handle <= 0n || handle >= INVALID_HANDLE) {
-    throw new InvalidInputError("vhd", "is not an open HANDLE", String(handle));
+    throw new InvalidInputError("vhd", "is not an open HANDLE", handle);
   }
   return handle;
 }

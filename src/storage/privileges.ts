@@ -10,6 +10,7 @@ import { InvalidInputError, MissingPrivilegeError, NativeError } from "../errors
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { checkText } from "../checks/windows_path.ts";
+import { messageOf } from "../printable.ts";
 
 /** Options of {@linkcode enablePrivileges}. */
 export type EnablePrivilegesOptions = Omit<HostOptions, "signal">;
@@ -100,7 +101,10 @@ function restoreAll(host: Host, names: string[]): void {
     }
   }
   if (errors.length > 0) {
-    throw new AggregateError(errors, `${names.join(" and ")} could not be restored: ${errors.join("; ")}. Try again`);
+    throw new AggregateError(
+      errors,
+      `${names.join(" and ")} could not be restored: ${errors.map(messageOf).join("; ")}. Try again`,
+    );
   }
 }
 

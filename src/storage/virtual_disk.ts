@@ -22,7 +22,8 @@ import {
 } from "../ffi/virtdisk.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { diskBlockSize, diskSize, isInUse, requireAbsent, requireKind } from "../checks/existing.ts";
 import { removeFile } from "../host_holds/new_file.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -133,7 +134,7 @@ export class Disk implements Disposable, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#attached) {
       // Closing would do it too, but on this thread. It does it as well where somebody else was faster.
-      await this.detach().catch((error) => logger().debug(`${error}`));
+      await this.detach().catch((error) => log("debug", () => messageOf(error)));
     }
     this[Symbol.dispose]();
   }

@@ -24,7 +24,8 @@ import {
   unregisterCallback,
 } from "../ffi/vmcompute_hcs.ts";
 import { basicProperties, type PropertyQuery, type SystemProperties } from "../hcsschema/queries.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { VMStateError } from "../errors/vm_errors.ts";
 import { Notifications } from "./notifications.ts";
 
@@ -197,7 +198,7 @@ export class ComputeSystem implements AsyncDisposable {
   async terminate(options: WaitOptions = {}): Promise<void> {
     const runs = await this.#stop("HcsTerminateComputeSystem", options.signal);
     if (runs && !await this.waitForExit(EXIT_LIMIT_MS)) {
-      logger().warn(`the compute system ${this.id} was told to end, and doesn't say that it has`);
+      log("warn", () => `the compute system ${this.id} was told to end, and doesn't say that it has`);
     }
     this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
@@ -298,7 +299,7 @@ async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promis
     try {
       await step();
     } catch (error) {
-      logger().warn(`giving up the compute system ${id}: ${error}`);
+      log("warn", () => `giving up the compute system ${id}: ${messageOf(error)}`);
     }
   }
 }

@@ -10,7 +10,8 @@
 
 import type { Host } from "../ffi/host.ts";
 import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
-import { logger } from "../log.ts";
+import { type Level, log } from "../log.ts";
+import { messageOf, printable } from "../printable.ts";
 import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
 const ENTROPY_BYTES = 512;
@@ -93,7 +94,7 @@ async function forwardLog(listener: GuestListener, open: Set<Disposable>, vm: st
       close(connection, open);
     }
   } catch (error) {
-    logger().warn(`the log of the guest in ${vm}: ${error}`);
+    log("warn", () => `the log of the guest in ${vm}: ${messageOf(error)}`);
   }
 }
 
@@ -113,21 +114,25 @@ async function forwardLines(connection: GuestConnection, vm: string): Promise<vo
   forwardLine(pending, vm);
 }
 
-type Level = "debug" | "info" | "warn" | "error";
-
-const LEVELS: Readonly<Record<string, Level>> = { trace: "debug", debug: "debug", info: "info", warning: "warn" };
+const LEVELS: ReadonlyMap<unknown, Level> = new Map([
+  ["trace", "debug"],
+  ["debug", "debug"],
+  ["info", "info"],
+  ["warning", "warn"],
+]);
 
 /** Puts a line of a guest's log, which is JSON, into the log of the library. What isn't JSON is a crash, as a rule. */
 function forwardLine(line: string, vm: string): void {
   if (line.trim() === "") return;
   const entry = parse(line);
   if (entry === undefined) {
-    logger().error(`guest in ${vm}: ${line.trim()}`);
+    log("error", () => `guest in ${vm}: ${line.trim()}`);
     return;
   }
   const { level, msg, time: _, ...fields } = entry;
-  const rest = Object.keys(fields).length === 0 ? "" : ` ${JSON.stringify(fields)}`;
-  logger()[LEVELS[String(level)] ?? "error"](`guest in ${vm}: ${msg ?? ""}${rest}`);
+  const text = typeof msg === "string" ? msg : msg === undefined ? "" : printable(msg);
+  const rest = Object.keys(fields).length === 0 ? "" : ` ${printable(fields)}`;
+  log(LEVELS.get(level) ?? "error", () => `guest in ${vm}: ${text}${rest}`);
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

@@ -13,7 +13,8 @@ import type { Host, RawNotification } from "../ffi/host.ts";
 import { readWide } from "../ffi/memory.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import { resultLines } from "../hcsschema/results.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { printable } from "../printable.ts";
 import { VMStateError, type VMStateReason } from "../errors/vm_errors.ts";
 
 /** A notification. */
@@ -71,7 +72,7 @@ export class Notifications {
   deliver({ type, status, data }: RawNotification): void {
     // The text is Windows', and gone after this.
     const received: Notification = { status: status >>> 0, data: data === 0n ? "" : readWide(this.#host, data) };
-    logger().debug(`${this.#id}: ${NAMES.get(type) ?? `notification ${type}`} ${JSON.stringify(received)}`);
+    log("debug", () => `${this.#id}: ${NAMES.get(type) ?? `notification ${type}`} ${printable(received)}`);
     const waits = [...this.#waits].filter((wait) => wait.type === type);
     if (waits.length === 0) this.#latest.set(type, received);
     waits.forEach((wait) => wait.settle(received));

@@ -22,7 +22,8 @@ import {
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 import type { Hold, HoldKind } from "../holds/hold.ts";
 import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { logger } from "../log.ts";
+import { log } from "../log.ts";
+import { messageOf } from "../printable.ts";
 import { kindOf } from "../checks/arguments.ts";
 import { ComputeSystem, type WaitOptions } from "./compute_system.ts";
 import { VMStateError } from "../errors/vm_errors.ts";
@@ -124,7 +125,7 @@ class SystemHoldKind implements HoldKind<SystemHold> {
       await system.terminate();
     } catch (error) {
       // It ends with its handle.
-      logger().warn(`ending the VM ${system.id}: ${error}`);
+      log("warn", () => `ending the VM ${system.id}: ${messageOf(error)}`);
     }
     await system.close();
     return true;
@@ -336,7 +337,7 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
     try {
       await this.terminate();
     } catch (error) {
-      logger().warn(`ending the VM ${this.id}, which failed to start: ${error}`);
+      log("warn", () => `ending the VM ${this.id}, which failed to start: ${messageOf(error)}`);
     }
   }
 

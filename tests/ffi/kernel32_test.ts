@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { NativeError } from "../../src/errors/windows_errors.ts";
+import type { Host } from "../../src/ffi/host.ts";
 import * as kernel32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { MOUNT } from "../support/host.ts";
@@ -125,4 +126,19 @@ Deno.test("systemMessage() has Windows' own words without the line end, and none
   const host = new SimulatedHost();
   assertEquals(kernel32.systemMessage(host, 0x80070005 | 0), "simulated: ERROR_ACCESS_DENIED");
   assertEquals(kernel32.systemMessage(host, 0x8007ffff), undefined);
+});
+
+Deno.test("an error of Windows is told also if its words can't be asked for", () => {
+  const simulated = new SimulatedHost();
+  const host: Host = {
+    machine: simulated.machine,
+    symbols: (dll) => {
+      if (Object.hasOwn(dll.symbols, "FormatMessageW")) throw new Error("no kernel32");
+      return simulated.symbols(dll);
+    },
+    sleep: (ms, signal) => simulated.sleep(ms, signal),
+    callback: (listener) => simulated.callback(listener),
+  };
+  const error = kernel32.errorOf(host, "ActivateLayer", 0x80070020, "C:\\s");
+  assertEquals(error.message.startsWith("ActivateLayer failed for C:\\s: 0x80070020 ERROR_SHARING_VIOLATION. "), true);
 });

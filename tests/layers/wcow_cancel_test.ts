@@ -1,5 +1,11 @@
-import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
-import { mountSandboxVolume, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
+import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
+import {
+  mountSandboxVolume,
+  mountWCOWLayers,
+  removeSandboxMountPoint,
+  unmountWCOWLayers,
+  UnwindError,
+} from "../../mod.ts";
 import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { Brake, changes, held, LAYERS, machine, MOUNT, SCRATCH, settle, STACK } from "../support/host.ts";
 
@@ -74,6 +80,57 @@ Deno.test("mountWCOWLayers() aborted between any two calls undoes what it took, 
     }
     await rejectsWithReason(mountWCOWLayers("c1", STACK, { host, signal, volumeMountPath: MOUNT }));
     assertEquals([held(host), host.paths(), host.allocations <= 1], [[], before, true], `at call ${at}`);
+  }
+});
+
+/** Reasons of which no text can be made, or none that says anything. */
+const UNPRINTABLE: unknown[] = [
+  {
+    toString() {
+      throw new Error("no text");
+    },
+  },
+  Object.create(null),
+  new Proxy({}, {
+    getPrototypeOf() {
+      throw new Error("no prototype");
+    },
+  }),
+  Symbol("stop"),
+  null,
+  0,
+  "",
+  NaN,
+  5n,
+];
+
+Deno.test("a reason of which no text can be made comes through as it is, also where undoing fails", async () => {
+  for (const reason of UNPRINTABLE) {
+    for (const fails of [false, true]) {
+      const controller = new AbortController();
+      const host = machine();
+      host.fail({ function: "GetLayerMountPath", code: 5, when: () => (controller.abort(reason), false) });
+      if (fails) host.fail({ function: "DeactivateLayer", code: 5 });
+      const mounting = mountWCOWLayers("c1", STACK, { host, signal: controller.signal });
+      const error: unknown = await mounting.then(() => "mounted", (error) => error);
+      if (!fails) {
+        assertEquals([Object.is(error, reason), held(host)], [true, []]);
+        continue;
+      }
+      assertInstanceOf(error, UnwindError);
+      assertEquals([Object.is(error.cause, reason), error.message.includes("DeactivateLayer failed")], [true, true]);
+      assertEquals(error.holds.length, 1);
+    }
+  }
+});
+
+Deno.test("release() aborted with a reason of which no text can be made rejects with that reason", async () => {
+  for (const reason of UNPRINTABLE) {
+    const host = machine();
+    const layers = await mountWCOWLayers("c1", STACK, { host });
+    const error: unknown = await layers.release({ signal: AbortSignal.abort(reason) }).catch((error) => error);
+    assertEquals([Object.is(error, reason), held(host).length], [true, 2]);
+    await layers.release();
   }
 });
 

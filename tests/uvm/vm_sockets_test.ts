@@ -113,6 +113,8 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
       "panic: runtime error",
       '"text"',
       "goroutine 1 [running]:",
+      '{"level":{"toString":1},"msg":{"toString":1}}',
+      '{"level":"constructor","msg":null}',
     ].join("\n");
     // In pieces that fall anywhere, also into a character.
     const bytes = encoder.encode(text);
@@ -127,6 +129,8 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
     "ERROR guest in vm1: panic: runtime error",
     'ERROR guest in vm1: "text"',
     "ERROR guest in vm1: goroutine 1 [running]:",
+    'ERROR guest in vm1: {"toString":1}',
+    "ERROR guest in vm1: null",
   ]);
   assertEquals(host.held(), []);
 });

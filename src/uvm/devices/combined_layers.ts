@@ -8,7 +8,8 @@
  */
 
 import { type CombinedLayers, combineLayers, removeCombinedLayers } from "../../hcsschema/requests.ts";
-import { logger } from "../../log.ts";
+import { log } from "../../log.ts";
+import { messageOf } from "../../printable.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { type Modifier, takeAway } from "../running_vm.ts";
 
@@ -56,7 +57,7 @@ export function placeLayerTree(
         }));
       } catch (error) {
         // Mostly there is nothing to take apart, and the guest says so.
-        await remove().catch((failure) => logger().debug(`taking apart ${guestPath}: ${failure}`));
+        await remove().catch((failure) => log("debug", () => `taking apart ${guestPath}: ${messageOf(failure)}`));
         throw error;
       }
     },
