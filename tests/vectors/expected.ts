@@ -15,7 +15,7 @@ export type Outcome =
   | { readonly kind: "done"; readonly result: Readonly<Record<string, unknown>> }
   /** With an error that says what has to be changed in the arguments. */
   | { readonly kind: "refused" }
-  /** With an answer of Windows; `operation` where the recording tells. */
+  /** With an answer of Windows; `operation` if the recording tells. */
   | { readonly kind: "native"; readonly code: number; readonly operation?: string }
   /** With an error of the library's own. */
   | { readonly kind: "own" }
@@ -26,13 +26,10 @@ export type Outcome =
 export interface Expected {
   readonly calls: readonly Call[];
   readonly outcome: Outcome;
-  /** Set where ours goes another way from here on, so that the calls can't be the same any more. */
-  readonly departs?: boolean;
-  /**
-   * Set where ours goes another way in this step alone: `calls` are among its calls, and at its end there is what was
-   * there before it.
-   */
-  readonly undone?: boolean;
+  /** Set if ours goes another way from here on, so that the calls can't be the same any more. */
+  readonly diverges?: boolean;
+  /** Set if ours undoes the step in a way of its own: `calls` are among its calls, and what was held before it is held. */
+  readonly rollsBack?: boolean;
 }
 
 /** What a step did. */
@@ -124,7 +121,8 @@ function causeOf(error: unknown): unknown {
 
 /** All errors in an error. */
 export function errorsIn(error: unknown): unknown[] {
-  return error instanceof AggregateError ? error.errors.flatMap(errorsIn) : [error];
+  const errors = error instanceof Error && "errors" in error ? error.errors : undefined;
+  return Array.isArray(errors) ? errors.flatMap(errorsIn) : [error];
 }
 
 function resultDifference(

@@ -25,8 +25,8 @@ async function playAll(newMachine: MachineMaker): Promise<number> {
     }
   }
   const of = (outcome: Verdict["outcome"]) => verdicts.filter((verdict) => verdict.outcome === outcome);
-  for (const [ours, runs] of counted(verdicts.flatMap(({ wanted }) => wanted))) {
-    console.log(`wanted difference (runs: ${runs}): ${ours}`);
+  for (const [ours, runs] of counted(verdicts.flatMap(({ deviations }) => deviations))) {
+    console.log(`deviation (runs: ${runs}): ${ours}`);
   }
   const skips = counted(of("skipped").map(({ reason }) => reason!));
   if (skips.length > 0) console.log(`skipped: ${skips.map(([reason, runs]) => `${runs} (${reason})`).join(", ")}`);

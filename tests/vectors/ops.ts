@@ -20,6 +20,7 @@ import {
 } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
+import { pathKey } from "./disk.ts";
 import type { Run, Step } from "./run.ts";
 
 /** Something that a step has to be able to give back. */
@@ -30,7 +31,7 @@ export interface Releasable {
 /** What the steps of a run share. */
 export interface Stage {
   readonly host: Host;
-  /** What was mounted, by the step's `as`, or by the folder of a mount point. Stays here when it was released. */
+  /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it was released. */
   readonly mounts: Map<string, Releasable>;
   /** What was mounted under a name that something else has now. */
   readonly replaced: Releasable[];
@@ -38,7 +39,7 @@ export interface Stage {
   readonly vms: Map<string, UtilityVM>;
 }
 
-/** Does a step, and answers what is to be compared with the keys of the recorded result. */
+/** Does a step, and returns what is to be compared with the keys of the recorded result. */
 export type Op = (step: Step, stage: Stage) => Promise<Readonly<Record<string, unknown>>>;
 
 /** The operations. */
@@ -103,9 +104,10 @@ export const OPS: Readonly<Record<string, Op>> = {
 
   async MountSandboxVolume({ hostPath, volumeName }, stage) {
     const { host, mounts } = stage;
-    await keep(stage, hostPath!, mountSandboxVolume(hostPath!, volumeName!, { host }));
+    const name = pathKey(hostPath!);
+    await keep(stage, name, mountSandboxVolume(hostPath!, volumeName!, { host }));
     // From here on it is released by its path alone, as the recorded one was.
-    mounts.set(hostPath!, { release: () => removeSandboxMountPoint(hostPath!, { host }) });
+    mounts.set(name, { release: () => removeSandboxMountPoint(hostPath!, { host }) });
     return {};
   },
 
@@ -138,6 +140,11 @@ export const OPS: Readonly<Record<string, Op>> = {
 /** The operations that give back. What they are asked to do may be done already. */
 export const RELEASING: ReadonlySet<string> = new Set(["Release", "RemoveSandboxMountPoint", "ReleaseCimFSHostLayers"]);
 
+/** Whether a step goes by names, and not by what was mounted: it may give back what isn't held. */
+export function releasesByName(step: Step): boolean {
+  return RELEASING.has(step.op) && step.of === undefined;
+}
+
 /** Why a run can't be played. */
 export function notSupported(run: Run): string | undefined {
   const op = run.steps.find((step) => !Object.hasOwn(OPS, step.op))?.op;
@@ -146,7 +153,9 @@ export function notSupported(run: Run): string | undefined {
 
 /** Whether the run itself gives back what is mounted under `name`. */
 export function isReleasedByRun(run: Run, name: string): boolean {
-  return run.steps.some((step) => step.of === name || step.op === "RemoveSandboxMountPoint" && step.hostPath === name);
+  return run.steps.some(({ op, of, hostPath }) =>
+    of === name || op === "RemoveSandboxMountPoint" && pathKey(hostPath!) === name
+  );
 }
 
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {

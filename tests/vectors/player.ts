@@ -2,10 +2,10 @@
  * Plays one recorded run on a machine, and compares.
  *
  * In runs that the original does right, each step has to end as recorded, with the same native calls, but for the
- * differences in {@linkcode WANTED}. In runs where it does wrong, and after a difference that sends ours another way, what
- * the steps take has to be taken as recorded, and what they could not give back has to be told. In all runs nothing is
- * held at the end, and nothing of a VM before it is closed (where something could not be given back: after one more
- * release), and nothing is lost that was on disk.
+ * differences in {@linkcode DEVIATIONS}. In runs that it does wrong, and after a difference that sends ours another way,
+ * the steps have to take what was recorded, and to report what they could not give back. In all runs nothing is held at
+ * the end, and nothing of a VM before it is closed, and nothing is lost that was on disk. If something could not be given
+ * back, that holds after one more release of all that was mounted: of the mount, or of the error of unwinding.
  *
  * @module
  */
@@ -14,7 +14,8 @@ import { ReleaseError, UnwindError } from "../../mod.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
 import { SimulationError } from "../../src/simulated/mod.ts";
-import { Disk, pathKey } from "./disk.ts";
+import { DEVIATIONS } from "./deviations.ts";
+import { Disk, imageOf, pathKey } from "./disk.ts";
 import {
   type Actual,
   callDifference,
@@ -25,31 +26,34 @@ import {
   recordedStep,
   show,
 } from "./expected.ts";
-import type { Injection, Machine, MachineMaker, MachineOptions } from "./machine.ts";
-import { isReleasedByRun, notSupported, OPS, RELEASING, type Stage } from "./ops.ts";
+import { type Injection, injectionsFor } from "./injections.ts";
+import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
+import { isReleasedByRun, notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
+import { withPlainPaths } from "./plain_paths.ts";
+import { removesLayerOf } from "./requests.ts";
 import { givesBack, NEVER_ADDED, residualOf } from "./residual.ts";
-import { type Call, isLate, type Residual, type Run, type Step, succeeded } from "./run.ts";
-import { imageOf, injectionsFor, layerRemovals, mayStray, recordable, type Situation, WANTED } from "./wanted.ts";
+import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
+import type { Situation } from "./situation.ts";
 
 /** What came of a run. */
 export interface Verdict {
   readonly outcome: "passed" | "failed" | "skipped";
   /** The first difference, or why the run was skipped. */
   readonly reason?: string;
-  /** The wanted differences that were met. */
-  readonly wanted: readonly string[];
+  /** The deviations that were met. */
+  readonly deviations: readonly string[];
 }
 
 /** Plays a run on a new machine. */
 export async function play(run: Run, newMachine: MachineMaker): Promise<Verdict> {
   const reason = notSupported(run);
-  if (reason !== undefined) return { outcome: "skipped", reason, wanted: [] };
+  if (reason !== undefined) return { outcome: "skipped", reason, deviations: [] };
   using machine = newMachine(machineFor(run));
-  const playback = new Playback(run, machine);
+  const playback = new Playback(withPlainPaths(run), machine);
   const difference = await playback.play().catch((error) => `could not be played: ${error}`);
   return difference === undefined
-    ? { outcome: "passed", wanted: [...playback.wanted] }
-    : { outcome: "failed", reason: difference, wanted: [] };
+    ? { outcome: "passed", deviations: [...playback.deviations] }
+    : { outcome: "failed", reason: difference, deviations: [] };
 }
 
 // The original asks no build for CIM images; ours wants one that can run containers on them.
@@ -64,7 +68,7 @@ function usesImages(run: Run): boolean {
 }
 
 class Playback {
-  readonly wanted = new Set<string>();
+  readonly deviations = new Set<string>();
   readonly #run: Run;
   readonly #machine: Machine;
   readonly #disk: Disk;
@@ -72,10 +76,10 @@ class Playback {
   readonly #stage: Stage;
   /** Whether a step said that something is held still. */
   #toldHeld = false;
-  /** Calls of steps in which it is all right to give back what isn't held. */
-  readonly #mayStray = new Set<number>();
-  /** Whether ours goes another way than the recording. */
-  #departed = false;
+  /** Calls of steps that may give back what isn't held. */
+  readonly #byName = new Set<number>();
+  /** Whether ours has gone another way than the recording. */
+  #diverged = false;
 
   constructor(run: Run, machine: Machine) {
     this.#run = run;
@@ -85,7 +89,7 @@ class Playback {
     this.#stage = { host: machine.host, mounts: new Map(), replaced: [], vms: new Map() };
   }
 
-  /** Plays all, and answers the first difference. */
+  /** Plays all, and returns the first difference. */
   async play(): Promise<string | undefined> {
     this.#setUp();
     for (const [index, step] of this.#run.steps.entries()) {
@@ -114,15 +118,15 @@ class Playback {
     const expected = this.#expected(situation);
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
-    if (mayStray(step)) made.forEach((_, i) => this.#mayStray.add(before.length + i));
+    if (releasesByName(step)) made.forEach((_, i) => this.#byName.add(before.length + i));
     const actual = { ...outcome, calls: recordable(this.#run, made) };
-    this.#departed ||= expected.departs ?? this.#run.upstream === "defect";
-    if (expected.undone) return this.#undoneDifference(expected, actual, situation.held);
-    if (!this.#departed || expected.outcome.kind === "refused" || step.op === "Stat") {
+    this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
+    if (expected.rollsBack) return this.#rollbackDifference(expected, actual, situation.held);
+    if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ??
-        callsDifference(expected.calls, actual.calls, { removesLayer: layerRemovals(this.#run, index) });
+        callsDifference(expected.calls, actual.calls, { removesLayer: removesLayerOf(this.#run, index) });
     }
-    return RELEASING.has(step.op) ? this.#unreported(actual, made) : takingDifference(expected, actual);
+    return RELEASING.has(step.op) ? this.#reportDifference(actual, made) : takingDifference(expected, actual);
   }
 
   #situation(step: Step, index: number, made: readonly Call[]): Situation {
@@ -132,9 +136,9 @@ class Playback {
   }
 
   #expected(situation: Situation): Expected {
-    return WANTED.reduce((expected, { ours, apply }) => {
+    return DEVIATIONS.reduce((expected, { ours, apply }) => {
       const instead = apply(expected, situation);
-      if (instead !== undefined) this.wanted.add(ours);
+      if (instead !== undefined) this.deviations.add(ours);
       return instead ?? expected;
     }, recordedStep(this.#run, situation.index, situation.resolvedDrive));
   }
@@ -148,21 +152,21 @@ class Playback {
     }
   }
 
-  // A release has to tell what it couldn't remove, and succeeds where nothing failed.
-  #unreported(actual: Actual, made: readonly Call[]): string | undefined {
+  // A release has to report what it couldn't remove, and succeeds if nothing failed.
+  #reportDifference(actual: Actual, made: readonly Call[]): string | undefined {
     const met = made.filter((call) =>
       !succeeded(call) && this.#injections.some(({ fn, code }) => fn === call.fn && code === Number(call.hr))
     );
-    const told = "error" in actual ? errorsIn(actual.error) : [];
-    const isTold = ({ fn, hr }: Call) =>
-      told.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
-    const missing = met.find((call) => givesBack(call) && !isTold(call));
-    if (missing !== undefined) return `the failure of ${missing.fn} was not told`;
-    const surplus = met.length === 0 ? told[0] : told.find((error) => error instanceof SimulationError);
+    const reported = "error" in actual ? errorsIn(actual.error) : [];
+    const isReported = ({ fn, hr }: Call) =>
+      reported.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
+    const missing = met.find((call) => givesBack(call) && !isReported(call));
+    if (missing !== undefined) return `the failure of ${missing.fn} was not reported`;
+    const surplus = met.length === 0 ? reported[0] : reported.find((error) => error instanceof SimulationError);
     return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
   }
 
-  #undoneDifference({ outcome, calls }: Expected, actual: Actual, before: Residual): string | undefined {
+  #rollbackDifference({ outcome, calls }: Expected, actual: Actual, before: Residual): string | undefined {
     const missing = calls.find((call) =>
       !actual.calls.some((made) => made.fn === call.fn && callDifference(call, made) === undefined)
     );
@@ -177,7 +181,7 @@ class Playback {
 
   // What is held, and should not be.
   async #leftDifference(): Promise<string | undefined> {
-    if (!this.#departed) return this.#heldDifference(this.#run.result.residual);
+    if (!this.#diverged) return this.#heldDifference(this.#run.result.residual);
     // What could not be removed can be now.
     this.#machine.fail([]);
     const { mounts, replaced } = this.#stage;
@@ -203,7 +207,7 @@ class Playback {
   }
 
   #strayDifference(): string | undefined {
-    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#mayStray.has(i)))[NEVER_ADDED];
+    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#byName.has(i)))[NEVER_ADDED];
     return strays && `given back without having been taken: ${strays.join(", ")}`;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Call } from "./run.ts";
+import type { Call, Run } from "./run.ts";
 
 /** A request, as far as it is looked at. */
 export interface Request {
@@ -31,7 +31,7 @@ export function callFor(like: Call, request: Request): Call {
   return { ...like, args: { ...like.args, configuration: JSON.stringify(request) } };
 }
 
-/** A call with the path of the disk in it replaced, where it lets a VM open one or attaches one to write to. */
+/** A call with the path of the disk in it replaced, if it lets a VM open one or attaches one to write to. */
 export function withDiskPath(call: Call, map: (path: string) => string): Call {
   if (call.fn === "GrantVmAccess") {
     return { ...call, args: { ...call.args, filepath: map(String(call.args.filepath)) } };
@@ -51,7 +51,7 @@ export interface Change {
   readonly what: string;
 }
 
-/** What a call takes from a VM or gives back; `undefined` where it does neither. */
+/** What a call takes from a VM or gives back; `undefined` if it does neither. */
 export function changeOf(call: Call): Change | undefined {
   const request = requestOf(call);
   if (request === undefined) return undefined;
@@ -66,8 +66,8 @@ export function changeOf(call: Call): Change | undefined {
   return { takes: GuestRequest!.RequestType === "Add", kind: "guest", what: `${GuestRequest!.ResourceType}:${path}` };
 }
 
-/** What a request is about, the same for all that ask for the same thing. */
-export function subjectOf(call: Call): string {
+/** The one key of all requests that ask for the same thing. */
+export function requestKey(call: Call): string {
   const { RequestType, GuestRequest } = requestOf(call)!;
   const { kind, what } = changeOf(call) ?? { kind: "guest", what: removes(call) ? removedDevice(call) : "" };
   return [RequestType ?? GuestRequest?.RequestType, kind, GuestRequest?.ResourceType, what].join(" ");
@@ -92,6 +92,17 @@ export function removedDevice(call: Call): string {
   const { GuestRequest } = requestOf(call)!;
   if (GuestRequest?.ResourceType !== "SCSIDevice") return changeOf(call)!.what;
   return `${SCSI}${FIRST_CONTROLLER}/Attachments/${GuestRequest.Settings!.Lun ?? 0}`;
+}
+
+/** Tells the calls that remove what the recording had added as a layer, up to the end of a step. */
+export function removesLayerOf(run: Run, step: number): (call: Call) => boolean {
+  const before = run.trace.slice(0, run.result.steps[step]!.calls[1]);
+  return (call) => {
+    if (!removes(call)) return false;
+    const device = removedDevice(call);
+    const added = before.findLast((other) => changeOf(other)?.takes === true && changeOf(other)!.what === device);
+    return added !== undefined && addsLayer(added);
+  };
 }
 
 /** Whether a device is a disk on a SCSI controller. */

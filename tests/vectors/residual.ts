@@ -78,3 +78,9 @@ export function residualOf(calls: readonly Call[]): Residual {
   if (strays.length > 0) residual[NEVER_ADDED] = strays;
   return residual;
 }
+
+/** Whether a volume is mounted at a folder, or in it. */
+export function isMountedAt(held: Residual, folder: string): boolean {
+  const key = pathKey(folder);
+  return (held.mountpoint ?? []).map(pathKey).some((other) => other === key || other.startsWith(`${key}\\`));
+}

@@ -18,7 +18,7 @@ export interface Run {
   readonly steps: readonly Step[];
   /** Injected failures, `Function#k=0xHRESULT` with commas between. */
   readonly fail: string;
-  /** `fakekernel32` where the functions for mount points were recorded. */
+  /** `fakekernel32` if the functions for mount points were recorded. */
   readonly variant: string;
   /** What came of it. */
   readonly result: {
@@ -63,7 +63,7 @@ export interface StepResult extends Readonly<Record<string, unknown>> {
   /** Its part of the trace: from, and up to but without. */
   readonly calls: readonly [number, number];
   readonly err: RecordedError | null;
-  /** Where the original crashed. */
+  /** How the original crashed. */
   readonly panic?: string;
 }
 
@@ -87,10 +87,10 @@ export interface Call {
  */
 export type Residual = Readonly<Record<string, readonly string[]>>;
 
-/** What functions of the compute service answer where they go on: what came of it is told later. */
+/** What functions of the compute service return when they go on: what came of it is told later. */
 const OPERATION_PENDING = 0xc0370103;
 
-/** Whether a call was answered with success. */
+/** Whether a call succeeded. */
 export function succeeded(call: Call): boolean {
   return Number(call.hr) < 0x80000000 || isPending(call);
 }
@@ -109,6 +109,24 @@ export function isLate({ setup }: Run): boolean {
 export function recordedCalls(run: Run, step: number): readonly Call[] {
   return run.trace.slice(...run.result.steps[step]!.calls);
 }
+
+/** Whether the functions for mount points were recorded. */
+export function recordsMountPoints({ variant }: Run): boolean {
+  return variant === "fakekernel32";
+}
+
+/** Those of our calls that would be in the recording. */
+export function recordable(run: Run, calls: readonly Call[]): Call[] {
+  return calls.filter(({ dll, fn }) =>
+    dll === "kernel32"
+      ? recordsMountPoints(run) && /^(Set|Delete)VolumeMountPointW$/.test(fn)
+      : RECORDED_DLLS.includes(dll) && fn !== NEVER_RECORDED
+  );
+}
+
+const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs"];
+// The original never takes back what a VM may open.
+const NEVER_RECORDED = "RevokeVmAccess";
 
 /** The runs of a folder, by name. */
 export async function readRuns(folder: string): Promise<Run[]> {

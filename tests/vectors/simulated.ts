@@ -6,8 +6,9 @@
 
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { AnsweredCall } from "../../src/simulated/mod.ts";
-import { failsRequest, type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
-import { MODIFY, subjectOf } from "./requests.ts";
+import { failsRequest } from "./injections.ts";
+import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
+import { MODIFY, requestKey } from "./requests.ts";
 import type { Call } from "./run.ts";
 
 /** A simulated machine. The recordings have mount paths with a closing `\`. */
@@ -26,14 +27,14 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
     addVolume: (guid) => void host.addVolume(guid),
     fail(injections) {
       host.failNothing();
-      const subjects = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(subjectOf);
+      const keys = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(requestKey);
       for (const injection of injections) {
-        const { fn, code, nth, subject } = injection;
+        const { fn, code, nth, request } = injection;
         host.fail(
-          subject === undefined ? { function: fn, code, ...(nth && { nth }) } : {
+          request === undefined ? { function: fn, code, ...(nth && { nth }) } : {
             function: fn,
             code,
-            when: (call) => failsRequest(injection, subjects(), subjectOf(asRecorded({ ...call, result: "" }))),
+            when: (call) => failsRequest(injection, keys(), requestKey(asRecorded({ ...call, result: "" }))),
           },
         );
       }

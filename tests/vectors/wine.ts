@@ -16,8 +16,9 @@ import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { mountPointStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder, SYSTEM32 } from "../wine/inside/recorder.ts";
 import { pathKey } from "./disk.ts";
-import { failsRequest, type Injection, type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
-import { MODIFY, subjectOf } from "./requests.ts";
+import { failsRequest, type Injection } from "./injections.ts";
+import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
+import { MODIFY, requestKey } from "./requests.ts";
 import type { Call } from "./run.ts";
 
 const DRIVE = "C:\\";
@@ -98,7 +99,7 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
 class Requests {
   readonly #recorder: Recorder;
   readonly #host: Host;
-  readonly #subjects: string[] = [];
+  readonly #keys: string[] = [];
   #injections: readonly Injection[] = [];
   #failures: Record<string, number> = {};
   #last: Promise<unknown> = Promise.resolve();
@@ -109,8 +110,8 @@ class Requests {
   }
 
   fail(injections: readonly Injection[]): void {
-    this.#injections = injections.filter(({ subject }) => subject !== undefined);
-    const others = injections.filter(({ subject }) => subject === undefined);
+    this.#injections = injections.filter(({ request }) => request !== undefined);
+    const others = injections.filter(({ request }) => request === undefined);
     this.#failures = Object.fromEntries(others.map(({ fn, nth, code }) => [`${fn}#${nth ?? "*"}`, code]));
     this.#recorder.fail(this.#failures);
   }
@@ -118,9 +119,9 @@ class Requests {
   readonly modify = (
     ...args: [system: bigint, configuration: Uint8Array<ArrayBuffer>, result: Uint8Array<ArrayBuffer>]
   ): number | Promise<number> => {
-    const subject = subjectOf({ dll: "", fn: MODIFY, args: { configuration: fromWide(args[1]) }, hr: "" });
-    const failure = this.#injections.find((injection) => failsRequest(injection, this.#subjects, subject));
-    const nth = this.#subjects.push(subject);
+    const key = requestKey({ dll: "", fn: MODIFY, args: { configuration: fromWide(args[1]) }, hr: "" });
+    const failure = this.#injections.find((injection) => failsRequest(injection, this.#keys, key));
+    const nth = this.#keys.push(key);
     const call = () => this.#host.symbols(vmcomputeHcs).HcsModifyComputeSystem(...args);
     if (this.#injections.length === 0) return call();
     // One after the other, so that the recorder counts as we do.

@@ -1,0 +1,218 @@
+/**
+ * Where the library differs from the Go original on purpose: a table with a row for each difference, which says what must
+ * hold instead.
+ *
+ * @module
+ */
+
+import { imageOf } from "./disk.ts";
+import type { Expected, Outcome } from "./expected.ts";
+import { repeatedNames } from "./injections.ts";
+import { isBadInput } from "./input_oracle.ts";
+import { UNSEEN } from "./machine.ts";
+import { hasClosingSeparator } from "./plain_paths.ts";
+import {
+  addsLayer,
+  callFor,
+  changeOf,
+  isSCSI,
+  MODIFY,
+  removedDevice,
+  removesLayerOf,
+  requestOf,
+  withDiskPath,
+} from "./requests.ts";
+import { givesBack, isMountedAt } from "./residual.ts";
+import { type Call, succeeded } from "./run.ts";
+import type { Situation } from "./situation.ts";
+
+/** One difference. */
+export interface Deviation {
+  /** What ours does instead. */
+  readonly ours: string;
+  /** What is expected of a step instead of `expected`; undefined if the difference doesn't concern the step. */
+  readonly apply: (expected: Expected, situation: Situation) => Expected | undefined;
+}
+
+/** All differences, in the order in which they apply. */
+export const DEVIATIONS: readonly Deviation[] = [
+  {
+    ours: "bad input is refused before any native call",
+    apply: (_, situation) => isBadInput(situation) ? { calls: [], outcome: { kind: "refused" } } : undefined,
+  },
+  {
+    ours: "what was never mounted is released without any native call",
+    apply: ({ calls, outcome }, situation) => {
+      const didSomething = calls.length > 0 || outcome.kind !== "done";
+      return didSomething && releasesNothing(situation) ? { calls: [], outcome: done({}) } : undefined;
+    },
+  },
+  {
+    ours: "a folder is removed with its mount point if it was created for it, with its parents, and never otherwise",
+    apply: ({ outcome }, { step, disk, held }) => {
+      if (step.op !== "Stat") return undefined;
+      const kind = disk.kind(step.path!) ?? (isMountedAt(held, step.path!) ? "folder" : undefined);
+      const isDir = kind && kind === "folder";
+      if (outcome.kind === "done" && outcome.result.isDir === isDir) return undefined;
+      return { calls: [], outcome: done({ isDir }) };
+    },
+  },
+  {
+    ours: "an image that isn't mounted any more is reported as not mounted",
+    apply: ({ outcome }, { step, disk, held }) => {
+      if (step.op !== "ToHostHcsSchemaLayers" || disk.kind(imageOf(step.layers![0] ?? "")) !== "file") return undefined;
+      const known = JSON.stringify(outcome.kind === "done" ? outcome.result.layers : []);
+      const isDead = known !== "[]" && !(held.cim ?? []).some((volume) => known.includes(volume));
+      return isDead ? { calls: [], outcome: { kind: "own" } } : undefined;
+    },
+  },
+  {
+    ours: "the image of a layer is found if the path of the layer has a closing \\",
+    apply: (expected, { step, disk }) => {
+      const top = step.layers?.[0] ?? "";
+      const overlooked = /^MountWCOW|^ToHost/.test(step.op) && step.vm === undefined && hasClosingSeparator(top) &&
+        disk.kind(imageOf(top)) === "file";
+      return overlooked ? { ...expected, calls: [], outcome: { kind: "any" }, diverges: true } : undefined;
+    },
+  },
+  {
+    ours: "NameToGuid is asked once per name",
+    apply: (expected, { made }) => {
+      const repeats = repeatedNames(expected.calls, made);
+      if (!repeats.includes(true)) return undefined;
+      const failed = expected.calls.findIndex((call, i) => repeats[i] && !succeeded(call));
+      if (failed < 0) return { ...expected, calls: expected.calls.filter((_, i) => !repeats[i]) };
+      // Ours doesn't ask again, so nothing fails, and it goes on.
+      const calls = expected.calls.filter((_, i) => !repeats[i] && i < failed);
+      return { calls, outcome: { kind: "any" }, diverges: true };
+    },
+  },
+  {
+    ours: "a mount ends with what it could not give back, and reports it",
+    apply: (expected, { step }) => {
+      if (step.as === undefined || step.vm !== undefined) return undefined;
+      const failed = expected.calls.findIndex((call) => givesBack(call) && !succeeded(call));
+      const goesOn = failed >= 0 && failed < expected.calls.length - 1;
+      return goesOn
+        ? { calls: expected.calls.slice(0, failed + 1), outcome: { kind: "any" }, diverges: true }
+        : undefined;
+    },
+  },
+  {
+    ours: "a release goes on with all that doesn't rest on what it could not give back",
+    apply: (expected, { step }) => {
+      const last = expected.calls.at(-1);
+      const stops = step.op === "Release" && last !== undefined && !succeeded(last) && !SUPPORTED.includes(last.fn);
+      return stops ? { ...expected, diverges: true } : undefined;
+    },
+  },
+  {
+    ours: "the properties of a new VM are asked for once",
+    apply: (expected, { step }) => {
+      if (!step.op.startsWith("Create")) return undefined;
+      const isRepeat = ({ fn }: Call, i: number) =>
+        fn === "HcsGetComputeSystemProperties" && fn === expected.calls[i - 1]!.fn;
+      return withCalls(expected, expected.calls.filter((call, i) => !isRepeat(call, i)));
+    },
+  },
+  {
+    ours: "the places of all devices are found before the VM is touched",
+    apply: (expected, { run, index }) => {
+      const isFull = run.result.steps[index]!.err?.text.includes("no available location");
+      return isFull ? withCalls(expected, []) : undefined;
+    },
+  },
+  {
+    ours: "a VM gets access to a disk with the attachment, and not with each use of it",
+    apply: (expected, { step }) => {
+      if (step.as === undefined) return undefined;
+      const isNeeded = (call: Call, i: number) =>
+        call.fn !== "GrantVmAccess" || !succeeded(call) || isAttachment(expected.calls[i + 1]);
+      return withCalls(expected, expected.calls.filter(isNeeded));
+    },
+  },
+  {
+    ours: "the path of a Linux container's scratch is resolved as that of a Windows container",
+    apply: (expected, { step, resolvedDrive }) => {
+      if (step.op !== "MountLCOWLayers" || resolvedDrive === "C:\\") return undefined;
+      const resolved = (path: string) => path.replace("C:\\", resolvedDrive);
+      return withCalls(expected, expected.calls.map((call) => withDiskPath(call, resolved)));
+    },
+  },
+  {
+    ours: "if adding one of several layers fails, the others are added as well, and removed",
+    apply: (expected, { step }) => {
+      const failed = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
+      if (failed < 0 || step.as === undefined) return undefined;
+      // No disk is mounted in the guest before all are attached.
+      const isMount = changeOf(expected.calls[failed]!)!.kind === "guest";
+      const calls = expected.calls.slice(0, failed + 1).filter((call) => isMount || changeOf(call)!.kind === "device");
+      return { ...expected, calls, rollsBack: true };
+    },
+  },
+  {
+    ours: "layers that the guest refused to combine are taken apart, as far as they go",
+    apply: (expected) => {
+      const failed = expected.calls.findIndex((call) => combines(call) && !succeeded(call));
+      if (failed < 0) return undefined;
+      const { ContainerRootPath } = requestOf(expected.calls[failed]!)!.GuestRequest!.Settings!;
+      const apart = callFor(expected.calls[failed]!, {
+        GuestRequest: { RequestType: "Remove", ResourceType: "CombinedLayers", Settings: { ContainerRootPath } },
+      });
+      return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...apart, hr: UNSEEN }) };
+    },
+  },
+  {
+    ours: "layers are removed last first, and a disk after all that is mounted of the disks",
+    apply: (expected, { run, index }) => {
+      const removesLayer = removesLayerOf(run, index);
+      const layers = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)].reverse();
+      const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
+      const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
+      return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
+    },
+  },
+  {
+    ours: "volumes and mount folders have a closing \\",
+    apply: (expected) => withCalls(expected, expected.calls.map(withSeparators)),
+  },
+];
+
+// The disk rests under its filter: what the original leaves alone after these, ours does too. In a VM it goes on.
+const SUPPORTED = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
+
+function done(result: Readonly<Record<string, unknown>>): Outcome {
+  return { kind: "done", result };
+}
+
+// `expected` with other calls; undefined if they are the same.
+function withCalls(expected: Expected, calls: readonly Call[]): Expected | undefined {
+  const same = calls.length === expected.calls.length && calls.every((call, i) => call === expected.calls[i]);
+  return same ? undefined : { ...expected, calls };
+}
+
+function releasesNothing({ step, mounts, held }: Situation): boolean {
+  switch (step.op) {
+    case "Release":
+      return !mounts.has(step.of!);
+    case "RemoveSandboxMountPoint":
+      return !isMountedAt(held, step.hostPath!);
+    default:
+      return false;
+  }
+}
+
+function isAttachment(call: Call | undefined): boolean {
+  const change = call && changeOf(call);
+  return change !== undefined && change.takes && isSCSI(change.what);
+}
+
+function combines(call: Call): boolean {
+  return changeOf(call)?.takes === true && requestOf(call)!.GuestRequest?.ResourceType === "CombinedLayers";
+}
+
+function withSeparators(call: Call): Call {
+  if (!/^(Set|Delete)VolumeMountPointW$/.test(call.fn)) return call;
+  const args = Object.entries(call.args).map(([name, path]) => [name, String(path).replace(/\\?$/, "\\")]);
+  return args.every(([name, path]) => call.args[name!] === path) ? call : { ...call, args: Object.fromEntries(args) };
+}

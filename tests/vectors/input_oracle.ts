@@ -1,0 +1,92 @@
+/**
+ * Says which arguments are bad, from the documented rules alone: the library is not asked, so that it can be judged.
+ *
+ * @module
+ */
+
+import { type Disk, diskOf, imageOf, pathKey } from "./disk.ts";
+import { isMountedAt } from "./residual.ts";
+import type { Residual } from "./run.ts";
+import type { Situation } from "./situation.ts";
+
+/** Whether the library has to refuse the arguments of a step. */
+export function isBadInput(situation: Situation): boolean {
+  return RULES[situation.step.op]?.(situation) ?? false;
+}
+
+type Rule = (situation: Situation) => boolean;
+
+const RULES: Readonly<Record<string, Rule>> = {
+  MountWCOWLayers(situation) {
+    const { step: { vm, layers, volumeMountPath }, disk, held } = situation;
+    if (isBadStack(layers!, disk, held)) return true;
+    if (volumeMountPath && !isMountable(volumeMountPath, disk, held)) return true;
+    if (vm === undefined) return false;
+    const hasDisk = disk.kind(diskOf(layers!.at(-1)!)) === "file";
+    return !hasDisk || !isRunning(situation, "CreateWCOW") || isScratchInVM(situation);
+  },
+
+  MountLCOWLayers(situation) {
+    const { step: { lcowLayers, scratch }, disk } = situation;
+    const files = [...lcowLayers!.map(({ vhd }) => vhd), scratch!];
+    return lcowLayers!.length === 0 || !isRunning(situation, "CreateLCOW") ||
+      files.some((path) => disk.kind(path) !== "file");
+  },
+
+  GetHCSLayers({ step: { layers } }) {
+    return !layers!.every(isAbsolute);
+  },
+
+  MountSandboxVolume({ step: { volumeName, hostPath }, disk, held }) {
+    return !VOLUME.test(volumeName!) || !isMountable(hostPath!, disk, held);
+  },
+
+  RemoveSandboxMountPoint({ step: { hostPath } }) {
+    return !isAbsolute(hostPath!);
+  },
+
+  ToHostHcsSchemaLayers({ step: { layers } }) {
+    return layers!.length === 0 || !layers!.every(isAbsolute) || hasTwins(layers!);
+  },
+};
+
+const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}\\?$/i;
+
+function isAbsolute(path: string): boolean {
+  return /^([a-z]:\\+[^\\]|\\\\[^\\])/i.test(path) && !path.includes("\0");
+}
+
+function isBadStack(folders: readonly string[], disk: Disk, held: Residual): boolean {
+  if (folders.length < 2 || !folders.every(isAbsolute)) return true;
+  const layers = folders.slice(0, -1);
+  const scratch = pathKey(folders.at(-1)!);
+  const inUse = [...layers, ...held.active ?? []].map(pathKey);
+  if (hasTwins(layers) || inUse.includes(scratch)) return true;
+  // If the topmost layer has an image, the folders of the layers play no part.
+  const needed = disk.kind(imageOf(layers[0]!)) === "file" ? [scratch] : folders;
+  return needed.some((folder) => disk.kind(folder) !== "folder");
+}
+
+// The id of a layer comes from the name of its folder.
+function hasTwins(folders: readonly string[]): boolean {
+  return new Set(folders.map((folder) => pathKey(folder).split("\\").at(-1))).size < folders.length;
+}
+
+function isMountable(folder: string, disk: Disk, held: Residual): boolean {
+  return isAbsolute(folder) && disk.kind(folder) !== "file" && !disk.hasContent(folder) && !isMountedAt(held, folder);
+}
+
+function isRunning({ run, step, index }: Situation, createdBy: string): boolean {
+  const before = run.steps.slice(0, index).filter(({ vm }) => vm === step.vm).map(({ op }) => op);
+  return before.includes(createdBy) && before.includes("StartVM") && !before.includes("CloseVM");
+}
+
+// A Windows guest shows the layers at the root of the scratch, so a scratch serves one container at a time.
+function isScratchInVM({ run, step, index }: Situation): boolean {
+  const scratch = pathKey(step.layers!.at(-1)!);
+  return run.steps.slice(0, index).some((other, i) =>
+    other.op === step.op && other.vm === step.vm && pathKey(other.layers!.at(-1)!) === scratch &&
+    run.result.steps[i]!.err === null &&
+    !run.steps.slice(i + 1, index).some(({ op, of }) => op === "Release" && of === other.as)
+  );
+}
