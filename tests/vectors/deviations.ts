@@ -18,12 +18,14 @@ import {
   isSCSI,
   MODIFY,
   removedDevice,
+  removes,
   removesLayerOf,
   requestOf,
   withDiskPath,
 } from "./requests.ts";
-import { givesBack, isMountedAt } from "./residual.ts";
-import { type Call, succeeded } from "./run.ts";
+import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
+import { type Call, type Residual, succeeded } from "./run.ts";
+import { shareNames, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 
 /** One difference. */
@@ -41,7 +43,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     apply: (_, situation) => isBadInput(situation) ? { calls: [], outcome: { kind: "refused" } } : undefined,
   },
   {
-    ours: "what was never mounted is released without any native call",
+    ours: "what isn't mounted is released without any native call",
     apply: ({ calls, outcome }, situation) => {
       const didSomething = calls.length > 0 || outcome.kind !== "done";
       return didSomething && releasesNothing(situation) ? { calls: [], outcome: done({}) } : undefined;
@@ -53,7 +55,7 @@ export const DEVIATIONS: readonly Deviation[] = [
       if (step.op !== "Stat") return undefined;
       const kind = disk.kind(step.path!) ?? (isMountedAt(held, step.path!) ? "folder" : undefined);
       const isDir = kind && kind === "folder";
-      if (outcome.kind === "done" && outcome.result.isDir === isDir) return undefined;
+      if (outcome.kind === "done" && outcome.result?.isDir === isDir) return undefined;
       return { calls: [], outcome: done({ isDir }) };
     },
   },
@@ -61,7 +63,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "an image that isn't mounted any more is reported as not mounted",
     apply: ({ outcome }, { step, disk, held }) => {
       if (step.op !== "ToHostHcsSchemaLayers" || disk.kind(imageOf(step.layers![0] ?? "")) !== "file") return undefined;
-      const known = JSON.stringify(outcome.kind === "done" ? outcome.result.layers : []);
+      const known = JSON.stringify(outcome.kind === "done" ? outcome.result?.layers : []);
       const isDead = known !== "[]" && !(held.cim ?? []).some((volume) => known.includes(volume));
       return isDead ? { calls: [], outcome: { kind: "own" } } : undefined;
     },
@@ -102,8 +104,10 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "a release goes on with all that doesn't rest on what it could not give back",
     apply: (expected, { step }) => {
       const last = expected.calls.at(-1);
-      const stops = step.op === "Release" && last !== undefined && !succeeded(last) && !SUPPORTED.includes(last.fn);
-      return stops ? { ...expected, diverges: true } : undefined;
+      const stops = last !== undefined && !succeeded(last) && !SUPPORTED.includes(last.fn);
+      // The original goes on with the disks of a tree that it could not take apart.
+      const undermines = expected.calls.some((call) => isCombinedLayers(call) && !succeeded(call));
+      return step.op === "Release" && (stops || undermines) ? { ...expected, diverges: true } : undefined;
     },
   },
   {
@@ -147,7 +151,15 @@ export const DEVIATIONS: readonly Deviation[] = [
       // No disk is mounted in the guest before all are attached.
       const isMount = changeOf(expected.calls[failed]!)!.kind === "guest";
       const calls = expected.calls.slice(0, failed + 1).filter((call) => isMount || changeOf(call)!.kind === "device");
-      return { ...expected, calls, rollsBack: true };
+      return { ...expected, calls, among: true, rollsBack: true };
+    },
+  },
+  {
+    ours: "what a release could not give back is used by a later mount, once its removal is finished if that has begun",
+    apply: (expected, situation) => {
+      if (!findsLeftovers(situation)) return undefined;
+      const outcome: Outcome = { kind: expected.outcome.kind === "done" ? "done" : "any" };
+      return { calls: [], outcome, among: true, diverges: true };
     },
   },
   {
@@ -176,6 +188,14 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "volumes and mount folders have a closing \\",
     apply: (expected) => withCalls(expected, expected.calls.map(withSeparators)),
   },
+  {
+    ours: "the names of shares count those that were added although adding another one failed",
+    apply: (expected, { run, index, made }) => {
+      const names = shareNames(run, index, made);
+      if ([...names].every(([recorded, ours]) => recorded === ours)) return undefined;
+      return withShareNames(expected, names);
+    },
+  },
 ];
 
 // The disk rests under its filter: what the original leaves alone after these, ours does too. In a VM it goes on.
@@ -194,7 +214,7 @@ function withCalls(expected: Expected, calls: readonly Call[]): Expected | undef
 function releasesNothing({ step, mounts, held }: Situation): boolean {
   switch (step.op) {
     case "Release":
-      return !mounts.has(step.of!);
+      return mounts.get(step.of!)?.isReleased ?? true;
     case "RemoveSandboxMountPoint":
       return !isMountedAt(held, step.hostPath!);
     default:
@@ -202,13 +222,33 @@ function releasesNothing({ step, mounts, held }: Situation): boolean {
   }
 }
 
+function findsLeftovers({ run, index, step, disk, made, held, reportedHeld }: Situation): boolean {
+  if (!reportedHeld || step.as === undefined) return false;
+  // On the host only an image has a name that a later mount meets again.
+  if (step.vm === undefined && disk.kind(imageOf(step.layers![0]!)) !== "file") return false;
+  const recorded = run.trace.slice(0, run.result.steps[index]!.calls[0]);
+  return listed(held) !== listed(residualOf(recorded)) || isDiskLetGo(made, held);
+}
+
+// Whether a guest has let go of a disk that is still attached to its VM.
+function isDiskLetGo(made: readonly Call[], held: Residual): boolean {
+  return (held.device ?? []).filter(isSCSI).some((device) => {
+    const attached = made.findLastIndex((call) => isAttachment(call) && changeOf(call)!.what === device);
+    return made.slice(attached).some((call) => removes(call) && succeeded(call) && removedDevice(call) === device);
+  });
+}
+
 function isAttachment(call: Call | undefined): boolean {
   const change = call && changeOf(call);
   return change !== undefined && change.takes && isSCSI(change.what);
 }
 
+function isCombinedLayers(call: Call): boolean {
+  return requestOf(call)?.GuestRequest?.ResourceType === "CombinedLayers";
+}
+
 function combines(call: Call): boolean {
-  return changeOf(call)?.takes === true && requestOf(call)!.GuestRequest?.ResourceType === "CombinedLayers";
+  return isCombinedLayers(call) && changeOf(call)!.takes;
 }
 
 function withSeparators(call: Call): Call {

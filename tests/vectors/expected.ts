@@ -8,11 +8,13 @@ import { fromWin32, hex } from "../../src/errors/codes.ts";
 import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
 import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
+import { isDocument } from "./texts.ts";
 import { type Call, isPending, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
 /** How a step is to end. */
 export type Outcome =
-  | { readonly kind: "done"; readonly result: Readonly<Record<string, unknown>> }
+  /** With this result, if the recording can tell. */
+  | { readonly kind: "done"; readonly result?: Readonly<Record<string, unknown>> }
   /** With an error that says what has to be changed in the arguments. */
   | { readonly kind: "refused" }
   /** With an answer of Windows; `operation` if the recording tells. */
@@ -28,7 +30,9 @@ export interface Expected {
   readonly outcome: Outcome;
   /** Set if ours goes another way from here on, so that the calls can't be the same any more. */
   readonly diverges?: boolean;
-  /** Set if ours undoes the step in a way of its own: `calls` are among its calls, and what was held before it is held. */
+  /** Set if ours makes other calls too, in an order of its own. */
+  readonly among?: boolean;
+  /** Set if what was held before the step has to be held after it. */
   readonly rollsBack?: boolean;
 }
 
@@ -77,7 +81,8 @@ function codeIn(text: string | undefined): number | undefined {
 export function outcomeDifference(expected: Outcome, actual: Actual): string | undefined {
   const error = "error" in actual ? causeOf(actual.error) : undefined;
   if (matches(expected, actual, error)) {
-    return expected.kind === "done" ? resultDifference(expected.result, actual.result!) : undefined;
+    const result = expected.kind === "done" ? expected.result : undefined;
+    return result && resultDifference(result, actual.result!);
   }
   return `expected ${describe(expected)}\nactual   ${error === undefined ? "success" : String(error)}`;
 }
@@ -218,10 +223,5 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** HCS documents are compared as values. */
 function parsed(value: unknown): unknown {
-  if (typeof value !== "string" || !/^\s*[{[]/.test(value)) return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
+  return typeof value === "string" && isDocument(value) ? JSON.parse(value) : value;
 }

@@ -8,7 +8,7 @@ import { fromWin32 } from "../../src/errors/codes.ts";
 import { MODIFY, requestKey } from "./requests.ts";
 import { type Call, recordsMountPoints, type Run, succeeded } from "./run.ts";
 
-/** An injected failure. */
+/** A failure that a machine is to inject. */
 export interface Injection {
   /** The function that fails. */
   readonly fn: string;
@@ -20,22 +20,47 @@ export interface Injection {
   readonly code: number;
 }
 
+/** A failure of a recording. */
+interface RecordedFailure extends Injection {
+  /** The step in which it hit a call; `nth` counts from there. Not given if it hit none. */
+  readonly step?: number;
+}
+
 /**
- * Translates the failures of a recording. Ours makes other calls than the original, so a number can mean another call:
- * a request to a VM fails if it is about the same thing, and of the calls of `NameToGuid` only those count that ours makes
- * too. If the functions for mount points were Wine's, they fail as Wine's do.
+ * The failures of a recording. Ours makes other calls than the original, so the number of a call in the whole run can mean
+ * another call: a failure hits the same call of the same step, and of the requests to a VM the one about the same thing.
+ * Of the calls of `NameToGuid`, those count that ours makes too. If the functions for mount points were Wine's, they fail
+ * as Wine's do.
  */
-export function injectionsFor(run: Run): Injection[] {
-  const injections = run.fail.split(",").filter((text) => text.trim() !== "").map(parse);
-  if (!recordsMountPoints(run)) {
-    const code = fromWin32(CALL_NOT_IMPLEMENTED);
-    injections.push({ fn: "SetVolumeMountPointW", code }, { fn: "DeleteVolumeMountPointW", code });
+export class RecordedFailures {
+  readonly #failures: readonly RecordedFailure[];
+
+  constructor(run: Run) {
+    this.#failures = run.fail.split(",").filter((text) => text.trim() !== "").map(parse)
+      .flatMap((injection) => inStep(run, injection));
+    if (!recordsMountPoints(run)) {
+      const code = fromWin32(CALL_NOT_IMPLEMENTED);
+      this.#failures = [
+        ...this.#failures,
+        ...["SetVolumeMountPointW", "DeleteVolumeMountPointW"].map((fn) => ({ fn, code })),
+      ];
+    }
   }
-  return injections.flatMap((injection) => {
-    if (injection.nth === undefined) return [injection];
-    if (injection.fn === "NameToGuid") return withoutRepeats(run, injection, injection.nth);
-    return injection.fn === MODIFY ? forRequest(run, injection, injection.nth) : [injection];
-  });
+
+  /** Whether a call failed because it was told to. */
+  caused({ fn, hr }: Call): boolean {
+    return this.#failures.some((failure) => failure.fn === fn && failure.code === Number(hr));
+  }
+
+  /** What to inject before a step. */
+  at(step: number, made: readonly Call[]): Injection[] {
+    return this.#failures.filter((failure) => (failure.step ?? step) === step).map((failure) => {
+      if (failure.step === undefined) return failure;
+      const { fn, code, request, nth } = failure;
+      const before = made.filter((call) => call.fn === fn && (request === undefined || requestKey(call) === request));
+      return { fn, code, nth: before.length + nth!, ...(request !== undefined && { request }) };
+    });
+  }
 }
 
 /**
@@ -56,17 +81,22 @@ function parse(text: string): Injection {
   return { fn, code: hresult, ...(nth !== "*" && { nth: Number(nth) }) };
 }
 
-function forRequest(run: Run, injection: Injection, nth: number): Injection[] {
-  const keys = run.trace.filter(({ fn }) => fn === MODIFY).map(requestKey);
-  const request = keys[nth - 1];
-  if (request === undefined) return [];
-  return [{ ...injection, request, nth: keys.slice(0, nth).filter((key) => key === request).length }];
-}
-
-function withoutRepeats(run: Run, injection: Injection, nth: number): Injection[] {
-  const repeats = repeatedNames(run.trace.filter(({ fn }) => fn === "NameToGuid"));
-  if (repeats[nth - 1]) return [];
-  return [{ ...injection, nth: nth - repeats.slice(0, nth).filter((repeat) => repeat).length }];
+function inStep(run: Run, { fn, nth, code }: Injection): RecordedFailure[] {
+  if (nth === undefined) return [{ fn, code }];
+  const at = run.trace.flatMap((call, i) => call.fn === fn ? [i] : [])[nth - 1];
+  // Nobody can say what a request would have been about.
+  if (at === undefined) return fn === MODIFY ? [] : [{ fn, code, nth }];
+  const step = run.result.steps.findIndex(({ calls: [from, to] }) => from <= at && at < to);
+  const [from] = run.result.steps[step]!.calls;
+  const upTo = run.trace.slice(from, at + 1);
+  if (fn === MODIFY) {
+    const request = requestKey(run.trace[at]!);
+    const same = upTo.filter((call) => call.fn === fn && requestKey(call) === request);
+    return [{ fn, code, step, request, nth: same.length }];
+  }
+  const repeats = repeatedNames(upTo, run.trace.slice(0, from));
+  if (repeats.at(-1)) return [];
+  return [{ fn, code, step, nth: upTo.filter((call, i) => call.fn === fn && !repeats[i]).length }];
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { type Disk, diskOf, imageOf, pathKey } from "./disk.ts";
+import { diskMountedAt } from "./requests.ts";
 import { isMountedAt } from "./residual.ts";
 import type { Residual } from "./run.ts";
 import type { Situation } from "./situation.ts";
@@ -19,18 +20,19 @@ type Rule = (situation: Situation) => boolean;
 const RULES: Readonly<Record<string, Rule>> = {
   MountWCOWLayers(situation) {
     const { step: { vm, layers, volumeMountPath }, disk, held } = situation;
+    const scratchDisk = diskOf(layers?.at(-1) ?? "");
     if (isBadStack(layers!, disk, held)) return true;
     if (volumeMountPath && !isMountable(volumeMountPath, disk, held)) return true;
     if (vm === undefined) return false;
-    const hasDisk = disk.kind(diskOf(layers!.at(-1)!)) === "file";
-    return !hasDisk || !isRunning(situation, "CreateWCOW") || isScratchInVM(situation);
+    return disk.kind(scratchDisk) !== "file" || !isRunning(situation, "CreateWCOW") || isInUse(scratchDisk, situation);
   },
 
   MountLCOWLayers(situation) {
-    const { step: { lcowLayers, scratch }, disk } = situation;
+    const { step: { lcowLayers, scratch, guestRoot }, disk, held } = situation;
     const files = [...lcowLayers!.map(({ vhd }) => vhd), scratch!];
     return lcowLayers!.length === 0 || !isRunning(situation, "CreateLCOW") ||
-      files.some((path) => disk.kind(path) !== "file");
+      files.some((path) => disk.kind(path) !== "file") ||
+      combinedLayersOf(held).includes(`${guestRoot!.replace(/\/+$/, "")}/rootfs`);
   },
 
   GetHCSLayers({ step: { layers } }) {
@@ -81,12 +83,13 @@ function isRunning({ run, step, index }: Situation, createdBy: string): boolean 
   return before.includes(createdBy) && before.includes("StartVM") && !before.includes("CloseVM");
 }
 
-// A Windows guest shows the layers at the root of the scratch, so a scratch serves one container at a time.
-function isScratchInVM({ run, step, index }: Situation): boolean {
-  const scratch = pathKey(step.layers!.at(-1)!);
-  return run.steps.slice(0, index).some((other, i) =>
-    other.op === step.op && other.vm === step.vm && pathKey(other.layers!.at(-1)!) === scratch &&
-    run.result.steps[i]!.err === null &&
-    !run.steps.slice(i + 1, index).some(({ op, of }) => op === "Release" && of === other.as)
-  );
+// A Windows guest combines the layers at the root of the scratch, so a scratch serves one container at a time.
+function isInUse(scratchDisk: string, { made, held, resolvedDrive }: Situation): boolean {
+  const path = pathKey(scratchDisk.replace("C:\\", resolvedDrive));
+  return combinedLayersOf(held).some((root) => pathKey(diskMountedAt(root, made) ?? "") === path);
+}
+
+// Where guests have combined layers.
+function combinedLayersOf({ guest = [] }: Residual): string[] {
+  return guest.flatMap((held) => held.match(/^CombinedLayers:(.*)$/)?.[1] ?? []);
 }

@@ -28,13 +28,38 @@ export interface Releasable {
   release(): Promise<void>;
 }
 
+/** What one step mounted, or could not take apart again. */
+export class Mount {
+  /** Whether the run asked for its release. */
+  isAskedFor = false;
+  /** Whether it was released without an error. */
+  isReleased = false;
+  readonly #mounted: Releasable;
+
+  constructor(mounted: Releasable) {
+    this.#mounted = mounted;
+  }
+
+  /** Releases it as a step of the run does. */
+  async release(release = () => this.#mounted.release()): Promise<void> {
+    this.isAskedFor = true;
+    await release();
+    this.isReleased = true;
+  }
+
+  /** Releases it once more. */
+  async releaseAgain(): Promise<void> {
+    await this.#mounted.release();
+  }
+}
+
 /** What the steps of a run share. */
 export interface Stage {
   readonly host: Host;
-  /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it was released. */
-  readonly mounts: Map<string, Releasable>;
-  /** What was mounted under a name that something else has now. */
-  readonly replaced: Releasable[];
+  /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it is released. */
+  readonly mounts: Map<string, Mount>;
+  /** All that was mounted, also under names that something else has now. */
+  readonly mounted: Mount[];
   /** The VMs that were created, by their ids. */
   readonly vms: Map<string, UtilityVM>;
 }
@@ -103,16 +128,15 @@ export const OPS: Readonly<Record<string, Op>> = {
   },
 
   async MountSandboxVolume({ hostPath, volumeName }, stage) {
-    const { host, mounts } = stage;
-    const name = pathKey(hostPath!);
-    await keep(stage, name, mountSandboxVolume(hostPath!, volumeName!, { host }));
-    // From here on it is released by its path alone, as the recorded one was.
-    mounts.set(name, { release: () => removeSandboxMountPoint(hostPath!, { host }) });
+    const { host } = stage;
+    await keep(stage, pathKey(hostPath!), mountSandboxVolume(hostPath!, volumeName!, { host }));
     return {};
   },
 
-  async RemoveSandboxMountPoint({ hostPath }, { host }) {
-    await removeSandboxMountPoint(hostPath!, { host });
+  async RemoveSandboxMountPoint({ hostPath }, { host, mounts }) {
+    const remove = () => removeSandboxMountPoint(hostPath!, { host });
+    const mount = mounts.get(pathKey(hostPath!));
+    await (mount === undefined ? remove() : mount.release(remove));
     return {};
   },
 
@@ -151,18 +175,11 @@ export function notSupported(run: Run): string | undefined {
   return op && `${op} is not supported`;
 }
 
-/** Whether the run itself gives back what is mounted under `name`. */
-export function isReleasedByRun(run: Run, name: string): boolean {
-  return run.steps.some(({ op, of, hostPath }) =>
-    of === name || op === "RemoveSandboxMountPoint" && pathKey(hostPath!) === name
-  );
-}
-
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {
-  const { mounts, replaced } = stage;
-  const set = (mounted: Releasable) => {
-    replaced.push(...mounts.has(name) ? [mounts.get(name)!] : []);
-    mounts.set(name, mounted);
+  const set = (releasable: Releasable) => {
+    const mount = new Mount(releasable);
+    stage.mounts.set(name, mount);
+    stage.mounted.push(mount);
   };
   try {
     const mounted = await mounting;

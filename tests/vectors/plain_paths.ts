@@ -6,7 +6,8 @@
  */
 
 import { standInGuid } from "../../src/simulated/name_to_guid.ts";
-import type { Call, Run, Step, StepResult } from "./run.ts";
+import { type Call, recordedCalls, type Run, type Step, type StepResult } from "./run.ts";
+import { mapTexts } from "./texts.ts";
 
 /** Whether a path has a separator at its end. */
 export function hasClosingSeparator(path: string): boolean {
@@ -15,69 +16,60 @@ export function hasClosingSeparator(path: string): boolean {
 
 /** The run as it would have been without closing separators in the paths of layers. */
 export function withPlainPaths(run: Run): Run {
-  if (!run.steps.some(({ layers, scratch }) => [...layers ?? [], scratch ?? ""].some(hasClosingSeparator))) return run;
-  const plain = new PlainPaths(run.steps);
+  const volumes = volumesOf(run.steps);
+  if (volumes.size === 0) return run;
   const trace = [...run.trace];
   const steps = run.steps.map((step, i): StepResult => {
     const { calls, ...result } = run.result.steps[i]!;
-    const names = (step.layers ?? []).map(nameOf);
-    trace.splice(calls[0], calls[1] - calls[0], ...plain.calls(trace.slice(...calls), names));
-    return { ...plain.value(result, names) as StepResult, calls };
+    const plain = new PlainPaths(step, volumes);
+    trace.splice(calls[0], calls[1] - calls[0], ...plain.calls(recordedCalls(run, i)));
+    return { ...plain.rewrite(result) as StepResult, calls };
   });
   return { ...run, trace, result: { ...run.result, steps } };
 }
 
 const NO_NAME = standInGuid("");
+const GUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
-/** Rewrites what was recorded. */
+/** What one step recorded. */
 class PlainPaths {
-  // The volume of a scratch, whose name comes from the path that the recorder got.
+  readonly #names: readonly string[];
   readonly #volumes: ReadonlyMap<string, string>;
 
-  constructor(steps: readonly Step[]) {
-    const folders = steps.flatMap(({ layers, scratch }) => [...layers ?? [], scratch ?? ""]).filter(
-      hasClosingSeparator,
-    );
-    this.#volumes = new Map(folders.map((folder) => [volumeOf(folder), volumeOf(withoutSeparator(folder))]));
+  constructor({ layers = [] }: Step, volumes: ReadonlyMap<string, string>) {
+    this.#names = layers.map((layer) => withoutSeparator(layer).split("\\").at(-1)!);
+    this.#volumes = volumes;
   }
 
-  /** The calls of a step whose layers have these names. Ids are asked for in order, and again in each attempt. */
-  calls(calls: readonly Call[], names: readonly string[]): Call[] {
+  /** The calls. Ids are asked for in the order of the layers, and again in each attempt. */
+  calls(calls: readonly Call[]): Call[] {
     let asked = 0;
-    return calls.map((call) => {
+    return this.rewrite(calls).map((call) => {
       if (call.fn === "ActivateLayer") asked = 0;
-      const args = this.value(call.args, names) as Call["args"];
-      if (call.fn !== "NameToGuid") return { ...call, args };
-      const name = names[asked++];
-      return { ...call, args: { ...args, name: call.args.name || name } };
+      if (call.fn !== "NameToGuid") return call;
+      const name = this.#names[asked++];
+      return { ...call, args: { ...call.args, name: call.args.name || name } };
     });
   }
 
-  /** A value in which the `i`-th of a list of layers may have the id of the empty name. */
-  value(value: unknown, names: readonly string[], name?: string): unknown {
-    if (typeof value === "string") return this.#text(value, names, name);
-    if (Array.isArray(value)) return value.map((one, i) => this.value(one, names, names[i]));
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, this.value(one, names, name)]));
+  /** Anything else. In a list of layers, the id of the empty name is that of the layer at the same place. */
+  rewrite<T>(recorded: T): T {
+    return mapTexts(recorded, (text, { index = -1 }) => {
+      if (text === NO_NAME) return standInGuid(this.#names[index] ?? "");
+      const inVolume = text.replace(GUID, (guid) => this.#volumes.get(guid) ?? guid);
+      return /^[a-z]:/i.test(inVolume) ? withoutSeparator(inVolume) : inVolume;
+    });
   }
+}
 
-  #text(text: string, names: readonly string[], name: string | undefined): string {
-    if (/^[{[]/.test(text)) return JSON.stringify(this.value(JSON.parse(text), names));
-    if (text === NO_NAME && name !== undefined) return standInGuid(name);
-    const inVolume = text.replace(
-      /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/,
-      (guid) => this.#volumes.get(guid) ?? guid,
-    );
-    return /^[a-z]:/i.test(inVolume) ? withoutSeparator(inVolume) : inVolume;
-  }
+// The recorder made the name of a scratch's volume of the path that it got.
+function volumesOf(steps: readonly Step[]): ReadonlyMap<string, string> {
+  const folders = steps.flatMap(({ layers = [], scratch = "" }) => [...layers, scratch]).filter(hasClosingSeparator);
+  return new Map(folders.map((folder) => [volumeOf(folder), volumeOf(withoutSeparator(folder))]));
 }
 
 function volumeOf(scratch: string): string {
   return standInGuid(`volume:${scratch}`);
-}
-
-function nameOf(folder: string): string {
-  return withoutSeparator(folder).split("\\").at(-1)!;
 }
 
 function withoutSeparator(path: string): string {

@@ -15,7 +15,7 @@ import { NativeError } from "../../src/errors/windows_errors.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
 import { SimulationError } from "../../src/simulated/mod.ts";
 import { DEVIATIONS } from "./deviations.ts";
-import { Disk, imageOf, pathKey } from "./disk.ts";
+import { Disk, imageOf } from "./disk.ts";
 import {
   type Actual,
   callDifference,
@@ -26,12 +26,12 @@ import {
   recordedStep,
   show,
 } from "./expected.ts";
-import { type Injection, injectionsFor } from "./injections.ts";
+import { RecordedFailures } from "./injections.ts";
 import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
-import { isReleasedByRun, notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
+import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
 import { removesLayerOf } from "./requests.ts";
-import { givesBack, NEVER_ADDED, residualOf } from "./residual.ts";
+import { givesBack, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import type { Situation } from "./situation.ts";
 
@@ -72,10 +72,10 @@ class Playback {
   readonly #run: Run;
   readonly #machine: Machine;
   readonly #disk: Disk;
-  readonly #injections: readonly Injection[];
+  readonly #failures: RecordedFailures;
   readonly #stage: Stage;
-  /** Whether a step said that something is held still. */
-  #toldHeld = false;
+  /** Whether a step reported something that it could not give back. */
+  #reportedHeld = false;
   /** Calls of steps that may give back what isn't held. */
   readonly #byName = new Set<number>();
   /** Whether ours has gone another way than the recording. */
@@ -85,8 +85,8 @@ class Playback {
     this.#run = run;
     this.#machine = machine;
     this.#disk = new Disk(run);
-    this.#injections = injectionsFor(run);
-    this.#stage = { host: machine.host, mounts: new Map(), replaced: [], vms: new Map() };
+    this.#failures = new RecordedFailures(run);
+    this.#stage = { host: machine.host, mounts: new Map(), mounted: [], vms: new Map() };
   }
 
   /** Plays all, and returns the first difference. */
@@ -105,7 +105,6 @@ class Playback {
     for (const { path, size } of this.#disk.files) this.#machine.addFile(path, size);
     const volumes = this.#run.steps.flatMap(({ volumeName }) => volumeName?.match(/\{([0-9a-f-]{36})\}/i)?.[1] ?? []);
     for (const guid of new Set(volumes)) this.#machine.addVolume(guid);
-    this.#machine.fail(this.#injections);
   }
 
   async #playStep(step: Step, index: number): Promise<string | undefined> {
@@ -116,12 +115,13 @@ class Playback {
     const before = this.#machine.trace();
     const situation = this.#situation(step, index, before);
     const expected = this.#expected(situation);
+    this.#machine.fail(this.#failures.at(index, before));
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
     if (releasesByName(step)) made.forEach((_, i) => this.#byName.add(before.length + i));
     const actual = { ...outcome, calls: recordable(this.#run, made) };
     this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
-    if (expected.rollsBack) return this.#rollbackDifference(expected, actual, situation.held);
+    if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ??
         callsDifference(expected.calls, actual.calls, { removesLayer: removesLayerOf(this.#run, index) });
@@ -132,7 +132,17 @@ class Playback {
   #situation(step: Step, index: number, made: readonly Call[]): Situation {
     const { resolvedDrive } = this.#machine;
     const { mounts } = this.#stage;
-    return { run: this.#run, disk: this.#disk, step, index, made, held: this.#held(), mounts, resolvedDrive };
+    return {
+      run: this.#run,
+      disk: this.#disk,
+      step,
+      index,
+      made,
+      held: this.#held(),
+      mounts,
+      reportedHeld: this.#reportedHeld,
+      resolvedDrive,
+    };
   }
 
   #expected(situation: Situation): Expected {
@@ -147,16 +157,14 @@ class Playback {
     try {
       return { result: await OPS[step.op]!(step, this.#stage) };
     } catch (error) {
-      this.#toldHeld ||= error instanceof ReleaseError || error instanceof UnwindError;
+      this.#reportedHeld ||= error instanceof ReleaseError || error instanceof UnwindError;
       return { error };
     }
   }
 
   // A release has to report what it couldn't remove, and succeeds if nothing failed.
   #reportDifference(actual: Actual, made: readonly Call[]): string | undefined {
-    const met = made.filter((call) =>
-      !succeeded(call) && this.#injections.some(({ fn, code }) => fn === call.fn && code === Number(call.hr))
-    );
+    const met = made.filter((call) => !succeeded(call) && this.#failures.caused(call));
     const reported = "error" in actual ? errorsIn(actual.error) : [];
     const isReported = ({ fn, hr }: Call) =>
       reported.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
@@ -166,12 +174,12 @@ class Playback {
     return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
   }
 
-  #rollbackDifference({ outcome, calls }: Expected, actual: Actual, before: Residual): string | undefined {
+  #amongDifference({ outcome, calls, rollsBack }: Expected, actual: Actual, before: Residual): string | undefined {
     const missing = calls.find((call) =>
       !actual.calls.some((made) => made.fn === call.fn && callDifference(call, made) === undefined)
     );
-    return outcomeDifference(outcome, actual) ??
-      (missing === undefined ? this.#heldDifference(before) : `expected, among others, ${show(missing)}`);
+    return outcomeDifference(outcome, actual) ?? (missing && `expected, among others, ${show(missing)}`) ??
+      (rollsBack ? this.#heldDifference(before) : undefined);
   }
 
   async #end(): Promise<string | undefined> {
@@ -181,15 +189,15 @@ class Playback {
 
   // What is held, and should not be.
   async #leftDifference(): Promise<string | undefined> {
-    if (!this.#diverged) return this.#heldDifference(this.#run.result.residual);
+    const difference = this.#diverged ? undefined : this.#heldDifference(this.#run.result.residual);
+    if (difference !== undefined) return difference;
     // What could not be removed can be now.
     this.#machine.fail([]);
-    const { mounts, replaced } = this.#stage;
-    for (const mounted of replaced) await mounted.release();
-    for (const [name, mounted] of mounts) {
-      if (this.#toldHeld || !isReleasedByRun(this.#run, name)) await mounted.release();
+    // What was mounted last may rest on what is left of what was mounted before.
+    for (const mount of this.#stage.mounted.toReversed()) {
+      if (this.#reportedHeld || this.#diverged && !mount.isAskedFor) await mount.releaseAgain();
     }
-    return this.#heldDifference({});
+    return this.#diverged || this.#reportedHeld ? this.#heldDifference({}) : undefined;
   }
 
   #held(): Residual {
@@ -234,9 +242,4 @@ function takingDifference(expected: Expected, actual: Actual): string | undefine
   const calls = failure < 0 ? expected.calls : expected.calls.slice(0, failure + 1);
   return outcomeDifference(expected.outcome, actual) ??
     callsDifference(calls, actual.calls, { prefix: expected.outcome.kind !== "done" });
-}
-
-function listed(held: Residual): string {
-  const kinds = Object.entries(held).filter(([kind]) => kind !== NEVER_ADDED);
-  return kinds.flatMap(([kind, names]) => names.map((name) => `${kind} ${pathKey(name)}`)).sort().join();
 }

@@ -105,6 +105,17 @@ export function removesLayerOf(run: Run, step: number): (call: Call) => boolean 
   };
 }
 
+/** The path of the disk that a Windows guest has mounted at a path. */
+export function diskMountedAt(guestPath: string, calls: readonly Call[]): string | undefined {
+  const takes = (what: string) =>
+    calls.findLast((call) => changeOf(call)?.takes === true && changeOf(call)!.what === what);
+  const mount = takes(`MappedVirtualDisk:${guestPath}`);
+  if (mount === undefined) return undefined;
+  const { Lun = 0 } = requestOf(mount)!.GuestRequest!.Settings!;
+  const attachment = takes(`${SCSI}${FIRST_CONTROLLER}/Attachments/${Lun}`);
+  return attachment && String(requestOf(attachment)!.Settings!.Path);
+}
+
 /** Whether a device is a disk on a SCSI controller. */
 export function isSCSI(device: string): boolean {
   return device.startsWith(SCSI);

@@ -84,3 +84,9 @@ export function isMountedAt(held: Residual, folder: string): boolean {
   const key = pathKey(folder);
   return (held.mountpoint ?? []).map(pathKey).some((other) => other === key || other.startsWith(`${key}\\`));
 }
+
+/** What is held, as one text to compare and to read. */
+export function listed(held: Residual): string {
+  const kinds = Object.entries(held).filter(([kind]) => kind !== NEVER_ADDED);
+  return kinds.flatMap(([kind, names]) => names.map((name) => `${kind} ${pathKey(name)}`)).sort().join();
+}

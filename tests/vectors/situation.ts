@@ -20,7 +20,9 @@ export interface Situation {
   /** What they hold. */
   readonly held: Residual;
   /** What our steps have mounted, by name. */
-  readonly mounts: ReadonlyMap<string, unknown>;
+  readonly mounts: ReadonlyMap<string, { readonly isReleased: boolean }>;
+  /** Whether a step reported something that it could not give back. */
+  readonly reportedHeld: boolean;
   /** How the path of a file on `C:` begins once Windows has resolved it. */
   readonly resolvedDrive: string;
 }
