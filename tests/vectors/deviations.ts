@@ -93,7 +93,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "a mount ends with what it could not give back, and reports it",
     apply: (expected, { step }) => {
       if (step.as === undefined || step.vm !== undefined) return undefined;
-      const failed = expected.calls.findIndex((call) => givesBack(call) && !succeeded(call));
+      const failed = expected.calls.findIndex(failsToRemove);
       const goesOn = failed >= 0 && failed < expected.calls.length - 1;
       return goesOn
         ? { calls: expected.calls.slice(0, failed + 1), outcome: { kind: "any" }, diverges: true }
@@ -151,7 +151,8 @@ export const DEVIATIONS: readonly Deviation[] = [
       // No disk is mounted in the guest before all are attached.
       const isMount = changeOf(expected.calls[failed]!)!.kind === "guest";
       const calls = expected.calls.slice(0, failed + 1).filter((call) => isMount || changeOf(call)!.kind === "device");
-      return { ...expected, calls, among: true, rollsBack: true };
+      const isStuck = expected.calls.some(failsToRemove);
+      return { ...expected, calls, among: true, ...(isStuck ? { diverges: true } : { rollsBack: true }) };
     },
   },
   {
@@ -222,12 +223,17 @@ function releasesNothing({ step, mounts, held }: Situation): boolean {
   }
 }
 
-function findsLeftovers({ run, index, step, disk, made, held, reportedHeld }: Situation): boolean {
-  if (!reportedHeld || step.as === undefined) return false;
-  // On the host only an image has a name that a later mount meets again.
-  if (step.vm === undefined && disk.kind(imageOf(step.layers![0]!)) !== "file") return false;
+function findsLeftovers({ run, index, step, disk, made, held }: Situation): boolean {
+  if (step.as === undefined) return false;
   const recorded = run.trace.slice(0, run.result.steps[index]!.calls[0]);
-  return listed(held) !== listed(residualOf(recorded)) || isDiskLetGo(made, held);
+  if (![...made, ...recorded].some(failsToRemove)) return false;
+  if (step.vm !== undefined) return listed(held) !== listed(residualOf(recorded)) || isDiskLetGo(made, held);
+  // On the host only an image has a name that a later mount meets again.
+  return disk.kind(imageOf(step.layers![0]!)) === "file" && held.cim !== undefined;
+}
+
+function failsToRemove(call: Call): boolean {
+  return givesBack(call) && !succeeded(call);
 }
 
 // Whether a guest has let go of a disk that is still attached to its VM.

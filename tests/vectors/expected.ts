@@ -5,7 +5,7 @@
  */
 
 import { fromWin32, hex } from "../../src/errors/codes.ts";
-import { InvalidInputError, NativeError, ReleaseError, UnwindError } from "../../mod.ts";
+import { InvalidInputError, NativeError, UnwindError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
 import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
 import { isDocument } from "./texts.ts";
@@ -79,25 +79,27 @@ function codeIn(text: string | undefined): number | undefined {
 
 /** The first difference between two ends of a step, in words. */
 export function outcomeDifference(expected: Outcome, actual: Actual): string | undefined {
-  const error = "error" in actual ? causeOf(actual.error) : undefined;
-  if (matches(expected, actual, error)) {
+  const errors = "error" in actual ? causesIn(actual.error) : [];
+  if (matches(expected, errors)) {
     const result = expected.kind === "done" ? expected.result : undefined;
     return result && resultDifference(result, actual.result!);
   }
-  return `expected ${describe(expected)}\nactual   ${error === undefined ? "success" : String(error)}`;
+  return `expected ${describe(expected)}\nactual   ${"error" in actual ? errors.join("; ") : "success"}`;
 }
 
-function matches(expected: Outcome, actual: Actual, error: unknown): boolean {
+function matches(expected: Outcome, errors: readonly unknown[]): boolean {
   switch (expected.kind) {
     case "done":
-      return !("error" in actual);
+      return errors.length === 0;
     case "refused":
-      return error instanceof InvalidInputError;
+      return errors[0] instanceof InvalidInputError;
     case "native":
-      return error instanceof NativeError && error.code === expected.code &&
-        (expected.operation === undefined || error.operation === expected.operation);
+      return errors.some((error) =>
+        error instanceof NativeError && error.code === expected.code &&
+        (expected.operation === undefined || error.operation === expected.operation)
+      );
     case "own":
-      return "error" in actual && !(error instanceof NativeError);
+      return errors.length > 0 && !(errors[0] instanceof NativeError);
     case "any":
       return true;
   }
@@ -118,10 +120,9 @@ function describe(outcome: Outcome): string {
   }
 }
 
-/** What went wrong first. */
-function causeOf(error: unknown): unknown {
-  if (error instanceof UnwindError) return causeOf(error.cause);
-  return error instanceof ReleaseError ? causeOf(error.errors[0]) : error;
+// What went wrong: why a step was unwound, or all that a release met. The original tells the first, in its own order.
+function causesIn(error: unknown): unknown[] {
+  return error instanceof UnwindError ? causesIn(error.cause) : errorsIn(error);
 }
 
 /** All errors in an error. */

@@ -7,6 +7,7 @@
 import { fromWin32 } from "../../src/errors/codes.ts";
 import { MODIFY, requestKey } from "./requests.ts";
 import { type Call, recordsMountPoints, type Run, succeeded } from "./run.ts";
+import { shareNames, withShareNames } from "./shares.ts";
 
 /** A failure that a machine is to inject. */
 export interface Injection {
@@ -22,8 +23,8 @@ export interface Injection {
 
 /** A failure of a recording. */
 interface RecordedFailure extends Injection {
-  /** The step in which it hit a call; `nth` counts from there. Not given if it hit none. */
-  readonly step?: number;
+  /** The call that it hit, and its step, from whose start `nth` counts. Not given if it hit none. */
+  readonly hit?: { readonly call: Call; readonly step: number };
 }
 
 /**
@@ -33,9 +34,11 @@ interface RecordedFailure extends Injection {
  * as Wine's do.
  */
 export class RecordedFailures {
+  readonly #run: Run;
   readonly #failures: readonly RecordedFailure[];
 
   constructor(run: Run) {
+    this.#run = run;
     this.#failures = run.fail.split(",").filter((text) => text.trim() !== "").map(parse)
       .flatMap((injection) => inStep(run, injection));
     if (!recordsMountPoints(run)) {
@@ -54,11 +57,15 @@ export class RecordedFailures {
 
   /** What to inject before a step. */
   at(step: number, made: readonly Call[]): Injection[] {
-    return this.#failures.filter((failure) => (failure.step ?? step) === step).map((failure) => {
-      if (failure.step === undefined) return failure;
-      const { fn, code, request, nth } = failure;
-      const before = made.filter((call) => call.fn === fn && (request === undefined || requestKey(call) === request));
-      return { fn, code, nth: before.length + nth!, ...(request !== undefined && { request }) };
+    return this.#failures.flatMap(({ hit, ...injection }): Injection[] => {
+      if (hit === undefined) return [injection];
+      if (hit.step !== step) return [];
+      const names = shareNames(this.#run, step, made);
+      const request = hit.call.fn === MODIFY ? requestKey(withShareNames(hit.call, names)) : undefined;
+      const before = made.filter((call) =>
+        call.fn === injection.fn && (request === undefined || requestKey(call) === request)
+      );
+      return [{ ...injection, nth: before.length + injection.nth!, ...(request !== undefined && { request }) }];
     });
   }
 }
@@ -87,16 +94,16 @@ function inStep(run: Run, { fn, nth, code }: Injection): RecordedFailure[] {
   // Nobody can say what a request would have been about.
   if (at === undefined) return fn === MODIFY ? [] : [{ fn, code, nth }];
   const step = run.result.steps.findIndex(({ calls: [from, to] }) => from <= at && at < to);
+  const hit = { call: run.trace[at]!, step };
   const [from] = run.result.steps[step]!.calls;
-  const upTo = run.trace.slice(from, at + 1);
+  const upTo = run.trace.slice(from, at + 1).filter((call) => call.fn === fn);
   if (fn === MODIFY) {
-    const request = requestKey(run.trace[at]!);
-    const same = upTo.filter((call) => call.fn === fn && requestKey(call) === request);
-    return [{ fn, code, step, request, nth: same.length }];
+    const same = upTo.filter((call) => requestKey(call) === requestKey(hit.call));
+    return [{ fn, code, hit, nth: same.length }];
   }
   const repeats = repeatedNames(upTo, run.trace.slice(0, from));
   if (repeats.at(-1)) return [];
-  return [{ fn, code, step, nth: upTo.filter((call, i) => call.fn === fn && !repeats[i]).length }];
+  return [{ fn, code, hit, nth: repeats.filter((repeat) => !repeat).length }];
 }
 
 /**

@@ -58,8 +58,8 @@ export interface Stage {
   readonly host: Host;
   /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it is released. */
   readonly mounts: Map<string, Mount>;
-  /** All that was mounted, also under names that something else has now. */
-  readonly mounted: Mount[];
+  /** All that may have to be released at the end, also what has no name, or one that something else has now. */
+  readonly leftovers: Mount[];
   /** The VMs that were created, by their ids. */
   readonly vms: Map<string, UtilityVM>;
 }
@@ -176,17 +176,15 @@ export function notSupported(run: Run): string | undefined {
 }
 
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {
-  const set = (releasable: Releasable) => {
-    const mount = new Mount(releasable);
-    stage.mounts.set(name, mount);
-    stage.mounted.push(mount);
-  };
   try {
     const mounted = await mounting;
-    set(mounted);
+    const mount = new Mount(mounted);
+    stage.mounts.set(name, mount);
+    stage.leftovers.push(mount);
     return mounted;
   } catch (error) {
-    if (error instanceof UnwindError) set(error);
+    // The run has no name for it.
+    if (error instanceof UnwindError) stage.leftovers.push(new Mount(error));
     throw error;
   }
 }

@@ -86,7 +86,7 @@ class Playback {
     this.#machine = machine;
     this.#disk = new Disk(run);
     this.#failures = new RecordedFailures(run);
-    this.#stage = { host: machine.host, mounts: new Map(), mounted: [], vms: new Map() };
+    this.#stage = { host: machine.host, mounts: new Map(), leftovers: [], vms: new Map() };
   }
 
   /** Plays all, and returns the first difference. */
@@ -140,7 +140,6 @@ class Playback {
       made,
       held: this.#held(),
       mounts,
-      reportedHeld: this.#reportedHeld,
       resolvedDrive,
     };
   }
@@ -194,7 +193,7 @@ class Playback {
     // What could not be removed can be now.
     this.#machine.fail([]);
     // What was mounted last may rest on what is left of what was mounted before.
-    for (const mount of this.#stage.mounted.toReversed()) {
+    for (const mount of this.#stage.leftovers.toReversed()) {
       if (this.#reportedHeld || this.#diverged && !mount.isAskedFor) await mount.releaseAgain();
     }
     return this.#diverged || this.#reportedHeld ? this.#heldDifference({}) : undefined;

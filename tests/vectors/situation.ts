@@ -21,8 +21,6 @@ export interface Situation {
   readonly held: Residual;
   /** What our steps have mounted, by name. */
   readonly mounts: ReadonlyMap<string, { readonly isReleased: boolean }>;
-  /** Whether a step reported something that it could not give back. */
-  readonly reportedHeld: boolean;
   /** How the path of a file on `C:` begins once Windows has resolved it. */
   readonly resolvedDrive: string;
 }
