@@ -188,15 +188,14 @@ class Playback {
 
   // What is held, and should not be.
   async #leftDifference(): Promise<string | undefined> {
-    const difference = this.#diverged ? undefined : this.#heldDifference(this.#run.result.residual);
-    if (difference !== undefined) return difference;
+    if (!this.#diverged && !this.#reportedHeld) return this.#heldDifference(this.#run.result.residual);
     // What could not be removed can be now.
     this.#machine.fail([]);
     // What was mounted last may rest on what is left of what was mounted before.
     for (const mount of this.#stage.leftovers.toReversed()) {
-      if (this.#reportedHeld || this.#diverged && !mount.isAskedFor) await mount.releaseAgain();
+      if (this.#reportedHeld || !mount.isAskedFor) await mount.releaseAgain();
     }
-    return this.#diverged || this.#reportedHeld ? this.#heldDifference({}) : undefined;
+    return this.#heldDifference({});
   }
 
   #held(): Residual {

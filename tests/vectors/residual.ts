@@ -5,7 +5,7 @@
  */
 
 import { pathKey } from "./disk.ts";
-import { changeOf } from "./requests.ts";
+import { changeOf, removes } from "./requests.ts";
 import { type Call, type Residual, succeeded } from "./run.ts";
 
 interface Entry {
@@ -47,9 +47,9 @@ function change(call: Call): Change | undefined {
   return { takes: Object.hasOwn(TAKES, call.fn), kind: entry.kind, what: String(call.args[entry.by]) };
 }
 
-/** Whether a call gives something back. */
+/** Whether a call gives something back, or is one step of that. */
 export function givesBack(call: Call): boolean {
-  return change(call)?.takes === false;
+  return change(call)?.takes === false || removes(call);
 }
 
 /** What is held after these calls. What is taken several times is given back as often. */
