@@ -234,10 +234,10 @@ class Playback {
   }
 }
 
-// Where the original goes wrong, it does so after the first failure, or later.
-function takingDifference(expected: Expected, actual: Actual): string | undefined {
-  const failure = expected.calls.findIndex((call) => !succeeded(call));
-  const calls = failure < 0 ? expected.calls : expected.calls.slice(0, failure + 1);
-  return outcomeDifference(expected.outcome, actual) ??
-    callsDifference(calls, actual.calls, { prefix: expected.outcome.kind !== "done" });
+// If a step of the original failed, it may have gone wrong after its first failure.
+function takingDifference({ outcome, calls }: Expected, actual: Actual): string | undefined {
+  const isDone = outcome.kind === "done";
+  const failure = isDone ? -1 : calls.findIndex((call) => !succeeded(call));
+  const certain = failure < 0 ? calls : calls.slice(0, failure + 1);
+  return outcomeDifference(outcome, actual) ?? callsDifference(certain, actual.calls, { prefix: !isDone });
 }
