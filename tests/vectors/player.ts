@@ -31,7 +31,7 @@ import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
 import { removesLayerOf } from "./requests.ts";
-import { givesBack, listed, NEVER_ADDED, residualOf } from "./residual.ts";
+import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import type { Situation } from "./situation.ts";
 
@@ -167,7 +167,10 @@ class Playback {
     const reported = "error" in actual ? errorsIn(actual.error) : [];
     const isReported = ({ fn, hr }: Call) =>
       reported.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
-    const missing = met.find((call) => givesBack(call) && !isReported(call));
+    // Once its volume is gone, a mount point is removed as the link that it is.
+    const isGone = ({ fn, args }: Call) =>
+      fn === "DeleteVolumeMountPointW" && !isMountedAt(this.#held(), String(args.volumeMountPoint));
+    const missing = met.find((call) => givesBack(call) && !isReported(call) && !isGone(call));
     if (missing !== undefined) return `the failure of ${missing.fn} was not reported`;
     const surplus = met.length === 0 ? reported[0] : reported.find((error) => error instanceof SimulationError);
     return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
