@@ -1,7 +1,7 @@
 /**
- * `deno task test:vectors [--wine]` plays the recorded runs in `$HCS_LAYERS_VECTORS`, or in `v0.12.3/`, on the simulated
- * host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. It prints each run that differs with its first
- * difference, and ends with `N passed, N failed, N skipped`.
+ * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/` and `handmade/`,
+ * on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. It prints each run that differs
+ * with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
  */
@@ -9,15 +9,16 @@
 import { CHECKOUT, EXCHANGE, prepareWine } from "../wine/prepare.ts";
 import type { MachineMaker } from "./machine.ts";
 import { play, type Verdict } from "./player.ts";
-import { readRuns } from "./run.ts";
+import { readRuns, RECORDINGS } from "./run.ts";
 import { simulatedMachine } from "./simulated.ts";
 import { wineMachine } from "./wine.ts";
 
-const FOLDER = Deno.env.get("HCS_LAYERS_VECTORS") || `${import.meta.dirname}/v0.12.3`;
+const folder = Deno.env.get("HCS_LAYERS_VECTORS");
+const FOLDERS = folder ? [folder] : RECORDINGS;
 
 async function playAll(newMachine: MachineMaker): Promise<number> {
   const verdicts: Verdict[] = [];
-  for (const run of await readRuns(FOLDER)) {
+  for (const run of await readRuns(FOLDERS)) {
     const verdict = await play(run, newMachine);
     verdicts.push(verdict);
     if (verdict.outcome === "failed") {
@@ -47,8 +48,10 @@ async function playUnderWine(): Promise<number> {
   }
   await using _ = wine;
   await Deno.mkdir(`${wine.exchange}/vectors`);
-  for await (const { name } of Deno.readDir(FOLDER)) {
-    if (name.endsWith(".json")) await Deno.copyFile(`${FOLDER}/${name}`, `${wine.exchange}/vectors/${name}`);
+  for (const folder of FOLDERS) {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (name.endsWith(".json")) await Deno.copyFile(`${folder}/${name}`, `${wine.exchange}/vectors/${name}`);
+    }
   }
   const { code } = await wine.run(["run", "-A", `${CHECKOUT}\\tests\\vectors\\main.ts`, "--wine"], {
     env: { HCS_LAYERS_VECTORS: `${EXCHANGE}\\vectors` },

@@ -128,11 +128,17 @@ const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs"];
 // The original never takes back what a VM may open.
 const NEVER_RECORDED = "RevokeVmAccess";
 
-/** The runs of a folder, by name. */
-export async function readRuns(folder: string): Promise<Run[]> {
-  const names: string[] = [];
-  for await (const entry of Deno.readDir(folder)) {
-    if (entry.name.endsWith(".json")) names.push(entry.name);
+/** The folders with the runs of this checkout. */
+export const RECORDINGS: readonly string[] = ["v0.12.3", "handmade"].map((name) => `${import.meta.dirname}/${name}`);
+
+/** The runs of some folders, by name. */
+export async function readRuns(folders: readonly string[]): Promise<Run[]> {
+  const files: { name: string; path: string }[] = [];
+  for (const folder of folders) {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (name.endsWith(".json")) files.push({ name, path: `${folder}/${name}` });
+    }
   }
-  return await Promise.all(names.sort().map(async (name) => JSON.parse(await Deno.readTextFile(`${folder}/${name}`))));
+  files.sort((a, b) => a.name < b.name ? -1 : 1);
+  return await Promise.all(files.map(async ({ path }) => JSON.parse(await Deno.readTextFile(path))));
 }

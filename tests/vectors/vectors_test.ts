@@ -2,10 +2,10 @@ import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { notSupported } from "./ops.ts";
 import { play } from "./player.ts";
 import { residualOf } from "./residual.ts";
-import { readRuns } from "./run.ts";
+import { readRuns, RECORDINGS } from "./run.ts";
 import { simulatedMachine } from "./simulated.ts";
 
-const runs = await readRuns(`${import.meta.dirname}/v0.12.3`);
+const runs = await readRuns(RECORDINGS);
 
 Deno.test("the library does on the simulated host what the recorded runs did", async (test) => {
   for (const run of runs) {
@@ -24,6 +24,8 @@ Deno.test("residualOf() finds held what the recordings say", () => {
     assertEquals(residual, run.result.residual, run.name);
   }
 });
+
+const sandbox = { path: "C:\\layers\\s1\\sandbox.vhdx", size: 1 };
 
 // deno-lint-ignore no-explicit-any
 type Doctor = (run: any) => void;
@@ -77,7 +79,20 @@ Deno.test("play() finds what differs from a recording", async () => {
     ["lcow-async", ({ setup }) => delete setup.env.WITNESS_ASYNC, 'answer is "0x00000000" instead of "0xc0370103"'],
     ["lcow-combine-fails", (run) => run.fail = "", "expected a NativeError of HcsModifyComputeSystem"],
     ["lcow-mm-layer1-fails", ({ trace }) => edit(trace[8], (request) => request.Extra = 1), "expected, among others"],
-    ["wcow-release-all-fail", (run) => run.upstream = "right", "step 4, Release: call 2"],
+    ["lcow-release-detach-fails", (run) => {
+      run.upstream = "right";
+      edit(run.trace[19], (request) => request.Extra = 1);
+    }, "args.configuration.Extra is undefined"],
+    ["argon-closing-separators", ({ trace }) => trace[4].args.layers[0].Path = "C:\\layers\\", "args.layers.0.Path is"],
+    ["argon-closing-separators", ({ trace }) => trace[4].args.layers[0].LayerId = "", "args.layers.0.LayerId is"],
+    ["wcow-closing-separators", ({ result }) => result.steps[3].layers[1].Id = "", "result layers.1.Id is"],
+    ["wcow-scratch-disk-missing", ({ setup }) => setup.files.push(sandbox), "expected a NativeError of any function"],
+    [
+      "wcow-share1-fails-retry",
+      ({ trace }) => edit(trace[10], ({ Settings }) => Settings.Name = "s9"),
+      "Layers.1.Path is",
+    ],
+    ["lcow-mm-layer2-fails-remove-fails", (run) => run.fail = "", "expected a NativeError of HcsModifyComputeSystem"],
     ["cimfs", ({ trace }) => trace[5].args.layerData = '{ "FilterType": "WCIFS" }', "args.layerData.FilterType is"],
   ];
   for (const [name, doctor, difference] of doctored) {
