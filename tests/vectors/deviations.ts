@@ -70,11 +70,13 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     ours: "the image of a layer is found if the path of the layer has a closing \\",
-    apply: (expected, { step, disk }) => {
+    apply: ({ outcome }, { step, disk }) => {
       const top = step.layers?.[0] ?? "";
-      const overlooked = /^MountWCOW|^ToHost/.test(step.op) && step.vm === undefined && hasClosingSeparator(top) &&
-        disk.kind(imageOf(top)) === "file";
-      return overlooked ? { ...expected, calls: [], outcome: { kind: "any" }, diverges: true } : undefined;
+      if (step.vm !== undefined || !hasClosingSeparator(top) || disk.kind(imageOf(top)) !== "file") return undefined;
+      const isMounted = step.as !== undefined && outcome.kind === "done";
+      return isMounted
+        ? { calls: [imageMount(top)], outcome: { kind: "done" }, among: true, diverges: true }
+        : { calls: [], outcome: { kind: "any" }, among: true, diverges: true };
     },
   },
   {
@@ -104,7 +106,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "a release goes on with all that doesn't rest on what it could not give back",
     apply: (expected, { step }) => {
       const last = expected.calls.at(-1);
-      const stops = last !== undefined && !succeeded(last) && !SUPPORTED.includes(last.fn);
+      const stops = last !== undefined && !succeeded(last) && !STOPPING.includes(last.fn);
       // The original goes on with the disks of a tree that it could not take apart.
       const undermines = expected.calls.some((call) => isCombinedLayers(call) && !succeeded(call));
       return step.op === "Release" && (stops || undermines) ? { ...expected, diverges: true } : undefined;
@@ -215,8 +217,9 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
 ];
 
-// The disk rests under its filter: what the original leaves alone after these, ours does too. In a VM it goes on.
-const SUPPORTED = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
+// What the original leaves alone after a failure of these, ours does too: the disk rests under its filter. In a VM the
+// original goes on.
+const STOPPING = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
 
 function done(result: Readonly<Record<string, unknown>>): Outcome {
   return { kind: "done", result };
@@ -258,6 +261,16 @@ function isDiskLetGo(made: readonly Call[], held: Residual): boolean {
     const attached = made.findLastIndex((call) => isAttachment(call) && changeOf(call)!.what === device);
     return made.slice(attached).some((call) => removes(call) && succeeded(call) && removedDevice(call) === device);
   });
+}
+
+function imageMount(layer: string): Call {
+  const [, imagePath, fsName] = imageOf(layer).match(/^(.*)\\(.*)$/)!;
+  return {
+    dll: "cimfs",
+    fn: "CimMountImage",
+    args: { imagePath, fsName, flags: UNSEEN, volumeId: UNSEEN },
+    hr: UNSEEN,
+  };
 }
 
 function isAttachment(call: Call | undefined): boolean {
