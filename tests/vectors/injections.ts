@@ -39,15 +39,12 @@ export class RecordedFailures {
 
   constructor(run: Run) {
     this.#run = run;
-    this.#failures = run.fail.split(",").filter((text) => text.trim() !== "").map(parse)
-      .flatMap((injection) => inStep(run, injection));
-    if (!recordsMountPoints(run)) {
-      const code = fromWin32(CALL_NOT_IMPLEMENTED);
-      this.#failures = [
-        ...this.#failures,
-        ...["SetVolumeMountPointW", "DeleteVolumeMountPointW"].map((fn) => ({ fn, code })),
-      ];
-    }
+    const injected = run.fail.split(",").filter((text) => text.trim() !== "").map(parse);
+    const missing = recordsMountPoints(run) ? [] : ["SetVolumeMountPointW", "DeleteVolumeMountPointW"];
+    this.#failures = [
+      ...injected.flatMap((injection) => inStep(run, injection)),
+      ...missing.map((fn) => ({ fn, code: fromWin32(CALL_NOT_IMPLEMENTED) })),
+    ];
   }
 
   /** Whether a call failed because it was told to. */

@@ -20,10 +20,10 @@ type Rule = (situation: Situation) => boolean;
 const RULES: Readonly<Record<string, Rule>> = {
   MountWCOWLayers(situation) {
     const { step: { vm, layers, volumeMountPath }, disk, held } = situation;
-    const scratchDisk = diskOf(layers?.at(-1) ?? "");
     if (isBadStack(layers!, disk, held)) return true;
     if (volumeMountPath && !isMountable(volumeMountPath, disk, held)) return true;
     if (vm === undefined) return false;
+    const scratchDisk = diskOf(layers!.at(-1)!);
     return disk.kind(scratchDisk) !== "file" || !isRunning(situation, "CreateWCOW") || isInUse(scratchDisk, situation);
   },
 
