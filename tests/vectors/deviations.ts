@@ -246,7 +246,13 @@ function findsLeftovers({ run, index, step, disk, made, held }: Situation): bool
   if (step.as === undefined) return false;
   const recorded = run.trace.slice(0, run.result.steps[index]!.calls[0]);
   if (![...made, ...recorded].some(failsToRemove)) return false;
-  if (step.vm !== undefined) return listed(held) !== listed(residualOf(recorded)) || isDiskLetGo(made, held);
+  if (step.vm !== undefined) {
+    // The original never takes back what a VM may open.
+    const { access: _, ...heldByOriginal } = residualOf(recorded);
+    // It leaves to the VM what it found there when it fails; ours has taken it over.
+    const isUnwound = run.result.steps[index]!.err !== null;
+    return isUnwound || listed(held) !== listed(heldByOriginal) || isDiskLetGo(made, held);
+  }
   // On the host only an image has a name that a later mount meets again.
   return disk.kind(imageOf(step.layers![0]!)) === "file" && held.cim !== undefined;
 }

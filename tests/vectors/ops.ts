@@ -41,9 +41,9 @@ export class Mount {
   }
 
   /** Releases it as a step of the run does. */
-  async release(release = () => this.#mounted.release()): Promise<void> {
+  async release(): Promise<void> {
     this.isAskedFor = true;
-    await release();
+    await this.#mounted.release();
     this.isReleased = true;
   }
 
@@ -129,14 +129,15 @@ export const OPS: Readonly<Record<string, Op>> = {
 
   async MountSandboxVolume({ hostPath, volumeName }, stage) {
     const { host } = stage;
-    await keep(stage, pathKey(hostPath!), mountSandboxVolume(hostPath!, volumeName!, { host }));
+    // From here on it is released by its path alone, as the recorded one was.
+    const byPath = { release: () => removeSandboxMountPoint(hostPath!, { host }) };
+    await keep(stage, pathKey(hostPath!), mountSandboxVolume(hostPath!, volumeName!, { host }).then(() => byPath));
     return {};
   },
 
   async RemoveSandboxMountPoint({ hostPath }, { host, mounts }) {
-    const remove = () => removeSandboxMountPoint(hostPath!, { host });
     const mount = mounts.get(pathKey(hostPath!));
-    await (mount === undefined ? remove() : mount.release(remove));
+    await (mount?.release() ?? removeSandboxMountPoint(hostPath!, { host }));
     return {};
   },
 

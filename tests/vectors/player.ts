@@ -167,13 +167,19 @@ class Playback {
     const reported = "error" in actual ? errorsIn(actual.error) : [];
     const isReported = ({ fn, hr }: Call) =>
       reported.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
-    // Once its volume is gone, a mount point is removed as the link that it is.
-    const isGone = ({ fn, args }: Call) =>
-      fn === "DeleteVolumeMountPointW" && !isMountedAt(this.#held(), String(args.volumeMountPoint));
-    const missing = met.find((call) => givesBack(call) && !isReported(call) && !isGone(call));
+    const missing = met.find((call) => givesBack(call) && !isReported(call) && !this.#isRemovedLink(call));
     if (missing !== undefined) return `the failure of ${missing.fn} was not reported`;
     const surplus = met.length === 0 ? reported[0] : reported.find((error) => error instanceof SimulationError);
     return surplus === undefined ? undefined : `expected no other failure\nactual   ${surplus}`;
+  }
+
+  // Once its volume is gone, a mount point is removed as the link that it is.
+  #isRemovedLink({ fn, args }: Call): boolean {
+    if (fn !== "DeleteVolumeMountPointW" || isMountedAt(this.#held(), String(args.volumeMountPoint))) return false;
+    const mounted = this.#machine.trace().findLast((call) =>
+      call.fn === "SetVolumeMountPointW" && call.args.volumeMountPoint === args.volumeMountPoint
+    );
+    return mounted !== undefined && fileAttributes(this.#machine.host, String(mounted.args.volumeName)) === undefined;
   }
 
   #amongDifference({ outcome, calls, rollsBack }: Expected, actual: Actual, before: Residual): string | undefined {
