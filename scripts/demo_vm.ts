@@ -4,11 +4,10 @@
  * @module
  */
 
-import type { Mounted } from "../mod.ts";
 import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
 import { SimulatedHost } from "../src/simulated/mod.ts";
 import { columns } from "./command.ts";
-import { placements, simulatedVM } from "./vm.ts";
+import { placementRows, simulatedVM } from "./vm.ts";
 
 const MIB = 2 ** 20;
 
@@ -62,8 +61,8 @@ function requests(host: SimulatedHost): number {
   return host.calls.filter((call) => call.function === "HcsModifyComputeSystem").length;
 }
 
-function show({ holds }: Mounted): void {
-  console.log(columns(placements(holds), "  "));
+function show(mounted: Parameters<typeof placementRows>[0]): void {
+  console.log(columns(placementRows(mounted), "  "));
 }
 
 function title(text: string): void {

@@ -65,7 +65,7 @@ async function showVM(
   if (os !== "windows" && os !== "linux") {
     throw new UsageError(`--vm takes windows or linux, not ${os}. --help tells the usage`);
   }
-  const { placements, simulatedHost, simulatedVM } = await import("./vm.ts");
+  const { placementRows, simulatedHost, simulatedVM } = await import("./vm.ts");
   const host = await simulatedHost(simulate, os, positionals);
   await using vm = await simulatedVM(host, os, signal);
   const scratch = positionals.at(-1)!;
@@ -74,7 +74,7 @@ async function showVM(
     scratchVhdPath: scratch,
   }, { vm, guestRoot: `/run/gcs/c/${id}`, signal });
   const { path, holds } = layers;
-  const text = `${path}\n\n${columns(placements(holds))}`;
+  const text = `${path}\n\n${columns(placementRows(layers))}`;
   await layers.release();
   return { text, json: { id, path, holds } };
 }

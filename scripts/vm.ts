@@ -4,16 +4,9 @@
  * @module
  */
 
-import type { Hold } from "../mod.ts";
+import type { LayerDevice, LayerPlacement } from "../mod.ts";
 import type { SimulatedHost } from "../src/simulated/mod.ts";
 import { openHost } from "./command.ts";
-import type {
-  LayerTreeHold,
-  SCSIAttachmentHold,
-  SCSIMountHold,
-  VPMemFileHold,
-  VSMBShareHold,
-} from "../src/uvm/devices/device_holds.ts";
 import { createUtilityVM, type UtilityVM } from "../src/uvm/utility_vm.ts";
 
 const BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
@@ -59,29 +52,26 @@ export async function simulatedVM(
   }
 }
 
-/** What of a mount is where in its VM: device, file or folder of the host, path in the guest. */
-export function placements(holds: readonly Hold[]): string[][] {
-  const mounts = holds.filter((hold) => hold.kind === "scsiMount") as SCSIMountHold[];
-  const rows = holds.map((hold): string[] => {
-    switch (hold.kind) {
-      case "vpmemFile": {
-        const { device, hostPath, guestPath } = hold as VPMemFileHold;
-        return [`vPMem ${device}`, hostPath, guestPath];
-      }
-      case "scsiAttachment": {
-        const { controller, lun, hostPath } = hold as SCSIAttachmentHold;
-        const mount = mounts.find((mount) => mount.controller === controller && mount.lun === lun);
-        return [`SCSI ${controller}:${lun}`, hostPath, mount?.guestPath ?? ""];
-      }
-      case "vsmbShare": {
-        const { name, hostPath } = hold as VSMBShareHold;
-        return [`VSMB ${name}`, hostPath, `\\\\?\\VMSMB\\…\\${name}`];
-      }
-      case "layerTree":
-        return ["layers", "", (hold as LayerTreeHold).guestPath];
-      default:
-        return [];
-    }
-  });
-  return [["device", "on the host", "in the guest"], ...rows.filter((row) => row.length > 0)];
+/** Where each layer of a mount is in its VM: device, file or folder of the host, path in the guest. */
+export function placementRows(
+  { path, placements }: { readonly path: string; readonly placements: readonly LayerPlacement[] },
+): string[][] {
+  return [
+    ["device", "on the host", "in the guest"],
+    ...placements.map(({ layer, device, path }) => [nameOf(device), layer, path]),
+    ["layers", "", path],
+  ];
+}
+
+function nameOf(device: LayerDevice): string {
+  switch (device.kind) {
+    case "vpmem":
+      return `vPMem ${device.device}`;
+    case "scsi":
+      return `SCSI ${device.controller}:${device.lun}`;
+    case "vsmb":
+      return `VSMB ${device.share}`;
+    default:
+      return device.kind;
+  }
 }

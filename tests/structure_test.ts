@@ -3,26 +3,22 @@ import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 
 const ROOT = new URL("..", import.meta.url);
 
-/** What each room may import besides itself. */
+/** What each folder of src may import besides itself: only what is below it. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
-  "mod.ts": ["layers", "storage", "uvm", "checks", "holds", "hcsschema", "ffi", "errors"],
-  layers: ["storage", "uvm", "host_holds", "checks", "session", "holds", "hcsschema", "ffi", "errors"],
-  storage: ["host_holds", "checks", "session", "holds", "hcsschema", "ffi", "errors"],
-  uvm: ["checks", "session", "holds", "hcsschema", "ffi", "errors"],
-  host_holds: ["checks", "session", "holds", "hcsschema", "ffi", "errors"],
-  checks: ["session", "ffi", "errors"],
-  session: ["holds", "ffi", "errors"],
-  holds: ["ffi", "errors"],
+  "mod.ts": ["layers", "uvm", "holds", "hcsschema", "ffi", "errors"],
+  layers: ["uvm", "host_holds", "session", "checks", "holds", "hcsschema", "ffi", "errors"],
+  storage: ["host_holds", "session", "checks", "holds", "hcsschema", "ffi", "errors"],
+  uvm: ["session", "checks", "holds", "hcsschema", "ffi", "errors"],
+  host_holds: ["session", "checks", "holds", "hcsschema", "ffi", "errors"],
+  session: ["checks", "holds", "ffi", "errors"],
+  checks: ["ffi", "errors"],
+  holds: ["errors"],
   ffi: ["hcsschema", "errors"],
-  hcsschema: [],
   simulated: ["ffi", "hcsschema", "errors"],
+  hcsschema: [],
   errors: [],
-  "log.ts": [],
-  "printable.ts": [],
+  "log.ts": ["errors"],
 };
-
-// Every room may import these.
-const SHARED = ["log.ts", "printable.ts"];
 
 const JSR = [
   "jsr:@std/log@^0.224.14",
@@ -50,7 +46,7 @@ function imports(file: string): string[] {
   return [...code(file).matchAll(statements)].map(([, specifier, dynamic]) => (specifier ?? dynamic)!);
 }
 
-function roomOf(file: string): string {
+function folderOf(file: string): string {
   return file.replace(/^src\//, "").split("/")[0]!;
 }
 
@@ -61,9 +57,9 @@ Deno.test("imports go downwards only", () => {
   assert(EDGES.length > 100, "the imports are found");
   const upwards = EDGES.filter(({ specifier }) => specifier.startsWith(".")).filter(({ file, specifier }) => {
     const target = new URL(specifier, new URL(file, ROOT)).href.slice(ROOT.href.length);
-    const [from, to] = [roomOf(file), roomOf(target)];
+    const [from, to] = [folderOf(file), folderOf(target)];
     assert(FILES.includes(target), `${file} imports ${specifier}, which isn't there`);
-    return from !== to && !SHARED.includes(to) && !BELOW[from]!.includes(to);
+    return from !== to && to !== "log.ts" && !BELOW[from]!.includes(to);
   });
   assertEquals(upwards.map(({ file, specifier }) => `${file} → ${specifier}`), []);
 });
@@ -78,4 +74,16 @@ Deno.test("only one file opens DLLs, and none needs an unscoped --allow-ffi with
   assertEquals(FILES.filter((file) => /\bdlopen\b/.test(code(file))), ["src/ffi/host.ts"]);
   const unsafe = FILES.filter((file) => /Deno\s*\.\s*Unsafe/.test(code(file)));
   assertEquals(unsafe.filter((file) => !MAY_SAY_UNSAFE.includes(file)), []);
+});
+
+Deno.test("no two files of src have one name, but for entry points and DLLs with their simulation", () => {
+  const byName = Map.groupBy(FILES, (file) => file.split("/").at(-1)!);
+  byName.delete("mod.ts");
+  const twins = [...byName.values()].filter((files) => files.length > 1)
+    .filter((files) => files.map(folderOf).sort().join() !== "ffi,simulated");
+  assertEquals(twins, []);
+});
+
+Deno.test("every folder of src has its place in the order of imports", () => {
+  assertEquals([...new Set(FILES.map(folderOf))].filter((folder) => BELOW[folder] === undefined), []);
 });

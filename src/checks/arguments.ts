@@ -1,25 +1,40 @@
 /**
- * Checks of the options of a VM, before anything is changed.
+ * Arguments that are no paths: what they have to be, whatever a caller without types passes.
  *
  * @module
  */
 
-import { isAbsolute, normalize } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import type { Host } from "../ffi/host.ts";
-import { attribute, fileAttributes } from "../ffi/kernel32.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 
-/** A text that isn't empty and holds no NUL; `fallback` where there is none. */
-export function text(value: unknown, argument: string, fallback: string): string {
-  const given = value ?? fallback;
-  if (typeof given !== "string") throw new InvalidInputError(argument, "is not a string", value);
-  if (given.includes("\0")) throw new InvalidInputError(argument, "holds a NUL character", value);
-  if (value === "") throw new InvalidInputError(argument, "is empty", value);
-  return given;
+/** Refuses what is not a string, is empty, or holds a NUL. */
+export function requireText(value: unknown, argument: string): asserts value is string {
+  if (typeof value !== "string") {
+    throw new InvalidInputError(argument, "is not a string", value);
+  }
+  if (value === "") {
+    throw new InvalidInputError(argument, "is empty", value);
+  }
+  if (value.includes("\0")) {
+    throw new InvalidInputError(argument, "holds a NUL character", value);
+  }
 }
 
-/** A whole number from `least` to `most`; `fallback` where there is none. */
-export function wholeNumber(
+/** A text as {@linkcode requireText} has it; `fallback` if there is none. */
+export function textOr(value: unknown, argument: string, fallback: string): string {
+  if (value === undefined || value === null) return fallback;
+  requireText(value, argument);
+  return value;
+}
+
+/** Refuses what is neither left out nor a boolean. */
+export function requireBoolean(value: unknown, argument: string): asserts value is boolean | undefined {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw new InvalidInputError(argument, "is not a boolean", value);
+  }
+}
+
+/** A whole number from `least` to `most`; `fallback` if there is none. */
+export function wholeNumberOr(
   value: unknown,
   argument: string,
   { fallback, least = 0, most = Number.MAX_SAFE_INTEGER }: { fallback: number; least?: number; most?: number },
@@ -32,26 +47,64 @@ export function wholeNumber(
   return given as number;
 }
 
-/** An absolute path of the host, without a closing `\`. */
-export function hostPath(value: unknown, argument: string): string {
-  const path = text(value ?? "", argument, "");
-  if (path.startsWith("\\\\?\\")) return path.replace(/\\+$/, "");
-  if (!path.includes("\\") || !isAbsolute(path) || !/^([A-Za-z]:|\\\\)/.test(path)) {
-    throw new InvalidInputError(argument, "is not an absolute Windows path", value);
+/** Refuses what is not an object with properties of its own. */
+export function requireObject(value: unknown, argument: string): asserts value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new InvalidInputError(argument, "is not an object", value);
   }
-  return normalize(path).replace(/\\+$/, "");
 }
 
-/** What there is at a path. */
-export function kindOf(host: Host, path: string): "file" | "folder" | undefined {
-  const attributes = fileAttributes(host, path);
-  if (attributes === undefined) return undefined;
-  return (attributes & attribute.DIRECTORY) !== 0 ? "folder" : "file";
+/** Refuses options that are no object, or have a name that isn't known: a misspelled one would be ignored in silence. */
+export function requireOptions(
+  options: unknown,
+  known: Readonly<Record<string, true>>,
+  argument = "options",
+): asserts options is Record<string, unknown> {
+  requireObject(options, argument);
+  for (const name in options) {
+    if (!Object.hasOwn(known, name)) {
+      throw new InvalidInputError(`${argument}.${name}`, `is unknown: there is ${Object.keys(known).join(", ")}`);
+    }
+  }
 }
 
-/** Refuses a path at which there is no file, or no folder. */
-export function requireKind(host: Host, path: string, argument: string, kind: "file" | "folder"): void {
-  const found = kindOf(host, path);
-  if (found === undefined) throw new InvalidInputError(argument, `names a ${kind} that doesn't exist`, path);
-  if (found !== kind) throw new InvalidInputError(argument, `is not a ${kind}`, path);
+const SECTOR = 512n;
+const MIB = 2n ** 20n;
+const LEAST_VHDX = 3n * MIB;
+const MOST_VHDX = 64n * 2n ** 40n;
+
+/**
+ * The size of a disk in bytes.
+ *
+ * @throws {InvalidInputError} if it isn't a whole number, not a multiple of 512, or not between 3 MiB and 64 TiB.
+ */
+export function diskSize(size: unknown, argument: string): bigint {
+  const bytes = wholeBytes(size, argument);
+  if (bytes < LEAST_VHDX || bytes > MOST_VHDX) {
+    throw new InvalidInputError(argument, "is not between 3 MiB and 64 TiB, in bytes", `${bytes}`);
+  }
+  if (bytes % SECTOR !== 0n) {
+    throw new InvalidInputError(argument, "is not a multiple of 512 bytes", `${bytes}`);
+  }
+  return bytes;
+}
+
+/**
+ * The size of a disk's blocks in bytes; 0, the default, lets Windows choose.
+ *
+ * @throws {InvalidInputError} if it is neither 0 nor a power of two between 1 MiB and 256 MiB.
+ */
+export function diskBlockSize(size: unknown, argument: string): number {
+  const bytes = wholeBytes(size ?? 0, argument);
+  if (bytes !== 0n && (bytes < MIB || bytes > 256n * MIB || (bytes & (bytes - 1n)) !== 0n)) {
+    throw new InvalidInputError(argument, "is neither 0 nor a power of two between 1 MiB and 256 MiB", `${bytes}`);
+  }
+  return Number(bytes);
+}
+
+function wholeBytes(value: unknown, argument: string): bigint {
+  if (typeof value !== "bigint" && !Number.isSafeInteger(value)) {
+    throw new InvalidInputError(argument, "is not a whole number of bytes", value);
+  }
+  return BigInt(value as number | bigint);
 }

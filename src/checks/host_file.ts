@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Host } from "../ffi/host.ts";
 import { resolvePath } from "../ffi/final_path.ts";
+import type { Host } from "../ffi/host.ts";
 
 /** A file or folder of the host. */
 export interface HostFile {

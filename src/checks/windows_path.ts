@@ -5,25 +5,14 @@
  */
 
 import { normalize } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { requireText } from "./arguments.ts";
 
 const PREFIXED = /^\\\\[?.]\\/;
 
-// What most paths are, and then there is nothing to do.
+// Most paths have this form already.
 const NORMAL = /^[A-Za-z]:(\\(?!\.{1,2}(\\|$))[^\\/]+)+$/;
-
-/** Refuses what is no text, is empty, or holds a NUL. */
-export function checkText(text: unknown, argument: string): asserts text is string {
-  if (typeof text !== "string") {
-    throw new InvalidInputError(argument, "is not a string", text);
-  }
-  if (text === "") {
-    throw new InvalidInputError(argument, "is empty", text);
-  }
-  if (text.includes("\0")) {
-    throw new InvalidInputError(argument, "holds a NUL character", text);
-  }
-}
 
 /**
  * The path of a file or folder in the form in which Windows gets it: absolute, with `\`, `.` and `..` resolved, without
@@ -32,12 +21,12 @@ export function checkText(text: unknown, argument: string): asserts text is stri
  * @throws {InvalidInputError} if it isn't an absolute Windows path: `C:\folder`, `\\server\share\folder`, `\\?\...`.
  */
 export function windowsPath(path: unknown, argument: string): string {
-  checkText(path, argument);
+  requireText(path, argument);
   if (NORMAL.test(path)) {
     return path;
   }
   if (PREFIXED.test(path)) {
-    // Windows takes these as they are; so do we, a closing `\` excepted, which a volume's root needs.
+    // Windows resolves nothing in these. Only a closing `\` is removed, unless it is the root of a volume.
     return /^\\\\[?.]\\[^\\]*\\?$/.test(path) ? path : path.replace(/\\+$/, "");
   }
   if (!path.includes("\\")) {
@@ -75,6 +64,11 @@ export function pathKey(path: string): string {
   return plain.toLowerCase();
 }
 
+/** Refuses a path of the other, if both lead to the same. */
+export function requireDistinct(path: string, other: string, argument: string, problem: string): void {
+  if (pathKey(path) === pathKey(other)) throw new InvalidInputError(argument, problem, path);
+}
+
 /** Whether `path` is `folder`, or in it. */
 export function isWithin(path: string, folder: string): boolean {
   return `${pathKey(path)}\\`.startsWith(`${pathKey(folder)}\\`);
@@ -88,9 +82,32 @@ const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}
  * @throws {InvalidInputError} if `name` isn't of the form `\\?\Volume{guid}` or `\\?\Volume{guid}\`.
  */
 export function volumeRoot(name: unknown, argument: string): string {
-  checkText(name, argument);
-  if (!VOLUME.test(name)) {
+  requireText(name, argument);
+  const root = volumeIn(name);
+  if (root === undefined) {
     throw new InvalidInputError(argument, "is not the name of a volume (\\\\?\\Volume{guid}\\)", name);
   }
+  return root;
+}
+
+/** The name of a volume with its closing `\`, undefined if `name` isn't one. */
+export function volumeIn(name: string): string | undefined {
+  if (!VOLUME.test(name)) return undefined;
   return name.endsWith("\\") ? name : `${name}\\`;
+}
+
+/**
+ * The volume that a function of Windows returned.
+ *
+ * @throws {UnexpectedAnswerError} if it isn't the name of one.
+ */
+export function returnedVolume(operation: string, answer: string): string {
+  const volume = volumeIn(answer);
+  if (volume === undefined) throw new UnexpectedAnswerError(operation, "is not the name of a volume", answer);
+  return volume;
+}
+
+/** The GUID in the name of a volume. */
+export function volumeGuid(volume: string): string {
+  return volume.slice("\\\\?\\Volume{".length, -"}\\".length);
 }

@@ -5,31 +5,39 @@
  */
 
 import { hex, nameOf } from "./codes.ts";
-import { LayerError } from "./windows_errors.ts";
+import { LayerError } from "./layer_error.ts";
 
-/** How much of one kind of device a VM has, and how much of it is taken. */
-export interface DeviceRoom {
+/**
+ * How much of one kind of device a VM has, and how much of it is used.
+ *
+ * @category Layers in a VM
+ */
+export interface DeviceCapacity {
   /** What it is, such as `SCSI slots`. */
   readonly device: string;
   /** How many there are. */
   readonly total: number;
-  /** How many are taken. */
+  /** How many are used. */
   readonly used: number;
-  /** The largest file that one can hold, in bytes, where that is limited. */
+  /** The largest file that one can hold, in bytes, if that is limited. */
   readonly maximumBytes?: number;
 }
 
-/** A VM has no place left for what is to be added. Nothing was changed. */
+/**
+ * A VM has no free place for what is to be added. Nothing was changed.
+ *
+ * @category Errors
+ */
 export class NoRoomError extends LayerError {
   /** The class name. */
   override readonly name = "NoRoomError";
   /** How many more SCSI slots it would take. */
   readonly missing: number;
-  /** What the VM has. */
-  readonly room: readonly DeviceRoom[];
+  /** How much the VM has of each kind of device. */
+  readonly room: readonly DeviceCapacity[];
 
   /** An error with the numbers. */
-  constructor(what: string, missing: number, room: readonly DeviceRoom[]) {
+  constructor(what: string, missing: number, room: readonly DeviceCapacity[]) {
     super(
       `The VM has no room for ${what}: ${missing} more SCSI slot${missing === 1 ? "" : "s"} needed. ` +
         room.map(({ device, total, used, maximumBytes }) =>
@@ -41,9 +49,6 @@ export class NoRoomError extends LayerError {
   }
 }
 
-/** Why a VM can't do what is asked of it. */
-export type VMStateReason = "notStarted" | "starting" | "exited" | "crashed" | "disconnected" | "closed";
-
 const STATES: Readonly<Record<VMStateReason, string>> = {
   notStarted: "was not started: call start() first",
   starting: "is started already, or is being started",
@@ -53,15 +58,22 @@ const STATES: Readonly<Record<VMStateReason, string>> = {
   closed: "was closed",
 };
 
-/** A VM isn't in the state for what is asked of it, or left that state while it was waited for. */
+/** The states that a {@linkcode VMStateError} tells of. */
+export type VMStateReason = VMStateError["reason"];
+
+/**
+ * A VM isn't in the state for what is asked of it, or left that state while it was waited for.
+ *
+ * @category Errors
+ */
 export class VMStateError extends LayerError {
   /** The class name. */
   override readonly name = "VMStateError";
   /** Id of the VM. */
   readonly vm: string;
   /** The state that it is in. */
-  readonly reason: VMStateReason;
-  /** The HRESULT with which it ended, where Windows told one. */
+  readonly reason: "notStarted" | "starting" | "exited" | "crashed" | "disconnected" | "closed";
+  /** The HRESULT with which it ended, if Windows reported one. */
   readonly code: number | undefined;
 
   /** An error with the state, and what Windows said about the end of the VM. */

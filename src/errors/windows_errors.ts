@@ -1,42 +1,19 @@
 /**
- * The errors of this library. All are {@linkcode LayerError}s; {@linkcode NativeError} is an answer of Windows, the
- * others say what has to change before Windows is asked at all.
+ * Errors of Windows, and of what is missing to call it.
  *
  * @module
  */
 
-import { printable } from "../printable.ts";
 import { hex, nameOf, win32Of } from "./codes.ts";
 import { hintFor } from "./hints.ts";
-
-/** Base of all errors of this library. */
-export abstract class LayerError extends Error {
-  /** The class name, also in minified code. */
-  abstract override readonly name: string;
-}
-
-/** An argument was refused before anything was changed. */
-export class InvalidInputError extends LayerError {
-  /** The class name. */
-  override readonly name = "InvalidInputError";
-  /** The argument, such as `layerFolders[1]`. */
-  readonly argument: string;
-  /** The path or value that was refused. */
-  readonly value: unknown;
-
-  /** An error that reads `<argument> <problem>: <value>`. */
-  constructor(argument: string, problem: string, value?: unknown, options?: ErrorOptions) {
-    super(`${argument} ${problem}${value === undefined ? "" : `: ${printable(value)}`}`, options);
-    this.argument = argument;
-    this.value = value;
-  }
-}
+import { LayerError } from "./layer_error.ts";
+import { messageOf } from "./printable.ts";
 
 /** What a {@linkcode NativeError} is made of. */
 export interface NativeErrorInit {
   /** The function that failed. */
   function: string;
-  /** Its answer as an HRESULT. */
+  /** What it returned, as an HRESULT. */
   code: number;
   /** What it was asked to work on. */
   path?: string | undefined;
@@ -46,7 +23,11 @@ export interface NativeErrorInit {
   details?: readonly string[] | undefined;
 }
 
-/** A function of Windows failed. Compare {@linkcode NativeError.code} or {@linkcode NativeError.win32}, never the text. */
+/**
+ * A function of Windows failed. Compare {@linkcode NativeError.code} or {@linkcode NativeError.win32}, never the text.
+ *
+ * @category Errors
+ */
 export class NativeError extends LayerError {
   /** The class name. */
   override readonly name = "NativeError";
@@ -56,11 +37,11 @@ export class NativeError extends LayerError {
   readonly path: string | undefined;
   /** The HRESULT, as an unsigned number. */
   readonly code: number;
-  /** The Win32 code in the HRESULT, where it holds one. */
+  /** The Win32 code in the HRESULT, if it holds one. */
   readonly win32: number | undefined;
-  /** The name of the code in the Windows headers, where known. */
+  /** The name of the code in the Windows headers, if known. */
   readonly symbol: string | undefined;
-  /** What to do about it, where known. */
+  /** What to do about it, if known. */
   readonly hint: string | undefined;
 
   /** An error that names function, path, code, the code's name, Windows' own words and what to do. */
@@ -85,7 +66,11 @@ export class NativeError extends LayerError {
   }
 }
 
-/** A DLL can't be loaded: a Windows feature is missing, or this is not Windows. */
+/**
+ * A DLL can't be loaded: a Windows feature is missing, or this is not Windows.
+ *
+ * @category Errors
+ */
 export class MissingDllError extends LayerError {
   /** The class name. */
   override readonly name = "MissingDllError";
@@ -99,7 +84,11 @@ export class MissingDllError extends LayerError {
   }
 }
 
-/** A DLL lacks a function: this Windows is too old for it, or is a reduced edition. */
+/**
+ * A DLL lacks a function: this Windows is too old for it, or is a reduced edition.
+ *
+ * @category Errors
+ */
 export class MissingExportError extends LayerError {
   /** The class name. */
   override readonly name = "MissingExportError";
@@ -116,11 +105,15 @@ export class MissingExportError extends LayerError {
   }
 }
 
-/** The build of Windows doesn't have what was asked for. */
+/**
+ * The build of Windows doesn't have what was asked for.
+ *
+ * @category Errors
+ */
 export class UnsupportedBuildError extends LayerError {
   /** The class name. */
   override readonly name = "UnsupportedBuildError";
-  /** The build found, such as `19043.928`, or `19043` where the revision doesn't matter. */
+  /** The build found, such as `19043.928`, or `19043` if the revision doesn't matter. */
   readonly build: string;
 
   /** An error that says which build was found, and which do. */
@@ -130,7 +123,11 @@ export class UnsupportedBuildError extends LayerError {
   }
 }
 
-/** The process doesn't have a privilege of Windows that is needed. */
+/**
+ * The process doesn't have a privilege of Windows that is needed.
+ *
+ * @category Errors
+ */
 export class MissingPrivilegeError extends LayerError {
   /** The class name. */
   override readonly name = "MissingPrivilegeError";
@@ -144,14 +141,39 @@ export class MissingPrivilegeError extends LayerError {
   }
 }
 
-/** Deno was started without a permission that is needed. */
+/**
+ * Privileges of the process could not be restored to what they were.
+ *
+ * @category Errors
+ */
+export class PrivilegeRestoreError extends LayerError {
+  /** The class name. */
+  override readonly name = "PrivilegeRestoreError";
+  /** The privileges, such as `SeBackupPrivilege`. */
+  readonly privileges: readonly string[];
+  /** Why: one error for each. */
+  readonly errors: readonly unknown[];
+
+  /** An error that names the privileges. */
+  constructor(privileges: readonly string[], errors: readonly unknown[]) {
+    super(`${privileges.join(" and ")} could not be restored: ${errors.map(messageOf).join("; ")}. Try again`);
+    this.privileges = [...privileges];
+    this.errors = errors;
+  }
+}
+
+/**
+ * Deno was started without a permission that is needed.
+ *
+ * @category Errors
+ */
 export class MissingPermissionError extends LayerError {
   /** The class name. */
   override readonly name = "MissingPermissionError";
   /** The flag that grants it, exactly, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
   readonly flag: string;
 
-  /** An error that names the flag, and says why it is needed where the flag alone doesn't. */
+  /** An error that names the flag, and says why it is needed if the flag alone doesn't. */
   constructor(flag: string, options?: ErrorOptions & { because?: string }) {
     super(`A permission is missing. Start Deno with ${flag}${options?.because ? `. ${options.because}` : ""}`, options);
     this.flag = flag;

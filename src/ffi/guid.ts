@@ -6,13 +6,18 @@
  */
 
 import { buffer } from "./buffer.ts";
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 
 // Wider than RFC 9562, whose versions and variants Windows doesn't ask for.
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 // Where in the text the two digits of each byte in memory stand.
 const DIGITS_AT = [6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34] as const;
+
+/** Whether `value` is a GUID in text form. */
+export function isGuid(value: unknown): value is string {
+  return typeof value === "string" && GUID.test(value);
+}
 
 /**
  * The memory form of a GUID.

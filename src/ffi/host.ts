@@ -8,7 +8,11 @@
 import { MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
 import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts";
 
-/** A machine with Windows on it, real ({@linkcode windowsHost}) or simulated. */
+/**
+ * A machine with Windows on it, real ({@linkcode windowsHost}) or simulated.
+ *
+ * @category Host
+ */
 export interface Host {
   /** Identity of the machine: two hosts with the same one change the same state. */
   readonly machine: object;
@@ -54,7 +58,11 @@ export interface NativeCallback extends Disposable {
   readonly address: bigint;
 }
 
-/** Options of {@linkcode windowsHost}. */
+/**
+ * Options of {@linkcode windowsHost}.
+ *
+ * @category Host
+ */
 export interface WindowsHostOptions {
   /**
    * Where slow functions run. `"pool"`, the default: on a thread of Deno's pool, so that the event loop stays free.
@@ -65,8 +73,9 @@ export interface WindowsHostOptions {
 }
 
 /**
- * This machine. Closing it (`using`) unloads its DLLs, each once no call runs in it any more; the default host of the
- * library stays open. A closed host loads a DLL anew when it is asked for.
+ * This machine. Closing it (`using`) unloads its DLLs; the default host of the library stays open.
+ *
+ * @category Host
  */
 export interface WindowsHost extends Host, Disposable {}
 
@@ -76,6 +85,8 @@ const THIS_MACHINE = {};
 /**
  * The Windows that this process runs on. Needs `--allow-env=SystemRoot`, and `--allow-ffi=<path>` for each DLL that is
  * used; both are asked for on first use, not here.
+ *
+ * @category Host
  */
 export function windowsHost(options: WindowsHostOptions = {}): WindowsHost {
   return new SystemHost(options.calls ?? "pool");
@@ -91,7 +102,7 @@ export function defaultHost(): Host {
 class SystemHost implements WindowsHost {
   readonly machine = THIS_MACHINE;
   readonly #calls: "pool" | "thread";
-  readonly #libraries = new Map<Dll, Library>();
+  readonly #libraries = new Map<Dll, { symbols: unknown; close(): void }>();
 
   constructor(calls: "pool" | "thread") {
     this.#calls = calls;
@@ -135,15 +146,7 @@ class SystemHost implements WindowsHost {
 
 const PROBE = "probe ";
 
-/** A DLL that is loaded. */
-interface Library {
-  /** Its functions. */
-  readonly symbols: unknown;
-  /** Unloads it, once no call on the pool runs in it any more: its code would go away under that call. */
-  close(): void;
-}
-
-function load(dll: Dll, calls: "pool" | "thread"): Library {
+function load(dll: Dll, calls: "pool" | "thread"): { symbols: unknown; close(): void } {
   const path = `${system32(dll)}\\${dll.file}`;
   const table: Record<string, NativeFunction> = {};
   for (const [name, fn] of Object.entries(dll.symbols)) {
@@ -163,41 +166,17 @@ function load(dll: Dll, calls: "pool" | "thread"): Library {
     }
     throw new MissingDllError(dll.file, dll.remedy, { cause });
   }
-  let running = 0;
-  let closing = false;
-  const closeIfIdle = () => {
-    if (!closing || running > 0) return;
-    closing = false;
-    library.close();
-  };
-  const counted = (call: Call): Call => async (...args) => {
-    running++;
-    try {
-      return await call(...args);
-    } finally {
-      running--;
-      closeIfIdle();
-    }
-  };
-  const symbols: Record<string, Call> = {};
+  const symbols: Record<string, unknown> = {};
   for (const name of Object.keys(dll.symbols)) {
-    const call = library.symbols[name] as Call | null;
-    if (call === null || library.symbols[PROBE + name] === null) {
-      symbols[name] = () => {
+    const missing = library.symbols[name] === null || library.symbols[PROBE + name] === null;
+    symbols[name] = missing
+      ? () => {
         throw new MissingExportError(dll.file, dll.symbols[name]!.name ?? name, dll.remedy);
-      };
-    } else {
-      symbols[name] = table[name]!.nonblocking === true ? counted(call) : call;
-    }
+      }
+      : library.symbols[name];
   }
-  const close = () => {
-    closing = true;
-    closeIfIdle();
-  };
-  return { symbols, close };
+  return { symbols, close: () => library.close() };
 }
-
-type Call = (...args: unknown[]) => unknown;
 
 function system32(dll: Dll): string {
   if (Deno.build.os !== "windows") {

@@ -5,7 +5,7 @@
  */
 
 import { buffer } from "./buffer.ts";
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 
 /**
  * The bytes of `text` as a NUL-terminated wide string, unit for unit.

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { Layer } from "./layer.ts";
+import type { Layer } from "./layer_document.ts";
 
 /** What is to be done. */
 export type RequestType = "Add" | "Remove" | "Update" | "PreAdd";

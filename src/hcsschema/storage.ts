@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Layer } from "./layer.ts";
+import type { Layer } from "./layer_document.ts";
 
 /** A version of the schema. */
 export interface Version {

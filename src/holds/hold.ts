@@ -1,36 +1,203 @@
 /**
- * The idea that the library hangs on. Everything that is taken from Windows is a hold: a plain record of what is held
- * and where. For each kind of hold one place knows how to take it and how to give it back; a mount is a list of holds.
+ * The idea that the library hangs on. Everything that is taken from Windows is a hold: a record of what is held and
+ * where, with the one way to release it. A mount is a list of holds.
  *
  * @module
  */
 
-import type { Host } from "../ffi/host.ts";
+/**
+ * What is held of Windows, and where: plain data that survives `JSON.stringify`.
+ *
+ * Holds on the host outlive the process, and another process can release them from their records, as
+ * `unmountWCOWLayers` does. Exceptions are `openDisk`, which ends with the process, and holds on things that a function
+ * made and that are removed only if it fails: `newFile`, `newDisk`, `baseOSLayer`, `vmScratch`. Holds with a `vm`, and
+ * `computeSystem`, live and die with the VM, and only the process that created the VM can release them; a `vmAccess`
+ * outlives the VM, as it is in the file's access list.
+ *
+ * @category What a mount returns
+ */
+export type Hold =
+  | {
+    /** The disk of a scratch layer, attached to the host by `ActivateLayer`. */
+    readonly kind: "activation";
+    /** Folder of the scratch layer. */
+    readonly scratch: string;
+  }
+  | {
+    /** The WCIFS filter, attached to a scratch volume by `PrepareLayer`. */
+    readonly kind: "filter";
+    /** Folder of the scratch layer. */
+    readonly scratch: string;
+    /** Folders of the read-only layers, topmost first. Empty if another process attached the filter. */
+    readonly layers: readonly string[];
+  }
+  | {
+    /** A CIM image of a container's layers, mounted by `CimMountImage`. */
+    readonly kind: "cimVolume";
+    /** The volume, `\\?\Volume{guid}\`. */
+    readonly volume: string;
+    /** Folder of the scratch layer, which keeps a note of the image. */
+    readonly scratch: string;
+    /** Path of the image, if it is known. */
+    readonly image?: string;
+  }
+  | {
+    /** A CIM image, mounted by `mountCimImage`. */
+    readonly kind: "cimImage";
+    /** The volume, `\\?\Volume{guid}\`. */
+    readonly volume: string;
+    /** Path of the image. */
+    readonly image: string;
+  }
+  | {
+    /** The UnionFS filter, attached to a scratch volume by `HcsAttachOverlayFilter`. */
+    readonly kind: "overlay";
+    /** Folder of the scratch layer. */
+    readonly scratch: string;
+    /** Volume of the scratch, if it is known. */
+    readonly volume?: string;
+    /** Folder of the topmost read-only layer, if it is known. */
+    readonly layer?: string;
+    /** Volume of the image that is shown, if it is known. */
+    readonly image?: string;
+  }
+  | {
+    /** A folder for a mount point or a scratch, with what was missing of its path. */
+    readonly kind: "folder";
+    /** Path of the folder. */
+    readonly folder: string;
+    /**
+     * The folders that were created for it, the innermost first. If it isn't known, as in another process, the marks on
+     * the folders tell.
+     */
+    readonly created?: readonly string[];
+  }
+  | {
+    /** A volume mounted at a folder by `SetVolumeMountPointW`. */
+    readonly kind: "mountPoint";
+    /** Path of the folder. */
+    readonly folder: string;
+    /** The volume, `\\?\Volume{guid}\`, if it is known. */
+    readonly volume?: string;
+  }
+  | {
+    /** A file that was created, such as the disk of a new scratch. */
+    readonly kind: "newFile";
+    /** Path of the file. */
+    readonly path: string;
+  }
+  | {
+    /** A disk file that was created and is open. */
+    readonly kind: "newDisk";
+    /** Path of the file. */
+    readonly path: string;
+  }
+  | {
+    /** A disk that this process has open. */
+    readonly kind: "openDisk";
+    /** Path of the file. */
+    readonly path: string;
+  }
+  | {
+    /** What Windows makes in the layer of a base image: `Hives` and `Layout`. */
+    readonly kind: "baseOSLayer";
+    /** Folder of the layer. */
+    readonly layer: string;
+  }
+  | {
+    /** The disk that a Windows VM writes to, copied from the template of its image. */
+    readonly kind: "vmScratch";
+    /** Path of the file. */
+    readonly path: string;
+    /** Path of the template. */
+    readonly template: string;
+  }
+  | {
+    /** A VM of this process. */
+    readonly kind: "computeSystem";
+    /** Id of the VM. */
+    readonly id: string;
+  }
+  | {
+    /** The right of a VM to open a file of the host. */
+    readonly kind: "vmAccess";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** The file. */
+    readonly hostPath: string;
+  }
+  | {
+    /** A folder of the host that a VM sees (VSMB). */
+    readonly kind: "vsmbShare";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** The folder. */
+    readonly hostPath: string;
+    /** Name of the share. */
+    readonly name: string;
+    /** Where the guest finds it. */
+    readonly guestPath: string;
+  }
+  | {
+    /** A disk attached to a VM. */
+    readonly kind: "scsiAttachment";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** File of the disk. */
+    readonly hostPath: string;
+    /** Number of the controller. */
+    readonly controller: number;
+    /** Number of the disk on the controller (LUN). */
+    readonly lun: number;
+  }
+  | {
+    /** A disk mounted in the guest. */
+    readonly kind: "scsiMount";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** Where the guest has it. */
+    readonly guestPath: string;
+    /** Number of the controller. */
+    readonly controller: number;
+    /** Number of the disk on the controller (LUN). */
+    readonly lun: number;
+  }
+  | {
+    /** A file that a VM sees as persistent memory. */
+    readonly kind: "vpmemFile";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** The file. */
+    readonly hostPath: string;
+    /** Where the guest has it. */
+    readonly guestPath: string;
+    /** Number of the vPMem device. */
+    readonly device: number;
+  }
+  | {
+    /** Layers that the guest has combined to the root of a container. */
+    readonly kind: "layerTree";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** Where the guest has it. */
+    readonly guestPath: string;
+  };
 
-/** Something held. A record can be serialised, and is all that another process needs to give the thing back. */
-export interface Hold {
-  /** What is held. */
-  readonly kind: string;
-}
+/** The record of one kind of hold. */
+export type HoldOf<K extends Hold["kind"]> = Extract<Hold, { readonly kind: K }>;
 
-/** How one kind of hold is taken and given back. `T` is a record complete enough to take it by. */
-export interface HoldKind<H extends Hold, T extends H = H> {
-  /** The {@linkcode Hold.kind} of its records. */
-  readonly kind: H["kind"];
+/** Something that is held: the record of it, and the way to release it. */
+export interface Held<H extends Hold = Hold> {
+  /** The record. */
+  readonly hold: H;
+  /** What it rests on. None of that can be released while this is held. */
+  readonly restsOn: readonly Held[];
 
   /**
-   * Takes what `hold` describes and answers the record of it. Leaves nothing behind where it throws.
+   * Releases it. Returns false if there was nothing to release, which is a success too: another process may have released
+   * it already.
    *
-   * `signal` ends waiting, never a call that Windows is at work on.
+   * @throws what keeps it held; another call tries again.
    */
-  readonly take: (host: Host, hold: T, signal?: AbortSignal) => Promise<T>;
-
-  /**
-   * Gives back what `hold` describes. Answers false where there was nothing to give back, which is a success too: the
-   * record may be from before a crash.
-   */
-  readonly give: (host: Host, hold: H) => Promise<boolean>;
-
-  /** Whether `other` rests on `hold`, so that `hold` can't be given back while `other` is still held. */
-  readonly carries?: (hold: H, other: Hold) => boolean;
+  release(): Promise<boolean>;
 }

@@ -7,21 +7,28 @@
 import type { Hold } from "./hold.ts";
 import type { HoldList, ReleaseOptions } from "./hold_list.ts";
 
-/** Something mounted. `await using` gives it back at the end of the block. */
+/**
+ * Something mounted. `await using` releases it at the end of the block.
+ *
+ * @category What a mount returns
+ */
 export interface Mounted extends AsyncDisposable {
-  /** What it holds of Windows, in the order in which it was taken. */
+  /** What it holds of Windows, in the order in which it was acquired. */
   readonly holds: readonly Hold[];
 
   /**
-   * Gives everything back, last first, each step tried even when an earlier one fails. Once all is given back, calling it
-   * again does nothing; after a failure it goes on with what is left; calls side by side are one.
+   * Releases everything, last first, each step tried even if an earlier one fails. Once all is released, calling it again
+   * does nothing; after a failure it goes on with what is left; calls side by side are one.
    *
-   * @throws {ReleaseError} with all errors if something is held still.
+   * @throws {ReleaseError} with all errors if something is still held.
    */
   release(options?: ReleaseOptions): Promise<void>;
+
+  /** All its properties as plain data, for `JSON.stringify`. */
+  toJSON(): object;
 }
 
-// A class, as an object made of parts takes longer to make than all native calls of a mount together.
+// A class, as an object literal with methods takes longer to create than all native calls of a mount together.
 class MountedHolds implements Mounted {
   readonly #holds: HoldList;
 
@@ -39,6 +46,14 @@ class MountedHolds implements Mounted {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
+  }
+
+  toJSON(): object {
+    return { ...this, holds: this.holds };
+  }
+
+  [Symbol.for("Deno.customInspect")](inspect: typeof Deno.inspect, options: Deno.InspectOptions): string {
+    return `Mounted ${inspect(this.toJSON(), options)}`;
   }
 }
 

@@ -1,67 +1,96 @@
 /**
- * Errors of giving back.
+ * The errors of releasing.
  *
  * @module
  */
 
-import { messageOf } from "../printable.ts";
+import { LayerError } from "../errors/layer_error.ts";
+import { messageOf } from "../errors/printable.ts";
 import type { Hold } from "./hold.ts";
 
-/** Some of what was to be given back is still held. Every step was tried; `errors` has one error for each that failed. */
-export class ReleaseError extends AggregateError {
-  /** The class name. */
-  override readonly name = "ReleaseError";
-  /** What is still held. */
+/** What is left of a list of holds. */
+interface Remaining {
   readonly holds: readonly Hold[];
+  release(): Promise<unknown>;
+}
 
-  /** An error that lists what is still held, and why. */
-  constructor(holds: readonly Hold[], errors: readonly unknown[]) {
-    super(
-      errors,
-      `${holds.length} of what was mounted could not be released (${holds.map((hold) => hold.kind).join(", ")}): ` +
-        `${errors.map(messageOf).join("; ")}. Release again to go on from here`,
-    );
-    this.holds = holds;
+/**
+ * Some of what was to be released is still held. Every step was tried; `errors` has one error for each that failed.
+ *
+ * @category Errors
+ */
+export class ReleaseError extends LayerError implements AsyncDisposable {
+  /** The class name. */
+  override readonly name: string = "ReleaseError";
+  /** Why: one error for each step that failed. */
+  readonly errors: readonly unknown[];
+  readonly #remaining: Remaining;
+
+  /** An error over what is left. The message says what that is and why, unless one is given. */
+  constructor(
+    remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
+    errors: readonly unknown[],
+    message: string = describe(remaining.holds, errors),
+    options: ErrorOptions = { cause: errors.length === 1 ? errors[0] : new AggregateError(errors) },
+  ) {
+    super(message, options);
+    this.errors = errors;
+    this.#remaining = remaining;
+  }
+
+  /** What is still held. {@linkcode ReleaseError.release} shortens it. */
+  get holds(): readonly Hold[] {
+    return this.#remaining.holds;
+  }
+
+  /**
+   * Tries again to release what is still held.
+   *
+   * @throws {ReleaseError} if something is still held after that.
+   */
+  async release(): Promise<void> {
+    await this.#remaining.release();
+  }
+
+  /** {@linkcode ReleaseError.release}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  /** The error as `JSON.stringify` prints it, with what is still held. */
+  toJSON(): object {
+    const { name, message, holds, errors } = this;
+    return { name, message, holds, errors: errors.map(toJSON) };
   }
 }
 
 /**
- * A mount failed, and what it had taken until then could not be given back completely. `cause` is why the mount failed,
- * `errors` has that and what failed in giving back. {@linkcode UnwindError.release} tries the rest again.
+ * A mount failed, and what it had acquired until then could not be released completely. `cause` is why the mount failed,
+ * `errors` has that and what failed in releasing.
+ *
+ * @category Errors
  */
-export class UnwindError extends AggregateError implements AsyncDisposable {
+export class UnwindError extends ReleaseError {
   /** The class name. */
   override readonly name = "UnwindError";
-  readonly #holds: { readonly holds: readonly Hold[]; release(): Promise<unknown> };
 
-  /** An error over the list of holds that is left. */
+  /** An error over what is left. */
   constructor(
-    holds: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
+    remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
     cause: unknown,
     release: ReleaseError,
   ) {
-    super([cause, ...release.errors], `${messageOf(cause)}. Undoing it failed as well: ${release.message}`, {
-      cause,
-    });
-    this.#holds = holds;
+    const message = `${messageOf(cause)}. Undoing it failed as well: ${release.message}`;
+    super(remaining, [cause, ...release.errors], message, { cause });
   }
+}
 
-  /** What is still held. */
-  get holds(): readonly Hold[] {
-    return this.#holds.holds;
-  }
+function describe(holds: readonly Hold[], errors: readonly unknown[]): string {
+  return `${holds.length} of what was mounted could not be released (${holds.map(({ kind }) => kind).join(", ")}): ` +
+    `${errors.map(messageOf).join("; ")}. Release again to go on from here`;
+}
 
-  /**
-   * Tries again to give back what is held.
-   *
-   * @throws {ReleaseError} if something is held still.
-   */
-  async release(): Promise<void> {
-    await this.#holds.release();
-  }
-
-  /** {@linkcode UnwindError.release}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
-  }
+function toJSON(error: unknown): unknown {
+  if (!(error instanceof Error)) return { message: messageOf(error) };
+  return "toJSON" in error ? error : { ...error, name: error.name, message: error.message };
 }

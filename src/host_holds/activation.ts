@@ -4,21 +4,13 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import { isInUse } from "../checks/existing.ts";
+import { returnedVolume } from "../checks/windows_path.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import type { HoldList } from "../holds/hold_list.ts";
-import { isInUse } from "../checks/existing.ts";
-import { isWithin, pathKey, volumeRoot } from "../checks/windows_path.ts";
-
-/** A scratch disk attached by `ActivateLayer`. */
-export interface ActivationHold extends Hold {
-  /** What is held. */
-  readonly kind: "activation";
-  /** Folder of the scratch layer. */
-  readonly scratch: string;
-}
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { sessionOf } from "../session/session.ts";
 
 /** File name of the disk of a scratch layer. */
 export const SCRATCH_DISK = "sandbox.vhdx";
@@ -28,88 +20,64 @@ export function diskOf(scratch: string): string {
   return `${scratch}\\${SCRATCH_DISK}`;
 }
 
-// What this process has activated, with the list of the mount that it belongs to.
-const claims = new WeakMap<object, Map<string, HoldList | undefined>>();
-
-function claimsOn(host: Host): Map<string, HoldList | undefined> {
-  let claimed = claims.get(host.machine);
-  if (claimed === undefined) {
-    claims.set(host.machine, claimed = new Map());
-  }
-  return claimed;
+/** The attached disk of a scratch, no matter which process attached it. */
+export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {
+  return {
+    hold: { kind: "activation", scratch },
+    restsOn,
+    async release() {
+      await deactivateLayer(host, scratch);
+      sessionOf(host).mounts.unclaim(scratch);
+      return true;
+    },
+  };
 }
-
-/** Notes whose mount a scratch belongs to, until its disk is detached. */
-export function setMountOf(host: Host, scratch: string, holds: HoldList): void {
-  claimsOn(host).set(pathKey(scratch), holds);
-}
-
-/** The mount of this process that a scratch belongs to. */
-export function mountOf(host: Host, scratch: string): HoldList | undefined {
-  return claimsOn(host).get(pathKey(scratch));
-}
-
-/** Attaches the disk, and detaches it. */
-export const activation: HoldKind<ActivationHold> = {
-  kind: "activation",
-
-  async take(host, hold) {
-    await activateScratch(host, hold.scratch, "layerFolders");
-    return hold;
-  },
-
-  carries: (_, other) => other.kind === "filter" || other.kind === "overlay",
-
-  async give(host, hold) {
-    await deactivateLayer(host, hold.scratch);
-    claimsOn(host).delete(pathKey(hold.scratch));
-    return true;
-  },
-};
 
 /**
- * A second `ActivateLayer` of the same scratch must never happen: undoing it would take the first one's disk away. Two
- * mounts of this process exclude each other here; a mount of another one shows in the disk being open.
+ * Attaches the disk of a scratch. A second `ActivateLayer` of the same scratch must never happen: undoing it would take
+ * the first one's disk away. Two mounts of this process exclude each other here; a mount of another one shows in the disk
+ * being open.
+ *
+ * @throws {InUseError} if it is activated already, or somebody has its disk open.
+ * @throws {NativeError} if Windows refuses.
  */
-export async function activateScratch(host: Host, scratch: string, argument: string): Promise<void> {
-  const claimed = claimsOn(host);
-  const key = pathKey(scratch);
-  if (claimed.has(key)) {
-    throw new InvalidInputError(argument, "names a scratch that is mounted already", scratch);
+export async function acquireActivation(
+  host: Host,
+  scratch: string,
+  restsOn: readonly Held[] = [],
+): Promise<Held<HoldOf<"activation">>> {
+  const { mounts } = sessionOf(host);
+  if (!mounts.claim(scratch)) {
+    throw new InUseError(scratch, "is mounted already. Unmount it first", "this process");
   }
-  claimed.set(key, undefined);
   try {
-    requireFreeDisk(host, scratch, argument);
+    requireFreeDisk(host, scratch);
     await activateLayer(host, scratch);
   } catch (error) {
-    claimed.delete(key);
+    mounts.unclaim(scratch);
     throw error;
   }
+  return activationOf(host, scratch, restsOn);
 }
 
 /** Refuses a scratch whose disk somebody has open. */
-export function requireFreeDisk(host: Host, scratch: string, argument: string): void {
+export function requireFreeDisk(host: Host, scratch: string): void {
   const disk = diskOf(scratch);
   if (isInUse(host, disk)) {
-    throw new InvalidInputError(
-      argument,
-      "names a scratch whose disk is in use: it is mounted, left mounted by a process that died, or attached to a " +
-        "virtual machine. Unmount it first",
+    throw new InUseError(
       disk,
+      "is in use: its scratch is mounted, was left mounted by a process that died, or is attached to a virtual machine. " +
+        "Unmount the scratch first",
     );
   }
-}
-
-/** Whether this process has activated a layer in the folder, or in one in it. */
-export function isActivated(host: Host, folder: string): boolean {
-  return [...claimsOn(host).keys()].some((scratch) => isWithin(scratch, folder));
 }
 
 /**
  * The volume of an activated scratch, in the form `\\?\Volume{guid}\`.
  *
  * @throws {NativeError} if Windows doesn't tell.
+ * @throws {UnexpectedAnswerError} if what it tells is no volume.
  */
 export async function scratchVolume(host: Host, scratch: string): Promise<string> {
-  return volumeRoot(await getLayerMountPath(host, scratch), "GetLayerMountPath's answer");
+  return returnedVolume("GetLayerMountPath", await getLayerMountPath(host, scratch));
 }

@@ -5,11 +5,9 @@
  */
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
-import { InvalidInputError, UnsupportedBuildError } from "../errors/windows_errors.ts";
-import { buildRevision } from "../ffi/advapi32.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, fileAttributes, fileSize } from "../ffi/kernel32.ts";
-import { buildOf } from "../checks/builds.ts";
 
 const CIM_FOLDER = "cim-layers";
 
@@ -23,7 +21,7 @@ export function cimPath(folder: string): string {
 }
 
 /**
- * Path of the image of a layer, `undefined` where the layer has none and is a plain folder.
+ * Path of the image of a layer, undefined if the layer has none and is a plain folder.
  *
  * @throws {InvalidInputError} if the image is empty, or no file.
  * @throws {NativeError} if Windows doesn't tell.
@@ -44,26 +42,4 @@ export function imageOf(host: Host, folder: string, argument: string): string | 
 /** The volume under which the image of a container is mounted, `\\?\Volume{guid}\`. */
 export async function cimVolumeName(containerId: string): Promise<string> {
   return `\\\\?\\Volume{${await generate(CIM_VOLUME_NAMESPACE, new TextEncoder().encode(containerId))}}\\`;
-}
-
-const SERVER_2022 = 20348;
-const SERVER_2022_REVISION = 2031;
-const SERVER_2025 = 26100;
-
-/**
- * Refuses a Windows that can't run containers on CIM images.
- *
- * @throws {UnsupportedBuildError} if the build is neither 20348.2031 or a later revision of it, nor 26100 or later.
- */
-export function requireCimFs(host: Host): void {
-  const build = buildOf(host);
-  if (build >= SERVER_2025) return;
-  const revision = buildRevision(host);
-  if (build === SERVER_2022 && revision >= SERVER_2022_REVISION) return;
-  throw new UnsupportedBuildError(
-    "CimFS for containers",
-    `${build}.${revision}`,
-    `build ${SERVER_2022}.${SERVER_2022_REVISION} (Server 2022) or a later revision of it, or build ${SERVER_2025} ` +
-      "(Server 2025) or later",
-  );
 }

@@ -1,12 +1,14 @@
 /**
- * The hold on a folder that a volume is to be mounted at: ours only where we created it.
+ * The hold on a folder for a mount point or a scratch: ours only if we created it.
  *
  * @module
  */
 
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { win32 } from "../errors/codes.ts";
-import { InvalidInputError, NativeError } from "../errors/windows_errors.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { messageOf } from "../errors/printable.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
   access,
@@ -19,56 +21,45 @@ import {
   openFile,
   removeDirectory,
 } from "../ffi/kernel32.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
 import { log } from "../log.ts";
-import { messageOf } from "../printable.ts";
-import { isWithin } from "../checks/windows_path.ts";
-
-/** A folder for a mount point. */
-export interface FolderHold extends Hold {
-  /** What is held. */
-  readonly kind: "folder";
-  /** Path of the folder. */
-  readonly folder: string;
-  /**
-   * The folders that were created for it, the innermost first. Where it isn't known, as in another process than the one
-   * that mounted, the marks on the folders tell.
-   */
-  readonly created?: readonly string[];
-}
 
 // An alternate data stream on a folder that this library created. It doesn't count as content, can't be seen while a
 // volume is mounted at the folder, and dies with it: so that another process can tell our folders from everybody else's.
 const MARK = ":hcs-layers.created";
 
-/** Creates what is missing of a path, and removes just that again. */
-export const folder: HoldKind<FolderHold> = {
-  kind: "folder",
+/**
+ * A folder that was created, or not, by this process or another. What is ours of it is what `created` names; if that isn't
+ * known, what bears our mark.
+ */
+export function folderOf(host: Host, path: string, created?: readonly string[]): Held<HoldOf<"folder">> {
+  return {
+    hold: { kind: "folder", folder: path, ...(created && { created }) },
+    restsOn: [],
+    // deno-lint-ignore require-await
+    async release() {
+      let removed = false;
+      for (const part of created ?? []) {
+        removed = remove(host, part) || removed;
+      }
+      // Parents that another mount created and left to this one, or all if this process doesn't know them.
+      return created?.length !== 0 && removeMarked(host, path) || removed;
+    },
+  };
+}
 
-  take(host, hold) {
-    const created: string[] = [];
-    try {
-      create(host, hold.folder, created);
-    } catch (error) {
-      created.forEach((path) => remove(host, path));
-      throw error;
-    }
-    return Promise.resolve({ ...hold, created });
-  },
-
-  carries: (hold, other) =>
-    other.kind === "mountPoint" && "folder" in other && other.folder === hold.folder ||
-    other.kind === "newFile" && "path" in other && isWithin(other.path as string, hold.folder),
-
-  give(host, hold) {
-    let removed = false;
-    for (const path of hold.created ?? []) {
-      removed = remove(host, path) || removed;
-    }
-    // Parents that another mount created and left to this one, or all where this process doesn't know them.
-    return Promise.resolve(hold.created?.length !== 0 && removeMarked(host, hold.folder) || removed);
-  },
-};
+/** Creates what is missing of a path. Releasing it removes just that again. */
+// deno-lint-ignore require-await
+export async function acquireFolder(host: Host, path: string): Promise<Held<HoldOf<"folder">>> {
+  const created: string[] = [];
+  try {
+    create(host, path, created);
+  } catch (error) {
+    created.forEach((part) => remove(host, part));
+    throw error;
+  }
+  return folderOf(host, path, created);
+}
 
 function create(host: Host, path: string, created: string[]): void {
   let outcome: boolean;
@@ -86,7 +77,7 @@ function create(host: Host, path: string, created: string[]): void {
   }
 }
 
-// Where a file system has no streams, only this process knows that the folder is ours.
+// If a file system has no streams, only this process knows that the folder is ours.
 const NO_STREAMS: readonly number[] = [
   win32.ERROR_INVALID_NAME,
   win32.ERROR_INVALID_PARAMETER,

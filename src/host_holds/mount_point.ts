@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pathKey } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -18,51 +19,51 @@ import {
   setVolumeMountPoint,
   volumeNameForMountPoint,
 } from "../ffi/kernel32.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { pathKey } from "../checks/windows_path.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
 
-/** A volume mounted at a folder by `SetVolumeMountPointW`. */
-export interface MountPointHold extends Hold {
-  /** What is held. */
-  readonly kind: "mountPoint";
-  /** Path of the folder. */
-  readonly folder: string;
-  /** The volume, `\\?\Volume{guid}\`, where it is known. */
-  readonly volume?: string;
+/** The mount point at a folder, no matter which process created it: of `volume`, or of any if that isn't known. */
+export function mountPointOf(
+  host: Host,
+  init: Omit<HoldOf<"mountPoint">, "kind">,
+  restsOn: readonly Held[] = [],
+): Held<HoldOf<"mountPoint">> {
+  return {
+    hold: { kind: "mountPoint", ...init },
+    restsOn,
+    // deno-lint-ignore require-await
+    release: async () => remove(host, init),
+  };
 }
 
-/** Puts the mount point on an empty folder, and takes it off; the folder stays. */
-export const mountPoint: HoldKind<MountPointHold, MountPointHold & { readonly volume: string }> = {
-  kind: "mountPoint",
+/** Mounts a volume at an empty folder. */
+// deno-lint-ignore require-await
+export async function acquireMountPoint(
+  host: Host,
+  init: Required<Omit<HoldOf<"mountPoint">, "kind">>,
+  restsOn: readonly Held[] = [],
+): Promise<Held<HoldOf<"mountPoint">>> {
+  setVolumeMountPoint(host, init.folder, init.volume);
+  return mountPointOf(host, init, restsOn);
+}
 
-  take(host, hold) {
-    setVolumeMountPoint(host, hold.folder, hold.volume);
-    return Promise.resolve(hold);
-  },
-
-  give(host, hold) {
-    return Promise.resolve(remove(host, hold));
-  },
-};
-
-function remove(host: Host, hold: MountPointHold): boolean {
-  const attributes = fileAttributes(host, hold.folder);
-  if (attributes === undefined ? hold.volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
+function remove(host: Host, { folder, volume }: { readonly folder: string; readonly volume?: string }): boolean {
+  const attributes = fileAttributes(host, folder);
+  if (attributes === undefined ? volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;
   }
-  const mounted = hold.volume === undefined ? volumeNameForMountPoint(host, hold.folder) : volumeAt(host, hold.folder);
-  if (mounted !== undefined && !isVolume(host, mounted, hold.volume ?? mounted)) {
+  const mounted = volume === undefined ? volumeNameForMountPoint(host, folder) : volumeAt(host, folder);
+  if (mounted !== undefined && !isVolume(host, mounted, volume ?? mounted)) {
     // Somebody else's by now.
     return false;
   }
   try {
-    deleteVolumeMountPoint(host, hold.folder);
+    deleteVolumeMountPoint(host, folder);
   } catch (error) {
-    if (fileAttributes(host, hold.folder) === undefined) return false;
-    // Nobody knows what Windows does for a volume that is gone. The link to it is left on the folder, and can be taken
-    // off as what it is.
-    if (fileAttributes(host, hold.volume ?? mounted!) !== undefined) throw error;
-    deleteMountLink(host, hold.folder);
+    if (fileAttributes(host, folder) === undefined) return false;
+    // Nobody knows what Windows does for a volume that is gone. The link to it is left on the folder, and can
+    // be deleted as a link.
+    if (fileAttributes(host, volume ?? mounted!) !== undefined) throw error;
+    deleteMountLink(host, folder);
   }
   return true;
 }

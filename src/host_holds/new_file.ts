@@ -6,43 +6,30 @@
 
 import type { Host } from "../ffi/host.ts";
 import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { isWithin } from "../checks/windows_path.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
 
-/** A file that was made. */
-export interface NewFileHold extends Hold {
-  /** What is held. */
-  readonly kind: "newFile";
-  /** Path of the file. */
-  readonly path: string;
-}
-
-/** Has `make` make a file, and deletes it. */
-export function newFile(make: () => unknown): HoldKind<NewFileHold> {
+/** Has `make` make a file that did not exist before. Releasing it deletes the file. */
+export async function acquireNewFile(
+  host: Host,
+  path: string,
+  make: () => unknown,
+  restsOn: readonly Held[] = [],
+): Promise<Held<HoldOf<"newFile">>> {
+  await make();
   return {
-    kind: "newFile",
-
-    async take(_, hold) {
-      await make();
-      return hold;
-    },
-
-    // A disk can't be deleted while it is attached.
-    carries: (hold, other) =>
-      other.kind === "activation" && "scratch" in other && isWithin(hold.path, other.scratch as string),
-
-    give(host, hold) {
-      return Promise.resolve(removeFile(host, hold.path));
-    },
+    hold: { kind: "newFile", path },
+    restsOn,
+    // deno-lint-ignore require-await
+    release: async () => removeFile(host, path),
   };
 }
 
-/** Deletes a file. Answers false where there is none. */
+/** Deletes a file. Returns false if there is none. */
 export function removeFile(host: Host, path: string): boolean {
   return unlessGone(() => deleteFile(host, path));
 }
 
-/** Deletes a folder with all that is in it, but nothing behind a link or a mount point. False where there is none. */
+/** Deletes a folder with all that is in it, but nothing behind a link or a mount point. Returns false if there is none. */
 export function removeTree(host: Host, folder: string): boolean {
   return unlessGone(() => {
     for (const { name, attributes } of [...directoryEntries(host, folder)]) {

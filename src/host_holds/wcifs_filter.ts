@@ -8,65 +8,48 @@ import { hresult, win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { Gate } from "../session/mutex.ts";
-import { parentLayers } from "./layer_id.ts";
-import { isWithin, pathKey } from "../checks/windows_path.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { parentLayers } from "../session/layer_id.ts";
+import { sessionOf } from "../session/session.ts";
 
-/** A filter attached by `PrepareLayer`. */
-export interface FilterHold extends Hold {
-  /** What is held. */
-  readonly kind: "filter";
+/** What a filter is attached to, and what it shows. */
+export interface FilterInit {
   /** Folder of the scratch layer. */
   readonly scratch: string;
-  /** Folders of the read-only layers, topmost first. Not needed to give the filter back. */
-  readonly layers: readonly string[];
+  /** Folders of the read-only layers, topmost first. Not needed to remove the filter. */
+  readonly layers?: readonly string[];
 }
 
-// Side by side, `PrepareLayer` runs into time-outs of the platform.
-const gates = new WeakMap<object, Gate>();
-
-function gateOf(host: Host): Gate {
-  let gate = gates.get(host.machine);
-  if (gate === undefined) {
-    gates.set(host.machine, gate = new Gate());
-  }
-  return gate;
+/** The filter on a scratch, no matter which process attached it. */
+export function filterOf(
+  host: Host,
+  { scratch, layers = [] }: FilterInit,
+  restsOn: readonly Held[] = [],
+): Held<HoldOf<"filter">> {
+  return {
+    hold: { kind: "filter", scratch, layers },
+    restsOn,
+    async release() {
+      const wasHeld = await unprepare(host, scratch);
+      sessionOf(host).mounts.setLayers(scratch, []);
+      return wasHeld;
+    },
+  };
 }
 
-// The layers that each scratch shows, by the scratch, as far as this process has put them on.
-const shown = new WeakMap<object, Map<string, readonly string[]>>();
-
-function shownOn(host: Host): Map<string, readonly string[]> {
-  let layers = shown.get(host.machine);
-  if (layers === undefined) {
-    shown.set(host.machine, layers = new Map());
-  }
-  return layers;
+/** Attaches the filter to an activated scratch, one at a time in this process; `signal` ends the wait for the turn. */
+export async function acquireFilter(
+  host: Host,
+  init: FilterInit & { readonly layers: readonly string[] },
+  restsOn: readonly Held[] = [],
+  signal?: AbortSignal,
+): Promise<Held<HoldOf<"filter">>> {
+  const { prepareLayer: lock, mounts } = sessionOf(host);
+  const parents = parentLayers(host, init.layers);
+  await lock.run(() => prepareLayer(host, init.scratch, parents), signal);
+  mounts.setLayers(init.scratch, init.layers);
+  return filterOf(host, init, restsOn);
 }
-
-/** Whether this process has mounted a scratch that shows the layer in the folder, or in one in it. */
-export function isShown(host: Host, folder: string): boolean {
-  return [...shownOn(host).values()].flat().some((layer) => isWithin(layer, folder));
-}
-
-/** Takes the filter, one at a time in this process, and gives it back. */
-export const filter: HoldKind<FilterHold> = {
-  kind: "filter",
-
-  async take(host, hold, signal) {
-    const parents = parentLayers(host, hold.layers);
-    await gateOf(host).pass(() => prepareLayer(host, hold.scratch, parents), signal);
-    shownOn(host).set(pathKey(hold.scratch), hold.layers);
-    return hold;
-  },
-
-  async give(host, hold) {
-    const wasHeld = await unprepare(host, hold.scratch);
-    shownOn(host).delete(pathKey(hold.scratch));
-    return wasHeld;
-  },
-};
 
 async function unprepare(host: Host, scratch: string): Promise<boolean> {
   try {
@@ -78,7 +61,7 @@ async function unprepare(host: Host, scratch: string): Promise<boolean> {
   }
 }
 
-// What Windows answers for a scratch that isn't activated, and for one that is but has no filter.
+// What Windows returns for a scratch that isn't activated, and for one that is but has no filter.
 function isNoFilter(error: unknown): boolean {
   return error instanceof NativeError &&
     (error.win32 === win32.ERROR_DEV_NOT_EXIST || error.code === hresult.ERROR_FLT_INSTANCE_NOT_FOUND);

@@ -4,63 +4,63 @@
  * @module
  */
 
-import { InvalidInputError, LayerError } from "../errors/windows_errors.ts";
-import { defaultHost } from "../ffi/host.ts";
-import { fileAttributes } from "../ffi/kernel32.ts";
-import type { Layer } from "../hcsschema/layer.ts";
-import { parentFolders } from "../checks/existing.ts";
-import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
-import { layerId } from "../host_holds/layer_id.ts";
+import { requireText } from "../checks/arguments.ts";
+import { kindOf } from "../checks/existing.ts";
+import { parentFolders } from "../checks/layer_folders.ts";
+import { hostOptions } from "../checks/options.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { NotMountedError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText } from "../checks/windows_path.ts";
-
-/** Options of {@linkcode toHostHcsSchemaLayers}. */
-export type ToHostHcsSchemaLayersOptions = HostOptions;
-
-/** The image of a container's layers has to be mounted, and isn't. */
-export class NotMountedError extends LayerError {
-  /** The class name. */
-  override readonly name = "NotMountedError";
-  /** Path of the image. */
-  readonly path: string;
-
-  /** An error that names the image and the volume where it is missed. */
-  constructor(image: string, volume: string) {
-    super(`${image} is not mounted as ${volume}. Mount the container's layers first with mountWCOWLayers`);
-    this.path = image;
-  }
-}
+import type { Layer } from "../hcsschema/layer_document.ts";
+import { diskOf } from "../host_holds/activation.ts";
+import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
+import { layerId } from "../session/layer_id.ts";
 
 /**
  * The read-only layers of a process-isolated container as the document of the container names them. Mounts nothing.
  *
- * Plain folders come back one by one, in the order given. Where the topmost layer has a CIM image, there is one layer:
- * the volume of the image, which has to be mounted, by this process or another.
+ * Plain folders come back one by one, in the order given. If the topmost layer has a CIM image, there is one layer: the
+ * volume of the image, which has to be mounted, by this process or another.
+ *
+ * ```ts
+ * import { toHostHcsSchemaLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * console.log(await toHostHcsSchemaLayers("c1", ["C:\\layers\\app", "C:\\layers\\base"], { host }));
+ * ```
  *
  * @param containerId Id of the container.
- * @param layerFolders Absolute paths of the read-only layers' folders, from the topmost to the base.
- * @throws {InvalidInputError} if an argument is refused.
+ * @param readOnlyLayers Absolute paths of the read-only layers' folders, from the topmost to the base: what
+ * `mountWCOWLayers` takes, without the scratch.
+ * @throws {InvalidInputError} if an argument is refused, such as a scratch among the layers.
  * @throws {NotMountedError} if the image isn't mounted.
+ * @category Layers on the host
  */
 export async function toHostHcsSchemaLayers(
   containerId: string,
-  layerFolders: readonly string[],
-  options: ToHostHcsSchemaLayersOptions = {},
+  readOnlyLayers: readonly string[],
+  options: HostOptions = {},
 ): Promise<Layer[]> {
-  const { host = defaultHost(), signal } = options;
-  checkText(containerId, "containerId");
-  if (!Array.isArray(layerFolders) || layerFolders.length === 0) {
-    throw new InvalidInputError("layerFolders", "needs at least one folder", layerFolders);
+  requireText(containerId, "containerId");
+  if (!Array.isArray(readOnlyLayers) || readOnlyLayers.length === 0) {
+    throw new InvalidInputError("readOnlyLayers", "needs at least one folder", readOnlyLayers);
   }
-  const folders = parentFolders(layerFolders, "layerFolders");
+  const folders = parentFolders(readOnlyLayers, "readOnlyLayers");
+  const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
+  folders.forEach((folder, i) => {
+    if (kindOf(host, diskOf(folder)) !== undefined) {
+      throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);
+    }
+  });
   const top = folders[0]!;
-  const image = imageOf(host, top, "layerFolders[0]");
+  const image = imageOf(host, top, "readOnlyLayers[0]");
   if (image === undefined) {
     return folders.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
   }
   const volume = await cimVolumeName(containerId);
-  if (fileAttributes(host, volume) === undefined) {
+  if (kindOf(host, volume) === undefined) {
     throw new NotMountedError(image, volume);
   }
   return [{ Id: layerId(host, top), Path: volume }];

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import type { Host } from "../ffi/host.ts";
-import { fileAttributes } from "../ffi/kernel32.ts";
-import type { HoldList } from "../holds/hold_list.ts";
-import { diskOf } from "../host_holds/activation.ts";
-import { parentFolders, requireKind } from "../checks/existing.ts";
+import { kindOf, requireKind } from "../checks/existing.ts";
+import { parentFolders } from "../checks/layer_folders.ts";
 import { namedFolder, pathKey } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import { diskOf } from "../host_holds/activation.ts";
+import type { LayerPlacement } from "./mounted_layers.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {
@@ -22,13 +22,18 @@ export interface LayerStack {
   readonly scratchArgument: string;
 }
 
-/** Takes what a mount of a stack needs, and answers where the container's root is then. */
-export type LayerMount = (holds: HoldList, signal: AbortSignal | undefined) => Promise<string>;
+/** What a mount of a stack has acquired. */
+export interface AcquiredLayers {
+  /** Root of the container's file system. */
+  readonly path: string;
+  /** Where each layer went. */
+  readonly placements: readonly LayerPlacement[];
+}
 
 /**
  * The stack in a list of folders, the scratch last.
  *
- * @throws {InvalidInputError} if there are less than two, one is no absolute path, or two read-only ones have one name.
+ * @throws {InvalidInputError} if there are fewer than two, one is no absolute path, or two read-only ones have one name.
  */
 export function layerStack(layerFolders: readonly string[]): LayerStack {
   if (!Array.isArray(layerFolders) || layerFolders.length < 2) {
@@ -56,5 +61,5 @@ export function requireScratch(host: Host, { scratch, scratchArgument }: LayerSt
 
 /** Whether a scratch has its disk. */
 export function hasScratchDisk(host: Host, { scratch }: LayerStack): boolean {
-  return fileAttributes(host, diskOf(scratch)) !== undefined;
+  return kindOf(host, diskOf(scratch)) !== undefined;
 }

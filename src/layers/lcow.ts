@@ -4,25 +4,31 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import { requireOptions, requireText, wholeNumberOr } from "../checks/arguments.ts";
+import { requireKind } from "../checks/existing.ts";
+import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
+import { requireSignal } from "../checks/options.ts";
+import { windowsPath } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
+import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
-import { acquire, type HoldList } from "../holds/hold_list.ts";
+import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
-import { requireKind } from "../checks/existing.ts";
-import { checkText, windowsPath } from "../checks/windows_path.ts";
-import { placeLayerTree } from "../uvm/devices/combined_layers.ts";
 import type { DeviceUse } from "../uvm/devices/device.ts";
-import { NoRoomError } from "../errors/vm_errors.ts";
-import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
-import { layerTree, scsiAttachment, scsiMount, vpmemFile } from "../uvm/devices/device_holds.ts";
-import type { LayerVM } from "../uvm/devices/vm_devices.ts";
-import { requireVM } from "../uvm/running_vm.ts";
 import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
+import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { VPMemFile } from "../uvm/devices/vpmem.ts";
-import { placeScratch, type ScratchDisk, takeScratch } from "./scratch_disk.ts";
+import type { UtilityVM } from "../uvm/utility_vm.ts";
+import type { LayerPlacement } from "./mounted_layers.ts";
+import { acquireScratch, diskPlacement, reserveScratch, type ScratchDisk } from "./scratch_disk.ts";
 
-/** A read-only layer of a Linux container. */
+/**
+ * A read-only layer of a Linux container.
+ *
+ * @category Layers in a VM
+ */
 export interface LCOWLayer {
   /**
    * Absolute path of the layer's disk: a fixed VHD, or a VHDX, with an ext4 file system. The group of all VMs must be
@@ -33,7 +39,11 @@ export interface LCOWLayer {
   readonly partition?: number;
 }
 
-/** The layers of a Linux container. */
+/**
+ * The layers of a Linux container.
+ *
+ * @category Layers in a VM
+ */
 export interface LCOWLayers {
   /** Read-only layers, topmost first. */
   readonly layers: readonly LCOWLayer[];
@@ -41,34 +51,44 @@ export interface LCOWLayers {
   readonly scratchVhdPath: string;
 }
 
-/** Options of {@linkcode mountLCOWLayers}. */
+/**
+ * Options of {@linkcode mountLCOWLayers}.
+ *
+ * @category Layers in a VM
+ */
 export interface MountLCOWLayersOptions {
   /** A running VM with Linux in it. */
-  vm: LayerVM;
+  vm: UtilityVM;
   /** The container's folder in the guest, such as `/run/gcs/c/<container id>`. */
   guestRoot: string;
   /** Stops the work: what was begun is undone before the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** Layers mounted by {@linkcode mountLCOWLayers}. */
+/**
+ * Layers mounted by {@linkcode mountLCOWLayers}.
+ *
+ * @category Layers in a VM
+ */
 export interface MountedLCOWLayers extends Mounted {
   /** Root of the container's file system in the guest, `<guestRoot>/rootfs`. */
   readonly path: string;
   /** The container's folder on the scratch disk, in the guest. */
   readonly scratchPath: string;
+  /** Where each layer went: the read-only ones in the order in which they were given, then the scratch. */
+  readonly placements: readonly LayerPlacement[];
 }
 
 /**
  * Mounts the layers of a Linux container in a utility VM.
  *
- * Each layer's disk becomes persistent memory of the VM where it fits there: vPMem takes whole disks up to the size of a
+ * Each layer's disk becomes persistent memory of the VM if it fits there: vPMem takes whole disks up to the size of a
  * device, and as many as there are devices, or regions of devices. All other layers, those on a partition, and all in a VM
- * whose memory is physically backed, are SCSI disks, as the scratch is. The place of each is found before the VM is
- * touched. What several containers use is added once.
+ * whose memory is physically backed, are SCSI disks, as the scratch is. A place for each is found before the VM is
+ * changed. What several containers use is attached once.
  *
- * Layers are added side by side, then the scratch; then the guest combines them. A failure, or an aborted signal, gives
- * back all that was taken before the call rejects.
+ * Layers are attached side by side, then the scratch; then the guest combines them. A failure, or an aborted signal,
+ * releases all that was acquired before the call rejects.
  *
  * ```ts
  * import { createUtilityVM, mountLCOWLayers } from "@hcs-layers/hcs-layers";
@@ -88,72 +108,78 @@ export interface MountedLCOWLayers extends Mounted {
  * @param containerId Id of the container; it names the container's folder on the scratch disk.
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @throws {VMStateError} if the VM isn't running.
+ * @throws {InUseError} if the VM has a disk in another way, or `guestRoot` is another container's.
  * @throws {NoRoomError} if the VM has no place for all layers, with the numbers; nothing was changed then.
  * @throws {NativeError} if Windows or the guest refuses.
- * @throws {UnwindError} if one refuses and what was taken before couldn't be given back.
+ * @throws {UnwindError} if one refuses and what was acquired before couldn't be released.
+ * @category Layers in a VM
  */
 export async function mountLCOWLayers(
   containerId: string,
   layers: LCOWLayers,
   options: MountLCOWLayersOptions,
 ): Promise<MountedLCOWLayers> {
-  const { vm, signal } = options;
-  checkText(containerId, "containerId");
+  requireText(containerId, "containerId");
   const stack = checkedLayers(layers);
+  requireOptions(options, { vm: true, guestRoot: true, signal: true });
+  const { signal } = options;
+  requireSignal(signal);
   const root = checkedRoot(options.guestRoot);
-  requireVM(vm, "linux", "mounting layers of a Linux container");
+  const layerVM = requireLayerVM(options.vm, "linux");
   signal?.throwIfAborted();
-  const { host } = vm;
+  const { host } = layerVM.vm;
   const disks = stack.layers.map((layer, i) => diskOf(host, layer, argumentOf(i)));
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
-  const places = placeAll(vm, plan, disks, resolvedFile(host, stack.scratchVhdPath));
+  const places = reserveAll(layerVM, plan, disks, resolvedFile(host, stack.scratchVhdPath));
   const path = `${root}/rootfs`;
-  const scratchPath = `${places.scratch.mount.device.guestPath}/scratch/${containerId}`;
-  const tree = plan.use(placeLayerTree(vm, {
-    owns: path,
+  const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${containerId}`;
+  const combined = plan.use(layerVM.combined.reserve({
+    exclusiveKey: path,
     guestPath: path,
     layers: () => ({
       ContainerID: containerId,
-      Layers: places.layers.map((layer) => ({ Path: guestPathOf(layer) })),
+      Layers: places.layers.map((layer) => ({ Path: useOf(layer).hold.guestPath })),
       ScratchPath: scratchPath,
     }),
-  }));
-  if (tree === undefined) {
-    throw new InvalidInputError("guestRoot", "is the folder of another container in the VM", options.guestRoot);
+  }, [...places.layers.map(useOf), places.scratch.mount]));
+  if (combined === undefined) {
+    throw new InUseError(
+      options.guestRoot,
+      `is the folder of another container in the VM ${options.vm.id}`,
+      options.vm.id,
+    );
   }
-  return await acquire(host, async (holds) => {
-    await takeLayers(vm, holds, places.layers, signal);
-    await takeScratch(vm, holds, places.scratch, signal);
-    await holds.take(layerTree, layerTree.of(vm, tree), signal);
-    return mounted(holds, { path, scratchPath });
+  return await withHolds(async (holds) => {
+    await acquireLayers(holds, places.layers, signal);
+    await acquireScratch(holds, places.scratch, signal);
+    await holds.acquire(() => combined.attach(signal), signal);
+    const placements = [
+      ...places.layers.map((layer, i) => placementOf(stack.layers[i]!.vhdPath, layer)),
+      diskPlacement(stack.scratchVhdPath, places.scratch, true),
+    ];
+    return mounted(holds, { path, scratchPath, placements });
   });
 }
 
 function checkedLayers(layers: LCOWLayers): LCOWLayers {
-  if (typeof layers !== "object" || layers === null) {
-    throw new InvalidInputError("layers", "is missing", layers);
-  }
+  requireOptions(layers, { layers: true, scratchVhdPath: true }, "layers");
   if (!Array.isArray(layers.layers) || layers.layers.length === 0) {
     throw new InvalidInputError("layers.layers", "needs at least one layer", layers.layers);
   }
   const scratchVhdPath = windowsPath(layers.scratchVhdPath, "layers.scratchVhdPath");
   return {
-    layers: layers.layers.map((layer, i) => checkedLayer(layer, argumentOf(i))),
+    layers: Array.from(layers.layers, (layer, i) => checkedLayer(layer, argumentOf(i))),
     scratchVhdPath,
   };
 }
 
 function checkedLayer(layer: LCOWLayer, argument: string): LCOWLayer {
-  if (typeof layer !== "object" || layer === null) {
-    throw new InvalidInputError(argument, "is missing", layer);
-  }
+  requireOptions(layer, { vhdPath: true, partition: true }, argument);
   const vhdPath = windowsPath(layer.vhdPath, `${argument}.vhdPath`);
-  const partition = layer.partition ?? 0;
-  if (!Number.isSafeInteger(partition) || partition < 0) {
-    throw new InvalidInputError(`${argument}.partition`, "is not a whole number from 0", partition);
-  }
+  const partition = wholeNumberOr(layer.partition, `${argument}.partition`, { fallback: 0 });
   return { vhdPath, partition };
 }
 
@@ -162,7 +188,7 @@ function argumentOf(layer: number): string {
 }
 
 function checkedRoot(guestRoot: unknown): string {
-  checkText(guestRoot, "guestRoot");
+  requireText(guestRoot, "guestRoot");
   if (!guestRoot.startsWith("/")) {
     throw new InvalidInputError("guestRoot", "is not an absolute path of the guest", guestRoot);
   }
@@ -173,7 +199,6 @@ interface Disk {
   readonly file: HostFile;
   readonly bytes: number;
   readonly partition: number;
-  readonly argument: string;
 }
 
 function diskOf(host: Host, { vhdPath, partition = 0 }: LCOWLayer, argument: string): Disk {
@@ -182,7 +207,7 @@ function diskOf(host: Host, { vhdPath, partition = 0 }: LCOWLayer, argument: str
   if (bytes === 0) {
     throw new InvalidInputError(`${argument}.vhdPath`, "is an empty file", vhdPath);
   }
-  return { file: hostFile(host, vhdPath), bytes, partition, argument };
+  return { file: hostFile(host, vhdPath), bytes, partition };
 }
 
 interface SCSILayer {
@@ -192,57 +217,68 @@ interface SCSILayer {
 
 type LayerPlace = { readonly memory: DeviceUse<VPMemFile> } | SCSILayer;
 
-function guestPathOf(layer: LayerPlace): string {
-  return ("memory" in layer ? layer.memory : layer.mount).device.guestPath;
+function useOf(layer: LayerPlace): DeviceUse<VPMemFile> | DeviceUse<SCSIMount> {
+  return "memory" in layer ? layer.memory : layer.mount;
 }
 
-// Finds all places or none. What is placed is given up again with `plan`, unless it is taken.
-function placeAll(
-  vm: LayerVM,
+function placementOf(vhdPath: string, layer: LayerPlace): LayerPlacement {
+  if (!("memory" in layer)) return diskPlacement(vhdPath, layer, false);
+  const { device, guestPath } = layer.memory.hold;
+  return { layer: vhdPath, scratch: false, device: { kind: "vpmem", device }, path: guestPath };
+}
+
+// Finds places for all or none. What is reserved is given up again with `plan`, unless it is attached.
+function reserveAll(
+  layerVM: LayerVM,
   plan: DisposableStack,
   disks: readonly Disk[],
   scratchFile: HostFile,
 ): { layers: LayerPlace[]; scratch: ScratchDisk } {
-  const twin = disks.find(({ file }) => file.key === scratchFile.key);
-  if (twin !== undefined || vm.vpmem.has(scratchFile)) {
+  const { vm, scsi, vpmem, encryptScratch } = layerVM;
+  if (disks.some(({ file }) => file.key === scratchFile.key)) {
     throw new InvalidInputError("layers.scratchVhdPath", "is the disk of a read-only layer", scratchFile.path);
   }
-  const room = [vm.scsi.room, vm.vpmem.room];
-  const layers = disks.map((disk) => placeLayer(vm, plan, disk));
-  const scratch = placeScratch(vm, plan, scratchFile, {
-    filesystem: vm.encryptScratch ? "xfs" : "ext4",
-    encrypted: vm.encryptScratch,
+  if (vpmem.has(scratchFile)) {
+    throw new InUseError(scratchFile.path, `is a read-only layer in the VM ${vm.id}`, vm.id);
+  }
+  const capacity = [scsi.capacity, vpmem.capacity];
+  const layers = disks.map((disk) => reserveLayer(layerVM, plan, disk));
+  const scratch = reserveScratch(scsi, plan, scratchFile, {
+    filesystem: encryptScratch ? "xfs" : "ext4",
+    encrypted: encryptScratch,
   });
   const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ file }) => file.key));
   if (missing.size > 0 || scratch === undefined) {
     const slots = missing.size + (scratch === undefined ? 1 : 0);
-    throw new NoRoomError(`${disks.length} layers and a scratch disk`, slots, room);
+    throw new NoRoomError(`${disks.length} layers and a scratch disk`, slots, capacity);
   }
   return { layers: layers as LayerPlace[], scratch };
 }
 
-function placeLayer(vm: LayerVM, plan: DisposableStack, disk: Disk): LayerPlace | undefined {
-  const { file, bytes, partition, argument } = disk;
+function reserveLayer(
+  { vm, scsi, vpmem, physicallyBacked }: LayerVM,
+  plan: DisposableStack,
+  { file, bytes, partition }: Disk,
+): LayerPlace | undefined {
   // A disk is in a VM in one way only.
-  if (partition !== 0 && vm.vpmem.has(file)) {
-    throw new InvalidInputError(
-      `${argument}.partition`,
-      "can't be had of a disk that the VM has as persistent memory already",
+  if (partition !== 0 && vpmem.has(file)) {
+    throw new InUseError(
       file.path,
+      `is persistent memory of the VM ${vm.id} already, so that its partitions can't be mounted`,
+      vm.id,
     );
   }
-  if (!vm.physicallyBacked && partition === 0 && !vm.scsi.has(file)) {
-    const memory = plan.use(vm.vpmem.place(file, bytes));
+  if (!physicallyBacked && partition === 0 && !scsi.has(file)) {
+    const memory = plan.use(vpmem.reserve(file, bytes));
     if (memory !== undefined) return { memory };
   }
-  const attachment = plan.use(vm.scsi.placeAttachment(file, { readOnly: true }));
+  const attachment = plan.use(scsi.reserveAttachment(file, { readOnly: true }));
   if (attachment === undefined) return undefined;
   const options = { readOnly: true, options: ["ro"], ...(partition !== 0 && { partition }) };
-  return { attachment, mount: plan.use(vm.scsi.placeMount(attachment.device, options)) };
+  return { attachment, mount: plan.use(scsi.reserveMount(attachment, options)) };
 }
 
-async function takeLayers(
-  vm: LayerVM,
+async function acquireLayers(
   holds: HoldList,
   layers: readonly LayerPlace[],
   signal: AbortSignal | undefined,
@@ -250,20 +286,19 @@ async function takeLayers(
   const files = layers.flatMap((layer) => "memory" in layer ? [layer.memory] : []);
   const disks = layers.flatMap((layer) => "memory" in layer ? [] : [layer]);
   const outcomes = await Promise.allSettled([
-    holds.takeAll(vpmemFile, files.map((file) => vpmemFile.of(vm, file)), signal),
-    takeDisks(vm, holds, disks, signal),
+    holds.acquireAll(files.map((file) => () => file.attach(signal)), signal),
+    acquireDisks(holds, disks, signal),
   ]);
   for (const outcome of outcomes) {
     if (outcome.status === "rejected") throw outcome.reason;
   }
 }
 
-async function takeDisks(
-  vm: LayerVM,
+async function acquireDisks(
   holds: HoldList,
   disks: readonly SCSILayer[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await holds.takeAll(scsiAttachment, disks.map(({ attachment }) => scsiAttachment.of(vm, attachment)), signal);
-  await holds.takeAll(scsiMount, disks.map(({ mount }) => scsiMount.of(vm, mount)), signal);
+  await holds.acquireAll(disks.map(({ attachment }) => () => attachment.attach(signal)), signal);
+  await holds.acquireAll(disks.map(({ mount }) => () => mount.attach(signal)), signal);
 }

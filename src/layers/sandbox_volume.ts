@@ -4,23 +4,19 @@
  * @module
  */
 
-import { defaultHost } from "../ffi/host.ts";
-import { acquire, HoldList } from "../holds/hold_list.ts";
-import { checkMountable, folder } from "../host_holds/mount_folder.ts";
-import { mountPoint } from "../host_holds/mount_point.ts";
+import { hostOptions } from "../checks/options.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { mounted, type MountedVolume } from "./mounted_layers.ts";
-
-/** Options of {@linkcode mountSandboxVolume}. */
-export type MountSandboxVolumeOptions = HostOptions;
-
-/** Options of {@linkcode removeSandboxMountPoint}. */
-export type RemoveSandboxMountPointOptions = HostOptions;
+import { HoldList, withHolds } from "../holds/hold_list.ts";
+import { mounted } from "../holds/mounted.ts";
+import { acquireFolder, checkMountable, folderOf } from "../host_holds/mount_folder.ts";
+import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
+import type { MountedVolume } from "./mounted_layers.ts";
 
 /**
- * Mounts the volume of a scratch disk at a folder. The folder is created where it is missing, its parents too; where it
- * exists it has to be empty. A failure removes only what was created.
+ * Mounts the volume of a scratch disk at a folder. The folder is created if it is missing, its parents too; if it
+ * exists, it has to be empty. A failure removes only what was created.
  *
  * ```ts
  * import { mountSandboxVolume } from "@hcs-layers/hcs-layers";
@@ -36,57 +32,66 @@ export type RemoveSandboxMountPointOptions = HostOptions;
  * @param volumeName The volume, `\\?\Volume{guid}` with or without a closing `\`.
  * @throws {InvalidInputError} if a path is of the wrong form, or the folder is a file, not empty, or a mount point.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers on the host
  */
 export async function mountSandboxVolume(
   hostPath: string,
   volumeName: string,
-  options: MountSandboxVolumeOptions = {},
+  options: HostOptions = {},
 ): Promise<MountedVolume> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const path = namedFolder(hostPath, "hostPath");
   const volume = volumeRoot(volumeName, "volumeName");
   signal?.throwIfAborted();
   checkMountable(host, path, "hostPath");
-  return await acquire(host, async (holds) => {
-    await takeMountPoint(holds, path, volume, signal);
+  return await withHolds(async (holds) => {
+    await acquireMountPointAt(host, holds, { folder: path, volume }, signal);
     return mounted(holds, { path, volume });
   });
 }
 
-/** Takes the folder and the mount point on it. */
-export async function takeMountPoint(
-  holds: HoldList,
-  path: string,
-  volume: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  await holds.take(folder, { kind: "folder", folder: path }, signal);
-  await holds.take(mountPoint, { kind: "mountPoint", folder: path, volume }, signal);
+/** What is mounted where. */
+interface MountPointInit {
+  readonly folder: string;
+  readonly volume: string;
 }
 
-/** Adds the mount point at a folder, and the folder where this library created it, to what is to be given back. */
-export function adoptMountPoint(holds: HoldList, path: string, volume?: string): void {
-  holds.adopt(folder, { kind: "folder", folder: path });
-  holds.adopt(mountPoint, { kind: "mountPoint", folder: path, ...(volume && { volume }) });
+/** Acquires the folder, which is created if it is missing, and the mount point on it. */
+export async function acquireMountPointAt(
+  host: Host,
+  holds: HoldList,
+  init: MountPointInit,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const folder = await holds.acquire(() => acquireFolder(host, init.folder), signal);
+  await holds.acquire(() => acquireMountPoint(host, init, [folder]), signal);
+}
+
+/** Adds the mount point at a folder, and the folder if this library created it, to what is to be released. */
+export function adoptMountPoint(host: Host, holds: HoldList, path: string, volume?: string): void {
+  const folder = folderOf(host, path);
+  holds.adopt(folder);
+  holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder]));
 }
 
 /**
- * Takes the mount point off a folder, from this process or another than mounted it, and removes the folder where
+ * Removes the mount point from a folder, no matter which process mounted it, and the folder if
  * {@linkcode mountSandboxVolume} or {@linkcode mountWCOWLayers} created it. A folder that isn't a mount point, or isn't
  * there, counts as done.
  *
  * @param hostPath Absolute path of the folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {ReleaseError} if Windows refuses.
+ * @category Layers on the host
  */
 export async function removeSandboxMountPoint(
   hostPath: string,
-  options: RemoveSandboxMountPointOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const path = namedFolder(hostPath, "hostPath");
   signal?.throwIfAborted();
-  const holds = new HoldList(host);
-  adoptMountPoint(holds, path);
+  const holds = new HoldList();
+  adoptMountPoint(host, holds, path);
   await holds.release({ signal });
 }

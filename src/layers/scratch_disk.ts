@@ -4,14 +4,13 @@
  * @module
  */
 
+import type { HostFile } from "../checks/host_file.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import type { DeviceUse } from "../uvm/devices/device.ts";
-import type { HostFile } from "../checks/host_file.ts";
-import { scsiAttachment, scsiMount, vmAccess } from "../uvm/devices/device_holds.ts";
-import type { LayerVM } from "../uvm/devices/vm_devices.ts";
-import type { SCSIAccess, SCSIAttachment, SCSIMount, SCSIMountOptions } from "../uvm/devices/scsi.ts";
+import type { SCSIAccess, SCSIAttachment, SCSIDisks, SCSIMount, SCSIMountOptions } from "../uvm/devices/scsi.ts";
+import type { LayerPlacement } from "./mounted_layers.ts";
 
-/** A writable disk with its place in a VM. */
+/** A writable disk with its slot in a VM. */
 export interface ScratchDisk {
   /** The VM's right to open its file. */
   readonly access: DeviceUse<SCSIAccess>;
@@ -21,32 +20,35 @@ export interface ScratchDisk {
   readonly mount: DeviceUse<SCSIMount>;
 }
 
-/** Places a writable disk, which is given up again with `plan` unless it is taken. `undefined` where there is no room. */
-export function placeScratch(
-  vm: LayerVM,
+/** Reserves a writable disk, which is given up again with `plan` unless it is attached. Undefined if no slot is free. */
+export function reserveScratch(
+  scsi: SCSIDisks,
   plan: DisposableStack,
   file: HostFile,
   options: SCSIMountOptions = {},
 ): ScratchDisk | undefined {
-  const attachment = vm.scsi.placeAttachment(file, { readOnly: false });
+  const access = plan.use(scsi.reserveAccess(file));
+  const attachment = plan.use(scsi.reserveAttachment(file, { readOnly: false }, [access]));
   if (attachment === undefined) return undefined;
-  plan.use(attachment);
-  return {
-    access: plan.use(vm.scsi.placeAccess(file)),
-    attachment,
-    mount: plan.use(vm.scsi.placeMount(attachment.device, options)),
-  };
+  return { access, attachment, mount: plan.use(scsi.reserveMount(attachment, options)) };
 }
 
-/** Attaches and mounts the disk. Answers where the guest has it. */
-export async function takeScratch(
-  vm: LayerVM,
+/** Attaches and mounts the disk. */
+export async function acquireScratch(
   holds: HoldList,
   { access, attachment, mount }: ScratchDisk,
   signal: AbortSignal | undefined,
-): Promise<string> {
-  await holds.take(vmAccess, vmAccess.of(vm, access), signal);
-  await holds.take(scsiAttachment, scsiAttachment.of(vm, attachment), signal);
-  await holds.take(scsiMount, scsiMount.of(vm, mount), signal);
-  return mount.device.guestPath;
+): Promise<void> {
+  await holds.acquire(() => access.attach(signal), signal);
+  await holds.acquire(() => attachment.attach(signal), signal);
+  await holds.acquire(() => mount.attach(signal), signal);
+}
+
+/** Where a mounted disk went. */
+export function diskPlacement(
+  layer: string,
+  { mount: { hold: { controller, lun, guestPath } } }: { readonly mount: DeviceUse<SCSIMount> },
+  scratch: boolean,
+): LayerPlacement {
+  return { layer, scratch, device: { kind: "scsi", controller, lun }, path: guestPath };
 }

@@ -4,91 +4,122 @@
  * @module
  */
 
+import { requireText } from "../checks/arguments.ts";
+import { hostOptions } from "../checks/options.ts";
+import { namedFolder } from "../checks/windows_path.ts";
 import { isUnasked } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { mountPointsOfVolume } from "../ffi/kernel32.ts";
-import { ReleaseError } from "../holds/release_errors.ts";
-import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activation, mountOf, scratchVolume } from "../host_holds/activation.ts";
-import { requireMinimumBuild } from "../checks/builds.ts";
-import { cimVolumeName } from "../host_holds/layer_image.ts";
-import { cimNoteOf, cimVolume } from "../host_holds/cim_mount.ts";
-import { filter } from "../host_holds/wcifs_filter.ts";
-import { overlay } from "../host_holds/overlay_filter.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText, namedFolder } from "../checks/windows_path.ts";
+import { mountPointsOfVolume } from "../ffi/kernel32.ts";
+import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
+import { ReleaseError } from "../holds/release_errors.ts";
+import { activationOf, scratchVolume } from "../host_holds/activation.ts";
+import { layerCimOf } from "../host_holds/cim_mount.ts";
+import { cimNoteOf } from "../host_holds/cim_note.ts";
+import { cimVolumeName } from "../host_holds/layer_image.ts";
+import { overlayOf } from "../host_holds/overlay_filter.ts";
+import { filterOf } from "../host_holds/wcifs_filter.ts";
+import { requireBuild } from "../session/builds.ts";
+import { sessionOf } from "../session/session.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 
-/** Options of {@linkcode unmountWCOWLayers}. */
+/**
+ * Options of {@linkcode unmountWCOWLayers}.
+ *
+ * @category Layers on the host
+ */
 export interface UnmountWCOWLayersOptions extends HostOptions {
   /**
-   * Id of the container. Needed only for a CIM image that another tool mounted: this library leaves a note of the image
-   * in the scratch folder.
+   * Id of the container. Needed only for a CIM image that another tool mounted, as this library leaves a note of the
+   * image in the scratch folder.
    */
   containerId?: string | undefined;
   /**
-   * A folder at which the volume was mounted. Needed only where the disk is gone and the mount point isn't, so that
-   * Windows can't tell any more.
+   * A folder at which the volume was mounted. Needed only if the disk is gone and the mount point isn't, so that Windows
+   * doesn't know of it any more.
    */
   volumeMountPath?: string | undefined;
 }
-
-/** Options of {@linkcode releaseCimFSHostLayers}. */
-export type ReleaseCimFSHostLayersOptions = HostOptions;
 
 /**
  * Unmounts what {@linkcode mountWCOWLayers} mounted on the host, from this process or another, knowing the scratch folder
  * alone: mount points of its volume with the folders that were created for them, the filter, the CIM image if there is
  * one, the disk. What is gone already counts as done, so that it can be called after a crash, or twice.
  *
+ * ```ts
+ * import { mountWCOWLayers, unmountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+ * // Later, in any process:
+ * for (const { hold, wasHeld } of await unmountWCOWLayers("C:\\scratch", { host })) console.log(hold.kind, wasHeld);
+ * ```
+ *
  * @param scratchFolder Absolute path of the scratch layer's folder.
- * @returns What was given back, in the order in which it was.
+ * @returns What was released, in that order.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {ReleaseError} if something is held still.
+ * @throws {ReleaseError} if something is still held.
+ * @category Layers on the host
  */
 export async function unmountWCOWLayers(
   scratchFolder: string,
   options: UnmountWCOWLayersOptions = {},
 ): Promise<ReleasedHold[]> {
-  const { host = defaultHost(), signal, containerId } = options;
   const scratch = namedFolder(scratchFolder, "scratchFolder");
+  const { host, signal } = hostOptions(options, { containerId: true, volumeMountPath: true });
+  const { containerId } = options;
   if (containerId !== undefined) {
-    checkText(containerId, "containerId");
+    requireText(containerId, "containerId");
   }
   const volumeMountPath = options.volumeMountPath === undefined
     ? undefined
     : namedFolder(options.volumeMountPath, "volumeMountPath");
   signal?.throwIfAborted();
-  requireMinimumBuild(host);
+  requireBuild(host, "library", "Mounting layers");
   const image = containerId === undefined ? cimNoteOf(host, scratch)?.volume : await cimVolumeName(containerId);
-  const owner = mountOf(host, scratch);
+  const mount = sessionOf(host).mounts.mountOf(scratch);
   const released = await releaseScratch(host, { scratch, image, volumeMountPath, signal });
   // So that a release by the owner never touches what is mounted there later.
-  owner?.keep(owner.holds);
+  mount?.disown(mount.held);
   return released;
 }
 
 /**
- * Releases what {@linkcode mountWCOWLayers} took of the host for a container on a CIM image, from this process or another:
- * mount points of the scratch volume, the overlay filter, the image, the scratch disk. Each step is tried, and what is
- * gone already counts as done, so that it can be called after a crash, or twice.
+ * Releases what {@linkcode mountWCOWLayers} acquired on the host for a container on a CIM image, from this process or
+ * another: mount points of the scratch volume, the overlay filter, the image, the scratch disk. Each step is tried, and
+ * what is gone already counts as done, so that it can be called after a crash, or twice.
+ *
+ * ```ts
+ * import { mountWCOWLayers, releaseCimFSHostLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addCimLayer("C:\\layers\\app");
+ * host.addScratch("C:\\scratch");
+ * await mountWCOWLayers("c1", ["C:\\layers\\app", "C:\\scratch"], { host });
+ * await releaseCimFSHostLayers("C:\\scratch", "c1", { host });
+ * ```
  *
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @param containerId Id of the container, after which the image's volume is named.
- * @returns What was given back, in the order in which it was.
+ * @returns What was released, in that order.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {ReleaseError} if something is held still.
+ * @throws {ReleaseError} if something is still held.
+ * @category Layers on the host
  */
 export async function releaseCimFSHostLayers(
   scratchFolder: string,
   containerId: string,
-  options: ReleaseCimFSHostLayersOptions = {},
+  options: HostOptions = {},
 ): Promise<ReleasedHold[]> {
-  checkText(containerId, "containerId");
+  requireText(containerId, "containerId");
   return await unmountWCOWLayers(scratchFolder, { ...options, containerId });
 }
 
-interface Scratch {
+interface ScratchToRelease {
   readonly scratch: string;
   /** Volume of the CIM image; without one the scratch is released as one with the WCIFS filter. */
   readonly image: string | undefined;
@@ -96,30 +127,32 @@ interface Scratch {
   readonly signal: AbortSignal | undefined;
 }
 
+// Puts into a list what a mount acquires, in the same order, and releases the list, which goes backwards.
 async function releaseScratch(
   host: Host,
-  { scratch, image, volumeMountPath, signal }: Scratch,
+  { scratch, image, volumeMountPath, signal }: ScratchToRelease,
 ): Promise<ReleasedHold[]> {
-  const holds = new HoldList(host);
-  holds.adopt(activation, { kind: "activation", scratch });
-  if (image === undefined) {
-    holds.adopt(filter, { kind: "filter", scratch, layers: [] });
-  }
+  const holds = new HoldList();
+  const disk = activationOf(host, scratch);
+  holds.adopt(disk);
   const { volume, error } = await volumeOf(host, scratch);
-  if (image !== undefined) {
-    holds.adopt(cimVolume, { kind: "cimVolume", volume: image, scratch });
-    holds.adopt(overlay, { kind: "overlay", scratch, ...(volume && { volume }) }, { mayBeGone: true });
+  if (image === undefined) {
+    holds.adopt(filterOf(host, { scratch }, [disk]));
+  } else {
+    const cim = layerCimOf(host, { volume: image, scratch });
+    holds.adopt(cim);
+    holds.adopt(overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]), { mayBeGone: true });
   }
   if (volumeMountPath !== undefined) {
-    adoptMountPoint(holds, volumeMountPath);
+    adoptMountPoint(host, holds, volumeMountPath);
   }
   if (volume !== undefined) {
     for (const path of mountPointsOfVolume(host, volume)) {
-      adoptMountPoint(holds, path.replace(/\\$/, ""), volume);
+      adoptMountPoint(host, holds, path.replace(/\\$/, ""), volume);
     }
   }
   const released = await release(holds, signal);
-  // Where the scratch wasn't mounted, Windows had no volume to tell.
+  // A scratch that isn't mounted has no volume. This one was, so that its mount points may be left.
   if (error !== undefined && released.some(({ hold, wasHeld }) => hold.kind === "filter" && wasHeld)) {
     throw error;
   }

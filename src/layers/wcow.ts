@@ -4,49 +4,56 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { acquire } from "../holds/hold_list.ts";
-import { setMountOf } from "../host_holds/activation.ts";
-import { requireParents } from "../checks/existing.ts";
+import { requireBoolean, requireText } from "../checks/arguments.ts";
+import { requireParents } from "../checks/layer_folders.ts";
+import { hostOptions } from "../checks/options.ts";
+import { namedFolder } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { mounted } from "../holds/mounted.ts";
 import { imageOf } from "../host_holds/layer_image.ts";
 import { checkMountable } from "../host_holds/mount_folder.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText, namedFolder } from "../checks/windows_path.ts";
-import { takeNewScratch } from "../storage/scratch.ts";
-import type { LayerVM } from "../uvm/devices/vm_devices.ts";
+import { acquireNewScratch } from "../host_holds/new_scratch.ts";
+import { sessionOf } from "../session/session.ts";
+import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { hasScratchDisk, type LayerStack, layerStack, requireScratch } from "./layer_stack.ts";
-import { mounted, type MountedLayers } from "./mounted_layers.ts";
-import { takeMountPoint } from "./sandbox_volume.ts";
-import { planHostMount } from "./wcow_host.ts";
-import { planVMMount } from "./wcow_vm.ts";
+import type { MountedLayers } from "./mounted_layers.ts";
+import { acquireMountPointAt } from "./sandbox_volume.ts";
+import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
+import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
 
-/** Options of {@linkcode mountWCOWLayers}. */
+/**
+ * Options of {@linkcode mountWCOWLayers}.
+ *
+ * @category Layers on the host
+ */
 export interface MountWCOWLayersOptions extends HostOptions {
   /** Absolute path of a folder at which the scratch volume is mounted as well: missing or empty. Not with `vm`. */
   volumeMountPath?: string | undefined;
   /**
-   * Creates the scratch where its folder lacks the disk, from the read-only layers, which have to be plain folders. It
+   * Creates the scratch if its folder lacks the disk, from the read-only layers, which have to be plain folders. It
    * stays when the layers are released, and is removed again only if the mount fails. Default: false.
    */
   createScratch?: boolean | undefined;
   /** A running Windows VM to mount the layers in, instead of on the host. It brings its own `host`. */
-  vm?: LayerVM | undefined;
+  vm?: UtilityVM | undefined;
 }
 
 /**
  * Mounts the layers of a Windows container: of a process-isolated one on the host, or in a utility VM.
  *
  * On the host the scratch disk is attached (`ActivateLayer`). Then the read-only layers are made to show through its
- * volume: plain folders by the WCIFS filter (`PrepareLayer`); where the topmost layer has a CIM image
+ * volume: plain folders by the WCIFS filter (`PrepareLayer`); if the topmost layer has a CIM image
  * (`cim-layers\<name>.cim` beside its folder), by mounting that (`CimMountImage`) and the UnionFS filter
- * (`HcsAttachOverlayFilter`). An image holds the files of all layers, so the folders under it play no part, whatever they
- * are. With the WCIFS filter, both steps together are tried up to five times, 100 ms apart, where Windows says that the
+ * (`HcsAttachOverlayFilter`). An image holds the files of all layers, so that the folders below the topmost one are not
+ * used. With the WCIFS filter, both steps together are tried up to five times, 100 ms apart, if Windows says that the
  * disk isn't ready.
  *
  * In a VM the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them.
  *
- * A failure, or an aborted signal, gives back all that was taken before the call rejects.
+ * A failure, or an aborted signal, releases all that was acquired before the call rejects.
  *
  * ```ts
  * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -67,25 +74,31 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * later revision of it, nor 26100 or later.
  * @throws {NoRoomError} if the VM has no room for the scratch disk; nothing was changed then.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses and what was taken before couldn't be given back.
+ * @throws {UnwindError} if Windows refuses and what was acquired before couldn't be released.
+ * @category Layers on the host
  */
 export async function mountWCOWLayers(
   containerId: string,
   layerFolders: readonly string[],
   options: MountWCOWLayersOptions = {},
 ): Promise<MountedLayers> {
-  checkText(containerId, "containerId");
+  requireText(containerId, "containerId");
   const stack = layerStack(layerFolders);
+  const { host, signal } = hostOptions(
+    options.vm === undefined ? options : { ...options, host: options.vm?.host },
+    { volumeMountPath: true, createScratch: true, vm: true },
+  );
+  const { vm, createScratch = false } = options;
+  requireBoolean(createScratch, "createScratch");
   const volumeMountPath = options.volumeMountPath === undefined
     ? undefined
     : namedFolder(options.volumeMountPath, "volumeMountPath");
-  const { vm, signal, createScratch = false } = options;
   if (vm !== undefined && volumeMountPath !== undefined) {
-    throw new InvalidInputError("volumeMountPath", "can't be had with a VM", volumeMountPath);
+    throw new InvalidInputError("volumeMountPath", "is not available with a VM", volumeMountPath);
   }
-  const { host = defaultHost() } = vm ?? options;
   signal?.throwIfAborted();
-  const mount = vm === undefined ? planHostMount(host, containerId, stack) : planVMMount(vm, stack);
+  const layerVM = vm === undefined ? undefined : checkVMLayers(vm, stack);
+  const image = layerVM === undefined ? checkHostLayers(host, stack) : undefined;
   const newScratch = createScratch && !hasScratchDisk(host, stack);
   if (newScratch) {
     requireFolders(host, stack);
@@ -95,21 +108,24 @@ export async function mountWCOWLayers(
   if (volumeMountPath !== undefined) {
     checkMountable(host, volumeMountPath, "volumeMountPath");
   }
-  return await acquire(host, async (holds) => {
-    if (newScratch) {
-      await takeNewScratch(host, holds, stack.scratch, stack.layers, signal);
-    }
-    const scratch = holds.holds;
-    const path = await mount(holds, signal);
+  return await withHolds(async (holds) => {
+    const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
+    const created = holds.held;
+    const mount = { host, stack, scratchFile };
+    const { path, placements } = layerVM !== undefined
+      ? await acquireVMLayers(holds, layerVM, stack, signal)
+      : image === undefined
+      ? await acquireFolders(holds, mount, signal)
+      : await acquireImage(holds, mount, { image, containerId }, signal);
     signal?.throwIfAborted();
     if (volumeMountPath !== undefined) {
-      await takeMountPoint(holds, volumeMountPath, path, signal);
+      await acquireMountPointAt(host, holds, { folder: volumeMountPath, volume: path }, signal);
     }
-    holds.keep(scratch);
+    holds.disown(created);
     if (vm === undefined) {
-      setMountOf(host, stack.scratch, holds);
+      sessionOf(host).mounts.setMount(stack.scratch, holds);
     }
-    return mounted(holds, { path, volumeMountPath });
+    return mounted(holds, { path, volumeMountPath, placements });
   });
 }
 

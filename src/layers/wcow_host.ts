@@ -1,67 +1,84 @@
 /**
- * Layers of process-isolated Windows containers: what is taken of the host for them.
+ * Layers of process-isolated Windows containers: what is acquired on the host for them.
  *
  * @module
  */
 
+import { requireParents } from "../checks/layer_folders.ts";
 import { win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
+import { acquireActivation, scratchVolume } from "../host_holds/activation.ts";
+import { acquireLayerCim } from "../host_holds/cim_mount.ts";
+import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
+import { acquireOverlay } from "../host_holds/overlay_filter.ts";
+import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
-import { messageOf } from "../printable.ts";
-import { activation, scratchVolume } from "../host_holds/activation.ts";
-import { requireMinimumBuild } from "../checks/builds.ts";
-import { requireParents } from "../checks/existing.ts";
-import { cimVolumeName, imageOf, requireCimFs } from "../host_holds/layer_image.ts";
-import { cimVolume } from "../host_holds/cim_mount.ts";
-import { filter } from "../host_holds/wcifs_filter.ts";
-import { overlay } from "../host_holds/overlay_filter.ts";
-import type { LayerMount, LayerStack } from "./layer_stack.ts";
+import { requireBuild, requireCimLayers } from "../session/builds.ts";
+import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
 
 /**
- * Looks at a stack that is to be mounted on the host, and decides how. The root is the volume of the scratch,
- * `\\?\Volume{guid}\`. Changes nothing.
+ * Looks at a stack that is to be mounted on the host. Returns the path of its image, undefined if its layers are plain
+ * folders.
  *
- * @throws {InvalidInputError} if a folder, the disk or the image isn't there, or isn't what it should be.
+ * @throws {InvalidInputError} if a folder or the image isn't there, or isn't what it should be.
  * @throws {UnsupportedBuildError} if Windows can't do it.
  */
-export function planHostMount(host: Host, containerId: string, stack: LayerStack): LayerMount {
-  requireMinimumBuild(host);
-  const layer = stack.layers[0]!;
-  const image = imageOf(host, layer, "layerFolders[0]");
+export function checkHostLayers(host: Host, { layers }: LayerStack): string | undefined {
+  requireBuild(host, "library", "Mounting layers");
+  const image = imageOf(host, layers[0]!, "layerFolders[0]");
   if (image === undefined) {
-    requireParents(host, stack.layers, "layerFolders");
-    return (holds, signal) => takeFiltered(host, holds, stack, signal);
+    requireParents(host, layers, "layerFolders");
+  } else {
+    requireCimLayers(host);
   }
-  requireCimFs(host);
-  return (holds, signal) => takeImage(host, holds, { scratch: stack.scratch, layer, image, containerId, signal });
+  return image;
+}
+
+/** What a mount on the host is made of. */
+export interface HostMount {
+  /** The machine. */
+  readonly host: Host;
+  /** The folders. */
+  readonly stack: LayerStack;
+  /** What the disk of the scratch rests on: the hold on its file if it was created just now. */
+  readonly scratchFile: readonly Held[];
 }
 
 const ATTEMPTS = 5;
 const ATTEMPT_PAUSE_MS = 100;
 
-async function takeFiltered(
-  host: Host,
+/** Mounts plain folders: the disk, then the WCIFS filter, both again if Windows says that the disk isn't ready. */
+export async function acquireFolders(
   holds: HoldList,
-  { layers, scratch }: LayerStack,
+  { host, stack: { layers, scratch }, scratchFile }: HostMount,
   signal: AbortSignal | undefined,
-): Promise<string> {
+): Promise<AcquiredLayers> {
   const before = holds.holds.length;
   for (let attempt = 1;; attempt++) {
     try {
-      await holds.take(activation, { kind: "activation", scratch }, signal);
-      await holds.take(filter, { kind: "filter", scratch, layers }, signal);
+      const disk = await holds.acquire(() => acquireActivation(host, scratch, scratchFile), signal);
+      await holds.acquire(() => acquireFilter(host, { scratch, layers }, [disk], signal), signal);
       break;
     } catch (error) {
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
-      // Where undoing fails, the caller gets to try that again.
+      // If undoing fails, the caller gets to try that again.
       if (await holds.unwind(error, before) !== error) throw error;
       log("warn", () => `attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${messageOf(error)}`);
     }
     await host.sleep(ATTEMPT_PAUSE_MS, signal);
   }
-  return await scratchVolume(host, scratch);
+  const path = await scratchVolume(host, scratch);
+  return {
+    path,
+    placements: [
+      ...layers.map((layer) => ({ layer, scratch: false, device: { kind: "wcifs" }, path: layer } as const)),
+      { layer: scratch, scratch: true, device: { kind: "disk" }, path },
+    ],
+  };
 }
 
 // The volume of a disk that was just attached can be late, above all on Server 2019 under load.
@@ -70,23 +87,24 @@ function isNotReady(error: unknown): boolean {
     (error.win32 === win32.ERROR_NOT_READY || error.win32 === win32.ERROR_DEVICE_NOT_CONNECTED);
 }
 
-interface ImageMount {
-  readonly scratch: string;
-  readonly layer: string;
-  readonly image: string;
-  readonly containerId: string;
-  readonly signal: AbortSignal | undefined;
-}
-
-async function takeImage(
-  host: Host,
+/** Mounts layers with a CIM image: the disk, the image, then the overlay filter. */
+export async function acquireImage(
   holds: HoldList,
-  { scratch, layer, image, containerId, signal }: ImageMount,
-): Promise<string> {
-  await holds.take(activation, { kind: "activation", scratch }, signal);
+  { host, stack: { layers, scratch }, scratchFile }: HostMount,
+  { image, containerId }: { readonly image: string; readonly containerId: string },
+  signal: AbortSignal | undefined,
+): Promise<AcquiredLayers> {
+  const disk = await holds.acquire(() => acquireActivation(host, scratch, scratchFile), signal);
   const path = await scratchVolume(host, scratch);
   const volume = await cimVolumeName(containerId);
-  await holds.take(cimVolume, { kind: "cimVolume", volume, scratch, image }, signal);
-  await holds.take(overlay, { kind: "overlay", scratch, volume: path, layer, image: volume }, signal);
-  return path;
+  const cim = await holds.acquire(() => acquireLayerCim(host, { volume, scratch, image }), signal);
+  const overlay = { scratch, volume: path, layer: layers[0]!, image: volume };
+  await holds.acquire(() => acquireOverlay(host, overlay, [disk, cim]), signal);
+  return {
+    path,
+    placements: [
+      ...layers.map((layer) => ({ layer, scratch: false, device: { kind: "cim", image }, path: volume } as const)),
+      { layer: scratch, scratch: true, device: { kind: "disk" }, path },
+    ],
+  };
 }

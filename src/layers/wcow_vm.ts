@@ -4,96 +4,129 @@
  * @module
  */
 
-import { join } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import type { Layer } from "../hcsschema/layer.ts";
-import type { HoldList } from "../holds/hold_list.ts";
-import { SCRATCH_DISK } from "../host_holds/activation.ts";
-import { requireKind, requireParents } from "../checks/existing.ts";
-import { layerId } from "../host_holds/layer_id.ts";
-import { namedFolder } from "../checks/windows_path.ts";
-import { placeLayerTree } from "../uvm/devices/combined_layers.ts";
-import { NoRoomError } from "../errors/vm_errors.ts";
+import { requireOptions } from "../checks/arguments.ts";
+import { requireKind } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
-import { layerTree, vsmbShare } from "../uvm/devices/device_holds.ts";
-import type { LayerVM } from "../uvm/devices/vm_devices.ts";
-import { requireVM } from "../uvm/running_vm.ts";
-import type { LayerMount, LayerStack } from "./layer_stack.ts";
-import { placeScratch, takeScratch } from "./scratch_disk.ts";
+import { requireParents } from "../checks/layer_folders.ts";
+import { requireSignal } from "../checks/options.ts";
+import { namedFolder } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
+import { NoRoomError } from "../errors/vm_errors.ts";
+import type { Layer } from "../hcsschema/layer_document.ts";
+import type { HoldList } from "../holds/hold_list.ts";
+import { diskOf } from "../host_holds/activation.ts";
+import { layerId } from "../session/layer_id.ts";
+import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
+import type { UtilityVM } from "../uvm/utility_vm.ts";
+import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
+import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
 
-/** Options of {@linkcode getHCSLayers}. */
-export interface GetHCSLayersOptions {
-  /** Stops the work. */
-  signal?: AbortSignal | undefined;
+/**
+ * Looks at a stack that is to be mounted in a VM.
+ *
+ * @throws {InvalidInputError} if the VM or a folder isn't there or isn't what it should be.
+ * @throws {VMStateError} if the VM isn't running.
+ */
+export function checkVMLayers(utilityVM: UtilityVM, stack: LayerStack): LayerVM {
+  const layerVM = requireLayerVM(utilityVM, "windows");
+  requireParents(layerVM.vm.host, stack.layers, "layerFolders");
+  return layerVM;
 }
 
 /**
- * Looks at a stack that is to be mounted in a VM: to be shared with it, attached to it, and combined by the guest at the
- * root of the scratch disk. Changes nothing.
+ * Mounts a stack in a VM: its layers are shared with it, its scratch disk is attached to it, and the guest combines them
+ * at the root of that disk. All places are found before anything is changed.
  *
- * @throws {InvalidInputError} if the VM or a folder isn't there or isn't what it should be.
+ * @throws {NoRoomError} if the VM has no slot for the scratch disk.
+ * @throws {InUseError} if the scratch is another container's in the VM.
  */
-export function planVMMount(vm: LayerVM, stack: LayerStack): LayerMount {
-  requireVM(vm, "windows", "mounting layers of a Windows container");
-  requireParents(vm.host, stack.layers, "layerFolders");
-  return (holds, signal) => mountInVM(vm, holds, stack, signal);
-}
-
-async function mountInVM(
-  vm: LayerVM,
+export async function acquireVMLayers(
   holds: HoldList,
-  { layers, scratch, scratchArgument }: LayerStack,
+  { vm, vsmb, scsi, combined }: LayerVM,
+  { layers, scratch }: LayerStack,
   signal: AbortSignal | undefined,
-): Promise<string> {
+): Promise<AcquiredLayers> {
   const { host } = vm;
   using plan = new DisposableStack();
-  const shares = layers.map((folder) => plan.use(vm.vsmb.place(hostFile(host, folder))));
-  const scratchFile = resolvedFile(host, join(scratch, SCRATCH_DISK));
-  const disk = placeScratch(vm, plan, scratchFile);
+  const shares = layers.map((folder) => plan.use(vsmb.reserve(hostFile(host, folder))));
+  const scratchFile = resolvedFile(host, diskOf(scratch));
+  const disk = reserveScratch(scsi, plan, scratchFile);
   if (disk === undefined) {
-    throw new NoRoomError(`the scratch disk of ${scratch}`, 1, [vm.scsi.room]);
+    throw new NoRoomError(`the scratch disk of ${scratch}`, 1, [scsi.capacity]);
   }
-  const path = disk.mount.device.guestPath;
-  let combined: Layer[] = [];
-  const tree = plan.use(
-    placeLayerTree(vm, { owns: scratchFile.key, guestPath: path, layers: () => ({ Layers: combined }) }),
+  const path = disk.mount.hold.guestPath;
+  const documents = () => shares.map(({ hold }, i) => ({ Id: layerId(host, layers[i]!), Path: hold.guestPath }));
+  const root = plan.use(
+    combined.reserve(
+      { exclusiveKey: scratchFile.key, guestPath: path, layers: () => ({ Layers: documents() }) },
+      [...shares, disk.mount],
+    ),
   );
-  if (tree === undefined) {
-    throw new InvalidInputError(scratchArgument, "is the scratch of another container in the VM", scratch);
+  if (root === undefined) {
+    throw new InUseError(scratch, `is the scratch of another container in the VM ${vm.id}`, vm.id);
   }
-  await holds.takeAll(vsmbShare, shares.map((share) => vsmbShare.of(vm, share)), signal);
-  await takeScratch(vm, holds, disk, signal);
-  combined = layers.map((folder, i) => ({ Id: layerId(host, folder), Path: shares[i]!.device.guestPath }));
-  await holds.take(layerTree, layerTree.of(vm, tree), signal);
-  return path;
+  await holds.acquireAll(shares.map((share) => () => share.attach(signal)), signal);
+  await acquireScratch(holds, disk, signal);
+  await holds.acquire(() => root.attach(signal), signal);
+  return {
+    path,
+    placements: [
+      ...shares.map(({ hold: { name, guestPath } }, i) => ({
+        layer: layers[i]!,
+        scratch: false,
+        device: { kind: "vsmb", share: name } as const,
+        path: guestPath,
+      })),
+      diskPlacement(scratch, disk, true),
+    ],
+  };
 }
 
 /**
  * The read-only layers of a container in a Windows VM, as the document of the container names them: their ids, and where
  * the guest finds them.
  *
+ * ```ts
+ * import { createUtilityVM, getHCSLayers, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addWindowsBootLayer("C:\\image");
+ * host.addLayer("C:\\layers\\app");
+ * for (const scratch of ["C:\\vm", "C:\\scratch"]) host.addScratch(scratch);
+ * await using vm = await createUtilityVM({ os: "windows", layerFolders: ["C:\\image", "C:\\vm"] }, { host });
+ * await vm.start();
+ * await using layers = await mountWCOWLayers("c1", ["C:\\layers\\app", "C:\\scratch"], { vm });
+ * console.log(layers.path, await getHCSLayers(vm, ["C:\\layers\\app"]));
+ * ```
+ *
  * @param vm A running VM with Windows in it.
- * @param layerFolders Absolute paths of folders that `mountWCOWLayers` mounted in that VM.
- * @throws {InvalidInputError} if the VM isn't a running Windows VM, or a folder isn't shared with it.
+ * @param layerFolders Absolute paths of folders that `mountWCOWLayers` mounted in that VM, without the scratch.
+ * @throws {InvalidInputError} if `vm` isn't a Windows VM, or a folder isn't shared with it.
+ * @throws {VMStateError} if the VM isn't running.
+ * @category Layers in a VM
  */
 // deno-lint-ignore require-await
 export async function getHCSLayers(
-  vm: LayerVM,
+  vm: UtilityVM,
   layerFolders: readonly string[],
-  options: GetHCSLayersOptions = {},
+  options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Layer[]> {
-  requireVM(vm, "windows", "naming its layers");
+  const { vsmb } = requireLayerVM(vm, "windows");
   if (!Array.isArray(layerFolders)) {
-    throw new InvalidInputError("layerFolders", "is no list of folders", layerFolders);
+    throw new InvalidInputError("layerFolders", "is not a list of folders", layerFolders);
   }
-  const folders = layerFolders.map((folder, i) => namedFolder(folder, `layerFolders[${i}]`));
+  const folders = Array.from(layerFolders, (folder, i) => namedFolder(folder, `layerFolders[${i}]`));
+  requireOptions(options, { signal: true });
+  requireSignal(options.signal);
   options.signal?.throwIfAborted();
   return folders.map((folder, i) => {
     requireKind(vm.host, folder, `layerFolders[${i}]`, "folder");
-    const share = vm.vsmb.find(hostFile(vm.host, folder));
+    const share = vsmb.find(hostFile(vm.host, folder));
     if (share === undefined) {
       throw new InvalidInputError(`layerFolders[${i}]`, "isn't shared with the VM", folder);
     }
-    return { Id: layerId(vm.host, folder), Path: share.guestPath };
+    return { Id: layerId(vm.host, folder), Path: share.hold.guestPath };
   });
 }

@@ -1,11 +1,11 @@
 /**
- * A gate that one passes at a time.
+ * A lock that one has at a time.
  *
  * @module
  */
 
-/** Passes one at a time, in the order of arrival. */
-export class Gate {
+/** Runs one at a time, in the order of arrival. */
+export class Mutex {
   #busy = false;
   readonly #waiting: (() => void)[] = [];
 
@@ -14,7 +14,7 @@ export class Gate {
    *
    * @throws the reason of `signal` if it is aborted before the turn comes; `body` isn't run then.
    */
-  async pass<T>(body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     if (this.#busy) {
       await this.#turn(signal);
@@ -23,7 +23,7 @@ export class Gate {
     try {
       return await body();
     } finally {
-      // Whoever comes next takes the turn over, so that nobody who arrives now gets in between.
+      // The turn goes to the next one at once, so that a call that arrives now doesn't get in between.
       const next = this.#waiting.shift();
       if (next === undefined) {
         this.#busy = false;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { LayerError } from "../errors/windows_errors.ts";
+import { LayerError } from "../errors/layer_error.ts";
 
 /**
  * The simulated host can't answer: nobody has seen what Windows does here, or Windows would end the process. Code that

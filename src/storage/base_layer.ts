@@ -5,15 +5,19 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
+import { diskSize, requireOptions } from "../checks/arguments.ts";
+import { requireAbsent } from "../checks/existing.ts";
+import { hostOptions } from "../checks/options.ts";
+import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { diskSize, requireAbsent } from "../checks/existing.ts";
-import { differencing, requireDistinct, takeNewDisk, vhdxPath } from "./virtual_disk.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { type HoldList, withHolds } from "../holds/hold_list.ts";
+import { acquireNewDisk, type Disk } from "../host_holds/disk.ts";
 import { removeFile, removeTree } from "../host_holds/new_file.ts";
 import { existingLayer } from "./layer.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
+import { differencing, vhdxPath } from "./virtual_disk.ts";
 import { grantGroup } from "./vm_access.ts";
 import { formatDisk } from "./writable_disk.ts";
 
@@ -26,12 +30,6 @@ export interface BaseLayerDisks {
   /** Their size in bytes: a multiple of 512 between 3 MiB and 64 TiB. */
   size: number | bigint;
 }
-
-/** Options of {@linkcode setupContainerBaseLayer}. */
-export type SetupContainerBaseLayerOptions = HostOptions;
-
-/** Options of {@linkcode setupUtilityVMBaseLayer}. */
-export type SetupUtilityVMBaseLayerOptions = HostOptions;
 
 const BLOCK_SIZE = 2 ** 20;
 
@@ -61,21 +59,21 @@ const BLOCK_SIZE = 2 ** 20;
 export async function setupContainerBaseLayer(
   layer: string,
   disks: BaseLayerDisks,
-  options: SetupContainerBaseLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
   const folder = existingLayer(host, layer, "layer", signal);
   requireAbsent(host, join(folder, HIVES), "layer");
   requireAbsent(host, join(folder, LAYOUT), "layer");
   requireAbsentDisks(host, wanted);
-  await acquire(host, async (holds) => {
-    const base = await takeNewDisk(host, holds, wanted.base, { size: wanted.size, blockSize: BLOCK_SIZE }, signal);
+  await withHolds(async (holds) => {
+    const base = await acquireBaseDisk(host, holds, wanted, signal);
     await formatDisk(host, base);
     // Windows wants to open it itself.
     await base[Symbol.asyncDispose]();
-    await holds.take(baseOSLayer, { kind: "baseOSLayer", layer: folder }, signal);
-    await takeDifferencingDisk(host, holds, wanted, signal);
+    await holds.acquire(() => acquireBaseOSLayer(host, folder), signal);
+    await acquireDifferencingDisk(host, holds, wanted, signal);
   });
 }
 
@@ -93,19 +91,19 @@ export async function setupContainerBaseLayer(
 export async function setupUtilityVMBaseLayer(
   layer: string,
   disks: BaseLayerDisks,
-  options: SetupUtilityVMBaseLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
   const folder = existingLayer(host, layer, "layer", signal);
   requireAbsentDisks(host, wanted);
-  await acquire(host, async (holds) => {
-    const base = await takeNewDisk(host, holds, wanted.base, { size: wanted.size, blockSize: BLOCK_SIZE }, signal);
+  await withHolds(async (holds) => {
+    const base = await acquireBaseDisk(host, holds, wanted, signal);
     await base.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();
     await setupBaseOSLayer(host, folder, base.handle, { Type: "Vm" });
     await base[Symbol.asyncDispose]();
-    await takeDifferencingDisk(host, holds, wanted, signal);
+    await acquireDifferencingDisk(host, holds, wanted, signal);
   });
 }
 
@@ -116,12 +114,13 @@ interface WantedDisks {
 }
 
 function wantedDisks(disks: BaseLayerDisks): WantedDisks {
+  requireOptions(disks, { base: true, differencing: true, size: true }, "disks");
   const wanted = {
     base: vhdxPath(disks.base, "disks.base"),
     differencing: vhdxPath(disks.differencing, "disks.differencing"),
     size: diskSize(disks.size, "disks.size"),
   };
-  requireDistinct(wanted.differencing, wanted.base, "disks");
+  requireDistinct(wanted.differencing, wanted.base, "disks.differencing", "is the base disk as well");
   return wanted;
 }
 
@@ -130,46 +129,47 @@ function requireAbsentDisks(host: Host, disks: WantedDisks): void {
   requireAbsent(host, disks.differencing, "disks.differencing");
 }
 
-async function takeDifferencingDisk(
+async function acquireBaseDisk(
+  host: Host,
+  holds: HoldList,
+  { base, size }: WantedDisks,
+  signal: AbortSignal | undefined,
+): Promise<Disk> {
+  return (await holds.acquire(() => acquireNewDisk(host, base, { size, blockSize: BLOCK_SIZE }), signal)).disk;
+}
+
+async function acquireDifferencingDisk(
   host: Host,
   holds: HoldList,
   disks: WantedDisks,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const disk = await takeNewDisk(host, holds, disks.differencing, differencing(disks.base, BLOCK_SIZE), signal);
+  const init = differencing(disks.base, BLOCK_SIZE);
+  const { disk } = await holds.acquire(() => acquireNewDisk(host, disks.differencing, init), signal);
   disk[Symbol.dispose]();
   await grantGroup(host, disks.base);
   await grantGroup(host, disks.differencing);
 }
 
-interface BaseOSLayerHold extends Hold {
-  readonly kind: "baseOSLayer";
-  readonly layer: string;
-}
-
 const HIVES = "Hives";
 const LAYOUT = "Layout";
 
-// What Windows makes of the layer of a base image. None of it was there before.
-const baseOSLayer: HoldKind<BaseOSLayerHold> = {
-  kind: "baseOSLayer",
-
-  async take(host, hold) {
-    try {
-      await setupBaseOSLayer(host, hold.layer, 0n, { Type: "Container" });
-      return hold;
-    } catch (error) {
-      removeBaseOSLayer(host, hold.layer);
-      throw error;
-    }
-  },
-
-  give(host, hold) {
-    return Promise.resolve(removeBaseOSLayer(host, hold.layer));
-  },
-};
-
-function removeBaseOSLayer(host: Host, layer: string): boolean {
-  const layout = removeFile(host, join(layer, LAYOUT));
-  return removeTree(host, join(layer, HIVES)) || layout;
+/** Has Windows make its part of the layer of a base image. None of it was there before; releasing it removes it again. */
+async function acquireBaseOSLayer(host: Host, layer: string): Promise<Held<HoldOf<"baseOSLayer">>> {
+  const remove = () => {
+    const layout = removeFile(host, join(layer, LAYOUT));
+    return removeTree(host, join(layer, HIVES)) || layout;
+  };
+  try {
+    await setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return {
+    hold: { kind: "baseOSLayer", layer },
+    restsOn: [],
+    // deno-lint-ignore require-await
+    release: async () => remove(),
+  };
 }

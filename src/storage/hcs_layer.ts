@@ -4,16 +4,17 @@
  * @module
  */
 
+import { requireBoolean, requireObject, requireText } from "../checks/arguments.ts";
+import { requireKind } from "../checks/existing.ts";
+import { hostOptions } from "../checks/options.ts";
+import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 import * as native from "../ffi/computestorage.ts";
-import { InvalidInputError, UnsupportedBuildError } from "../errors/windows_errors.ts";
-import { defaultHost } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import { type LayerData, layerData, type OsLayerOptions } from "../hcsschema/storage.ts";
-import { buildOf } from "../checks/builds.ts";
-import { requireKind } from "../checks/existing.ts";
-import { existingLayer, requireOther, requireUnused } from "./layer.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
-import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
+import { requireBuild } from "../session/builds.ts";
+import { existingLayer, requireUnused } from "./layer.ts";
 
 /** Options of {@linkcode hcsImportLayer}. */
 export interface HcsImportLayerOptions extends HostOptions {
@@ -34,10 +35,11 @@ export async function hcsImportLayer(
   sourceFolder: string,
   options: HcsImportLayerOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal, data = layerData() } = options;
+  const { host, signal } = hostOptions(options, { data: true });
+  const data = layerDataOf(options.data, layerData());
   const to = namedFolder(layer, "layer");
   const from = existingLayer(host, sourceFolder, "sourceFolder", signal);
-  requireOther(from, to, "sourceFolder");
+  requireDistinct(from, to, "sourceFolder", "is the folder of the layer itself");
   await native.importLayer(host, to, from, data);
 }
 
@@ -62,28 +64,29 @@ export async function hcsExportLayer(
   exportFolder: string,
   options: HcsExportLayerOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal, data = layerData(), writable = false } = options;
+  const { host, signal } = hostOptions(options, { data: true, writable: true });
+  const { writable = false } = options;
+  const data = layerDataOf(options.data, layerData());
+  requireBoolean(writable, "writable");
   const to = namedFolder(exportFolder, "exportFolder");
   const from = existingLayer(host, layer, "layer", signal);
-  requireOther(to, from, "exportFolder");
+  requireDistinct(to, from, "exportFolder", "is the folder of the layer itself");
   requireKind(host, to, "exportFolder", "folder");
   await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
 }
-
-/** Options of {@linkcode hcsDestroyLayer}. */
-export type HcsDestroyLayerOptions = HostOptions;
 
 /**
  * Deletes a layer with its folder. Refuses as `destroyLayer` does.
  *
  * @param layer Absolute path of the layer's folder.
- * @throws {InvalidInputError} if there is no such folder, or it is in use.
+ * @throws {InvalidInputError} if there is no such folder.
+ * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
  */
-export async function hcsDestroyLayer(layer: string, options: HcsDestroyLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal);
-  requireUnused(host, folder, "layer");
+  requireUnused(host, folder);
   await native.destroyLayer(host, folder);
 }
 
@@ -106,7 +109,8 @@ export async function hcsSetupBaseOSLayer(
   os: OsLayerOptions,
   options: HcsSetupBaseOSLayerOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, { vhd: true });
+  requireOsLayer(os);
   const vhd = options.vhd === undefined ? undefined : openHandle(options.vhd);
   if ((os.Type === "Vm") !== (vhd !== undefined)) {
     throw new InvalidInputError("vhd", "is for layers of type Vm, and needed for them", os);
@@ -120,8 +124,6 @@ export interface HcsSetupBaseOSVolumeOptions extends HostOptions {
   /** What the layer is for. Default: containers. */
   os?: OsLayerOptions | undefined;
 }
-
-const BASE_OS_VOLUME_BUILD = 19645;
 
 /**
  * Sets up an operating system layer on a volume. From build 19645.
@@ -137,20 +139,16 @@ export async function hcsSetupBaseOSVolume(
   volume: string,
   options: HcsSetupBaseOSVolumeOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal, os = { Type: "Container" } } = options;
+  const { host, signal } = hostOptions(options, { os: true });
+  const { os = { Type: "Container" } } = options;
+  requireOsLayer(os);
   const root = volumeRoot(volume, "volume");
   const folder = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  const build = buildOf(host);
-  if (build < BASE_OS_VOLUME_BUILD) {
-    throw new UnsupportedBuildError("HcsSetupBaseOSVolume", `${build}`, `build ${BASE_OS_VOLUME_BUILD} or later`);
-  }
+  requireBuild(host, "baseOSVolume", "HcsSetupBaseOSVolume");
   requireKind(host, folder, "layer", "folder");
   await native.setupBaseOSVolume(host, folder, root, os);
 }
-
-/** Options of {@linkcode hcsInitializeWritableLayer}. */
-export type HcsInitializeWritableLayerOptions = HostOptions;
 
 /**
  * Makes a scratch layer of a folder, at which the volume of a formatted disk is mounted, or of that volume.
@@ -163,20 +161,18 @@ export type HcsInitializeWritableLayerOptions = HostOptions;
 export async function hcsInitializeWritableLayer(
   layer: string,
   data: LayerData,
-  options: HcsInitializeWritableLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
+  layerDataOf(data);
   const path = layerPath(layer);
   signal?.throwIfAborted();
   requireKind(host, path, "layer", "folder");
   await native.initializeWritableLayer(host, path, data);
 }
 
-/** Options of {@linkcode hcsAttachLayerStorageFilter}. */
-export type HcsAttachLayerStorageFilterOptions = HostOptions;
-
 /**
- * Puts the filter on the volume of a scratch layer that shows its parents through it.
+ * Attaches the filter that shows its parents through the volume of a scratch layer.
  *
  * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @param data The parents of the layer.
@@ -186,20 +182,18 @@ export type HcsAttachLayerStorageFilterOptions = HostOptions;
 export async function hcsAttachLayerStorageFilter(
   layer: string,
   data: LayerData,
-  options: HcsAttachLayerStorageFilterOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
+  layerDataOf(data);
   const path = layerPath(layer);
   signal?.throwIfAborted();
   requireKind(host, path, "layer", "folder");
   await native.attachLayerStorageFilter(host, path, data);
 }
 
-/** Options of {@linkcode hcsDetachLayerStorageFilter}. */
-export type HcsDetachLayerStorageFilterOptions = HostOptions;
-
 /**
- * Takes the filter off the volume of a scratch layer. What Windows answers where there is none is not known.
+ * Removes the filter from the volume of a scratch layer. What Windows returns if there is none is not known.
  *
  * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @throws {InvalidInputError} if the path is of the wrong form.
@@ -207,19 +201,16 @@ export type HcsDetachLayerStorageFilterOptions = HostOptions;
  */
 export async function hcsDetachLayerStorageFilter(
   layer: string,
-  options: HcsDetachLayerStorageFilterOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const path = layerPath(layer);
   signal?.throwIfAborted();
   await native.detachLayerStorageFilter(host, path);
 }
 
-/** Options of {@linkcode hcsAttachOverlayFilter}. */
-export type HcsAttachOverlayFilterOptions = HostOptions;
-
 /**
- * Puts the overlay filter on the volume of a scratch. From build 20348.
+ * Attaches the overlay filter to the volume of a scratch. From build 20348.
  *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @param data What it shows: the folder `Files` of an image's volume, and the type of the filter.
@@ -230,19 +221,17 @@ export type HcsAttachOverlayFilterOptions = HostOptions;
 export async function hcsAttachOverlayFilter(
   volume: string,
   data: LayerData,
-  options: HcsAttachOverlayFilterOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
+  layerDataOf(data);
   const root = volumeRoot(volume, "volume");
   signal?.throwIfAborted();
   await native.attachOverlayFilter(host, root, data);
 }
 
-/** Options of {@linkcode hcsDetachOverlayFilter}. */
-export type HcsDetachOverlayFilterOptions = HostOptions;
-
 /**
- * Takes the overlay filter off the volume of a scratch. From build 20348.
+ * Removes the overlay filter from the volume of a scratch. From build 20348.
  *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @param data The type of the filter; all else plays no part.
@@ -253,19 +242,17 @@ export type HcsDetachOverlayFilterOptions = HostOptions;
 export async function hcsDetachOverlayFilter(
   volume: string,
   data: LayerData,
-  options: HcsDetachOverlayFilterOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
+  layerDataOf(data);
   const root = volumeRoot(volume, "volume");
   signal?.throwIfAborted();
   await native.detachOverlayFilter(host, root, data);
 }
 
-/** Options of {@linkcode hcsFormatWritableLayerVhd}. */
-export type HcsFormatWritableLayerVhdOptions = HostOptions;
-
 /**
- * Formats a disk as that of a scratch layer. `formatWritableLayerDisk` takes a path, and opens what the build wants.
+ * Formats a disk as that of a scratch layer. `formatWritableLayerDisk` takes a path, and opens what the build needs.
  *
  * @param vhd From build 18362 on the HANDLE of a virtual disk (`Disk.handle`); on build 17763 the HANDLE of the device of
  * an attached one (`Disk.physicalPath`).
@@ -274,35 +261,44 @@ export type HcsFormatWritableLayerVhdOptions = HostOptions;
  */
 export async function hcsFormatWritableLayerVhd(
   vhd: bigint,
-  options: HcsFormatWritableLayerVhdOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const handle = openHandle(vhd);
   signal?.throwIfAborted();
   await native.formatWritableLayerVhd(host, handle);
 }
 
-/** Options of {@linkcode hcsGetLayerVhdMountPath}. */
-export type HcsGetLayerVhdMountPathOptions = HostOptions;
-
 /**
  * The volume on an attached disk, `\\?\Volume{guid}\`.
  *
  * @param vhd HANDLE of the disk (`Disk.handle`).
- * @throws {InvalidInputError} if it is no HANDLE, or Windows' answer is no volume.
+ * @throws {InvalidInputError} if it is no HANDLE.
  * @throws {NativeError} if Windows refuses.
  */
 export async function hcsGetLayerVhdMountPath(
   vhd: bigint,
-  options: HcsGetLayerVhdMountPathOptions = {},
+  options: HostOptions = {},
 ): Promise<string> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const handle = openHandle(vhd);
   signal?.throwIfAborted();
-  return volumeRoot(await native.layerVhdMountPath(host, handle), "HcsGetLayerVhdMountPath's answer");
+  return returnedVolume("HcsGetLayerVhdMountPath", await native.layerVhdMountPath(host, handle));
 }
 
-function layerPath(path: string): string {
+function layerDataOf(data: unknown, fallback?: LayerData): LayerData {
+  if (data === undefined && fallback !== undefined) return fallback;
+  requireObject(data, "data");
+  return data as unknown as LayerData;
+}
+
+function requireOsLayer(os: unknown): void {
+  requireObject(os, "os");
+  requireText(os.Type, "os.Type");
+}
+
+function layerPath(path: unknown): string {
+  requireText(path, "layer");
   return /^\\\\\?\\Volume\{/i.test(path) ? volumeRoot(path, "layer") : namedFolder(path, "layer");
 }
 

@@ -5,64 +5,60 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { fileAttributes } from "../ffi/kernel32.ts";
+import { diskSize } from "../checks/arguments.ts";
+import { kindOf, requireAbsent, requireKind } from "../checks/existing.ts";
+import { parentFolders, requireParents, scratchParents } from "../checks/layer_folders.ts";
+import { hostOptions } from "../checks/options.ts";
+import { namedFolder, requireDistinct, volumeIn } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import { diskSizes } from "../ffi/virtdisk.ts";
 import * as native from "../ffi/vmcompute.ts";
-import { activateScratch, activation, isActivated, requireFreeDisk, SCRATCH_DISK } from "../host_holds/activation.ts";
-import { diskSize, parentFolders, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
-import { withDisk } from "./virtual_disk.ts";
-import { filter, isShown } from "../host_holds/wcifs_filter.ts";
-import { layerId as idOf, parentLayers } from "../host_holds/layer_id.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
-import { namedFolder, pathKey, volumeRoot, windowsPath } from "../checks/windows_path.ts";
-
-/** Options of {@linkcode activateLayer}. */
-export type ActivateLayerOptions = HostOptions;
+import { acquireActivation, activationOf, diskOf, requireFreeDisk, SCRATCH_DISK } from "../host_holds/activation.ts";
+import { withDisk } from "../host_holds/disk.ts";
+import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
+import { layerId as idOf, parentLayers } from "../session/layer_id.ts";
+import { sessionOf } from "../session/session.ts";
 
 /**
  * Activates a layer: the disk of a scratch layer, `sandbox.vhdx`, is attached to the host, and stays so until
  * {@linkcode deactivateLayer}, also when the process ends.
  *
  * @param layer Absolute path of the layer's folder.
- * @throws {InvalidInputError} if there is no such folder, the scratch is mounted by this process, or its disk is in use.
+ * @throws {InvalidInputError} if there is no such folder.
+ * @throws {InUseError} if the scratch is mounted by this process, or its disk is in use.
  * @throws {NativeError} if Windows refuses.
  */
-export async function activateLayer(layer: string, options: ActivateLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function activateLayer(layer: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal);
-  if (fileAttributes(host, join(folder, SCRATCH_DISK)) === undefined) {
+  if (kindOf(host, diskOf(folder)) === undefined) {
     await native.activateLayer(host, folder);
   } else {
-    await activateScratch(host, folder, "layer");
+    await acquireActivation(host, folder);
   }
 }
 
-/** Options of {@linkcode deactivateLayer}. */
-export type DeactivateLayerOptions = HostOptions;
-
 /**
- * Deactivates a layer, whoever activated it. Succeeds where it isn't activated. Take its filter off first
+ * Deactivates a layer, no matter which process activated it. Succeeds also if it isn't activated. Remove its filter first
  * ({@linkcode unprepareLayer}).
  *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
  */
-export async function deactivateLayer(layer: string, options: DeactivateLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function deactivateLayer(layer: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const scratch = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  await activation.give(host, { kind: "activation", scratch });
+  await activationOf(host, scratch).release();
 }
 
-/** Options of {@linkcode prepareLayer}. */
-export type PrepareLayerOptions = HostOptions;
-
 /**
- * Puts the filter on an activated layer that shows its parents through it. One call at a time in this process, as Windows
- * runs into time-outs otherwise; an abort of the signal ends the wait for the turn.
+ * Attaches the filter that shows the parents of a layer through it. One call at a time in this process, as Windows runs
+ * into time-outs otherwise; an aborted signal ends the wait for the turn.
  *
  * @param layer Absolute path of the layer's folder.
  * @param parents Absolute paths of the parents' folders, the topmost first; none for a base layer.
@@ -72,54 +68,51 @@ export type PrepareLayerOptions = HostOptions;
 export async function prepareLayer(
   layer: string,
   parents: readonly string[],
-  options: PrepareLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const layers = parentFolders(parents, "parents");
   const scratch = existingLayer(host, layer, "layer", signal);
   requireParents(host, layers, "parents");
-  await filter.take(host, { kind: "filter", scratch, layers }, signal);
+  await acquireFilter(host, { scratch, layers }, [], signal);
 }
 
-/** Options of {@linkcode unprepareLayer}. */
-export type UnprepareLayerOptions = HostOptions;
-
 /**
- * Takes the filter off a layer, whoever put it on.
+ * Removes the filter from a layer, no matter which process attached it.
  *
  * @param layer Absolute path of the layer's folder.
- * @returns False where there was none.
+ * @returns False if there was none.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
  */
-export async function unprepareLayer(layer: string, options: UnprepareLayerOptions = {}): Promise<boolean> {
-  const { host = defaultHost(), signal } = options;
+export async function unprepareLayer(layer: string, options: HostOptions = {}): Promise<boolean> {
+  const { host, signal } = hostOptions(options, {});
   const scratch = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  return await filter.give(host, { kind: "filter", scratch, layers: [] });
+  return await filterOf(host, { scratch }).release();
 }
-
-/** Options of {@linkcode layerMountPath}. */
-export type LayerMountPathOptions = HostOptions;
 
 /**
  * Where the files of an activated layer are: the volume of a scratch, `\\?\Volume{guid}\`, or the folder of a read-only
- * layer. What Windows answers for a scratch that isn't activated is not known.
+ * layer. What Windows returns for a scratch that isn't activated is not known.
  *
  * @param layer Absolute path of the layer's folder.
- * @throws {InvalidInputError} if there is no such folder, or Windows' answer is no path.
+ * @throws {InvalidInputError} if there is no such folder.
+ * @throws {UnexpectedAnswerError} if Windows returns no path.
  * @throws {NativeError} if Windows refuses.
  */
-export async function layerMountPath(layer: string, options: LayerMountPathOptions = {}): Promise<string> {
-  const { host = defaultHost(), signal } = options;
+export async function layerMountPath(layer: string, options: HostOptions = {}): Promise<string> {
+  const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal);
   const path = await native.getLayerMountPath(host, folder);
-  const answer = "GetLayerMountPath's answer";
-  return path.startsWith("\\\\?\\Volume{") ? volumeRoot(path, answer) : windowsPath(path, answer);
+  const volume = volumeIn(path);
+  if (volume !== undefined) return volume;
+  // The files of a read-only layer are in its folder.
+  if (!/^([A-Za-z]:|\\\\[^\\?.])/.test(path)) {
+    throw new UnexpectedAnswerError("GetLayerMountPath", "is neither a volume nor a folder", path);
+  }
+  return path.replace(/(?<=[^:])\\+$/, "");
 }
-
-/** Options of {@linkcode layerExists}. */
-export type LayerExistsOptions = HostOptions;
 
 /**
  * Whether there is a layer in a folder.
@@ -128,8 +121,8 @@ export type LayerExistsOptions = HostOptions;
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
  */
-export async function layerExists(layer: string, options: LayerExistsOptions = {}): Promise<boolean> {
-  const { host = defaultHost(), signal } = options;
+export async function layerExists(layer: string, options: HostOptions = {}): Promise<boolean> {
+  const { host, signal } = hostOptions(options, {});
   const folder = namedFolder(layer, "layer");
   signal?.throwIfAborted();
   return await native.layerExists(host, folder);
@@ -149,7 +142,7 @@ export interface CreateLayerOptions extends HostOptions {
  * @throws {NativeError} if Windows refuses.
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, { parent: true });
   const folder = namedFolder(layer, "layer");
   const parent = options.parent === undefined ? undefined : namedFolder(options.parent, "parent");
   signal?.throwIfAborted();
@@ -157,9 +150,6 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
   if (parent !== undefined) requireKind(host, parent, "parent", "folder");
   await native.createLayer(host, folder, parent ?? "");
 }
-
-/** Options of {@linkcode createScratchLayer}. */
-export type CreateScratchLayerOptions = HostOptions;
 
 /**
  * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GB, formatted. What a failing call leaves is
@@ -173,9 +163,9 @@ export type CreateScratchLayerOptions = HostOptions;
 export async function createScratchLayer(
   layer: string,
   parents: readonly string[],
-  options: CreateScratchLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const folder = namedFolder(layer, "layer");
   const layers = scratchParents(parents, "parents");
   signal?.throwIfAborted();
@@ -184,58 +174,45 @@ export async function createScratchLayer(
   await native.createSandboxLayer(host, folder, parentLayers(host, layers));
 }
 
-/** The parents of a scratch, of which there is at least one: without, Windows creates no disk. */
-export function scratchParents(folders: unknown, argument: string): string[] {
-  const layers = parentFolders(folders, argument);
-  if (layers.length === 0) {
-    throw new InvalidInputError(argument, "names no folder", folders);
-  }
-  return layers;
-}
-
-/** Options of {@linkcode expandScratchLayer}. */
-export type ExpandScratchLayerOptions = HostOptions;
-
 /**
- * Makes the disk of a scratch layer larger. The volume on it stays as it is: `expandScratch` grows both.
+ * Makes the disk of a scratch layer larger. The volume on it keeps its size: `expandScratch` grows both.
  *
  * @param layer Absolute path of the layer's folder.
  * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
- * @throws {InvalidInputError} if an argument is refused, the disk is in use, or would have to shrink.
+ * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
+ * @throws {InUseError} if the disk is in use.
  * @throws {NativeError} if Windows refuses.
  */
 export async function expandScratchLayer(
   layer: string,
   size: number | bigint,
-  options: ExpandScratchLayerOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const bytes = diskSize(size, "size");
-  await expandDisk(host, existingLayer(host, layer, "layer", signal), bytes, signal);
+  await expandDisk(host, existingLayer(host, layer, "layer", signal), "layer", bytes, signal);
 }
 
-/** Makes the disk of a scratch as large as `bytes`. */
+/** Makes the disk of the scratch that `argument` names as large as `bytes`. */
 export async function expandDisk(
   host: Host,
   folder: string,
+  argument: string,
   bytes: bigint,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const file = join(folder, SCRATCH_DISK);
-  requireKind(host, file, "layer", "file");
-  requireFreeDisk(host, folder, "layer");
+  requireKind(host, file, argument, "file");
+  requireFreeDisk(host, folder);
   const { size } = await withDisk(host, file, signal, (disk) => diskSizes(host, disk.handle, file));
   if (bytes < size) {
     throw new InvalidInputError("size", `is less than the ${size} bytes that the disk has`, `${bytes}`);
   }
-  // Windows is not asked for what it has done already: its answer isn't known.
+  // Nobody knows what Windows returns if the disk has the size already.
   if (bytes === size) return;
   signal?.throwIfAborted();
   await native.expandSandboxSize(host, folder, bytes);
 }
-
-/** Options of {@linkcode destroyLayer}. */
-export type DestroyLayerOptions = HostOptions;
 
 /**
  * Deletes a layer with its folder.
@@ -244,31 +221,31 @@ export type DestroyLayerOptions = HostOptions;
  * it as a parent of a scratch (Windows would end the process), and when the disk of a scratch is attached.
  *
  * @param layer Absolute path of the layer's folder.
- * @throws {InvalidInputError} if there is no such folder, or it is in use.
+ * @throws {InvalidInputError} if there is no such folder.
+ * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
  */
-export async function destroyLayer(layer: string, options: DestroyLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal);
-  requireUnused(host, folder, "layer");
+  requireUnused(host, folder);
   await native.destroyLayer(host, folder);
 }
 
 /** Refuses a layer that is known to be in use. */
-export function requireUnused(host: Host, folder: string, argument: string): void {
-  if (isActivated(host, folder)) {
-    throw new InvalidInputError(argument, "is activated by this process, or has a folder in it that is", folder);
+export function requireUnused(host: Host, folder: string): void {
+  const { mounts } = sessionOf(host);
+  if (mounts.isActivated(folder)) {
+    throw new InUseError(folder, "is activated, or a scratch in it is", "this process");
   }
-  if (isShown(host, folder)) {
-    throw new InvalidInputError(argument, "is a layer of a scratch that this process has mounted", folder);
+  if (mounts.isShown(folder)) {
+    throw new InUseError(folder, "is a layer of a mounted scratch, or has one in it", "this process");
   }
-  if (fileAttributes(host, join(folder, SCRATCH_DISK)) !== undefined) {
-    requireFreeDisk(host, folder, argument);
-  }
+  if (kindOf(host, diskOf(folder)) !== undefined) requireFreeDisk(host, folder);
 }
 
-/** Options of {@linkcode copyLayer}. */
-export interface CopyLayerOptions extends HostOptions {
+/** Options of functions on layers with parents. */
+export interface ParentOptions extends HostOptions {
   /** Absolute paths of the parents' folders, the topmost first. Default: none. */
   parents?: readonly string[] | undefined;
 }
@@ -281,20 +258,14 @@ export interface CopyLayerOptions extends HostOptions {
  * @throws {InvalidInputError} if the source doesn't exist, or the destination does.
  * @throws {NativeError} if Windows refuses; part of the copy may be there then.
  */
-export async function copyLayer(source: string, destination: string, options: CopyLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, { parents: true });
   const parents = parentFolders(options.parents ?? [], "parents");
   const to = namedFolder(destination, "destination");
   const from = existingLayer(host, source, "source", signal);
   requireParents(host, parents, "parents");
   requireAbsent(host, to, "destination");
   await native.copyLayer(host, from, to, parentLayers(host, parents));
-}
-
-/** Options of {@linkcode importLayer}. */
-export interface ImportLayerOptions extends HostOptions {
-  /** Absolute paths of the parents' folders, the topmost first. Default: none. */
-  parents?: readonly string[] | undefined;
 }
 
 /**
@@ -306,20 +277,14 @@ export interface ImportLayerOptions extends HostOptions {
  * @throws {InvalidInputError} if the folder doesn't exist, or is the layer.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
  */
-export async function importLayer(layer: string, folder: string, options: ImportLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, { parents: true });
   const parents = parentFolders(options.parents ?? [], "parents");
   const to = namedFolder(layer, "layer");
   const from = existingLayer(host, folder, "folder", signal);
-  requireOther(from, to, "folder");
+  requireDistinct(from, to, "folder", "is the folder of the layer itself");
   requireParents(host, parents, "parents");
   await native.importLayer(host, to, from, parentLayers(host, parents));
-}
-
-/** Options of {@linkcode exportLayer}. */
-export interface ExportLayerOptions extends HostOptions {
-  /** Absolute paths of the parents' folders, the topmost first. Default: none. */
-  parents?: readonly string[] | undefined;
 }
 
 /**
@@ -330,22 +295,15 @@ export interface ExportLayerOptions extends HostOptions {
  * @throws {InvalidInputError} if a folder doesn't exist, or both are one.
  * @throws {NativeError} if Windows refuses; part of the export may be there then.
  */
-export async function exportLayer(layer: string, folder: string, options: ExportLayerOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function exportLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, { parents: true });
   const parents = parentFolders(options.parents ?? [], "parents");
   const to = namedFolder(folder, "folder");
   const from = existingLayer(host, layer, "layer", signal);
-  requireOther(to, from, "folder");
+  requireDistinct(to, from, "folder", "is the folder of the layer itself");
   requireKind(host, to, "folder", "folder");
   requireParents(host, parents, "parents");
   await native.exportLayer(host, from, to, parentLayers(host, parents));
-}
-
-/** Refuses a folder that is the layer which is read from it, or written to it. */
-export function requireOther(folder: string, layer: string, argument: string): void {
-  if (pathKey(folder) === pathKey(layer)) {
-    throw new InvalidInputError(argument, "is the folder of the layer itself", folder);
-  }
 }
 
 /** A base image that Windows keeps for all. Windows may tell more of it. */
@@ -362,23 +320,25 @@ export interface BaseImage {
   readonly CreatedTime?: string;
 }
 
-/** Options of {@linkcode baseImages}. */
-export type BaseImagesOptions = HostOptions;
-
 /**
  * The base images in the image store of Windows.
  *
  * @throws {NativeError} if Windows refuses.
  */
-export async function baseImages(options: BaseImagesOptions = {}): Promise<BaseImage[]> {
-  const { host = defaultHost(), signal } = options;
+export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]> {
+  const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
   const text = await native.getBaseImages(host);
-  return (text === "" ? undefined : JSON.parse(text).Images) ?? [];
+  if (text === "") return [];
+  let images: unknown;
+  try {
+    images = JSON.parse(text)?.Images ?? [];
+  } catch (cause) {
+    throw new UnexpectedAnswerError("GetBaseImages", "is not JSON", text, { cause });
+  }
+  if (!Array.isArray(images)) throw new UnexpectedAnswerError("GetBaseImages", "has no list of images", text);
+  return images;
 }
-
-/** Options of {@linkcode layerId}. */
-export type LayerIdOptions = Omit<HostOptions, "signal">;
 
 /**
  * The id by which Windows knows the layer in a folder. It is made from the folder's name alone.
@@ -387,8 +347,8 @@ export type LayerIdOptions = Omit<HostOptions, "signal">;
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
  */
-export function layerId(layer: string, options: LayerIdOptions = {}): string {
-  const { host = defaultHost() } = options;
+export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}): string {
+  const { host } = hostOptions(options, {});
   return idOf(host, namedFolder(layer, "layer"));
 }
 

@@ -1,8 +1,8 @@
 /**
  * The storage functions that mounting layers stands on, one by one: layers, virtual disks, and what is built of them.
  *
- * What a function makes it owns until it has succeeded, and a failure removes it; nothing that existed before is ever
- * replaced or deleted, but by the functions whose names say so.
+ * What a function creates it owns until it has succeeded, and a failure removes it; nothing that existed before is ever
+ * replaced or deleted, except by the functions whose names say so.
  *
  * @module
  */
@@ -24,24 +24,7 @@ export {
   prepareLayer,
   unprepareLayer,
 } from "./layer.ts";
-export type {
-  ActivateLayerOptions,
-  BaseImage,
-  BaseImagesOptions,
-  CopyLayerOptions,
-  CreateLayerOptions,
-  CreateScratchLayerOptions,
-  DeactivateLayerOptions,
-  DestroyLayerOptions,
-  ExpandScratchLayerOptions,
-  ExportLayerOptions,
-  ImportLayerOptions,
-  LayerExistsOptions,
-  LayerIdOptions,
-  LayerMountPathOptions,
-  PrepareLayerOptions,
-  UnprepareLayerOptions,
-} from "./layer.ts";
+export type { BaseImage, CreateLayerOptions, ParentOptions } from "./layer.ts";
 export {
   hcsAttachLayerStorageFilter,
   hcsAttachOverlayFilter,
@@ -57,56 +40,29 @@ export {
   hcsSetupBaseOSVolume,
 } from "./hcs_layer.ts";
 export type {
-  HcsAttachLayerStorageFilterOptions,
-  HcsAttachOverlayFilterOptions,
-  HcsDestroyLayerOptions,
-  HcsDetachLayerStorageFilterOptions,
-  HcsDetachOverlayFilterOptions,
   HcsExportLayerOptions,
-  HcsFormatWritableLayerVhdOptions,
-  HcsGetLayerVhdMountPathOptions,
   HcsImportLayerOptions,
-  HcsInitializeWritableLayerOptions,
   HcsSetupBaseOSLayerOptions,
   HcsSetupBaseOSVolumeOptions,
 } from "./hcs_layer.ts";
 export { layerData } from "../hcsschema/storage.ts";
 export type { FilterType, LayerData, OsLayerOptions, OsLayerType, Version } from "../hcsschema/storage.ts";
-export type { Layer } from "../hcsschema/layer.ts";
-export {
-  attachDisk,
-  createDifferencingDisk,
-  createVhdx,
-  detachDisk,
-  Disk,
-  isDiskInUse,
-  openDisk,
-} from "./virtual_disk.ts";
-export type {
-  AttachDiskOptions,
-  AttachOptions,
-  CreateDifferencingDiskOptions,
-  CreateVhdxOptions,
-  DetachDiskOptions,
-  DiskInfo,
-  IsDiskInUseOptions,
-  OpenDiskOptions,
-} from "./virtual_disk.ts";
+export type { Layer } from "../hcsschema/layer_document.ts";
+export { attachDisk, createDifferencingDisk, createVhdx, detachDisk, isDiskInUse, openDisk } from "./virtual_disk.ts";
+export type { AttachDiskOptions, CreateDifferencingDiskOptions, CreateVhdxOptions } from "./virtual_disk.ts";
+export type { AttachOptions, Disk, DiskInfo } from "../host_holds/disk.ts";
 export type { DiskSizes } from "../ffi/virtdisk.ts";
 export { formatWritableLayerDisk, mountWritableLayerDisk } from "./writable_disk.ts";
-export type { FormatWritableLayerDiskOptions, MountedDisk, MountWritableLayerDiskOptions } from "./writable_disk.ts";
+export type { MountedDisk } from "./writable_disk.ts";
 export { setupContainerBaseLayer, setupUtilityVMBaseLayer } from "./base_layer.ts";
-export type { BaseLayerDisks, SetupContainerBaseLayerOptions, SetupUtilityVMBaseLayerOptions } from "./base_layer.ts";
+export type { BaseLayerDisks } from "./base_layer.ts";
 export { dismountCimImage, mountCimImage } from "./cim_image.ts";
-export type { DismountCimImageOptions, MountCimImageOptions, MountedCimImage } from "./cim_image.ts";
+export type { MountedCimImage } from "./cim_image.ts";
 export { createScratch, createUtilityVMScratch, expandScratch } from "./scratch.ts";
-export type { CreateScratchOptions, CreateUtilityVMScratchOptions, ExpandScratchOptions } from "./scratch.ts";
+export type { CreateScratchOptions, CreateUtilityVMScratchOptions } from "./scratch.ts";
 export { grantVmAccess, grantVmGroupAccess } from "./vm_access.ts";
-export type { GrantVmAccessOptions, GrantVmGroupAccessOptions } from "./vm_access.ts";
 export { enablePrivileges } from "./privileges.ts";
-export type { EnablePrivilegesOptions } from "./privileges.ts";
 export { resolvePath } from "./resolve_path.ts";
-export type { ResolvePathOptions } from "./resolve_path.ts";
 export type { HostOptions } from "../ffi/host_options.ts";
 export type { Mounted } from "../holds/mounted.ts";
 export type { Hold } from "../holds/hold.ts";
@@ -114,16 +70,15 @@ export type { ReleaseOptions } from "../holds/hold_list.ts";
 export { ReleaseError, UnwindError } from "../holds/release_errors.ts";
 export { windowsHost } from "../ffi/host.ts";
 export type { Host, WindowsHost, WindowsHostOptions } from "../ffi/host.ts";
-export type { Handle } from "../ffi/kernel32.ts";
-export type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "../ffi/table.ts";
+export { LayerError } from "../errors/layer_error.ts";
+export { InvalidInputError } from "../errors/input_error.ts";
+export { ClosedError, InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 export {
-  InvalidInputError,
-  LayerError,
   MissingDllError,
   MissingExportError,
   MissingPermissionError,
   MissingPrivilegeError,
   NativeError,
+  PrivilegeRestoreError,
   UnsupportedBuildError,
 } from "../errors/windows_errors.ts";
-export type { NativeErrorInit } from "../errors/windows_errors.ts";

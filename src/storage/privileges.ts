@@ -4,29 +4,20 @@
  * @module
  */
 
-import { enabledPrivilege, openProcessToken, type PrivilegeState, setPrivilege } from "../ffi/advapi32.ts";
+import { requireText } from "../checks/arguments.ts";
+import { hostOptions } from "../checks/options.ts";
 import { win32 } from "../errors/codes.ts";
-import { InvalidInputError, MissingPrivilegeError, NativeError } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { MissingPrivilegeError, NativeError, PrivilegeRestoreError } from "../errors/windows_errors.ts";
+import { enabledPrivilege, openProcessToken, setPrivilege } from "../ffi/advapi32.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText } from "../checks/windows_path.ts";
-import { messageOf } from "../printable.ts";
-
-/** Options of {@linkcode enablePrivileges}. */
-export type EnablePrivilegesOptions = Omit<HostOptions, "signal">;
-
-interface Enabled {
-  /** How often it was asked for. */
-  count: number;
-  /** The state before, `undefined` where it was enabled already. */
-  readonly before: PrivilegeState | undefined;
-}
-
-const enabled = new WeakMap<object, Map<string, Enabled>>();
+import { sessionOf } from "../session/session.ts";
 
 /**
  * Enables privileges of the process, such as `SeBackupPrivilege` and `SeRestorePrivilege`, which import and export of
- * layers need. Disposing of the answer restores them; one that was asked for several times, with the last of them.
+ * layers need. Disposing of what this returns restores them; a privilege that was enabled several times is restored with
+ * the last of them.
  *
  * They are enabled for the whole process: Deno's thread pool makes calls on threads of its own.
  *
@@ -38,17 +29,17 @@ const enabled = new WeakMap<object, Map<string, Enabled>>();
  * using _ = enablePrivileges(["SeBackupPrivilege", "SeRestorePrivilege"], { host });
  * ```
  *
- * @returns Restores them when it is disposed of; where Windows refused that, again when it is disposed of again.
+ * @returns Restores them when it is disposed of. If Windows refuses that, disposing of it again tries again.
  * @throws {InvalidInputError} if a name is empty or holds a NUL.
  * @throws {MissingPrivilegeError} if the process doesn't have one; none is enabled then.
  * @throws {NativeError} if Windows refuses, such as a name that it doesn't know.
  */
-export function enablePrivileges(privileges: readonly string[], options: EnablePrivilegesOptions = {}): Disposable {
-  const { host = defaultHost() } = options;
+export function enablePrivileges(privileges: readonly string[], options: Pick<HostOptions, "host"> = {}): Disposable {
+  const { host } = hostOptions(options, {});
   if (!Array.isArray(privileges)) {
     throw new InvalidInputError("privileges", "is not a list of names", privileges);
   }
-  privileges.forEach((name, i) => checkText(name, `privileges[${i}]`));
+  privileges.forEach((name, i) => requireText(name, `privileges[${i}]`));
   const taken: string[] = [];
   const enabled = { [Symbol.dispose]: () => restoreAll(host, taken) };
   try {
@@ -63,16 +54,8 @@ export function enablePrivileges(privileges: readonly string[], options: EnableP
   }
 }
 
-function enabledOn(host: Host): Map<string, Enabled> {
-  let known = enabled.get(host.machine);
-  if (known === undefined) {
-    enabled.set(host.machine, known = new Map());
-  }
-  return known;
-}
-
 function enable(host: Host, name: string): void {
-  const known = enabledOn(host).get(name);
+  const known = sessionOf(host).privileges.get(name);
   if (known !== undefined) {
     known.count++;
     return;
@@ -80,7 +63,7 @@ function enable(host: Host, name: string): void {
   const state = enabledPrivilege(host, name);
   using token = openProcessToken(host);
   try {
-    enabledOn(host).set(name, { count: 1, before: setPrivilege(host, token.value, state) });
+    sessionOf(host).privileges.set(name, { count: 1, before: setPrivilege(host, token.value, state) });
   } catch (cause) {
     if (cause instanceof NativeError && cause.win32 === win32.ERROR_NOT_ALL_ASSIGNED) {
       throw new MissingPrivilegeError(name, { cause });
@@ -101,19 +84,16 @@ function restoreAll(host: Host, names: string[]): void {
     }
   }
   if (errors.length > 0) {
-    throw new AggregateError(
-      errors,
-      `${names.join(" and ")} could not be restored: ${errors.map(messageOf).join("; ")}. Try again`,
-    );
+    throw new PrivilegeRestoreError(names, errors);
   }
 }
 
 function restore(host: Host, name: string): void {
-  const known = enabledOn(host).get(name);
+  const known = sessionOf(host).privileges.get(name);
   if (known === undefined) return;
   if (known.count === 1 && known.before !== undefined) {
     using token = openProcessToken(host);
     setPrivilege(host, token.value, known.before);
   }
-  if (--known.count === 0) enabledOn(host).delete(name);
+  if (--known.count === 0) sessionOf(host).privileges.delete(name);
 }

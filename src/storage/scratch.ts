@@ -5,19 +5,22 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { access, copyFile, deviceIoControl, fileAttributes, openFile, share, volumeSize } from "../ffi/kernel32.ts";
-import { createSandboxLayer, grantVmAccess } from "../ffi/vmcompute.ts";
-import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { SCRATCH_DISK, scratchVolume } from "../host_holds/activation.ts";
-import { diskSize, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
-import { withDisk } from "./virtual_disk.ts";
-import { newFile } from "../host_holds/new_file.ts";
-import { folder as folderKind } from "../host_holds/mount_folder.ts";
-import { parentLayers } from "../host_holds/layer_id.ts";
-import { existingLayer, expandDisk, scratchParents } from "./layer.ts";
+import { diskSize, requireText } from "../checks/arguments.ts";
+import { kindOf, requireAbsent, requireKind } from "../checks/existing.ts";
+import { requireParents, scratchParents } from "../checks/layer_folders.ts";
+import { hostOptions } from "../checks/options.ts";
+import { namedFolder } from "../checks/windows_path.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText, namedFolder } from "../checks/windows_path.ts";
+import { access, copyFile, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
+import { grantVmAccess } from "../ffi/vmcompute.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { diskOf, scratchVolume } from "../host_holds/activation.ts";
+import { withDisk } from "../host_holds/disk.ts";
+import { acquireFolder } from "../host_holds/mount_folder.ts";
+import { acquireNewFile } from "../host_holds/new_file.ts";
+import { acquireNewScratch } from "../host_holds/new_scratch.ts";
+import { existingLayer, expandDisk } from "./layer.ts";
 
 /** Options of {@linkcode createScratch}. */
 export interface CreateScratchOptions extends HostOptions {
@@ -26,7 +29,7 @@ export interface CreateScratchOptions extends HostOptions {
 }
 
 /**
- * Creates the scratch layer of a container: its folder where it is missing, and the disk `sandbox.vhdx` in it, formatted.
+ * Creates the scratch layer of a container: its folder if it is missing, and the disk `sandbox.vhdx` in it, formatted.
  * A failure removes what was created.
  *
  * ```ts
@@ -49,36 +52,23 @@ export async function createScratch(
   layers: readonly string[],
   options: CreateScratchOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, { size: true });
   const scratch = namedFolder(folder, "folder");
   const parents = scratchParents(layers, "layers");
   const size = options.size === undefined ? undefined : diskSize(options.size, "size");
   signal?.throwIfAborted();
   requireParents(host, parents, "layers");
   requireNoDisk(host, scratch, "folder");
-  await acquire(host, async (holds) => {
-    await takeNewScratch(host, holds, scratch, parents, signal);
-    if (size !== undefined) await expand(host, scratch, size, signal);
+  await withHolds(async (holds) => {
+    await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
+    if (size !== undefined) await expand(host, scratch, "folder", size, signal);
   });
 }
 
-/** Takes the folder and disk of a new scratch, neither of which is replaced. */
-export async function takeNewScratch(
-  host: Host,
-  holds: HoldList,
-  scratch: string,
-  layers: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  await holds.take(folderKind, { kind: "folder", folder: scratch }, signal);
-  const disk = newFile(() => createSandboxLayer(host, scratch, parentLayers(host, layers)));
-  await holds.take(disk, { kind: "newFile", path: join(scratch, SCRATCH_DISK) }, signal);
-}
-
 function requireNoDisk(host: Host, folder: string, argument: string): void {
-  if (fileAttributes(host, folder) === undefined) return;
+  if (kindOf(host, folder) === undefined) return;
   requireKind(host, folder, argument, "folder");
-  requireAbsent(host, join(folder, SCRATCH_DISK), argument);
+  requireAbsent(host, diskOf(folder), argument);
 }
 
 /** Options of {@linkcode createUtilityVMScratch}. */
@@ -88,7 +78,7 @@ export interface CreateUtilityVMScratchOptions extends HostOptions {
 }
 
 /**
- * Creates the scratch of a Windows utility VM: its folder where it is missing, and the disk `sandbox.vhdx` in it, copied
+ * Creates the scratch of a Windows utility VM: its folder if it is missing, and the disk `sandbox.vhdx` in it, copied
  * from the layer's `UtilityVM\SystemTemplate.vhdx`, which the virtual machine may open. A failure removes what was
  * created.
  *
@@ -103,47 +93,53 @@ export async function createUtilityVMScratch(
   layer: string,
   options: CreateUtilityVMScratchOptions,
 ): Promise<void> {
-  const { host = defaultHost(), signal, vmId } = options;
+  const { host, signal } = hostOptions(options, { vmId: true });
+  const { vmId } = options;
   const scratch = namedFolder(folder, "folder");
-  checkText(vmId, "vmId");
+  requireText(vmId, "vmId");
   const template = join(existingLayer(host, layer, "layer", signal), "UtilityVM", "SystemTemplate.vhdx");
   requireKind(host, template, "layer", "file");
   requireNoDisk(host, scratch, "folder");
-  const path = join(scratch, SCRATCH_DISK);
-  await acquire(host, async (holds) => {
-    await holds.take(folderKind, { kind: "folder", folder: scratch }, signal);
-    await holds.take(newFile(() => copyFile(host, template, path)), { kind: "newFile", path }, signal);
+  const path = diskOf(scratch);
+  await withHolds(async (holds) => {
+    const parent = await holds.acquire(() => acquireFolder(host, scratch), signal);
+    const copy = () => copyFile(host, template, path);
+    await holds.acquire(() => acquireNewFile(host, path, copy, [parent]), signal);
     signal?.throwIfAborted();
     await grantVmAccess(host, vmId, path);
   });
 }
 
-/** Options of {@linkcode expandScratch}. */
-export type ExpandScratchOptions = HostOptions;
-
 /**
- * Makes the disk of a scratch layer larger, and the volume on it. Where the disk has the size already, only the volume
- * grows, if it can.
+ * Makes the disk of a scratch layer larger, and the volume on it. If the disk has the size already, only the volume grows, if
+ * it can.
  *
  * @param folder Absolute path of the scratch layer's folder.
  * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
- * @throws {InvalidInputError} if an argument is refused, the disk is in use, or would have to shrink.
+ * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
+ * @throws {InUseError} if the disk is in use.
  * @throws {NativeError} if Windows refuses; the disk may be larger than its volume then, and another call goes on.
  */
 export async function expandScratch(
   folder: string,
   size: number | bigint,
-  options: ExpandScratchOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const bytes = diskSize(size, "size");
-  await expand(host, existingLayer(host, folder, "folder", signal), bytes, signal);
+  await expand(host, existingLayer(host, folder, "folder", signal), "folder", bytes, signal);
 }
 
-async function expand(host: Host, scratch: string, size: bigint, signal: AbortSignal | undefined): Promise<void> {
-  await expandDisk(host, scratch, size, signal);
-  // Where a filter is put on the volume, that grows it; but not with a CIM image.
-  await withDisk(host, join(scratch, SCRATCH_DISK), signal, async (disk) => {
+async function expand(
+  host: Host,
+  scratch: string,
+  argument: string,
+  size: bigint,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await expandDisk(host, scratch, argument, size, signal);
+  // When a filter is put on the volume, that grows it; but not with a CIM image.
+  await withDisk(host, diskOf(scratch), signal, async (disk) => {
     // Windows itself attaches scratch disks so; a policy for fixed drives would make the volume read-only.
     await disk.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();

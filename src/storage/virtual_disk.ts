@@ -4,231 +4,23 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import type { Handle } from "../ffi/kernel32.ts";
-import {
-  attachFlag,
-  attachVirtualDisk,
-  createVirtualDisk,
-  type CreateVirtualDiskInit,
-  detachVirtualDisk,
-  diskParent,
-  type DiskSizes,
-  diskSizes,
-  openFlag,
-  openVirtualDisk,
-  physicalPath,
-} from "../ffi/virtdisk.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { acquire, type HoldList } from "../holds/hold_list.ts";
-import { log } from "../log.ts";
-import { messageOf } from "../printable.ts";
-import { diskBlockSize, diskSize, isInUse, requireAbsent, requireKind } from "../checks/existing.ts";
-import { removeFile } from "../host_holds/new_file.ts";
+import { diskBlockSize, diskSize } from "../checks/arguments.ts";
+import { isInUse, requireAbsent, requireFreeFile, requireKind } from "../checks/existing.ts";
+import { hostOptions } from "../checks/options.ts";
+import { windowsPath } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { pathKey, windowsPath } from "../checks/windows_path.ts";
-
-/** How a disk is attached. */
-export interface AttachOptions {
-  /** Whether nothing can be written to it. Default: false. */
-  readOnly?: boolean | undefined;
-  /** Whether its volumes get drive letters. Default: false. */
-  driveLetter?: boolean | undefined;
-  /** Whether it stays attached when the last handle to it is closed, until it is detached. Default: false. */
-  permanent?: boolean | undefined;
-  /**
-   * Whether a policy that protects fixed drives without encryption from writing (BitLocker) is not to be applied to it.
-   * Default: false.
-   */
-  bypassEncryptionPolicy?: boolean | undefined;
-}
-
-/** What Windows knows of a disk. */
-export interface DiskInfo extends DiskSizes {
-  /** The disk that it differs from, `undefined` where it differs from none. */
-  readonly parent: { readonly path: string; readonly found: boolean } | undefined;
-}
-
-/**
- * A virtual disk that is open. Disposing closes it, and detaches it where it was attached without
- * {@linkcode AttachOptions.permanent}: `await using` on a thread of Deno's pool, `using` on this one.
- */
-export class Disk implements Disposable, AsyncDisposable {
-  /** Path of its file. */
-  readonly path: string;
-  readonly #host: Host;
-  #handle: Handle | undefined;
-  #attached = false;
-
-  /** A disk on a handle that is open. {@linkcode openDisk} opens one. */
-  constructor(host: Host, path: string, handle: Handle) {
-    this.#host = host;
-    this.path = path;
-    this.#handle = handle;
-  }
-
-  /**
-   * Its HANDLE.
-   *
-   * @throws {InvalidInputError} if it is closed.
-   */
-  get handle(): bigint {
-    if (this.#handle === undefined) {
-      throw new InvalidInputError("disk", "is closed", this.path);
-    }
-    return this.#handle.value;
-  }
-
-  /**
-   * Attaches it to the host.
-   *
-   * @throws {InvalidInputError} if it is closed.
-   * @throws {NativeError} if Windows refuses; `ERROR_SHARING_VIOLATION` if it is attached already.
-   */
-  async attach(options: AttachOptions = {}): Promise<void> {
-    await attachVirtualDisk(this.#host, this.handle, flagsOf(options), this.path);
-    this.#attached = options.permanent !== true;
-  }
-
-  /**
-   * Detaches it from the host.
-   *
-   * @throws {InvalidInputError} if it is closed.
-   * @throws {NativeError} if Windows refuses.
-   */
-  async detach(): Promise<void> {
-    await detachVirtualDisk(this.#host, this.handle, this.path);
-    this.#attached = false;
-  }
-
-  /**
-   * The device of the attached disk, `\\.\PhysicalDriveN`.
-   *
-   * @throws {InvalidInputError} if it is closed.
-   * @throws {NativeError} if Windows doesn't tell.
-   */
-  physicalPath(): string {
-    return physicalPath(this.#host, this.handle, this.path);
-  }
-
-  /**
-   * Its sizes, and the disk that it differs from.
-   *
-   * @throws {InvalidInputError} if it is closed.
-   * @throws {NativeError} if Windows doesn't tell.
-   */
-  info(): DiskInfo {
-    const sizes = diskSizes(this.#host, this.handle, this.path);
-    return { ...sizes, parent: diskParent(this.#host, this.handle, this.path) };
-  }
-
-  /** Closes it. Closing it again does nothing. */
-  [Symbol.dispose](): void {
-    this.#handle?.[Symbol.dispose]();
-    this.#handle = undefined;
-    this.#attached = false;
-  }
-
-  /** Detaches it, unless it is attached for good, and closes it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#attached) {
-      // Closing would do it too, but on this thread. It does it as well where somebody else was faster.
-      await this.detach().catch((error) => log("debug", () => messageOf(error)));
-    }
-    this[Symbol.dispose]();
-  }
-}
-
-function flagsOf(options: AttachOptions): number {
-  return (options.readOnly ? attachFlag.READ_ONLY : 0) |
-    (options.driveLetter ? 0 : attachFlag.NO_DRIVE_LETTER) |
-    (options.permanent ? attachFlag.PERMANENT_LIFETIME : 0) |
-    (options.bypassEncryptionPolicy ? attachFlag.BYPASS_DEFAULT_ENCRYPTION_POLICY : 0);
-}
-
-/** A disk file that was made. */
-export interface NewDiskHold extends Hold {
-  /** What is held. */
-  readonly kind: "newDisk";
-  /** Path of the file. */
-  readonly path: string;
-}
-
-/** Makes a disk file, which is open until the answer is disposed of. Unwinding closes and deletes it. */
-export async function takeNewDisk(
-  host: Host,
-  holds: HoldList,
-  path: string,
-  init: CreateVirtualDiskInit,
-  signal: AbortSignal | undefined,
-): Promise<Disk> {
-  let disk: Disk | undefined;
-  const newDisk: HoldKind<NewDiskHold> = {
-    kind: "newDisk",
-    async take(_, hold) {
-      disk = new Disk(host, path, await createVirtualDisk(host, path, init));
-      return hold;
-    },
-    async give() {
-      await disk?.[Symbol.asyncDispose]();
-      return removeFile(host, path);
-    },
-  };
-  await holds.take(newDisk, { kind: "newDisk", path }, signal);
-  return disk!;
-}
-
-/** A disk that this process has open. */
-export interface OpenDiskHold extends Hold {
-  /** What is held. */
-  readonly kind: "openDisk";
-  /** Path of the file. */
-  readonly path: string;
-}
-
-/** Opens a disk. */
-export async function takeOpenDisk(
-  host: Host,
-  holds: HoldList,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<Disk> {
-  let disk: Disk | undefined;
-  const openDisk: HoldKind<OpenDiskHold> = {
-    kind: "openDisk",
-    async take(_, hold) {
-      disk = await open(host, path);
-      return hold;
-    },
-    async give() {
-      await disk?.[Symbol.asyncDispose]();
-      return true;
-    },
-  };
-  await holds.take(openDisk, { kind: "openDisk", path }, signal);
-  return disk!;
-}
-
-/** Runs `use` with a disk that is open as long. */
-export function withDisk<T>(
-  host: Host,
-  path: string,
-  signal: AbortSignal | undefined,
-  use: (disk: Disk) => T | Promise<T>,
-): Promise<T> {
-  return acquire(host, async (holds) => {
-    const result = await use(await takeOpenDisk(host, holds, path, signal));
-    await holds.release();
-    return result;
-  });
-}
-
-// A disk that differs from another is found also where both were moved together.
-async function open(host: Host, path: string): Promise<Disk> {
-  const flags = openFlag.CACHED_IO | openFlag.IGNORE_RELATIVE_PARENT_LOCATOR;
-  return new Disk(host, path, await openVirtualDisk(host, path, flags));
-}
+import { type CreateVirtualDiskInit, openFlag } from "../ffi/virtdisk.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import {
+  acquireNewDisk,
+  acquireOpenDisk,
+  type AttachOptions,
+  type Disk,
+  openDisk as open,
+  withDisk,
+} from "../host_holds/disk.ts";
 
 /** Options of {@linkcode createVhdx}. */
 export interface CreateVhdxOptions extends HostOptions {
@@ -261,7 +53,7 @@ export interface CreateDifferencingDiskOptions extends HostOptions {
  * @throws {NativeError} if Windows refuses.
  */
 export async function createVhdx(path: string, options: CreateVhdxOptions): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, { size: true, blockSize: true });
   const file = vhdxPath(path, "path");
   const size = diskSize(options.size, "size");
   const blockSize = diskBlockSize(options.blockSize, "blockSize");
@@ -283,7 +75,7 @@ export async function createDifferencingDisk(
   parent: string,
   options: CreateDifferencingDiskOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, { blockSize: true });
   const file = vhdxPath(path, "path");
   const from = vhdxPath(parent, "parent");
   const blockSize = diskBlockSize(options.blockSize, "blockSize");
@@ -304,8 +96,8 @@ function createDisk(
   init: CreateVirtualDiskInit,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  return acquire(host, async (holds) => {
-    const disk = await takeNewDisk(host, holds, path, init, signal);
+  return withHolds(async (holds) => {
+    const { disk } = await holds.acquire(() => acquireNewDisk(host, path, init), signal);
     disk[Symbol.dispose]();
   });
 }
@@ -322,16 +114,6 @@ export function vhdxPath(path: unknown, argument: string): string {
   }
   return file;
 }
-
-/** Refuses two paths of files to be made that are one. */
-export function requireDistinct(path: string, other: string, argument: string): void {
-  if (pathKey(path) === pathKey(other)) {
-    throw new InvalidInputError(argument, "names the same file twice", path);
-  }
-}
-
-/** Options of {@linkcode openDisk}. */
-export type OpenDiskOptions = HostOptions;
 
 /**
  * Opens a virtual disk (VHD or VHDX).
@@ -351,8 +133,8 @@ export type OpenDiskOptions = HostOptions;
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows refuses.
  */
-export async function openDisk(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
-  const { host = defaultHost(), signal } = options;
+export async function openDisk(path: string, options: HostOptions = {}): Promise<Disk> {
+  const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireKind(host, file, "path", "file");
@@ -363,46 +145,41 @@ export async function openDisk(path: string, options: OpenDiskOptions = {}): Pro
 export interface AttachDiskOptions extends AttachOptions, HostOptions {}
 
 /**
- * Opens a virtual disk and attaches it. Disposing of the answer detaches it, unless it was attached with
+ * Opens a virtual disk and attaches it. Disposing of it detaches it, unless it was attached with
  * {@linkcode AttachOptions.permanent}; the end of the process does too.
  *
  * @param path Absolute path of its file.
- * @throws {InvalidInputError} if there is no such file, or it is in use.
+ * @throws {InvalidInputError} if there is no such file.
+ * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
  */
 export async function attachDisk(path: string, options: AttachDiskOptions = {}): Promise<Disk> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {
+    readOnly: true,
+    driveLetter: true,
+    permanent: true,
+    bypassEncryptionPolicy: true,
+  });
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireFreeFile(host, file, "path");
-  return await acquire(host, async (holds) => {
-    const disk = await takeOpenDisk(host, holds, file, signal);
+  return await withHolds(async (holds) => {
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
     await disk.attach(options);
     return disk;
   });
 }
 
-/** Refuses a path at which there is no file, or one that somebody has open. */
-export function requireFreeFile(host: Host, file: string, argument: string): void {
-  requireKind(host, file, argument, "file");
-  if (isInUse(host, file)) {
-    throw new InvalidInputError(argument, "names a disk that is in use: attached, or mounted as a scratch", file);
-  }
-}
-
-/** Options of {@linkcode detachDisk}. */
-export type DetachDiskOptions = HostOptions;
-
 /**
- * Detaches a virtual disk from the host, whoever attached it.
+ * Detaches a virtual disk from the host, no matter which process attached it.
  *
  * @param path Absolute path of its file.
- * @returns False where it isn't attached.
+ * @returns False if it isn't attached.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows refuses.
  */
-export async function detachDisk(path: string, options: DetachDiskOptions = {}): Promise<boolean> {
-  const { host = defaultHost(), signal } = options;
+export async function detachDisk(path: string, options: HostOptions = {}): Promise<boolean> {
+  const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireKind(host, file, "path", "file");
@@ -412,9 +189,6 @@ export async function detachDisk(path: string, options: DetachDiskOptions = {}):
   return true;
 }
 
-/** Options of {@linkcode isDiskInUse}. */
-export type IsDiskInUseOptions = Omit<HostOptions, "signal">;
-
 /**
  * Whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a virtual machine.
  *
@@ -422,8 +196,8 @@ export type IsDiskInUseOptions = Omit<HostOptions, "signal">;
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows doesn't tell.
  */
-export function isDiskInUse(path: string, options: IsDiskInUseOptions = {}): boolean {
-  const { host = defaultHost() } = options;
+export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {}): boolean {
+  const { host } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   requireKind(host, file, "path", "file");
   return isInUse(host, file);

@@ -4,17 +4,16 @@
  * @module
  */
 
+import { requireText } from "../checks/arguments.ts";
+import { requireKind } from "../checks/existing.ts";
+import { hostOptions } from "../checks/options.ts";
+import { windowsPath } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 import { grantRead } from "../ffi/advapi32.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import { access, attribute, fileAttributes, fileFlag, openFile, share } from "../ffi/kernel32.ts";
 import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
-import { requireKind } from "../checks/existing.ts";
-import { InvalidInputError } from "../errors/windows_errors.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
-import { checkText, windowsPath } from "../checks/windows_path.ts";
-
-/** Options of {@linkcode grantVmAccess}. */
-export type GrantVmAccessOptions = HostOptions;
 
 /**
  * Lets one virtual machine open a file. The grant stays with the file, also when the machine is gone.
@@ -24,17 +23,14 @@ export type GrantVmAccessOptions = HostOptions;
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
  * @throws {NativeError} if Windows refuses.
  */
-export async function grantVmAccess(file: string, vmId: string, options: GrantVmAccessOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function grantVmAccess(file: string, vmId: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const path = windowsPath(file, "file");
-  checkText(vmId, "vmId");
+  requireText(vmId, "vmId");
   signal?.throwIfAborted();
   requireKind(host, path, "file", "file");
   await grant(host, vmId, path);
 }
-
-/** Options of {@linkcode grantVmGroupAccess}. */
-export type GrantVmGroupAccessOptions = HostOptions;
 
 const VIRTUAL_MACHINES = "S-1-5-83-0";
 
@@ -46,8 +42,8 @@ const VIRTUAL_MACHINES = "S-1-5-83-0";
  * @throws {InvalidInputError} if there is nothing at the path.
  * @throws {NativeError} if Windows refuses.
  */
-export async function grantVmGroupAccess(path: string, options: GrantVmGroupAccessOptions = {}): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+export async function grantVmGroupAccess(path: string, options: HostOptions = {}): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
   const target = windowsPath(path, "path");
   signal?.throwIfAborted();
   await grantGroup(host, target);

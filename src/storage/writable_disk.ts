@@ -4,31 +4,31 @@
  * @module
  */
 
+import { requireFreeFile } from "../checks/existing.ts";
+import { hostOptions } from "../checks/options.ts";
+import { returnedVolume, windowsPath } from "../checks/windows_path.ts";
 import { formatWritableLayerVhd, layerVhdMountPath } from "../ffi/computestorage.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { access, openFile, share } from "../ffi/kernel32.ts";
-import { acquire } from "../holds/hold_list.ts";
-import { type Mounted, mounted } from "../holds/mounted.ts";
-import { buildOf, MINIMUM_BUILD } from "../checks/builds.ts";
-import { type Disk, requireFreeFile, takeOpenDisk, withDisk } from "./virtual_disk.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { volumeRoot, windowsPath } from "../checks/windows_path.ts";
-
-/** Options of {@linkcode formatWritableLayerDisk}. */
-export type FormatWritableLayerDiskOptions = HostOptions;
+import { access, openFile, share } from "../ffi/kernel32.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { type Mounted, mounted } from "../holds/mounted.ts";
+import { acquireOpenDisk, type Disk, withDisk } from "../host_holds/disk.ts";
+import { buildOf, firstBuild } from "../session/builds.ts";
 
 /**
  * Formats a virtual disk as that of a scratch layer. What is on it is lost.
  *
  * @param path Absolute path of its file.
- * @throws {InvalidInputError} if there is no such file, or it is in use.
+ * @throws {InvalidInputError} if there is no such file.
+ * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
  */
 export async function formatWritableLayerDisk(
   path: string,
-  options: FormatWritableLayerDiskOptions = {},
+  options: HostOptions = {},
 ): Promise<void> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireFreeFile(host, file, "path");
@@ -37,7 +37,7 @@ export async function formatWritableLayerDisk(
 
 /** Formats an open disk that isn't attached. */
 export async function formatDisk(host: Host, disk: Disk): Promise<void> {
-  if (buildOf(host) > MINIMUM_BUILD) {
+  if (buildOf(host) >= firstBuild.formatDetachedDisk) {
     await formatWritableLayerVhd(host, disk.handle);
     return;
   }
@@ -50,9 +50,6 @@ export async function formatDisk(host: Host, disk: Disk): Promise<void> {
   await formatWritableLayerVhd(host, device.value);
 }
 
-/** Options of {@linkcode mountWritableLayerDisk}. */
-export type MountWritableLayerDiskOptions = HostOptions;
-
 /** A disk mounted by {@linkcode mountWritableLayerDisk}. */
 export interface MountedDisk extends Mounted {
   /** Path of its file. */
@@ -62,7 +59,7 @@ export interface MountedDisk extends Mounted {
 }
 
 /**
- * Attaches the disk of a scratch layer, and answers its volume. It stays attached until it is released, or the process
+ * Attaches the disk of a scratch layer, and returns its volume. It stays attached until it is released, or the process
  * ends.
  *
  * ```ts
@@ -76,22 +73,23 @@ export interface MountedDisk extends Mounted {
  * ```
  *
  * @param path Absolute path of its file.
- * @throws {InvalidInputError} if there is no such file, it is in use, or Windows' answer is no volume.
+ * @throws {InvalidInputError} if there is no such file.
+ * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
  */
 export async function mountWritableLayerDisk(
   path: string,
-  options: MountWritableLayerDiskOptions = {},
+  options: HostOptions = {},
 ): Promise<MountedDisk> {
-  const { host = defaultHost(), signal } = options;
+  const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireFreeFile(host, file, "path");
-  return await acquire(host, async (holds) => {
-    const disk = await takeOpenDisk(host, holds, file, signal);
+  return await withHolds(async (holds) => {
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
     await disk.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();
-    const volume = volumeRoot(await layerVhdMountPath(host, disk.handle), "HcsGetLayerVhdMountPath's answer");
+    const volume = returnedVolume("HcsGetLayerVhdMountPath", await layerVhdMountPath(host, disk.handle));
     return mounted(holds, { path: file, volume });
   });
 }

@@ -6,6 +6,9 @@
  */
 
 import { computeCodeOf } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host, NativeCallback } from "../ffi/host.ts";
 import {
@@ -25,11 +28,9 @@ import {
 } from "../ffi/vmcompute_hcs.ts";
 import { basicProperties, type PropertyQuery, type SystemProperties } from "../hcsschema/queries.ts";
 import { log } from "../log.ts";
-import { messageOf } from "../printable.ts";
-import { VMStateError } from "../errors/vm_errors.ts";
 import { Notifications } from "./notifications.ts";
 
-/** What stops a wait. What was asked of the compute service goes on. */
+/** What stops a wait. The request to the compute service goes on. */
 export interface WaitOptions {
   /** Stops waiting; the call rejects with its reason. */
   signal?: AbortSignal | undefined;
@@ -154,12 +155,12 @@ export class ComputeSystem implements AsyncDisposable {
     return this.#operate("HcsStartComputeSystem", options);
   }
 
-  /** Has it stand still. */
+  /** Pauses it. */
   pause(options: WaitOptions = {}): Promise<void> {
     return this.#operate("HcsPauseComputeSystem", options);
   }
 
-  /** Has it go on after {@linkcode ComputeSystem.pause}. */
+  /** Resumes it after {@linkcode ComputeSystem.pause}. */
   resume(options: WaitOptions = {}): Promise<void> {
     return this.#operate("HcsResumeComputeSystem", options);
   }
@@ -182,7 +183,11 @@ export class ComputeSystem implements AsyncDisposable {
   /** Its properties: the basic ones, or those that `query` asks for. */
   async properties(query: PropertyQuery = basicProperties, options: WaitOptions = {}): Promise<SystemProperties> {
     const text = await this.#call((handle) => systemProperties(this.host, handle, this.id, query), options.signal);
-    return JSON.parse(text);
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "is not JSON", text, { cause });
+    }
   }
 
   /** Asks the guest to shut down. Doesn't wait until it has: see {@linkcode ComputeSystem.waitForExit}. */
@@ -203,13 +208,13 @@ export class ComputeSystem implements AsyncDisposable {
     this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
 
-  /** Waits until it has stopped running, however it ends; at most `limit` milliseconds. Answers whether it has. */
+  /** Waits until it has stopped running, however it ends; at most `limit` milliseconds. Returns whether it has. */
   waitForExit(limit: number): Promise<boolean> {
     return this.#notifications.waitForExit(limit);
   }
 
   /**
-   * Gives back callback and handle; from here on every call is refused. Waits until Windows has returned from all calls
+   * Releases callback and handle; from here on every call is refused. Waits until Windows has returned from all calls
    * that were made. After a failure, another call goes on with what is left; calls side by side are one.
    *
    * @throws {NativeError} if Windows refuses.
@@ -250,7 +255,7 @@ export class ComputeSystem implements AsyncDisposable {
     try {
       progress = await this.#call((handle) => operate(this.host, fn, handle, this.id, how), signal);
     } catch (error) {
-      // What was asked for counts first, also where the system ended right after it.
+      // The requested operation counts first, even if the system ended right after it.
       if (error !== this.end || !this.#notifications.has(type)) throw error;
     }
     await this.#completed(fn, type, progress, signal);
@@ -262,7 +267,7 @@ export class ComputeSystem implements AsyncDisposable {
     if ((status | 0) < 0) throw computeError(this.host, fn, status, this.id, data);
   }
 
-  // Answers false where it had stopped already.
+  // Returns false if it had stopped already.
   async #stop(fn: "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem", signal?: AbortSignal): Promise<boolean> {
     if (this.#notifications.exited) return false;
     if (this.#handle === 0n || this.end?.reason === "closed") throw this.end;
@@ -293,7 +298,7 @@ export class ComputeSystem implements AsyncDisposable {
   }
 }
 
-// Gives up a system that nobody will ever use, step by step; nobody is there to hear of a failure.
+// Gives up a system that nobody will ever use, step by step; there is no caller to report a failure to.
 async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promise<void> {
   for (const step of steps) {
     try {

@@ -8,10 +8,10 @@
  * @module
  */
 
+import { messageOf, printable } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
 import { type Level, log } from "../log.ts";
-import { messageOf, printable } from "../printable.ts";
 import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
 const ENTROPY_BYTES = 512;

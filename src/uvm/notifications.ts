@@ -9,13 +9,13 @@
  * @module
  */
 
+import { printable } from "../errors/printable.ts";
+import { VMStateError, type VMStateReason } from "../errors/vm_errors.ts";
 import type { Host, RawNotification } from "../ffi/host.ts";
 import { readWide } from "../ffi/memory.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { log } from "../log.ts";
-import { printable } from "../printable.ts";
-import { VMStateError, type VMStateReason } from "../errors/vm_errors.ts";
 
 /** A notification. */
 export interface Notification {

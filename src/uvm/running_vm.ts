@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/windows_errors.ts";
+import type { VMStateError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 
@@ -14,8 +14,8 @@ export type GuestOS = "windows" | "linux";
 /** How far a VM is. `ended`: it exited, was closed, or its connection is lost; nothing in it is held any more. */
 export type VMState = "created" | "running" | "ended";
 
-/** A running VM that can be changed. */
-export interface Modifier {
+/** A VM that can be changed while it runs. */
+export interface RunningVM {
   /** Id of the VM; files are granted to it by this. */
   readonly id: string;
   /** The machine that it runs on. */
@@ -24,6 +24,8 @@ export interface Modifier {
   readonly os: GuestOS;
   /** How far it is. */
   readonly state: VMState;
+  /** Why it has ended; undefined while it has not. */
+  readonly end?: VMStateError | undefined;
 
   /**
    * Changes the VM, its host part and its guest part. Aborting ends waiting, not the change.
@@ -34,31 +36,14 @@ export interface Modifier {
 }
 
 /**
- * Asks to take something away. A VM that has ended has nothing left to take away, so that counts as done.
+ * Sends a request that removes something. A VM that has ended has nothing left to remove, so that counts as done.
  *
  * @throws {NativeError} if the host or the guest refuses.
  */
-export async function takeAway(vm: Modifier, request: ModifySettingRequest): Promise<void> {
+export async function removeFrom(vm: RunningVM, request: ModifySettingRequest): Promise<void> {
   try {
     await vm.modify(request);
   } catch (error) {
     if (vm.state !== "ended") throw error;
-  }
-}
-
-/**
- * Refuses a VM that isn't running, or has the wrong operating system in it.
- *
- * @throws {InvalidInputError} naming the argument `vm`.
- */
-export function requireVM(vm: Modifier | null | undefined, os: GuestOS, what: string): asserts vm is Modifier {
-  if (vm === undefined || vm === null) {
-    throw new InvalidInputError("vm", `is missing: ${what} needs a utility VM`);
-  }
-  if (vm.os !== os) {
-    throw new InvalidInputError("vm", `has the wrong system in it (${vm.os}): ${what} needs ${os}`, vm.id);
-  }
-  if (vm.state !== "running") {
-    throw new InvalidInputError("vm", vm.state === "created" ? "was not started" : "has ended or was closed", vm.id);
   }
 }

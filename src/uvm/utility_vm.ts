@@ -4,12 +4,17 @@
  * @module
  */
 
-import { fromWin32, win32 } from "../errors/codes.ts";
-import { InvalidInputError, MissingExportError, NativeError } from "../errors/windows_errors.ts";
-import { defaultHost, type Host } from "../ffi/host.ts";
-import { copyFile, deleteFile, errorOf, isNotFound } from "../ffi/kernel32.ts";
-import { buildNumber } from "../ffi/ntdll.ts";
-import { grantVmAccess, revokeVmAccess } from "../ffi/vmcompute.ts";
+import { requireObject, requireOptions } from "../checks/arguments.ts";
+import { kindOf } from "../checks/existing.ts";
+import { hostOptions as checkedHost, requireSignal } from "../checks/options.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
+import { NativeError } from "../errors/windows_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -20,116 +25,93 @@ import {
   type SystemProperties,
 } from "../hcsschema/queries.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
-import type { Hold, HoldKind } from "../holds/hold.ts";
-import { acquire, type HoldList } from "../holds/hold_list.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { messageOf } from "../printable.ts";
-import { kindOf } from "../checks/arguments.ts";
+import { requireBuild } from "../session/builds.ts";
 import { ComputeSystem, type WaitOptions } from "./compute_system.ts";
-import { VMStateError } from "../errors/vm_errors.ts";
-import type { GuestSockets } from "./guest_sockets.ts";
-import type { LayerVM } from "./devices/vm_devices.ts";
-import { type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
-import type { GuestOS, VMState } from "./running_vm.ts";
+import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
-import { requireBuild, type VMPlan } from "./plans/vm_plan.ts";
+import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
+import type { GuestSockets } from "./guest_sockets.ts";
+import { type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
+import type { VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, type WindowsVMOptions } from "./plans/windows_vm.ts";
+import { grantAccess, revokeAccess } from "./file_access.ts";
 
-/** Options of a VM, by the system in it. */
+/**
+ * Options of a VM, by the system in it.
+ *
+ * @category Layers in a VM
+ */
 export type UtilityVMOptions = LinuxVMOptions | WindowsVMOptions;
 
-/** Where a VM is created. */
-export interface CreateUtilityVMOptions {
-  /** The machine to create it on. Default: this one. */
-  host?: Host | undefined;
-  /** Stops the work: what was begun is undone before the call rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
-}
-
-const MINIMUM_BUILD = 17763;
-
-/** A file that was made of a template. */
-interface FileHold extends Hold {
-  readonly kind: "vmScratch";
-  readonly path: string;
-  readonly template: string;
-}
-
-const scratchFile: HoldKind<FileHold> = {
-  kind: "vmScratch",
-  take(host, hold) {
-    copyFile(host, hold.template, hold.path);
-    return Promise.resolve(hold);
-  },
-  give(host, hold) {
-    deleteFile(host, hold.path);
-    return Promise.resolve(true);
-  },
-};
-
-/** The right of a VM to open a file that it was created with. */
-interface AccessHold extends Hold {
-  readonly kind: "vmAccess";
-  readonly vm: string;
-  readonly hostPath: string;
-}
-
-const scratchAccess: HoldKind<AccessHold> = {
-  kind: "vmAccess",
-  async take(host, hold) {
-    await grantVmAccess(host, hold.vm, hold.hostPath);
-    return hold;
-  },
-  async give(host, hold) {
-    try {
-      await revokeVmAccess(host, hold.vm, hold.hostPath);
+/** Copies the disk that a VM writes to from its template. Releasing it deletes the copy. */
+// deno-lint-ignore require-await
+async function acquireScratch(
+  host: Host,
+  { path, template }: { readonly path: string; readonly template: string },
+): Promise<Held<HoldOf<"vmScratch">>> {
+  copyFile(host, template, path);
+  return {
+    hold: { kind: "vmScratch", path, template },
+    restsOn: [],
+    // deno-lint-ignore require-await
+    async release() {
+      deleteFile(host, path);
       return true;
-    } catch (error) {
-      // A Windows that can't take it back, or a file that is gone. A grant to a VM that is gone is of no use to
-      // anybody.
-      if (error instanceof MissingExportError || isNotFound(error)) return false;
-      throw error;
-    }
-  },
-};
-
-/** A VM of this process. */
-interface SystemHold extends Hold {
-  readonly kind: "computeSystem";
-  readonly id: string;
+    },
+  };
 }
 
-class SystemHoldKind implements HoldKind<SystemHold> {
-  readonly kind = "computeSystem";
-  readonly #document: object;
-  #system: ComputeSystem | undefined;
+/** Grants a VM the right to open a file that it is created with. */
+async function acquireAccess(host: Host, vm: string, path: string): Promise<Held<HoldOf<"vmAccess">>> {
+  await grantAccess(host, vm, path);
+  return {
+    hold: { kind: "vmAccess", vm, hostPath: path },
+    restsOn: [],
+    async release() {
+      try {
+        return await revokeAccess(host, vm, path);
+      } catch (error) {
+        // A right to a file that is gone is of no use to anybody.
+        if (isNotFound(error)) return false;
+        throw error;
+      }
+    },
+  };
+}
 
-  constructor(document: object) {
-    this.#document = document;
-  }
+/** A VM that is held by its handle. */
+interface HeldSystem extends Held<HoldOf<"computeSystem">> {
+  readonly system: ComputeSystem;
+}
 
-  get system(): ComputeSystem {
-    return this.#system!;
-  }
-
-  async take(host: Host, hold: SystemHold, signal?: AbortSignal): Promise<SystemHold> {
-    this.#system = await ComputeSystem.create(host, hold.id, this.#document, { signal });
-    return hold;
-  }
-
-  async give(): Promise<boolean> {
-    const { system } = this;
-    try {
-      await system.terminate();
-    } catch (error) {
-      // It ends with its handle.
-      log("warn", () => `ending the VM ${system.id}: ${messageOf(error)}`);
-    }
-    await system.close();
-    return true;
-  }
+/** Creates the VM. Releasing it ends it. */
+async function acquireSystem(
+  host: Host,
+  id: string,
+  document: object,
+  signal: AbortSignal | undefined,
+): Promise<HeldSystem> {
+  const system = await ComputeSystem.create(host, id, document, { signal });
+  return {
+    system,
+    hold: { kind: "computeSystem", id },
+    restsOn: [],
+    async release() {
+      try {
+        await system.terminate();
+      } catch (error) {
+        // It ends with its handle.
+        log("warn", () => `ending the VM ${id}: ${messageOf(error)}`);
+      }
+      await system.close();
+      return true;
+    },
+  };
 }
 
 /**
@@ -154,69 +136,76 @@ class SystemHoldKind implements HoldKind<SystemHold> {
  * @throws {MissingPermissionError} if Deno may not take notifications.
  * @throws {NativeError} if Windows refuses, with the events that it reports.
  * @throws {UnwindError} if Windows refuses and what was done before couldn't be undone.
+ * @category Layers in a VM
  */
 export async function createUtilityVM(
   options: UtilityVMOptions,
-  { host = defaultHost(), signal }: CreateUtilityVMOptions = {},
+  hostOptions: HostOptions = {},
 ): Promise<UtilityVM> {
+  const { host, signal } = checkedHost(hostOptions, {});
+  requireObject(options, "options");
   signal?.throwIfAborted();
-  const build = buildNumber(host);
-  requireBuild(build, MINIMUM_BUILD, "A utility VM");
-  const plan = planVM(host, options, build);
+  requireBuild(host, "library", "A utility VM");
+  const plan = planVM(host, options);
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
-  // The scratch outlives the VM, and goes only where the VM doesn't come to be.
-  return await acquire(host, async (made) => {
-    if (plan.scratch !== undefined && kindOf(host, plan.scratch.path) === undefined) {
-      await made.take(scratchFile, { kind: "vmScratch", ...plan.scratch }, signal);
+  // The scratch outlives the VM, and is deleted only if the VM can't be created.
+  return await withHolds(async (made) => {
+    const { scratch } = plan;
+    if (scratch !== undefined && kindOf(host, scratch.path) === undefined) {
+      await made.acquire(() => acquireScratch(host, scratch), signal);
     }
-    return await acquire(host, (holds) => createPlanned(holds, plan, document, { host, signal }));
+    return await withHolds((holds) => createPlanned(holds, plan, document, { host, signal }));
   });
 }
 
-function planVM(host: Host, options: UtilityVMOptions, build: number): VMPlan {
-  switch (options?.os) {
+function planVM(host: Host, options: UtilityVMOptions): VMPlan {
+  switch (options.os) {
     case "linux":
-      return planLinuxVM(host, options, build);
+      return planLinuxVM(host, options);
     case "windows":
-      return planWindowsVM(host, options, build);
+      return planWindowsVM(host, options);
     default:
-      throw new InvalidInputError("options.os", 'is neither "linux" nor "windows"', (options as { os?: unknown })?.os);
+      throw new InvalidInputError("options.os", 'is neither "linux" nor "windows"', (options as { os?: unknown }).os);
   }
 }
 
 async function createPlanned(
   holds: HoldList,
-  plan: VMPlan,
+  { scratch, ...plan }: VMPlan,
   document: object,
   { host, signal }: { host: Host; signal: AbortSignal | undefined },
 ): Promise<UtilityVM> {
-  if (plan.scratch !== undefined) {
-    await holds.take(scratchAccess, { kind: "vmAccess", vm: plan.id, hostPath: plan.scratch.path }, signal);
+  if (scratch !== undefined) {
+    await holds.acquire(() => acquireAccess(host, plan.id, scratch.path), signal);
   }
-  const systems = new SystemHoldKind(document);
-  await holds.take(systems, { kind: "computeSystem", id: plan.id }, signal);
-  const { system } = systems;
+  const { system } = await holds.acquire(() => acquireSystem(host, plan.id, document, signal), signal);
   const { RuntimeId } = await system.properties(undefined, { signal });
-  if (RuntimeId === undefined) throw noAnswer(host, "HcsGetComputeSystemProperties", plan.id);
+  if (typeof RuntimeId !== "string") {
+    throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "has no RuntimeId", RuntimeId);
+  }
   return newVM({ holds, system, plan, runtimeId: RuntimeId });
 }
 
 async function hostProcessors(host: Host): Promise<number> {
-  const { Properties }: ServiceProperties = JSON.parse(await serviceProperties(host, processorTopology));
-  const count = Properties?.[0]?.LogicalProcessorCount;
-  if (!count) throw noAnswer(host, "HcsGetServiceProperties");
-  return count;
-}
-
-function noAnswer(host: Host, fn: string, path?: string): NativeError {
-  return errorOf(host, fn, fromWin32(win32.ERROR_INVALID_DATA), path);
+  const answer = await serviceProperties(host, processorTopology);
+  let count: unknown;
+  try {
+    const { Properties }: ServiceProperties = JSON.parse(answer);
+    count = Properties?.[0]?.LogicalProcessorCount;
+  } catch (cause) {
+    throw new UnexpectedAnswerError("HcsGetServiceProperties", "is not JSON", answer, { cause });
+  }
+  if (!Number.isSafeInteger(count) || (count as number) < 1) {
+    throw new UnexpectedAnswerError("HcsGetServiceProperties", "has no LogicalProcessorCount", answer);
+  }
+  return count as number;
 }
 
 interface UtilityVMInit {
   readonly holds: HoldList;
   readonly system: ComputeSystem;
-  readonly plan: VMPlan;
+  readonly plan: Omit<VMPlan, "scratch">;
   readonly runtimeId: string;
 }
 
@@ -234,8 +223,10 @@ let newVM: (init: UtilityVMInit) => UtilityVM;
  *
  * A VM that has ended refuses everything but `close()`, with a {@linkcode VMStateError}. What waits when it ends is
  * refused at once.
+ *
+ * @category Layers in a VM
  */
-export class UtilityVM implements LayerVM, AsyncDisposable {
+export class UtilityVM implements AsyncDisposable {
   /** Id of the VM. */
   readonly id: string;
   /** The GUID under which Hyper-V knows it. */
@@ -243,20 +234,12 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
   /** The machine that it runs on. */
   readonly host: Host;
   /** The system in it. */
-  readonly os: GuestOS;
-  /** The folders of the host that it sees; of use with a Windows guest. */
-  readonly vsmb: VSMBShares;
-  /** Its disks. */
-  readonly scsi: SCSIDisks;
-  /** Its persistent memory; of use with a Linux guest. */
-  readonly vpmem: VPMemDevices;
-  /** Whether no file of the host is mapped into it. */
-  readonly physicallyBacked: boolean;
-  /** Whether the guest encrypts scratch disks. */
-  readonly encryptScratch: boolean;
+  readonly os: "windows" | "linux";
   readonly #holds: HoldList;
   readonly #system: ComputeSystem;
-  readonly #plan: VMPlan;
+  readonly #plan: Omit<VMPlan, "scratch">;
+  readonly #scsi: SCSIDisks;
+  readonly #vpmem: VPMemDevices;
   #progress: "created" | "starting" | "running" = "created";
   #sockets: GuestSockets | undefined;
   #guest: GuestConnectionInfo = {};
@@ -274,17 +257,32 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
     this.runtimeId = runtimeId;
     this.host = system.host;
     this.os = plan.os;
-    this.physicallyBacked = plan.physicallyBacked;
-    this.encryptScratch = plan.encryptScratch;
-    this.vsmb = new VSMBShares(this, { noDirectMap: plan.noDirectMap });
-    this.scsi = new SCSIDisks(this, plan.scsi);
-    this.vpmem = new VPMemDevices(this, plan.vpmem);
+    this.#scsi = new SCSIDisks(this, plan.scsi);
+    this.#vpmem = new VPMemDevices(this, plan.vpmem);
+    setDevices(this, {
+      vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),
+      scsi: this.#scsi,
+      vpmem: this.#vpmem,
+      combined: new CombinedLayers(this),
+      physicallyBacked: plan.physicallyBacked,
+      encryptScratch: plan.encryptScratch,
+    });
   }
 
   /** How far it is. */
-  get state(): VMState {
+  get state(): "created" | "running" | "ended" {
     if (this.#system.end !== undefined) return "ended";
     return this.#progress === "running" ? "running" : "created";
+  }
+
+  /** Why it has ended; undefined while it has not. */
+  get end(): VMStateError | undefined {
+    return this.#system.end;
+  }
+
+  /** How many places it has for disks and persistent memory, and how many are used. */
+  get capacity(): readonly DeviceCapacity[] {
+    return [this.#scsi.capacity, this.#vpmem.capacity];
   }
 
   /** What the guest can do. Known once the VM is started. */
@@ -301,8 +299,8 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`; the VM is ended then.
    */
-  async start(options: WaitOptions = {}): Promise<void> {
-    const { signal } = options;
+  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const { signal } = waitOptions(options);
     signal?.throwIfAborted();
     if (this.#system.end !== undefined) throw this.#system.end;
     if (this.#progress !== "created") throw new VMStateError(this.id, "starting");
@@ -332,7 +330,7 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
     if (this.os === "linux") await this.#system.modify(openSecurityPolicy, { signal });
   }
 
-  // It may be anywhere on its way.
+  // The start may have got anywhere.
   async #abandon(): Promise<void> {
     try {
       await this.terminate();
@@ -342,19 +340,24 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
   }
 
   /**
-   * Changes it: the host's part and the guest's in one request.
+   * Changes it: the host's part and the guest's part in one request.
    *
    * @throws {NativeError} if the host or the guest refuses, with the events that it reports.
    * @throws {VMStateError} if the VM isn't running, or ends meanwhile.
    */
-  async modify(request: ModifySettingRequest, options: WaitOptions = {}): Promise<void> {
+  async modify(
+    request: ModifySettingRequest,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    requireObject(request, "request");
+    waitOptions(options);
     if (this.state === "created") throw new VMStateError(this.id, "notStarted");
     await this.#system.modify(request, options);
   }
 
   /** What the compute service knows about it. */
-  properties(options: WaitOptions = {}): Promise<SystemProperties> {
-    return this.#system.properties(undefined, options);
+  async properties(options: { signal?: AbortSignal | undefined } = {}): Promise<SystemProperties> {
+    return await this.#system.properties(undefined, waitOptions(options));
   }
 
   /**
@@ -363,15 +366,15 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
    * @throws {NativeError} if Windows refuses.
    * @throws {VMStateError} if the VM was closed.
    */
-  async terminate(options: WaitOptions = {}): Promise<void> {
-    await this.#system.terminate(options);
+  async terminate(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#system.terminate(waitOptions(options));
   }
 
   /**
-   * Ends it, if it hasn't ended, and gives back all that it took: its sockets, its handles, its access to files. All
-   * its devices are gone with it. After a failure, another call goes on with what is left; a second call does nothing.
+   * Ends it, if it hasn't ended, and releases all that it holds: its sockets, its handles, its access to files. All its
+   * devices are gone with it. After a failure, another call goes on with what is left; a second call does nothing.
    *
-   * @throws {ReleaseError} if something is held still.
+   * @throws {ReleaseError} if something is still held.
    */
   async close(): Promise<void> {
     await this.#closeSockets();
@@ -388,6 +391,12 @@ export class UtilityVM implements LayerVM, AsyncDisposable {
     this.#sockets = undefined;
     await sockets?.[Symbol.asyncDispose]();
   }
+}
+
+function waitOptions(options: WaitOptions): WaitOptions {
+  requireOptions(options, { signal: true });
+  requireSignal(options.signal);
+  return options;
 }
 
 function isNotStarted(error: unknown): boolean {

@@ -7,7 +7,7 @@
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { hostFile } from "../../src/checks/host_file.ts";
-import type { Modifier } from "../../src/uvm/running_vm.ts";
+import type { RunningVM } from "../../src/uvm/running_vm.ts";
 import { SCSIDisks } from "../../src/uvm/devices/scsi.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 
@@ -44,17 +44,17 @@ async function mountTime(requests: "side by side" | "one by one", fullyPhysicall
 /** Microseconds to attach and detach one more disk, where `count` are attached, in a VM that answers at once. */
 async function attachTime(count: number): Promise<number> {
   const host = new SimulatedHost();
-  const vm: Modifier = { id: "vm", host, os: "linux", state: "running", modify: () => Promise.resolve() };
+  const vm: RunningVM = { id: "vm", host, os: "linux", state: "running", modify: () => Promise.resolve() };
   const disks = new SCSIDisks(vm, { controllers: 4, own: [] });
   const files = Array.from({ length: count + 1 }, (_, i) => {
     host.addFile(`C:\\disks\\${i}.vhd`, 2 ** 20);
     return hostFile(host, `C:\\disks\\${i}.vhd`);
   });
   const one = files.pop()!;
-  for (const file of files) await disks.placeAttachment(file, { readOnly: true })!.ready();
+  for (const file of files) await disks.reserveAttachment(file, { readOnly: true })!.attach();
   const cycle = async () => {
-    const use = disks.placeAttachment(one, { readOnly: true })!;
-    await use.ready();
+    const use = disks.reserveAttachment(one, { readOnly: true })!;
+    await use.attach();
     await use.release();
   };
   let best = Infinity;

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../../src/errors/windows_errors.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
 import { isWithin, namedFolder, nameOf, pathKey, volumeRoot, windowsPath } from "../../src/checks/windows_path.ts";
 
 const VOLUME = "\\\\?\\Volume{8a8599d2-6be7-50a8-b7be-a48e24edadda}";

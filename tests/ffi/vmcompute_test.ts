@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
+import { MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";

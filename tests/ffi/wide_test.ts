@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../../src/errors/windows_errors.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
 import { fromWide, fromWideList, wide, wideList } from "../../src/ffi/wide.ts";
 
 const LONG = "C:\\" + "x𝄞é".repeat(5000);

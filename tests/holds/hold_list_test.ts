@@ -1,19 +1,14 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
+import { messageOf } from "../../src/errors/printable.ts";
+import { LayerError } from "../../src/errors/layer_error.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
-import type { Hold, HoldKind } from "../../src/holds/hold.ts";
-import { acquire, HoldList } from "../../src/holds/hold_list.ts";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { Held, HoldOf } from "../../src/holds/hold.ts";
+import { HoldList, withHolds } from "../../src/holds/hold_list.ts";
 
-interface Thing extends Hold {
-  readonly kind: "thing";
-  readonly name: string;
-}
-
-const thing = (name: string): Thing => ({ kind: "thing", name });
+const thing = (path: string): HoldOf<"newFile"> => ({ kind: "newFile", path });
 const reason = new Error("aborted");
-const host = new SimulatedHost();
 
-/** A kind of hold that writes down what happens; `failing` says what fails, `on` what else happens meanwhile. */
+/** Holds that write down what happens; `failing` says what fails, `on` what else happens meanwhile. */
 function things() {
   const log: string[] = [];
   const failing = new Set<string>();
@@ -23,25 +18,25 @@ function things() {
     await on[text]?.();
     if (failing.has(text)) throw new Error(`${text} failed`);
   };
-  const kind: HoldKind<Thing> = {
-    kind: "thing",
-    async take(_host, hold) {
-      await step(`+${hold.name}`);
-      return hold;
-    },
-    async give(_host, hold) {
-      await step(`-${hold.name}`);
-      return hold.name !== "gone";
-    },
+  const acquire = (name: string, restsOn: readonly Held[] = []) => async (): Promise<Held> => {
+    await step(`+${name}`);
+    return {
+      hold: thing(name),
+      restsOn,
+      async release() {
+        await step(`-${name}`);
+        return name !== "gone";
+      },
+    };
   };
-  const names = (holds: HoldList) => holds.holds.map((hold) => (hold as Thing).name);
+  const names = (holds: HoldList) => holds.holds.map((hold) => (hold as HoldOf<"newFile">).path);
   const list = async (...taken: string[]): Promise<HoldList> => {
-    const holds = new HoldList(host);
-    for (const name of taken) await holds.take(kind, thing(name));
+    const holds = new HoldList();
+    for (const name of taken) await holds.acquire(acquire(name));
     log.length = 0;
     return holds;
   };
-  return { log, failing, on, kind, names, list };
+  return { log, failing, on, acquire, names, list };
 }
 
 Deno.test("HoldList.release() gives back in reverse and answers what was held", async () => {
@@ -62,7 +57,7 @@ Deno.test("HoldList.release() tries every step, keeps what failed with all error
   const holds = await list("a", "b", "c");
   failing.add("-a").add("-c");
   const error = await assertRejects(() => holds.release(), ReleaseError, "2 of what was mounted could not be released");
-  assertEquals(error.errors.map((each) => each.message), ["-c failed", "-a failed"]);
+  assertEquals(error.errors.map(messageOf), ["-c failed", "-a failed"]);
   assertEquals(error.holds, [thing("a"), thing("c")]);
   assertEquals(names(holds), ["a", "c"]);
   failing.clear();
@@ -70,22 +65,32 @@ Deno.test("HoldList.release() tries every step, keeps what failed with all error
   assertEquals(log, ["-c", "-b", "-a", "-c", "-a"]);
 });
 
-Deno.test("HoldList.release() leaves alone what carries something that is stuck", async () => {
-  const { log, failing, kind, names } = things();
-  const holds = new HoldList(host);
-  const carrying = {
-    ...kind,
-    carries: (hold: Thing, other: Hold) => hold.name === "disk" && (other as Thing).name === "filter",
-  };
-  for (const name of ["other", "disk", "filter"]) await holds.take(carrying, thing(name));
+Deno.test("HoldList.release() leaves alone what something stuck rests on", async () => {
+  const { log, failing, acquire, names } = things();
+  const holds = new HoldList();
+  await holds.acquire(acquire("other"));
+  const file = await holds.acquire(acquire("file"));
+  const disk = await holds.acquire(acquire("disk", [file]));
+  await holds.acquire(acquire("filter", [disk]));
   log.length = 0;
   failing.add("-filter");
   const error = await assertRejects(() => holds.release(), ReleaseError);
-  assertEquals(error.errors.map((each) => each.message), ["-filter failed"]);
-  assertEquals([log, names(holds)], [["-filter", "-other"], ["disk", "filter"]]);
+  assertEquals(error.errors.map(messageOf), ["-filter failed"]);
+  assertEquals([log, names(holds)], [["-filter", "-other"], ["file", "disk", "filter"]]);
   failing.clear();
   await holds.release();
-  assertEquals(log.slice(2), ["-filter", "-disk"]);
+  assertEquals(log.slice(2), ["-filter", "-disk", "-file"]);
+});
+
+Deno.test("HoldList.release() takes what is under something that may be gone, though that fails", async () => {
+  const { log, failing, acquire, names } = things();
+  const holds = new HoldList();
+  const disk = await holds.acquire(acquire("disk"));
+  holds.adopt(await acquire("overlay", [disk])(), { mayBeGone: true });
+  log.length = 0;
+  failing.add("-overlay");
+  await assertRejects(() => holds.release(), ReleaseError, "-overlay failed");
+  assertEquals([log, names(holds)], [["-overlay", "-disk"], ["overlay"]]);
 });
 
 Deno.test("HoldList.release() side by side is one release", async () => {
@@ -115,53 +120,53 @@ Deno.test("HoldList.release() aborted after a failure reports both", async () =>
   failing.add("-b");
   on["-b"] = () => controller.abort(reason);
   const error = await assertRejects(() => holds.release({ signal: controller.signal }), ReleaseError);
-  assertEquals(error.errors.map((each) => each.message), ["-b failed", "aborted"]);
+  assertEquals(error.errors.map(messageOf), ["-b failed", "aborted"]);
   assertEquals(names(holds), ["a", "b"]);
 });
 
-Deno.test("HoldList.take() takes nothing when the signal is aborted before, and keeps what it took when aborted after", async () => {
-  const { log, on, kind, names, list } = things();
+Deno.test("HoldList.acquire() takes nothing when the signal is aborted before, and keeps what it took when aborted after", async () => {
+  const { log, on, acquire, names, list } = things();
   const holds = await list();
-  await assertRejects(() => holds.take(kind, thing("a"), AbortSignal.abort(reason)), Error, "aborted");
+  await assertRejects(() => holds.acquire(acquire("a"), AbortSignal.abort(reason)), Error, "aborted");
   assertEquals(log, []);
   const controller = new AbortController();
   on["+a"] = () => controller.abort(reason);
-  assertStrictEquals(await assertRejects(() => holds.take(kind, thing("a"), controller.signal)), reason);
+  assertStrictEquals(await assertRejects(() => holds.acquire(acquire("a"), controller.signal)), reason);
   assertEquals(names(holds), ["a"]);
 });
 
-Deno.test("HoldList.takeAll() keeps what was taken beside what failed", async () => {
-  const { failing, kind, names, list } = things();
+Deno.test("HoldList.acquireAll() keeps what was taken beside what failed", async () => {
+  const { failing, acquire, names, list } = things();
   const holds = await list();
   failing.add("+b");
-  await assertRejects(() => holds.takeAll(kind, ["a", "b", "c"].map(thing)), Error, "+b failed");
+  await assertRejects(() => holds.acquireAll(["a", "b", "c"].map((name) => acquire(name))), Error, "+b failed");
   assertEquals(names(holds), ["a", "c"]);
 });
 
-Deno.test("acquire() gives back in reverse what was taken before a failure, and throws that failure", async () => {
-  const { log, failing, kind } = things();
+Deno.test("withHolds() gives back in reverse what was taken before a failure, and throws that failure", async () => {
+  const { log, failing, acquire } = things();
   failing.add("+c");
-  const taking = () =>
-    acquire(host, async (holds) => {
-      for (const name of ["a", "b", "c", "d"]) await holds.take(kind, thing(name));
+  const acquiring = () =>
+    withHolds(async (holds) => {
+      for (const name of ["a", "b", "c", "d"]) await holds.acquire(acquire(name));
     });
-  await assertRejects(taking, Error, "+c failed");
+  await assertRejects(acquiring, Error, "+c failed");
   assertEquals(log, ["+a", "+b", "+c", "-b", "-a"]);
 });
 
-Deno.test("acquire() throws an UnwindError where giving back fails as well, which can try again", async () => {
-  const { log, failing, kind } = things();
+Deno.test("withHolds() throws an UnwindError where giving back fails as well, which can try again", async () => {
+  const { log, failing, acquire } = things();
   failing.add("+c").add("-a");
   const error = await assertRejects(
     () =>
-      acquire(host, async (holds) => {
-        for (const name of ["a", "b", "c"]) await holds.take(kind, thing(name));
+      withHolds(async (holds) => {
+        for (const name of ["a", "b", "c"]) await holds.acquire(acquire(name));
       }),
     UnwindError,
     "+c failed. Undoing it failed as well: ",
   );
   assertEquals((error.cause as Error).message, "+c failed");
-  assertEquals(error.errors.map((each) => each.message), ["+c failed", "-a failed"]);
+  assertEquals(error.errors.map(messageOf), ["+c failed", "-a failed"]);
   assertEquals(error.holds, [thing("a")]);
   await assertRejects(() => error.release(), ReleaseError);
   failing.clear();
@@ -174,12 +179,35 @@ Deno.test("acquire() throws an UnwindError where giving back fails as well, whic
   assertEquals(error.holds, []);
 });
 
-Deno.test("acquire() lets the list live on where nothing fails", async () => {
-  const { log, kind, names } = things();
-  const holds = await acquire(host, async (holds) => {
-    await holds.take(kind, thing("a"));
+Deno.test("withHolds() lets the list live on where nothing fails", async () => {
+  const { log, acquire, names } = things();
+  const holds = await withHolds(async (holds) => {
+    await holds.acquire(acquire("a"));
     return holds;
   });
   assertEquals([names(holds), log], [["a"], ["+a"]]);
   assert((await holds.release()).length === 1);
+});
+
+Deno.test("HoldList.disown() takes holds out of the list without releasing them", async () => {
+  const { log, list, names } = things();
+  const holds = await list("a", "b");
+  holds.disown([holds.held[0]!]);
+  assertEquals(names(holds), ["b"]);
+  await holds.release();
+  assertEquals(log, ["-b"]);
+});
+
+Deno.test("ReleaseError gives access to what is left, survives JSON, and is a LayerError", async () => {
+  const { log, failing, list } = things();
+  const holds = await list("a");
+  failing.add("-a");
+  const error = await assertRejects(() => holds.release(), ReleaseError);
+  assertInstanceOf(error, LayerError);
+  assertEquals((error.cause as Error).message, "-a failed");
+  const { holds: left, errors, name } = JSON.parse(JSON.stringify(error));
+  assertEquals([name, left, errors], ["ReleaseError", [thing("a")], [{ name: "Error", message: "-a failed" }]]);
+  failing.clear();
+  await error.release();
+  assertEquals([log, error.holds], [["-a", "-a"], []]);
 });

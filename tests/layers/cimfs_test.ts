@@ -6,6 +6,7 @@ import {
   NativeError,
   NotMountedError,
   releaseCimFSHostLayers,
+  ReleaseError,
   toHostHcsSchemaLayers,
   unmountWCOWLayers,
   UnsupportedBuildError,
@@ -202,8 +203,8 @@ Deno.test("releaseCimFSHostLayers() tries each step and keeps all errors", async
   for (const name of ["HcsDetachOverlayFilter", "CimDismountImage", "DeactivateLayer"]) {
     host.fail({ function: name, code: 0x80070005 });
   }
-  const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), AggregateError);
-  assertEquals(error.errors.map((each) => each.operation), [
+  const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), ReleaseError);
+  assertEquals(error.errors.map((each) => (each as NativeError).operation), [
     "HcsDetachOverlayFilter",
     "CimDismountImage",
     "DeactivateLayer",
@@ -258,5 +259,14 @@ Deno.test("toHostHcsSchemaLayers() refuses an empty list", async () => {
     () => toHostHcsSchemaLayers("test", [], { host: new SimulatedHost() }),
     InvalidInputError,
   );
-  assertEquals(error.argument, "layerFolders");
+  assertEquals(error.argument, "readOnlyLayers");
+});
+
+Deno.test("toHostHcsSchemaLayers() refuses a scratch among the read-only layers", async () => {
+  for (const host of [cimHost(), new SimulatedHost()]) {
+    host.addScratch("C:\\other");
+    const stack = [TOP, BASE, "C:\\other"];
+    const error = await assertRejects(() => toHostHcsSchemaLayers("test", stack, { host }), InvalidInputError);
+    assertEquals([error.argument, error.value], ["readOnlyLayers[2]", "C:\\other"]);
+  }
 });

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, mountWCOWLayers, NativeError, unmountWCOWLayers } from "../../mod.ts";
+import { InvalidInputError, mountWCOWLayers, NativeError, unmountWCOWLayers, UnwindError } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { LAYERS, STACK } from "../support/host.ts";
 
@@ -55,9 +55,9 @@ Deno.test("mountWCOWLayers() gives back a new scratch after its disk, when that 
   machine.fail({ function: "DeactivateLayer", code: 0x80070005, nth: 1 });
   const error = await assertRejects(
     () => mountWCOWLayers("c1", STACK, { host: machine, createScratch: true }),
-    AggregateError,
+    UnwindError,
   );
-  await (error as unknown as { release(): Promise<void> }).release();
+  await error.release();
   assertEquals(machine.held(), []);
   assertEquals(machine.paths(), before);
 });

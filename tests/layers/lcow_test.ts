@@ -1,11 +1,14 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, NativeError } from "../../src/errors/windows_errors.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
+import { InUseError } from "../../src/errors/state_errors.ts";
+import { NoRoomError, VMStateError } from "../../src/errors/vm_errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
-import { hostFile } from "../../src/checks/host_file.ts";
-import { NoRoomError, VMStateError } from "../../src/errors/vm_errors.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
+import { requireLayerVM } from "../../src/uvm/devices/vm_devices.ts";
 import { short, TestVM } from "../support/test_vm.ts";
 
 const MIB = 2 ** 20;
@@ -415,7 +418,7 @@ Deno.test("mountLCOWLayers() takes over a device that another container failed t
 Deno.test("mountLCOWLayers() leaves the device of the disk alone that the VM boots from", async () => {
   await using t = await linux({ rootFile: "rootfs.vhd", vpmemMultiMapping: false });
   const boot = { layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }], scratchVhdPath: scratch(1) };
-  await assertRejects(() => mountLCOWLayers("c1", boot, { vm: t.vm, guestRoot: GUEST_ROOT }), InvalidInputError);
+  await assertRejects(() => mountLCOWLayers("c1", boot, { vm: t.vm, guestRoot: GUEST_ROOT }), InUseError, "boots from");
   assertEquals(t.requests, []);
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(t.requests.map(short)[0], "Add VirtualPMem/Devices/1 + Add VPMemDevice /run/layers/p1");
@@ -425,7 +428,7 @@ Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, be
   await using t = await linux({ vpmemMultiMapping: false, vpmemDeviceCount: 1, vpmemSizeBytes: 2 * MIB });
   for (let i = 0; i < 62; i++) {
     t.host.addFile(`C:\\other\\${i}.vhd`, MIB);
-    t.vm.scsi.placeAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
+    requireLayerVM(t.vm, "linux").scsi.reserveAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
   }
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(4, 3, 2, 1), { vm: t.vm, guestRoot: GUEST_ROOT }),
@@ -449,9 +452,9 @@ Deno.test("mountLCOWLayers() refuses the folder of another container in the VM",
   t.forget();
   const error = await assertRejects(
     () => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: `${GUEST_ROOT}/` }),
-    InvalidInputError,
+    InUseError,
   );
-  assertEquals(error.argument, "guestRoot");
+  assertEquals([error.path, error.by], [`${GUEST_ROOT}/`, "vm1"]);
   assertEquals(t.requests, []);
 });
 
@@ -460,7 +463,7 @@ Deno.test("mountLCOWLayers() refuses a layer that the VM has as a scratch", asyn
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   const layers = { layers: [{ vhdPath: scratch(1), partition: 1 }], scratchVhdPath: scratch(2) };
   t.forget();
-  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
+  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InUseError);
   assertEquals(t.requests, []);
 });
 
@@ -469,7 +472,7 @@ Deno.test("mountLCOWLayers() refuses a scratch that the VM has as a layer", asyn
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   const layers = { ...stack(2), scratchVhdPath: vhd(1) };
   t.forget();
-  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InvalidInputError);
+  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InUseError);
   assertEquals(t.requests, []);
 });
 
@@ -481,8 +484,8 @@ Deno.test("mountLCOWLayers() has a disk in the VM in one way only", async () => 
       guestRoot: `/run/gcs/c/${container}`,
     });
   const whole = await mount("c1", 0);
-  const error = await assertRejects(() => mount("c2", 1), InvalidInputError);
-  assertEquals(error.argument, "layers.layers[0].partition");
+  const error = await assertRejects(() => mount("c2", 1), InUseError);
+  assertEquals([error.path, error.by], [vhd(1), "vm1"]);
   await whole.release();
   await using _partition = await mount("c2", 1);
   t.forget();
@@ -501,14 +504,6 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
       await mountLCOWLayers("c1", stack(1), { vm: windows.vm, guestRoot: GUEST_ROOT });
     },
   ],
-  ["a VM that wasn't started", "vm", async () => {
-    await using t = await linux({}, { start: false });
-    await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  }],
-  ["a VM that has ended", "vm", async (t) => {
-    await t.vm.terminate();
-    await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  }],
   ["an empty container id", "containerId", (t) => mountLCOWLayers("", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT })],
   ["no layers at all", "layers", (t) => mountLCOWLayers("c1", null!, { vm: t.vm, guestRoot: GUEST_ROOT })],
   [
@@ -555,6 +550,26 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
   ["an empty guest root", "guestRoot", (t) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "" })],
   ["a relative guest root", "guestRoot", (t) => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: "run/c1" })],
 ];
+
+for (
+  const [what, reason, start, end] of [
+    ["a VM that wasn't started", "notStarted", false, () => {}],
+    ["a VM that has ended", "exited", true, (t: TestVM) => t.vm.terminate()],
+    ["a VM that was closed, which ends it", "exited", true, (t: TestVM) => t.vm.close()],
+  ] as const
+) {
+  Deno.test(`mountLCOWLayers() refuses ${what}`, async () => {
+    await using t = await linux({}, { start });
+    await end(t);
+    t.forget();
+    const error = await assertRejects(
+      () => mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT }),
+      VMStateError,
+    );
+    assertEquals([error.vm, error.reason], ["vm1", reason]);
+    assertEquals([t.requests, t.accesses], [[], []]);
+  });
+}
 
 for (const [what, argument, call] of bad) {
   Deno.test(`mountLCOWLayers() refuses ${what} before it touches the VM`, async () => {

@@ -1,7 +1,7 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { NativeError } from "../../src/errors/windows_errors.ts";
-import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { TestVM } from "../support/test_vm.ts";
@@ -89,7 +89,7 @@ for (const { name, open, mount } of kinds) {
     // What another container has, with layers that it shares.
     await using _other = await mount(t, 1, [2, 1]);
     const taken = t.taken();
-    const room = [t.vm.scsi.room, t.vm.vpmem.room];
+    const room = t.vm.capacity;
     const scratches = t.host.paths().filter((path) => path.startsWith("C:\\scratch") && path.endsWith(".vhdx"));
     const grants = scratches.map((path) => t.host.grantsOf(path));
     const total = await cycle(t, mount, []);
@@ -99,7 +99,7 @@ for (const { name, open, mount } of kinds) {
         await cycle(t, mount, [first, second]);
         // The calls that took them tell that nothing was given back and taken again.
         assertEquals(t.taken(), taken, `failures ${first} and ${second} of ${total}`);
-        assertEquals([t.vm.scsi.room, t.vm.vpmem.room], room, `failures ${first} and ${second} of ${total}`);
+        assertEquals(t.vm.capacity, room, `failures ${first} and ${second} of ${total}`);
         assertEquals(scratches.map((path) => t.host.grantsOf(path)), grants, `failures ${first} and ${second}`);
       }
     }

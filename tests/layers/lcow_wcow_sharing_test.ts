@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../../src/errors/windows_errors.ts";
+import { InUseError } from "../../src/errors/state_errors.ts";
 import type { Hold } from "../../src/holds/hold.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
-import type { DeviceHold } from "../../src/uvm/devices/device_holds.ts";
 import { TestVM } from "../support/test_vm.ts";
 
 // Of each case; over 10,000 in all.
@@ -61,18 +60,17 @@ class Scheduler {
 
 /** What the host lists as held because of these holds. */
 function expected(holds: readonly Hold[]): string[] {
-  return (holds as DeviceHold[]).flatMap((hold) => {
-    const at = hold as DeviceHold & Record<string, unknown>;
+  return holds.flatMap((hold) => {
     switch (hold.kind) {
       case "scsiAttachment":
-        return [`scsiAttachment vm1 ${at.controller}:${at.lun} ${at.hostPath}`];
+        return [`scsiAttachment vm1 ${hold.controller}:${hold.lun} ${hold.hostPath}`];
       case "scsiMount":
       case "vpmemFile":
-        return [`guestMount vm1 ${at.guestPath}`];
+        return [`guestMount vm1 ${hold.guestPath}`];
       case "vsmbShare":
-        return [`vsmbShare vm1 ${at.name} ${at.hostPath}`];
+        return [`vsmbShare vm1 ${hold.name} ${hold.hostPath}`];
       case "layerTree":
-        return [`layerTree vm1 ${at.guestPath}`];
+        return [`layerTree vm1 ${hold.guestPath}`];
       default:
         return [];
     }
@@ -127,12 +125,12 @@ for (const { name, open, mount } of cases) {
     for (let first = 0; first < SEEDS; first += SEEDS_A_VM) {
       const scheduler = new Scheduler();
       await using t = await open(scheduler);
-      const room = [t.vm.scsi.room, t.vm.vpmem.room];
+      const room = t.vm.capacity;
       for (let seed = first; seed < first + SEEDS_A_VM; seed++) {
         scheduler.seed(seed);
         await interleave(t, mount, scheduler, `seed ${seed}`);
         assertEquals(t.held(), [], `seed ${seed}`);
-        assertEquals([t.vm.scsi.room, t.vm.vpmem.room], room, `seed ${seed}`);
+        assertEquals(t.vm.capacity, room, `seed ${seed}`);
       }
       assertEquals(t.accesses.length % 2, 0);
     }
@@ -195,9 +193,9 @@ Deno.test("mountWCOWLayers() in a VM refuses a scratch that another container ha
   t.forget();
   const error = await assertRejects(
     () => mountWCOWLayers("c", ["C:\\layers\\2", "C:\\scratch\\1"], { vm, signal: undefined }),
-    InvalidInputError,
+    InUseError,
   );
-  assertEquals(error.argument, "layerFolders[1]");
+  assertEquals([error.path, error.by], ["C:\\scratch\\1", "vm1"]);
   assertEquals(t.requests, []);
   assertEquals(first.path, "c:\\mounts\\scsi\\m0");
 });

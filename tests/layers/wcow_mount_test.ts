@@ -1,5 +1,12 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, mountWCOWLayers, NativeError, UnsupportedBuildError, UnwindError } from "../../mod.ts";
+import {
+  InUseError,
+  mountWCOWLayers,
+  NativeError,
+  UnexpectedAnswerError,
+  UnsupportedBuildError,
+  UnwindError,
+} from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { changes, held, INFO, LAYERS, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
 
@@ -183,7 +190,7 @@ Deno.test("mountWCOWLayers() refuses an answer of GetLayerMountPath that is no v
         ? bound(host, key)
         : (dll: never) => ({ ...host.symbols<never>(dll) as object, GetLayerMountPath: () => 0 }),
   });
-  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: broken }), InvalidInputError, "GetLayerMountPath");
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: broken }), UnexpectedAnswerError, "GetLayerMountPath");
   assertEquals(held(host), []);
 });
 
@@ -199,8 +206,8 @@ Deno.test("mountWCOWLayers() refuses a scratch that this process has mounted, an
   const layers = await mountWCOWLayers("c1", STACK, { host });
   const calls = host.calls.length;
   for (const scratch of [SCRATCH, SCRATCH.toUpperCase(), `\\\\?\\${SCRATCH}`, `${SCRATCH}\\`]) {
-    const error = await assertRejects(() => mountWCOWLayers("c2", [...LAYERS, scratch], { host }), InvalidInputError);
-    assertEquals([error.argument.startsWith("layerFolders"), error.message.includes("mounted already")], [true, true]);
+    const error = await assertRejects(() => mountWCOWLayers("c2", [...LAYERS, scratch], { host }), InUseError);
+    assertEquals([error.path, error.by], [scratch.replace(/\\$/, ""), "this process"]);
   }
   assertEquals([changes(host, calls), held(host)], [[], [`activation ${SCRATCH}`, `filter ${SCRATCH}`]]);
   await layers.release();
@@ -223,10 +230,10 @@ Deno.test("mountWCOWLayers() refuses a scratch that another process has mounted,
     const before = held(first);
     const error = await assertRejects(
       () => mountWCOWLayers("c2", STACK, { host: second }),
-      InvalidInputError,
+      InUseError,
       "in use",
     );
-    assertEquals(error.value, `${SCRATCH}\\sandbox.vhdx`);
+    assertEquals([error.path, error.by], [`${SCRATCH}\\sandbox.vhdx`, undefined]);
     assertEquals([changes(second), held(first)], [[], before]);
     await layers.release();
     await using _again = await mountWCOWLayers("c2", STACK, { host: second });

@@ -1,11 +1,13 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, NativeError } from "../../src/errors/windows_errors.ts";
+import { hostFile } from "../../src/checks/host_file.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
+import { NoRoomError, VMStateError } from "../../src/errors/vm_errors.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 import { ReleaseError } from "../../src/holds/release_errors.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
-import { hostFile } from "../../src/checks/host_file.ts";
-import { NoRoomError } from "../../src/errors/vm_errors.ts";
+import { requireLayerVM } from "../../src/uvm/devices/vm_devices.ts";
 import { short, TestVM } from "../support/test_vm.ts";
 
 const SHARE = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
@@ -168,7 +170,7 @@ Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, be
   await using t = await windows();
   for (let i = 1; i < 64; i++) {
     t.host.addFile(`C:\\other\\${i}.vhd`, 2 ** 20);
-    t.vm.scsi.placeAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
+    requireLayerVM(t.vm, "windows").scsi.reserveAttachment(hostFile(t.host, `C:\\other\\${i}.vhd`), { readOnly: true });
   }
   const error = await assertRejects(() => mount(t, ...STACK), NoRoomError);
   assertEquals(
@@ -183,20 +185,27 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
     await using linux = await TestVM.open({ os: "linux" });
     await mount(linux, ...STACK);
   }],
-  ["a VM that wasn't started", "vm", async () => {
-    await using t = await windows({ start: false });
-    await mount(t, ...STACK);
-  }],
-  ["a VM that has ended", "vm", async (t) => {
-    await t.vm.terminate();
-    await mount(t, ...STACK);
-  }],
   ["a layer that doesn't exist", "layerFolders[0]", (t) => mount(t, "C:\\layers\\no", "C:\\scratch\\1")],
   ["a layer that is a file", "layerFolders[0]", (t) => {
     return mount(t, "C:\\scratch\\2\\sandbox.vhdx", "C:\\scratch\\1");
   }],
   ["a scratch without a disk", "layerFolders[1]", (t) => mount(t, "C:\\layers\\top", "C:\\layers\\base")],
 ];
+
+for (
+  const [what, reason, start, end] of [
+    ["a VM that wasn't started", "notStarted", false, () => {}],
+    ["a VM that has ended", "exited", true, (t: TestVM) => t.vm.terminate()],
+  ] as const
+) {
+  Deno.test(`mountWCOWLayers() in a VM refuses ${what}`, async () => {
+    await using t = await windows({ start });
+    await end(t);
+    t.forget();
+    const error = await assertRejects(() => mount(t, ...STACK), VMStateError);
+    assertEquals([error.reason, t.requests], [reason, []]);
+  });
+}
 
 for (const [what, argument, call] of bad) {
   Deno.test(`mountWCOWLayers() in a VM refuses ${what} before it touches the VM`, async () => {

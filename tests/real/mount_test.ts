@@ -1,8 +1,8 @@
 // Tier 3: on a real Windows host, as SYSTEM or Administrator. CONTRIBUTING.md tells how to run it.
 import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, mountWCOWLayers, unmountWCOWLayers, windowsHost } from "../../mod.ts";
+import { InUseError, InvalidInputError, mountWCOWLayers, unmountWCOWLayers, windowsHost } from "../../mod.ts";
 import { createSandboxLayer, destroyLayer, nameToGuid } from "../../src/ffi/vmcompute.ts";
-import { parentLayers } from "../../src/host_holds/layer_id.ts";
+import { parentLayers } from "../../src/session/layer_id.ts";
 import { run } from "../scripts/run.ts";
 
 const ignore = Deno.env.get("HCS_LAYERS_REAL_HOST") !== "1";
@@ -74,7 +74,7 @@ Deno.test({
     onScratch(async (stack, _, folder) => {
       using host = windowsHost();
       await using _layers = await mountWCOWLayers("first", stack, { host, volumeMountPath: folder });
-      await assertRejects(() => mountWCOWLayers("second", stack, { host }), InvalidInputError);
+      await assertRejects(() => mountWCOWLayers("second", stack, { host }), InUseError);
       // Another process has only the disk to go by.
       const { code, stderr } = await run(["task", "-q", "mount", ...stack]);
       assertEquals(code, 1);

@@ -1,13 +1,13 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
-import { Gate } from "../../src/session/mutex.ts";
+import { Mutex } from "../../src/session/mutex.ts";
 import { settle } from "../support/host.ts";
 
-Deno.test("Gate.pass() lets one through at a time, in the order of arrival, also after a failure", async () => {
-  const gate = new Gate();
+Deno.test("Mutex.run() lets one through at a time, in the order of arrival, also after a failure", async () => {
+  const mutex = new Mutex();
   const log: string[] = [];
   const go = [1, 2, 3].map(() => Promise.withResolvers<void>());
   const passing = go.map(({ promise }, i) =>
-    gate.pass(async () => {
+    mutex.run(async () => {
       log.push(`in ${i}`);
       await promise;
       log.push(`out ${i}`);
@@ -25,15 +25,15 @@ Deno.test("Gate.pass() lets one through at a time, in the order of arrival, also
   assertEquals(log, ["in 0", "out 0", "in 1", "in 2", "out 2"]);
 });
 
-Deno.test("Gate.pass() lets go who is aborted while waiting, and who comes next still waits for who is inside", async () => {
-  const gate = new Gate();
+Deno.test("Mutex.run() lets go who is aborted while waiting, and who comes next still waits for who is inside", async () => {
+  const mutex = new Mutex();
   const log: string[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   const reason = new Error("aborted");
   const controller = new AbortController();
-  const first = gate.pass(() => promise);
-  const second = gate.pass(() => Promise.resolve(log.push("second")), controller.signal);
-  const third = gate.pass(() => Promise.resolve(log.push("third")), new AbortController().signal);
+  const first = mutex.run(() => promise);
+  const second = mutex.run(() => Promise.resolve(log.push("second")), controller.signal);
+  const third = mutex.run(() => Promise.resolve(log.push("third")), new AbortController().signal);
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => second), reason);
   await settle();
@@ -42,9 +42,9 @@ Deno.test("Gate.pass() lets go who is aborted while waiting, and who comes next 
   await Promise.all([first, third]);
   assertEquals(log, ["third"]);
   assertStrictEquals(
-    await assertRejects(() => gate.pass(() => Promise.resolve(log.push("fourth")), controller.signal)),
+    await assertRejects(() => mutex.run(() => Promise.resolve(log.push("fourth")), controller.signal)),
     reason,
   );
-  assertEquals(await gate.pass(() => Promise.resolve("free")), "free");
+  assertEquals(await mutex.run(() => Promise.resolve("free")), "free");
   assertEquals(log, ["third"]);
 });

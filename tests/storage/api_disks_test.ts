@@ -136,11 +136,11 @@ Deno.test("Disk refuses to work when it is closed, and closes once", async () =>
   disk[Symbol.dispose]();
   disk[Symbol.dispose]();
   await disk[Symbol.asyncDispose]();
-  assertThrows(() => disk.handle, storage.InvalidInputError, "is closed");
-  assertThrows(() => disk.physicalPath(), storage.InvalidInputError);
-  assertThrows(() => disk.info(), storage.InvalidInputError);
-  await assertRejects(() => disk.attach(), storage.InvalidInputError);
-  await assertRejects(() => disk.detach(), storage.InvalidInputError);
+  assertThrows(() => disk.handle, storage.ClosedError, "was closed");
+  assertThrows(() => disk.physicalPath(), storage.ClosedError);
+  assertThrows(() => disk.info(), storage.ClosedError);
+  await assertRejects(() => disk.attach(), storage.ClosedError);
+  await assertRejects(() => disk.detach(), storage.ClosedError);
   assertEquals(sequence(host).filter((name) => name === "CloseHandle").length, 1);
 });
 
@@ -159,8 +159,8 @@ Deno.test("attaching a disk twice is a sharing violation, whoever has it", async
   await using disk = await storage.attachDisk(DISK, { host });
   const error = await assertRejects(() => disk.attach(), storage.NativeError);
   assertEquals([error.operation, error.path, error.win32], ["AttachVirtualDisk", DISK, 32]);
-  const refused = await assertRejects(() => storage.attachDisk(DISK, { host }), storage.InvalidInputError);
-  assertEquals([refused.argument, refused.value], ["path", DISK]);
+  const refused = await assertRejects(() => storage.attachDisk(DISK, { host }), storage.InUseError);
+  assertEquals(refused.path, DISK);
 });
 
 Deno.test("errors of virtual disks keep their own codes", async () => {

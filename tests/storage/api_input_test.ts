@@ -170,7 +170,7 @@ const REFUSED: [problem: string, argument: string, call: Call][] = [
   ["a folder for a disk", "path", (host) => storage.attachDisk(BASE, { host })],
   [
     "two disks of one path",
-    "disks",
+    "disks.differencing",
     (host) => storage.setupUtilityVMBaseLayer(BASE, { ...DISKS, differencing: NEW.toUpperCase() }, { host }),
   ],
   ["a file for a scratch folder", "folder", (host) => storage.createScratch(DISK, [BASE], { host })],
@@ -202,8 +202,8 @@ Deno.test("functions that need a disk for themselves refuse one that is in use",
     (host) => storage.mountWritableLayerDisk(DISK, { host }),
   ];
   for (const call of calls) {
-    const error = await refusal(() => call(host));
-    assertEquals(error.message.includes("in use"), true, error.message);
+    const error = await assertRejects(async () => await call(host), storage.InUseError, "in use");
+    assertEquals(error.path, DISK);
   }
   assertEquals(host.calls.slice(from).filter((call) => call.dll !== "kernel32"), []);
 });

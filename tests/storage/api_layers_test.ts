@@ -104,8 +104,8 @@ Deno.test("activateLayer() refuses a scratch that is mounted, by this process or
   const host = storageHost();
   await using layers = await mountWCOWLayers("c1", [BASE, SCRATCH], { host });
   assertEquals(layers.holds.length, 2);
-  const mine = await assertRejects(() => storage.activateLayer(SCRATCH, { host }), storage.InvalidInputError);
-  assertEquals([mine.argument, mine.value], ["layer", SCRATCH]);
+  const mine = await assertRejects(() => storage.activateLayer(SCRATCH, { host }), storage.InUseError);
+  assertEquals([mine.path, mine.by], [SCRATCH, "this process"]);
   const other = storageHost();
   await storage.activateLayer(SCRATCH, { host: other });
   const stranger: storage.Host = {
@@ -116,9 +116,9 @@ Deno.test("activateLayer() refuses a scratch that is mounted, by this process or
   };
   const theirs = await assertRejects(
     () => storage.activateLayer(SCRATCH, { host: stranger }),
-    storage.InvalidInputError,
+    storage.InUseError,
   );
-  assertEquals([theirs.argument, theirs.value], ["layer", DISK]);
+  assertEquals([theirs.path, theirs.by], [DISK, undefined]);
 });
 
 Deno.test("activateLayer() and deactivateLayer() take a read-only layer", async () => {
@@ -144,8 +144,8 @@ for (const [situation, layer, prepare] of IN_USE) {
     await prepare(host);
     const paths = host.paths();
     for (const destroy of [storage.destroyLayer, storage.hcsDestroyLayer]) {
-      const error = await assertRejects(() => destroy(layer, { host }), storage.InvalidInputError);
-      assertEquals(error.argument, "layer");
+      const error = await assertRejects(() => destroy(layer, { host }), storage.InUseError);
+      assertEquals([layer, `${layer}\\sandbox.vhdx`].includes(error.path), true, error.path);
     }
     assertEquals(host.paths(), paths);
   });

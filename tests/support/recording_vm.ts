@@ -8,11 +8,12 @@
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
-import type { LayerVM } from "../../src/uvm/devices/vm_devices.ts";
-import type { GuestOS, VMState } from "../../src/uvm/running_vm.ts";
+import { CombinedLayers } from "../../src/uvm/devices/combined_layers.ts";
 import { SCSIDisks, type SCSIOptions } from "../../src/uvm/devices/scsi.ts";
+import { setDevices } from "../../src/uvm/devices/vm_devices.ts";
 import { VPMemDevices, type VPMemOptions } from "../../src/uvm/devices/vpmem.ts";
 import { VSMBShares } from "../../src/uvm/devices/vsmb.ts";
+import type { GuestOS, RunningVM, VMState } from "../../src/uvm/running_vm.ts";
 
 export interface RecordingVMOptions {
   readonly scsi?: SCSIOptions;
@@ -24,15 +25,13 @@ export interface RecordingVMOptions {
   readonly simulated?: SimulatedHostOptions;
 }
 
-export class RecordingVM implements LayerVM {
+export class RecordingVM implements RunningVM {
   readonly id = "vm1";
   readonly host: SimulatedHost;
   readonly os: GuestOS;
   readonly vsmb: VSMBShares;
   readonly scsi: SCSIDisks;
   readonly vpmem: VPMemDevices;
-  readonly physicallyBacked: boolean;
-  readonly encryptScratch: boolean;
   state: VMState = "running";
   /** Every request, in the order in which it was made. */
   readonly requests: ModifySettingRequest[] = [];
@@ -56,8 +55,14 @@ export class RecordingVM implements LayerVM {
       multiMapping: true,
       ...options.vpmem,
     });
-    this.physicallyBacked = options.physicallyBacked ?? false;
-    this.encryptScratch = options.encryptScratch ?? false;
+    setDevices(this, {
+      vsmb: this.vsmb,
+      scsi: this.scsi,
+      vpmem: this.vpmem,
+      combined: new CombinedLayers(this),
+      physicallyBacked: options.physicallyBacked ?? false,
+      encryptScratch: options.encryptScratch ?? false,
+    });
   }
 
   /** What is held in the VM. */

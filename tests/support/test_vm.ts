@@ -7,8 +7,8 @@
 import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
-import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 
 /** Access denied. */
 export const DENIED = 0x80070005;

@@ -2,8 +2,8 @@
 
 import { type AnsweredCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
-import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 
 export const BOOT = "C:\\lcow";
 export const IMAGE = "C:\\layers\\uvmbase";

@@ -1,18 +1,20 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
-import type { Dll } from "../../src/ffi/table.ts";
 import { hostFile } from "../../src/checks/host_file.ts";
-import { Places } from "../../src/uvm/devices/slot_allocator.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
+import { InUseError } from "../../src/errors/state_errors.ts";
+import { MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
+import type { Dll } from "../../src/ffi/table.ts";
+import { SlotAllocator } from "../../src/uvm/devices/slot_allocator.ts";
 import { RecordingVM, refused, short } from "../support/recording_vm.ts";
 
-Deno.test("Places.take() answers the lowest free place, and nothing once all are taken", () => {
-  const places = new Places(3);
-  places.claim(1);
-  assertEquals([places.take(), places.take(), places.take()], [0, 2, undefined]);
-  places.free(1);
-  places.free(0);
-  assertEquals([places.take(), places.take(), places.take()], [0, 1, undefined]);
-  assertEquals(places.used, 3);
+Deno.test("SlotAllocator.allocate() returns the lowest free slot, and nothing once all are allocated", () => {
+  const slots = new SlotAllocator(3);
+  slots.claim(1);
+  assertEquals([slots.allocate(), slots.allocate(), slots.allocate()], [0, 2, undefined]);
+  slots.free(1);
+  slots.free(0);
+  assertEquals([slots.allocate(), slots.allocate(), slots.allocate()], [0, 1, undefined]);
+  assertEquals(slots.used, 3);
 });
 
 function windows(options?: ConstructorParameters<typeof RecordingVM>[1]): RecordingVM {
@@ -36,28 +38,28 @@ function optionsOf(vm: RecordingVM): unknown {
   return (vm.requests.at(-1)!.Settings as { Options: unknown }).Options;
 }
 
-Deno.test("VSMBShares.place() never uses a name twice, and counts in hexadecimal", async () => {
+Deno.test("VSMBShares.reserve() never uses a name twice, and counts in hexadecimal", async () => {
   const vm = windows();
   const names: string[] = [];
   for (let i = 0; i < 11; i++) {
-    const share = vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1"));
-    await share.ready();
-    names.push(share.device.name);
+    const share = vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1"));
+    await share.attach();
+    names.push(share.hold.name);
     await share.release();
   }
   assertEquals(names.slice(7), ["s8", "s9", "sa", "sb"]);
   // A name that was refused isn't used again either.
   vm.before = () => Promise.reject(refused(0x80070005));
-  const share = vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1"));
-  await assertRejects(() => share.ready());
+  const share = vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1"));
+  await assertRejects(() => share.attach());
   vm.before = () => {};
-  await share.ready();
-  assertEquals(share.device.name, "sd");
+  await share.attach();
+  assertEquals(share.hold.name, "sd");
 });
 
-Deno.test("VSMBShares.place() has no file mapped where the VM was made so", async () => {
+Deno.test("VSMBShares.reserve() has no file mapped where the VM was made so", async () => {
   const vm = windows({ noDirectMap: true });
-  await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
+  await vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1")).attach();
   assertEquals(optionsOf(vm), {
     ReadOnly: true,
     ShareRead: true,
@@ -71,18 +73,18 @@ Deno.test("VSMBShares.place() has no file mapped where the VM was made so", asyn
 for (
   const [build, noDirectMap] of [[18361, false], [18362, true], [19042, true], [19043, false]] as const
 ) {
-  Deno.test(`VSMBShares.place() on build ${build} ${noDirectMap ? "needs" : "doesn't need"} file ids to map files`, async () => {
+  Deno.test(`VSMBShares.reserve() on build ${build} ${noDirectMap ? "needs" : "doesn't need"} file ids to map files`, async () => {
     const vm = windows({ simulated: { build, revision: 1 } });
     vm.host.fail({ function: "GetFileInformationByHandleEx", code: 87 });
-    await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
+    await vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1")).attach();
     assertEquals((optionsOf(vm) as { NoDirectmap?: boolean }).NoDirectmap ?? false, noDirectMap);
     assertEquals(vm.host.held().filter(({ kind }) => kind === "handle"), []);
   });
 }
 
-Deno.test("VSMBShares.place() on build 19042 has files mapped where the file system has file ids", async () => {
+Deno.test("VSMBShares.reserve() on build 19042 has files mapped where the file system has file ids", async () => {
   const vm = windows({ simulated: { build: 19042, revision: 1 } });
-  await vm.vsmb.place(hostFile(vm.host, "C:\\layers\\1")).ready();
+  await vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1")).attach();
   assertEquals("NoDirectmap" in (optionsOf(vm) as object), false);
 });
 
@@ -90,36 +92,36 @@ Deno.test("hostFile() refuses a path at which there is nothing", () => {
   assertThrows(() => hostFile(windows().host, "C:\\layers\\no"), NativeError);
 });
 
-Deno.test("SCSIDisks.placeAttachment() refuses one disk both read-only and writable", async () => {
+Deno.test("SCSIDisks.reserveAttachment() refuses one disk both read-only and writable", async () => {
   const vm = linux();
-  const use = vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!;
-  await use.ready();
+  const use = vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!;
+  await use.attach();
   assertThrows(
-    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false }),
-    InvalidInputError,
+    () => vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: false }),
+    InUseError,
     "read-only",
   );
   await use.release();
-  assertEquals(vm.scsi.room.used, 0);
-  vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false });
+  assertEquals(vm.scsi.capacity.used, 0);
+  vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: false });
   assertThrows(
-    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true }),
-    InvalidInputError,
+    () => vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: true }),
+    InUseError,
     "writable",
   );
 });
 
-Deno.test("SCSIDisks.placeMount() with the same options, in any order, is one mount", () => {
+Deno.test("SCSIDisks.reserveMount() with the same options, in any order, is one mount", () => {
   const vm = linux();
-  const { device } = vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: false })!;
+  const attachment = vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: false })!;
   const options = ["noexec", "ro"];
   const mounts = [
-    vm.scsi.placeMount(device, { options }),
-    vm.scsi.placeMount(device, { options: ["ro", "noexec"], partition: 0, readOnly: false }),
-    vm.scsi.placeMount(device, { options: [] }),
-    vm.scsi.placeMount(device),
+    vm.scsi.reserveMount(attachment, { options }),
+    vm.scsi.reserveMount(attachment, { options: ["ro", "noexec"], partition: 0, readOnly: false }),
+    vm.scsi.reserveMount(attachment, { options: [] }),
+    vm.scsi.reserveMount(attachment),
   ];
-  assertEquals(mounts.map((mount) => mount.device.guestPath), [
+  assertEquals(mounts.map((mount) => mount.hold.guestPath), [
     "/run/mounts/scsi/m0",
     "/run/mounts/scsi/m0",
     "/run/mounts/scsi/m1",
@@ -128,34 +130,40 @@ Deno.test("SCSIDisks.placeMount() with the same options, in any order, is one mo
   assertEquals(options, ["noexec", "ro"]);
 });
 
-Deno.test("SCSIDisks.placeMount() refuses what a Windows guest can't do", () => {
-  const { scsi } = windows({ scsi: { controllers: 2, own: [] } });
-  assertThrows(() => scsi.placeMount({ controller: 1, lun: 0 }), InvalidInputError, "controller");
-  assertThrows(() => scsi.placeMount({ controller: 0, lun: 0 }, { partition: 1 }), InvalidInputError, "options");
+Deno.test("SCSIDisks.reserveMount() refuses what a Windows guest can't do", () => {
+  const vm = windows({ scsi: { controllers: 2, own: [] } });
+  for (let i = 0; i < 65; i++) vm.host.addFile(disk(i), 4096);
+  const disks = Array.from(
+    { length: 65 },
+    (_, i) => vm.scsi.reserveAttachment(hostFile(vm.host, disk(i)), { readOnly: false })!,
+  );
+  assertEquals(disks[64]!.hold.controller, 1);
+  assertThrows(() => vm.scsi.reserveMount(disks[64]!), InvalidInputError, "controller");
+  assertThrows(() => vm.scsi.reserveMount(disks[0]!, { partition: 1 }), InvalidInputError, "options");
 });
 
-Deno.test("SCSIDisks.placeAttachment() fills 4 controllers of 64 places in order, and then has none", async () => {
+Deno.test("SCSIDisks.reserveAttachment() fills 4 controllers of 64 places in order, and then has none", async () => {
   const vm = linux({ scsi: { controllers: 4, own: [] } });
   const uses = Array.from(
     { length: 256 },
-    (_, i) => vm.scsi.placeAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
+    (_, i) => vm.scsi.reserveAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
   );
-  await Promise.all(uses.map((use) => use.ready()));
-  const { controller, lun } = uses[255]!.device;
+  await Promise.all(uses.map((use) => use.attach()));
+  const { controller, lun } = uses[255]!.hold;
   assertEquals({ controller, lun }, { controller: 3, lun: 63 });
   assertEquals(
     vm.requests[64]!.ResourcePath,
     "VirtualMachine/Devices/Scsi/0110f83b-de10-5172-a266-78bca56bf50a/Attachments/0",
   );
-  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(256)), { readOnly: true }), undefined);
-  assertEquals(vm.scsi.room, { device: "SCSI slots", total: 256, used: 256 });
+  assertEquals(vm.scsi.reserveAttachment(hostFile(vm.host, disk(256)), { readOnly: true }), undefined);
+  assertEquals(vm.scsi.capacity, { device: "SCSI slots", total: 256, used: 256 });
   // One that is attached already needs no place.
-  await vm.scsi.placeAttachment(hostFile(vm.host, disk(7)), { readOnly: true })!.ready();
+  await vm.scsi.reserveAttachment(hostFile(vm.host, disk(7)), { readOnly: true })!.attach();
   await uses[70]!.release();
-  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(256)), { readOnly: true })!.device.lun, 6);
+  assertEquals(vm.scsi.reserveAttachment(hostFile(vm.host, disk(256)), { readOnly: true })!.hold.lun, 6);
 });
 
-Deno.test("SCSIDisks.placeAttachment() attaches different disks side by side", async () => {
+Deno.test("SCSIDisks.reserveAttachment() attaches different disks side by side", async () => {
   const vm = linux();
   let open = 0;
   let most = 0;
@@ -166,18 +174,18 @@ Deno.test("SCSIDisks.placeAttachment() attaches different disks side by side", a
   };
   const uses = Array.from(
     { length: 20 },
-    (_, i) => vm.scsi.placeAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
+    (_, i) => vm.scsi.reserveAttachment(hostFile(vm.host, disk(i)), { readOnly: true })!,
   );
-  await Promise.all(uses.map((use) => use.ready()));
+  await Promise.all(uses.map((use) => use.attach()));
   assertEquals(most, 20);
 });
 
-Deno.test("SCSIDisks.placeAccess() counts a Windows that can't take an access back as done", async () => {
+Deno.test("SCSIDisks.reserveAccess() counts a Windows that can't take an access back as done", async () => {
   const vm = windows();
   const symbols = vm.host.symbols.bind(vm.host) as (dll: Dll) => object;
   vm.host.symbols = ((dll: Dll) => ({ ...symbols(dll), RevokeVmAccess: missing })) as typeof vm.host.symbols;
-  const use = vm.scsi.placeAccess(hostFile(vm.host, "C:\\disk.vhdx"));
-  await use.ready();
+  const use = vm.scsi.reserveAccess(hostFile(vm.host, "C:\\disk.vhdx"));
+  await use.attach();
   assertEquals(await use.release(), true);
 });
 
@@ -185,67 +193,67 @@ function missing(): never {
   throw new MissingExportError("vmcompute.dll", "RevokeVmAccess", "");
 }
 
-Deno.test("VPMemDevices.place() gives 128 files a device each, and then has none", async () => {
+Deno.test("VPMemDevices.reserve() gives 128 files a device each, and then has none", async () => {
   const vm = linux({ vpmem: { multiMapping: false, deviceCount: 128 } });
-  const uses = Array.from({ length: 128 }, (_, i) => vm.vpmem.place(hostFile(vm.host, disk(i)), 4096)!);
-  await Promise.all(uses.map((use) => use.ready()));
-  assertEquals(uses[127]!.device.guestPath, "/run/layers/p127");
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(128)), 4096), undefined);
-  assertEquals(vm.vpmem.room, { device: "vPMem devices", total: 128, used: 128, maximumBytes: 2 ** 32 });
+  const uses = Array.from({ length: 128 }, (_, i) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), 4096)!);
+  await Promise.all(uses.map((use) => use.attach()));
+  assertEquals(uses[127]!.hold.guestPath, "/run/layers/p127");
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(128)), 4096), undefined);
+  assertEquals(vm.vpmem.capacity, { device: "vPMem devices", total: 128, used: 128, maximumBytes: 2 ** 32 });
   await uses[5]!.release();
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(128)), 4096)!.device.device, 5);
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(128)), 4096)!.hold.device, 5);
 });
 
-Deno.test("VPMemDevices.place() has no device for a file that is larger than one", () => {
+Deno.test("VPMemDevices.reserve() has no device for a file that is larger than one", () => {
   const vm = linux({ vpmem: { multiMapping: false, deviceSizeBytes: 8192 } });
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(0)), 8193), undefined);
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(0)), 8192)!.device.device, 0);
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(0)), 8193), undefined);
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(0)), 8192)!.hold.device, 0);
   const mapped = linux({ vpmem: { deviceSizeBytes: 8192 } });
-  assertEquals(mapped.vpmem.place(hostFile(mapped.host, disk(0)), 2 ** 32 + 1), undefined);
-  assertEquals(mapped.vpmem.room.used, 0);
+  assertEquals(mapped.vpmem.reserve(hostFile(mapped.host, disk(0)), 2 ** 32 + 1), undefined);
+  assertEquals(mapped.vpmem.capacity.used, 0);
   assertEquals(
-    mapped.vpmem.place(hostFile(mapped.host, disk(0)), 2 ** 32)!.device.guestPath,
+    mapped.vpmem.reserve(hostFile(mapped.host, disk(0)), 2 ** 32)!.hold.guestPath,
     "/run/layers/p0-0-4294967296",
   );
 });
 
-Deno.test("VPMemDevices.place() maps 1024 files into a device, then uses the next, and then has none", () => {
+Deno.test("VPMemDevices.reserve() maps 1024 files into a device, then uses the next, and then has none", () => {
   const vm = new RecordingVM("linux", { vpmem: { deviceCount: 2 } });
   for (let i = 0; i < 2049; i++) vm.host.addFile(disk(i), 4096);
-  const uses = Array.from({ length: 2048 }, (_, i) => vm.vpmem.place(hostFile(vm.host, disk(i)), 4096)!);
-  assertEquals(uses[1023]!.device.guestPath, `/run/layers/p0-${1023 * 2 ** 20}-4096`);
-  assertEquals(uses[1024]!.device.guestPath, "/run/layers/p1-0-4096");
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(2048)), 4096), undefined);
+  const uses = Array.from({ length: 2048 }, (_, i) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), 4096)!);
+  assertEquals(uses[1023]!.hold.guestPath, `/run/layers/p0-${1023 * 2 ** 20}-4096`);
+  assertEquals(uses[1024]!.hold.guestPath, "/run/layers/p1-0-4096");
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(2048)), 4096), undefined);
   uses[3]![Symbol.dispose]();
   assertEquals(
-    vm.vpmem.place(hostFile(vm.host, disk(2048)), 1)!.device.guestPath,
+    vm.vpmem.reserve(hostFile(vm.host, disk(2048)), 1)!.hold.guestPath,
     `/run/layers/p0-${3 * 2 ** 20}-4096`,
   );
 });
 
-Deno.test("VPMemDevices.place() leaves device 0 to the disk that the VM boots from, also where files are mapped", () => {
+Deno.test("VPMemDevices.reserve() leaves device 0 to the disk that the VM boots from, also where files are mapped", () => {
   const host = linux().host;
   const vm = new RecordingVM("linux", { host, vpmem: { bootPath: disk(0), deviceCount: 2 } });
-  assertEquals(vm.vpmem.place(hostFile(vm.host, disk(1)), 4096)!.device.guestPath, "/run/layers/p1-0-4096");
-  assertThrows(() => vm.vpmem.place(hostFile(vm.host, disk(0).toUpperCase()), 4096), InvalidInputError, "boots from");
-  assertEquals(vm.vpmem.room.used, 2);
+  assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(1)), 4096)!.hold.guestPath, "/run/layers/p1-0-4096");
+  assertThrows(() => vm.vpmem.reserve(hostFile(vm.host, disk(0).toUpperCase()), 4096), InUseError, "boots from");
+  assertEquals(vm.vpmem.capacity.used, 2);
 });
 
-Deno.test("SCSIDisks.placeAttachment() leaves the VM's own disks and their places alone", () => {
+Deno.test("SCSIDisks.reserveAttachment() leaves the VM's own disks and their places alone", () => {
   const host = linux().host;
   const own = [{ controller: 0, lun: 0, hostPath: disk(0) }];
   const vm = new RecordingVM("linux", { host, scsi: { controllers: 1, own } });
-  assertEquals(vm.scsi.placeAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!.device.lun, 1);
+  assertEquals(vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!.hold.lun, 1);
   assertThrows(
-    () => vm.scsi.placeAttachment(hostFile(vm.host, disk(0).toUpperCase()), { readOnly: true }),
-    InvalidInputError,
+    () => vm.scsi.reserveAttachment(hostFile(vm.host, disk(0).toUpperCase()), { readOnly: true }),
+    InUseError,
   );
 });
 
 Deno.test("a device that is shared is added by one request and removed by one", async () => {
   const vm = linux();
-  const uses = Array.from({ length: 5 }, () => vm.vpmem.place(hostFile(vm.host, disk(0)), 4096)!);
-  await Promise.all(uses.map((use) => use.ready()));
+  const uses = Array.from({ length: 5 }, () => vm.vpmem.reserve(hostFile(vm.host, disk(0)), 4096)!);
+  await Promise.all(uses.map((use) => use.attach()));
   assertEquals(await Promise.all(uses.map((use) => use.release())), [true, true, true, true, true]);
   assertEquals(vm.requests.map(short), [
     "Add VirtualPMem/Devices/0/Mappings/0 + Add VPMemDevice /run/layers/p0-0-4096",
@@ -255,11 +263,11 @@ Deno.test("a device that is shared is added by one request and removed by one", 
 
 Deno.test("a device of a VM that ends while it is asked to remove it is gone", async () => {
   const vm = linux();
-  const use = vm.vpmem.place(hostFile(vm.host, disk(0)), 4096)!;
-  await use.ready();
+  const use = vm.vpmem.reserve(hostFile(vm.host, disk(0)), 4096)!;
+  await use.attach();
   vm.before = () => {
     vm.state = "ended";
   };
   assertEquals(await use.release(), true);
-  assertEquals(vm.vpmem.room.used, 0);
+  assertEquals(vm.vpmem.capacity.used, 0);
 });

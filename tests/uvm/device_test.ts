@@ -3,6 +3,7 @@ import { type Device, DeviceRegistry } from "../../src/uvm/devices/device.ts";
 
 /** A device whose requests are answered by the test, in the order in which they were made. */
 class Manual implements Device {
+  readonly hold = { kind: "openDisk", path: "k" } as const;
   readonly log: string[] = [];
   readonly #open: { resolve(): void; reject(error: unknown): void }[] = [];
 
@@ -13,8 +14,8 @@ class Manual implements Device {
     return promise;
   }
 
-  add(): Promise<void> {
-    return this.#request("add");
+  attach(): Promise<void> {
+    return this.#request("attach");
   }
 
   readonly removal = [() => this.#request("unplug"), () => this.#request("detach")];
@@ -35,47 +36,47 @@ class Manual implements Device {
 function setUp() {
   const registry = new DeviceRegistry<Manual>();
   const device = new Manual();
-  return { registry, device, place: () => registry.place("k", () => device) };
+  return { registry, device, reserve: () => registry.reserve("k", () => device) };
 }
 
 const refused = () => new Error("refused");
 
-Deno.test("DeviceUse.ready() side by side makes one request and shares its success", async () => {
-  const { device, place } = setUp();
-  const [a, b] = [place(), place()];
-  const both = Promise.all([a.ready(), b.ready()]);
+Deno.test("DeviceUse.attach() side by side makes one request and shares its success", async () => {
+  const { device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  const both = Promise.all([a.attach(), b.attach()]);
   await device.answer();
   await both;
-  assertEquals(device.log, ["add"]);
+  assertEquals(device.log, ["attach"]);
 });
 
-Deno.test("DeviceUse.ready() side by side shares a failure, and then nobody holds the device", async () => {
-  const { registry, device, place } = setUp();
-  const [a, b] = [place(), place()];
-  const both = Promise.allSettled([a.ready(), b.ready()]);
+Deno.test("DeviceUse.attach() side by side shares a failure, and then nobody holds the device", async () => {
+  const { registry, device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  const both = Promise.allSettled([a.attach(), b.attach()]);
   await device.answer(refused());
   assertEquals((await both).map(({ status }) => status), ["rejected", "rejected"]);
   assertEquals(await a.release(), false);
   assertEquals(await b.release(), false);
-  assertEquals(device.log, ["add", "free"]);
+  assertEquals(device.log, ["attach", "free"]);
   assertEquals(registry.has("k"), false);
 });
 
-Deno.test("DeviceUse.ready() tries again in the same place after a failure of another use", async () => {
-  const { device, place } = setUp();
-  const [a, b] = [place(), place()];
-  const first = a.ready();
+Deno.test("DeviceUse.attach() tries again in the same slot after a failure of another use", async () => {
+  const { device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  const first = a.attach();
   await Promise.all([assertRejects(() => first), device.answer(refused())]);
-  await Promise.all([b.ready(), device.answer()]);
-  assertEquals(device.log, ["add", "add"]);
+  await Promise.all([b.attach(), device.answer()]);
+  assertEquals(device.log, ["attach", "attach"]);
 });
 
-Deno.test("DeviceUse.ready() aborted gives up its hold where another waits", async () => {
-  const { device, place } = setUp();
-  const [a, b] = [place(), place()];
+Deno.test("DeviceUse.attach() aborted gives up its hold where another waits", async () => {
+  const { device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
   const stop = new AbortController();
-  const first = a.ready(stop.signal);
-  const second = b.ready();
+  const first = a.attach(stop.signal);
+  const second = b.attach();
   stop.abort(new Error("stopped"));
   await assertRejects(() => first, Error, "stopped");
   await Promise.all([second, device.answer()]);
@@ -84,14 +85,14 @@ Deno.test("DeviceUse.ready() aborted gives up its hold where another waits", asy
   await device.answer();
   await device.answer();
   assertEquals(await released, true);
-  assertEquals(device.log, ["add", "unplug", "detach", "free"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "free"]);
 });
 
-Deno.test("DeviceUse.ready() aborted and alone gets the device, for the request can't be called back", async () => {
-  const { device, place } = setUp();
-  const a = place();
+Deno.test("DeviceUse.attach() aborted and alone gets the device, for the request can't be called back", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
   const stop = new AbortController();
-  const ready = a.ready(stop.signal);
+  const ready = a.attach(stop.signal);
   stop.abort();
   await device.answer();
   await ready;
@@ -101,150 +102,150 @@ Deno.test("DeviceUse.ready() aborted and alone gets the device, for the request 
   assertEquals(await released, true);
 });
 
-Deno.test("DeviceUse.ready() refuses a signal that is aborted before it asks for anything", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await assertRejects(() => a.ready(AbortSignal.abort(new Error("stopped"))), Error, "stopped");
+Deno.test("DeviceUse.attach() refuses a signal that is aborted before it asks for anything", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await assertRejects(() => a.attach(AbortSignal.abort(new Error("stopped"))), Error, "stopped");
   a[Symbol.dispose]();
   assertEquals(device.log, ["free"]);
 });
 
-Deno.test("DeviceUse.ready() during a removal waits, and adds the device anew in its place", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse.attach() during a removal waits, and adds the device anew in its slot", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const released = a.release();
-  const b = place();
-  const ready = b.ready();
+  const b = reserve();
+  const ready = b.attach();
   await device.answer();
   await device.answer();
   assertEquals(await released, true);
   await device.answer();
   await ready;
-  assertEquals(device.log, ["add", "unplug", "detach", "add"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "attach"]);
 });
 
 Deno.test("DeviceUse.release() of one of two uses asks for nothing", async () => {
-  const { device, place } = setUp();
-  const [a, b] = [place(), place()];
-  await Promise.all([a.ready(), b.ready(), device.answer()]);
+  const { device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  await Promise.all([a.attach(), b.attach(), device.answer()]);
   assertEquals(await a.release(), true);
   assertEquals(await a.release(), false);
-  assertEquals(device.log, ["add"]);
+  assertEquals(device.log, ["attach"]);
 });
 
 Deno.test("DeviceUse.release() twice side by side is one release", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const both = Promise.all([a.release(), a.release()]);
   await device.answer();
   await device.answer();
   assertEquals(await both, [true, true]);
   assertEquals(await a.release(), false);
-  assertEquals(device.log, ["add", "unplug", "detach", "free"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "free"]);
 });
 
 Deno.test("DeviceUse.release() after a failure goes on with the step that failed", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const first = a.release();
   await device.answer();
   await Promise.all([assertRejects(() => first, Error, "refused"), device.answer(refused())]);
   const second = a.release();
   await device.answer();
   assertEquals(await second, true);
-  assertEquals(device.log, ["add", "unplug", "detach", "detach", "free"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "detach", "free"]);
 });
 
-Deno.test("DeviceUse.ready() takes over a device of whose removal no step was done", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse.attach() takes over a device of whose removal no step was done", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const first = a.release();
   await Promise.all([assertRejects(() => first), device.answer(refused())]);
-  const b = place();
-  await b.ready();
+  const b = reserve();
+  await b.attach();
   assertEquals(await a.release(), false);
-  assertEquals(device.log, ["add", "unplug"]);
+  assertEquals(device.log, ["attach", "unplug"]);
   const second = b.release();
   await device.answer();
   await device.answer();
   assertEquals(await second, true);
 });
 
-Deno.test("DeviceUse.ready() finishes a removal that was half done, and adds the device anew", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse.attach() finishes a removal that was half done, and adds the device anew", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const first = a.release();
   await device.answer();
   await Promise.all([assertRejects(() => first), device.answer(refused())]);
-  const b = place();
-  const ready = b.ready();
+  const b = reserve();
+  const ready = b.attach();
   await device.answer();
   await device.answer();
   await ready;
   assertEquals(await a.release(), false);
-  assertEquals(device.log, ["add", "unplug", "detach", "detach", "add"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "detach", "attach"]);
 });
 
-Deno.test("DeviceUse.ready() fails where a removal that was half done can't be finished", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse.attach() fails where a removal that was half done can't be finished", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
   const first = a.release();
   await device.answer();
   await Promise.all([assertRejects(() => first), device.answer(refused())]);
-  const b = place();
-  const ready = b.ready();
+  const b = reserve();
+  const ready = b.attach();
   await Promise.all([assertRejects(() => ready, Error, "refused"), device.answer(refused())]);
   assertEquals(await b.release(), false);
   const second = a.release();
   await device.answer();
   assertEquals(await second, true);
-  assertEquals(device.log, ["add", "unplug", "detach", "detach", "detach", "free"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "detach", "detach", "free"]);
 });
 
 Deno.test("DeviceUse.release() during its own ready() waits for the outcome", async () => {
-  const { device, place } = setUp();
-  const a = place();
-  const ready = a.ready();
+  const { device, reserve } = setUp();
+  const a = reserve();
+  const ready = a.attach();
   const released = a.release();
   await device.answer();
   await ready;
   await device.answer();
   await device.answer();
   assertEquals(await released, true);
-  assertEquals(device.log, ["add", "unplug", "detach", "free"]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "free"]);
 });
 
-Deno.test("DeviceUse[Symbol.dispose]() gives up a place, and never a device", async () => {
-  const { registry, device, place } = setUp();
-  const [a, b] = [place(), place()];
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse[Symbol.dispose]() gives up a reserve, and never a device", async () => {
+  const { registry, device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  await Promise.all([a.attach(), device.answer()]);
   a[Symbol.dispose]();
   b[Symbol.dispose]();
-  assertEquals(device.log, ["add"]);
+  assertEquals(device.log, ["attach"]);
   assertEquals(registry.find("k"), device);
 });
 
-Deno.test("DeviceUse.ready() refuses a use that was given back", async () => {
-  const { place } = setUp();
-  const a = place();
+Deno.test("DeviceUse.attach() refuses a use that was given back", async () => {
+  const { reserve } = setUp();
+  const a = reserve();
   a[Symbol.dispose]();
-  await assertRejects(() => a.ready(), TypeError);
+  await assertRejects(() => a.attach(), TypeError);
 });
 
-Deno.test("DeviceUse.release() keeps the place that another use has, and the next one adds the device in it", async () => {
-  const { device, place } = setUp();
-  const [a, b] = [place(), place()];
-  await Promise.all([a.ready(), device.answer()]);
+Deno.test("DeviceUse.release() keeps the reserve that another use has, and the next one adds the device in it", async () => {
+  const { device, reserve } = setUp();
+  const [a, b] = [reserve(), reserve()];
+  await Promise.all([a.attach(), device.answer()]);
   const released = a.release();
   await device.answer();
   await device.answer();
   await released;
-  await Promise.all([b.ready(), device.answer()]);
-  assertEquals(device.log, ["add", "unplug", "detach", "add"]);
+  await Promise.all([b.attach(), device.answer()]);
+  assertEquals(device.log, ["attach", "unplug", "detach", "attach"]);
 });

@@ -1,9 +1,10 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, UnsupportedBuildError } from "../../src/errors/windows_errors.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
+import { UnsupportedBuildError } from "../../src/errors/windows_errors.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
-import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
 import { BOOT, createdDocument, DISK, IMAGE, LINUX, SCRATCH, vmMachine, WINDOWS } from "../support/vm_host.ts";
 
 interface Recording {
@@ -163,7 +164,7 @@ Deno.test("createUtilityVM() boots a disk from vPMem, or from SCSI where there i
   const disk = `${BOOT}\\rootfs.vhdx`;
   assertEquals(first.Devices.VirtualPMem.Devices, { 0: { HostPath: disk, ReadOnly: true, ImageFormat: "Vhdx" } });
   assertEquals(first.Chipset.LinuxKernelDirect.InitRdPath, undefined);
-  assertEquals(onPMem.vpmem.room.used, 1);
+  assertEquals(onPMem.capacity[1]!.used, 1);
   assertEquals(Object.values(second.Devices.Scsi).length, 4);
   assertEquals(second.Devices.Scsi["df6d0690-79e5-55b6-a5ec-c1e2f77f580a"], {
     Attachments: { 0: { Type: "VirtualDisk", Path: disk, ReadOnly: true } },
@@ -172,7 +173,7 @@ Deno.test("createUtilityVM() boots a disk from vPMem, or from SCSI where there i
     [first, second].map(({ Chipset }) => Chipset.LinuxKernelDirect.KernelCmdLine.split(" 8250")[0]),
     ["root=/dev/pmem0 ro rootwait init=/init", "root=/dev/sda ro rootwait init=/init"],
   );
-  assertEquals(onScsi.scsi.room, { device: "SCSI slots", total: 256, used: 1 });
+  assertEquals(onScsi.capacity[0], { device: "SCSI slots", total: 256, used: 1 });
 });
 
 Deno.test("createUtilityVM() gives a VM the memory, processors and limits that it is told", async () => {
@@ -242,7 +243,7 @@ Deno.test("createUtilityVM() saves the state of a crashed Windows guest where it
 });
 
 const REFUSED: readonly [argument: string, options: UtilityVMOptions][] = [
-  ["options.os", undefined as unknown as UtilityVMOptions],
+  ["options", undefined as unknown as UtilityVMOptions],
   ["options.os", { ...LINUX, os: "macos" as "linux" }],
   ["options.id", { ...LINUX, id: "" }],
   ["options.owner", { ...LINUX, owner: "a\0b" }],

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { MissingPermissionError, NativeError } from "../../src/errors/windows_errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
-import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 import { Brake, withFunction } from "../support/host.ts";
 import { DISK, heldKinds, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmMachine, WINDOWS } from "../support/vm_host.ts";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
 
 const CREATE_WINDOWS = [
   "GetServiceProperties",

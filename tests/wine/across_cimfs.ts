@@ -230,7 +230,7 @@ const left: AcrossTest = {
         ], { env });
         assertEquals(code, noted ? 0 : 1, stderr);
         if (!noted) {
-          assert(stderr.includes("ERROR_ALREADY_EXISTS") && stderr.includes("elease that one first"), stderr);
+          assert(stderr.includes("ERROR_ALREADY_EXISTS") && stderr.includes("releaseCimFSHostLayers"), stderr);
         }
         assertEquals(stage.calls[before]!.fn, "ActivateLayer");
         assertEquals(stage.held, noted ? ALL : []);

@@ -1,67 +1,65 @@
 /**
- * Layers that the guest shows as one tree, which is the root of a container.
+ * Layers that the guest has combined to the root of a container.
  *
- * A tree lives as any device does (see `device.ts`), but has one user. It takes one request to the guest to combine and
- * one to take apart; where combining fails, the guest is told to take apart what it may have made.
+ * A combination lives as any device does (see `device.ts`), but has one use. It takes one request to the guest to combine
+ * and one to take apart; if combining fails, the guest is told to take apart what it may have combined.
  *
  * @module
  */
 
-import { type CombinedLayers, combineLayers, removeCombinedLayers } from "../../hcsschema/requests.ts";
+import { messageOf } from "../../errors/printable.ts";
+import { type CombinedLayers as Settings, combineLayers, removeCombinedLayers } from "../../hcsschema/requests.ts";
+import type { Held, HoldOf } from "../../holds/hold.ts";
 import { log } from "../../log.ts";
-import { messageOf } from "../../printable.ts";
+import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
-import { type Modifier, takeAway } from "../running_vm.ts";
 
-/** Layers that the guest shows as one tree. */
-export interface LayerTree extends Device {
-  /** Where the guest has it. */
+/** What is combined, and where. */
+export interface CombinedLayersInit {
+  /** What no two combinations in a VM have in common: the container's folder, or its scratch. */
+  readonly exclusiveKey: string;
+  /** The root of the container in the guest. */
   readonly guestPath: string;
+  /** The layers; called when they are combined, as the names of shares are known only then. */
+  readonly layers: () => Omit<Settings, "ContainerRootPath">;
 }
 
-const trees = new WeakMap<Modifier, DeviceRegistry<LayerTree>>();
+/** The combined layers of a VM. */
+export class CombinedLayers {
+  readonly #vm: RunningVM;
+  readonly #registry = new DeviceRegistry<Device<HoldOf<"layerTree">>>();
 
-/** What a tree is made of, and where. */
-export interface LayerTreeInit {
-  /** What no two trees of a VM can have in common: the container's folder, or its scratch. */
-  readonly owns: string;
-  /** Where the guest is to have the tree. */
-  readonly guestPath: string;
-  /** Its layers, asked for when they are combined. */
-  readonly layers: () => Omit<CombinedLayers, "ContainerRootPath">;
-}
-
-/**
- * The use of a tree in a VM, `undefined` where another tree has what it is to own. It is combined once `ready()` is
- * called.
- */
-export function placeLayerTree(
-  vm: Modifier,
-  { owns, guestPath, layers }: LayerTreeInit,
-): DeviceUse<LayerTree> | undefined {
-  let registry = trees.get(vm);
-  if (registry === undefined) {
-    trees.set(vm, registry = new DeviceRegistry());
+  /** None. */
+  constructor(vm: RunningVM) {
+    this.#vm = vm;
   }
-  if (registry.has(owns)) return undefined;
-  const remove = () => takeAway(vm, removeCombinedLayers(guestPath));
-  return registry.place(owns, () => ({
-    guestPath,
-    async add() {
-      const { ContainerID, ...rest } = layers();
-      try {
-        await vm.modify(combineLayers({
-          ...(ContainerID !== undefined && { ContainerID }),
-          ContainerRootPath: guestPath,
-          ...rest,
-        }));
-      } catch (error) {
-        // Mostly there is nothing to take apart, and the guest says so.
-        await remove().catch((failure) => log("debug", () => `taking apart ${guestPath}: ${messageOf(failure)}`));
-        throw error;
-      }
-    },
-    removal: [remove],
-    free() {},
-  }));
+
+  /** The use of a combination, which rests on its layers. Undefined if another one has its exclusive key. */
+  reserve(
+    { exclusiveKey, guestPath, layers }: CombinedLayersInit,
+    restsOn: readonly Held[],
+  ): DeviceUse<Device<HoldOf<"layerTree">>> | undefined {
+    if (this.#registry.has(exclusiveKey)) return undefined;
+    const vm = this.#vm;
+    const remove = () => removeFrom(vm, removeCombinedLayers(guestPath));
+    return this.#registry.reserve(exclusiveKey, () => ({
+      hold: { kind: "layerTree", vm: vm.id, guestPath },
+      async attach() {
+        const { ContainerID, ...rest } = layers();
+        try {
+          await vm.modify(combineLayers({
+            ...(ContainerID !== undefined && { ContainerID }),
+            ContainerRootPath: guestPath,
+            ...rest,
+          }));
+        } catch (error) {
+          // Usually there is nothing to take apart, and the guest says so.
+          await remove().catch((failure) => log("debug", () => `taking apart ${guestPath}: ${messageOf(failure)}`));
+          throw error;
+        }
+      },
+      removal: [remove],
+      free() {},
+    }), restsOn);
+  }
 }

@@ -1,44 +1,48 @@
 /**
- * The life of a device of a VM, whatever kind of device: placed, added, used by several, removed.
+ * The life of a device of a VM, whatever kind of device: reserved, attached, used by several, removed.
  *
  * ```text
- *              place()          ready()            request done
- *   (nothing) --------> placed --------> adding ------------------> present
- *       ^                 ^ |  ^            |                        |   ^
- *       |     last drop() | |  +------------+                        |   | ready(), nothing removed yet
- *       +-----------------|-+   request failed                       |   |
- *                         |                      last release()      v   |
- *                         +------------------------------------- removing <---- release() or ready() --- stuck
- *                            all steps done                          |                                    ^
- *                                                                    +------------------------------------+
- *                                                                       a step failed
+ *             reserve()          attach()           request done
+ *   (nothing) --------> reserved --------> attaching --------------> attached
+ *       ^                  ^ |  ^             |                       |   ^
+ *       |   last dispose() | |  +-------------+                       |   | attach(), nothing removed yet
+ *       +------------------|-+   request failed                       |   |
+ *                          |                      last release()      v   |
+ *                          +------------------------------------- removing <-- release() or attach() --- stuck
+ *                             all steps done                          |                                   ^
+ *                                                                     +-----------------------------------+
+ *                                                                        a step failed
  * ```
  *
- * | state | place | in the VM | who holds it |
+ * | state | slot | in the VM | which uses hold it |
  * | --- | --- | --- | --- |
- * | placed | reserved | no | nobody |
- * | adding | reserved | being asked for, once | all who wait for the outcome, which they share |
- * | present | reserved | yes | each use whose `ready()` succeeded and whose `release()` didn't yet |
- * | removing | reserved | being asked to go, once | the last use |
- * | stuck | reserved | in part: `removed` steps of its removal are done | the use whose `release()` failed |
+ * | reserved | taken | no | none |
+ * | attaching | taken | requested, once | all that wait for the outcome, which they share |
+ * | attached | taken | yes | each use whose `attach()` succeeded and whose `release()` has not yet |
+ * | removing | taken | removal requested, once | the last use |
+ * | stuck | taken | in part: `removed` steps of its removal are done | the use whose `release()` failed |
  *
- * - An addition that failed leaves the device placed, and nobody holding it: who comes next may try again.
- * - A removal that failed leaves the device with the use that wanted it gone; its next `release()` goes on with the step
- *   that failed. Who wants the device meanwhile takes it over as it is where no step was done yet, so that the first
- *   use's release then finds nothing to do; else the removal is finished first, and the device added anew in its place.
- * - A wait that is aborted gives up its hold, unless it is the only one: the request is under way, and somebody has to
- *   be there to give back what comes of it.
+ * - If attaching fails, the device is reserved again, and no use holds it: the next one may try again.
+ * - If removing fails, the device stays with the use that released it; its next `release()` goes on with the step that
+ *   failed. Another use that attaches the device meanwhile takes it over if no step was done yet, and the first use's
+ *   release then finds nothing to do. If a step was done, the removal is finished first and the device is attached anew.
+ * - A wait that is aborted gives up its hold, unless it is the only one: the request is under way, and its outcome needs an
+ *   owner who can release it.
  *
  * @module
  */
 
+import type { Held, Hold } from "../../holds/hold.ts";
+
 /** What a registry has to know about one device. */
-export interface Device {
-  /** Asks for it. Leaves nothing behind where it throws. */
-  add(): Promise<void>;
-  /** Asks for it to go, step by step. A step that was done isn't asked for again. */
+export interface Device<H extends Hold = Hold> {
+  /** The record of it. What isn't known before it is attached, such as the name of a share, is empty before. */
+  readonly hold: H;
+  /** Requests it. Leaves nothing behind if it throws. */
+  attach(): Promise<void>;
+  /** Requests its removal, step by step. A step that was done isn't requested again. */
   readonly removal: readonly (() => Promise<void>)[];
-  /** Gives its place back. */
+  /** Frees its slot. */
   free(): void;
 }
 
@@ -46,21 +50,24 @@ export interface Device {
 export class DeviceRegistry<D extends Device> {
   readonly #entries = new Map<string, Entry<D>>();
 
-  /** Whether there is a device for `key`, if only its place. */
+  /** Whether there is a device for `key`, attached or reserved. */
   has(key: string): boolean {
     return this.#entries.has(key);
   }
 
-  /** The device for `key`, if it is in the VM. */
+  /** The device for `key`, if it is attached. */
   find(key: string): D | undefined {
     const entry = this.#entries.get(key);
-    return entry?.state === "present" ? entry.device : undefined;
+    return entry?.state === "attached" ? entry.device : undefined;
   }
 
-  /** A use of the device for `key`. Where there is none, `make` makes one, with its place, if it finds one. */
-  place(key: string, make: () => D): DeviceUse<D>;
-  place(key: string, make: () => D | undefined): DeviceUse<D> | undefined;
-  place(key: string, make: () => D | undefined): DeviceUse<D> | undefined {
+  /**
+   * A use of the device for `key`. If there is no such device, `make` makes one with its slot, if one is free. The use rests
+   * on `restsOn` once it is attached.
+   */
+  reserve(key: string, make: () => D, restsOn?: readonly Held[]): DeviceUse<D>;
+  reserve(key: string, make: () => D | undefined, restsOn?: readonly Held[]): DeviceUse<D> | undefined;
+  reserve(key: string, make: () => D | undefined, restsOn: readonly Held[] = []): DeviceUse<D> | undefined {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       const device = make();
@@ -68,30 +75,30 @@ export class DeviceRegistry<D extends Device> {
       entry = new Entry(device, () => void this.#entries.delete(key));
       this.#entries.set(key, entry);
     }
-    return new DeviceUse(entry);
+    return new DeviceUse(entry, restsOn);
   }
 }
 
 class Entry<D extends Device> {
-  state: "placed" | "adding" | "present" | "removing" | "stuck" = "placed";
-  /** The request under way. Never rejects unheard. */
+  state: "reserved" | "attaching" | "attached" | "removing" | "stuck" = "reserved";
+  /** The request under way. Its rejection is always handled. */
   pending: Promise<void> = Promise.resolve();
   /** Steps of the removal that are done. */
   removed = 0;
-  /** Who keeps the place. */
+  /** The uses that keep the slot. */
   readonly uses = new Set<DeviceUse<D>>();
-  /** Who of them has the device, or waits for it to be added. */
+  /** Those of them that hold the device, or wait for it to be attached. */
   readonly holders = new Set<DeviceUse<D>>();
 
   constructor(readonly device: D, readonly forget: () => void) {}
 
-  add(): void {
-    this.state = "adding";
+  attach(): void {
+    this.state = "attaching";
     this.#run(
-      this.device.add(),
-      () => this.state = "present",
+      this.device.attach(),
+      () => this.state = "attached",
       () => {
-        this.state = "placed";
+        this.state = "reserved";
         this.holders.clear();
       },
     );
@@ -102,7 +109,7 @@ class Entry<D extends Device> {
     this.#run(
       this.#removeSteps(),
       () => {
-        this.state = "placed";
+        this.state = "reserved";
         this.removed = 0;
         this.holders.clear();
       },
@@ -126,52 +133,62 @@ class Entry<D extends Device> {
   }
 }
 
-/** One use of a device, from its place on. Gives back exactly what it took, once. */
-export class DeviceUse<D extends Device> implements Disposable {
+/** One use of a device, from its reservation on. Releases exactly what it attached, once. */
+export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable {
+  /** What it rests on. */
+  readonly restsOn: readonly Held[];
   readonly #entry: Entry<D>;
   #releasing: Promise<boolean> | undefined;
 
-  /** Made by {@linkcode DeviceRegistry.place}. */
-  constructor(entry: unknown) {
-    this.#entry = entry as Entry<D>;
+  /** Made by {@linkcode DeviceRegistry.reserve}. */
+  constructor(entry: Entry<D>, restsOn: readonly Held[]) {
+    this.#entry = entry;
+    this.restsOn = restsOn;
     this.#entry.uses.add(this);
   }
 
-  /** The device. What isn't known before it is added, such as the name of a share, isn't there before. */
+  /** The device. */
   get device(): D {
     return this.#entry.device;
   }
 
+  /** The record of it. */
+  get hold(): D["hold"] {
+    return this.device.hold;
+  }
+
   /**
-   * Has the device added, unless it is there already.
+   * Has the device attached, unless it is already. Resolves with this use.
    *
-   * @throws what the VM answers; nothing is held then.
-   * @throws the reason of `signal`, if others wait for the device as well. Who waits alone gets the outcome, as the
+   * @throws what the VM reports; nothing is held then.
+   * @throws the reason of `signal`, if others wait for the device as well. A use that waits alone gets the outcome, as the
    * request can't be called back.
    */
-  async ready(signal?: AbortSignal): Promise<void> {
+  async attach(signal?: AbortSignal): Promise<this> {
     const entry = this.#entry;
-    if (!entry.uses.has(this)) throw new TypeError("this use of a device was given back");
+    if (!entry.uses.has(this)) throw new TypeError("this use of a device was released");
     for (;;) {
       signal?.throwIfAborted();
       switch (entry.state) {
-        case "placed":
+        case "reserved":
           entry.holders.add(this);
-          entry.add();
-          return await this.#added(signal);
-        case "adding":
+          entry.attach();
+          await this.#attached(signal);
+          return this;
+        case "attaching":
           entry.holders.add(this);
-          return await this.#added(signal);
-        case "present":
+          await this.#attached(signal);
+          return this;
+        case "attached":
           entry.holders.add(this);
-          return;
+          return this;
         case "removing":
           await unlessAborted(entry.pending.catch(() => {}), signal);
           continue;
         case "stuck":
           if (entry.removed === 0) {
             entry.holders.clear();
-            entry.state = "present";
+            entry.state = "attached";
             continue;
           }
           entry.remove();
@@ -180,7 +197,7 @@ export class DeviceUse<D extends Device> implements Disposable {
     }
   }
 
-  #added(signal: AbortSignal | undefined): Promise<void> {
+  #attached(signal: AbortSignal | undefined): Promise<void> {
     const { holders, pending } = this.#entry;
     return unlessAborted(pending, signal, () => {
       if (holders.size === 1) return false;
@@ -190,10 +207,10 @@ export class DeviceUse<D extends Device> implements Disposable {
   }
 
   /**
-   * Gives the device up; the last one has it removed. Calls side by side are one. Answers false where there was nothing
-   * left to give up.
+   * Gives the device up; the last use has it removed. Calls side by side are one. Returns false if there was nothing left to
+   * give up.
    *
-   * @throws what the VM answers; the device is held still, and another call goes on where this one stopped.
+   * @throws what the VM reports; the device is still held, and another call goes on where this one stopped.
    */
   release(): Promise<boolean> {
     return this.#releasing ??= this.#release().finally(() => this.#releasing = undefined);
@@ -202,7 +219,7 @@ export class DeviceUse<D extends Device> implements Disposable {
   async #release(): Promise<boolean> {
     const entry = this.#entry;
     while (entry.holders.has(this)) {
-      if (entry.state === "adding" || entry.state === "removing") {
+      if (entry.state === "attaching" || entry.state === "removing") {
         await entry.pending.catch(() => {});
       } else if (entry.holders.size > 1) {
         entry.holders.delete(this);
@@ -219,7 +236,7 @@ export class DeviceUse<D extends Device> implements Disposable {
     return false;
   }
 
-  /** Gives up the place of a device that this use doesn't have; one that it has stays as it is. */
+  /** Gives up the slot of a device that this use doesn't hold; one that it holds stays. */
   [Symbol.dispose](): void {
     if (!this.#entry.holders.has(this)) this.#leave();
   }
@@ -233,16 +250,16 @@ export class DeviceUse<D extends Device> implements Disposable {
   }
 }
 
-/** What `promise` answers, or the reason of `signal` once it is aborted and `give` agrees to give up. */
+/** What `promise` resolves with, or the reason of `signal` once it is aborted and `giveUp` agrees. */
 function unlessAborted(
   promise: Promise<void>,
   signal: AbortSignal | undefined,
-  give: () => boolean = () => true,
+  giveUp: () => boolean = () => true,
 ): Promise<void> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     const abort = () => {
-      if (give()) reject(signal.reason);
+      if (giveUp()) reject(signal.reason);
     };
     signal.addEventListener("abort", abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));

@@ -1,23 +1,24 @@
 /**
- * Disks of a VM on its SCSI controllers: the access of the VM to a disk's file, the attachment, and the guest's mounts of
- * it. Up to 4 controllers of 64 places each.
+ * Disks of a VM on its SCSI controllers: the right of the VM to open a disk's file, the attachment, and the guest's mounts
+ * of it. Up to 4 controllers of 64 slots each.
  *
- * Each of the three lives as any device does (see `device.ts`), and holds on to nothing else: who wants a disk mounted
- * uses all three, in this order.
+ * Each of the three lives as any device does (see `device.ts`). A mounted disk takes all three, in this order.
  *
- * | device | added by | removed by | one for |
+ * | device | attached by | removed by | one for |
  * | --- | --- | --- | --- |
  * | access | `GrantVmAccess` | `RevokeVmAccess` | each writable file |
- * | attachment | an Add to the host | Linux: the guest lets go of the disk; then a Remove to the host | each file |
+ * | attachment | an Add to the host | Linux: the guest unplugs the disk; then a Remove to the host | each file |
  * | mount | an Add to the guest | a Remove to the guest | each attachment with one set of options |
  *
- * Where a Linux guest has let go of a disk and the host then failed to detach it, the next one to go on detaches it.
+ * If a Linux guest has unplugged a disk and the host then failed to detach it, the next try detaches it.
  *
  * @module
  */
 
-import { InvalidInputError, MissingExportError } from "../../errors/windows_errors.ts";
-import { grantVmAccess, revokeVmAccess } from "../../ffi/vmcompute.ts";
+import { type HostFile, hostFile } from "../../checks/host_file.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
+import { InUseError } from "../../errors/state_errors.ts";
+import type { DeviceCapacity } from "../../errors/vm_errors.ts";
 import {
   attachDisk,
   detachDisk,
@@ -29,11 +30,11 @@ import {
   unplugDisk,
   type WCOWMappedVirtualDisk,
 } from "../../hcsschema/requests.ts";
+import type { Held, HoldOf } from "../../holds/hold.ts";
+import { removeFrom, type RunningVM } from "../running_vm.ts";
+import { grantAccess, revokeAccess } from "../file_access.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
-import type { DeviceRoom } from "../../errors/vm_errors.ts";
-import { type HostFile, hostFile } from "../../checks/host_file.ts";
-import { type Modifier, takeAway } from "../running_vm.ts";
-import { Places } from "./slot_allocator.ts";
+import { SlotAllocator } from "./slot_allocator.ts";
 
 /** How many disks a controller takes. */
 export const LUNS_PER_CONTROLLER = 64;
@@ -41,36 +42,28 @@ export const LUNS_PER_CONTROLLER = 64;
 export const MAXIMUM_CONTROLLERS = 4;
 
 /** The right of a VM to open a disk's file. */
-export interface SCSIAccess extends Device {
-  /** The file. */
-  readonly hostPath: string;
-}
+export type SCSIAccess = Device<HoldOf<"vmAccess">>;
 
 /** A disk attached to a VM. */
-export interface SCSIAttachment extends Device, SCSISlot {
-  /** Its file. */
-  readonly hostPath: string;
+export interface SCSIAttachment extends Device<HoldOf<"scsiAttachment">> {
   /** Whether the VM can't write to it. */
   readonly readOnly: boolean;
 }
 
 /** A disk mounted in the guest. */
-export interface SCSIMount extends Device, SCSISlot {
-  /** Where the guest has it. */
-  readonly guestPath: string;
-}
+export type SCSIMount = Device<HoldOf<"scsiMount">>;
 
 /** How a Linux guest mounts a disk. A Windows guest takes no options. */
 export interface SCSIMountOptions {
   /** The partition, from 1. Default: the whole disk. */
   readonly partition?: number;
-  /** No writing. */
+  /** Whether it is mounted read-only. */
   readonly readOnly?: boolean;
   /** Encrypts the disk with a key that the guest makes and forgets. */
   readonly encrypted?: boolean;
   /** Options of the mount. */
   readonly options?: readonly string[];
-  /** File system to format the disk with where it has none. */
+  /** File system to format the disk with if it has none. */
   readonly filesystem?: "ext4" | "xfs";
 }
 
@@ -84,83 +77,98 @@ export interface SCSIOptions {
 
 /** The disks of a VM. */
 export class SCSIDisks {
-  readonly #vm: Modifier;
-  readonly #slots: Places;
-  readonly #folders: Places;
+  readonly #vm: RunningVM;
+  readonly #slots: SlotAllocator;
+  readonly #folders = new SlotAllocator(Infinity);
   readonly #own = new Set<string>();
   readonly #accesses = new DeviceRegistry<SCSIAccess>();
   readonly #attachments = new DeviceRegistry<SCSIAttachment>();
   readonly #mounts = new DeviceRegistry<SCSIMount>();
 
   /** No disks but the VM's own. */
-  constructor(vm: Modifier, options: SCSIOptions) {
+  constructor(vm: RunningVM, options: SCSIOptions) {
     this.#vm = vm;
-    this.#slots = new Places(options.controllers * LUNS_PER_CONTROLLER);
-    this.#folders = new Places(Infinity);
+    this.#slots = new SlotAllocator(options.controllers * LUNS_PER_CONTROLLER);
     for (const { controller, lun, hostPath } of options.own) {
       this.#slots.claim(controller * LUNS_PER_CONTROLLER + lun);
       this.#own.add(hostFile(vm.host, hostPath).key);
     }
   }
 
-  /** How many places there are, and how many are taken. */
-  get room(): DeviceRoom {
+  /** How many slots there are, and how many are used. */
+  get capacity(): DeviceCapacity {
     return { device: "SCSI slots", total: this.#slots.total, used: this.#slots.used };
   }
 
-  /** Whether a disk has a place. */
+  /** Whether a disk has a slot. */
   has(file: HostFile): boolean {
     return this.#attachments.has(file.key);
   }
 
-  /** A use of the VM's right to open a disk's file; it is granted once `ready()` is called. */
-  placeAccess(file: HostFile): DeviceUse<SCSIAccess> {
-    return this.#accesses.place(file.key, () => new Access(this.#vm, file.path));
+  /** A use of the VM's right to open a disk's file. */
+  reserveAccess(file: HostFile): DeviceUse<SCSIAccess> {
+    const vm = this.#vm;
+    return this.#accesses.reserve(file.key, () => ({
+      hold: { kind: "vmAccess", vm: vm.id, hostPath: file.path },
+      attach: () => grantAccess(vm.host, vm.id, file.path),
+      // Also of a VM that has ended: the access is in the file's list, which outlives it.
+      removal: [async () => void await revokeAccess(vm.host, vm.id, file.path)],
+      free() {},
+    }));
   }
 
   /**
-   * A use of a disk, `undefined` where no place is free. It is attached once `ready()` is called.
+   * A use of a disk, undefined if no slot is free.
    *
-   * @throws {InvalidInputError} if the disk is attached for writing and asked for without, or the other way round, or is one
-   * that the VM was created with.
+   * @throws {InUseError} if the VM has the disk in another way: attached for writing and wanted without, or the other way
+   * round, or as one that it was created with.
    */
-  placeAttachment(
+  reserveAttachment(
     file: HostFile,
     options: { readonly readOnly: boolean },
+    restsOn?: readonly Held[],
   ): DeviceUse<SCSIAttachment> | undefined {
+    const vm = this.#vm;
     const { readOnly } = options;
     const { key, path } = file;
     if (this.#own.has(key)) {
-      throw new InvalidInputError("file", "is a disk that the VM was created with", path);
+      throw new InUseError(path, `is a disk that the VM ${vm.id} was created with`, vm.id);
     }
-    const use = this.#attachments.place(key, () => {
-      const place = this.#slots.take();
+    const use = this.#attachments.reserve(key, () => {
+      const place = this.#slots.allocate();
       if (place === undefined) return undefined;
-      return new Attached(this.#vm, slotOf(place), {
-        hostPath: path,
+      const slot = slotOf(place);
+      const detach = () => removeFrom(vm, detachDisk(slot));
+      return {
+        hold: { kind: "scsiAttachment", vm: vm.id, hostPath: path, ...slot },
         readOnly,
+        attach: () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
+        // A Linux kernel is confused by a disk that just disappears.
+        removal: vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach],
         free: () => this.#slots.free(place),
-      });
-    });
+      };
+    }, restsOn);
     if (use !== undefined && use.device.readOnly !== readOnly) {
       use[Symbol.dispose]();
-      throw new InvalidInputError(
-        "file",
-        `is attached to the VM already, ${readOnly ? "and writable" : "read-only"}`,
+      throw new InUseError(
         path,
+        `is attached to the VM ${vm.id} already, ${readOnly ? "and writable" : "read-only"}`,
+        vm.id,
       );
     }
     return use;
   }
 
   /**
-   * A use of a mount of a disk; the guest mounts it once `ready()` is called, which needs the disk attached.
+   * A use of a mount of an attached disk.
    *
    * @throws {InvalidInputError} if the guest is Windows and can't do it: it has no options, and uses controller 0 alone.
    */
-  placeMount(slot: SCSISlot, options: SCSIMountOptions = {}): DeviceUse<SCSIMount> {
-    const { controller } = slot;
-    const linux = this.#vm.os === "linux";
+  reserveMount(attachment: DeviceUse<SCSIAttachment>, options: SCSIMountOptions = {}): DeviceUse<SCSIMount> {
+    const vm = this.#vm;
+    const { controller, lun } = attachment.hold;
+    const slot = { controller, lun };
+    const linux = vm.os === "linux";
     if (!linux && controller !== 0) {
       throw new InvalidInputError(
         "slot",
@@ -169,26 +177,28 @@ export class SCSIDisks {
       );
     }
     if (!linux && Object.keys(options).length > 0) {
-      throw new InvalidInputError("options", "can't be had with a Windows guest", options);
+      throw new InvalidInputError("options", "are not available with a Windows guest", options);
     }
     const key = JSON.stringify([
-      slot.controller,
-      slot.lun,
+      controller,
+      lun,
       options.partition ?? 0,
       options.readOnly ?? false,
       options.encrypted ?? false,
       (options.options ?? []).toSorted(),
       options.filesystem ?? "",
     ]);
-    return this.#mounts.place(key, () => {
-      const folder = this.#folders.take()!;
+    return this.#mounts.reserve(key, () => {
+      const folder = this.#folders.allocate()!;
       const guestPath = linux ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`;
-      return new Mount(this.#vm, slot, {
-        guestPath,
-        ...(linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath)),
+      const { mount, unmount } = linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath);
+      return {
+        hold: { kind: "scsiMount", vm: vm.id, guestPath, ...slot },
+        attach: () => vm.modify(mount),
+        removal: [() => removeFrom(vm, unmount)],
         free: () => this.#folders.free(folder),
-      });
-    });
+      };
+    }, [attachment]);
   }
 }
 
@@ -196,86 +206,10 @@ function slotOf(place: number): SCSISlot {
   return { controller: Math.floor(place / LUNS_PER_CONTROLLER), lun: place % LUNS_PER_CONTROLLER };
 }
 
-class Access implements SCSIAccess {
-  readonly hostPath: string;
-  readonly removal: readonly (() => Promise<void>)[];
-  readonly #vm: Modifier;
-
-  constructor(vm: Modifier, hostPath: string) {
-    this.#vm = vm;
-    this.hostPath = hostPath;
-    this.removal = [async () => {
-      try {
-        // Also of a VM that has ended: the access is in the file's list, which outlives it.
-        await revokeVmAccess(vm.host, vm.id, hostPath);
-      } catch (error) {
-        // A Windows that can't take it back.
-        if (!(error instanceof MissingExportError)) throw error;
-      }
-    }];
-  }
-
-  add(): Promise<void> {
-    return grantVmAccess(this.#vm.host, this.#vm.id, this.hostPath);
-  }
-
-  free(): void {}
-}
-
-interface AttachedInit {
-  readonly hostPath: string;
-  readonly readOnly: boolean;
-  readonly free: () => void;
-}
-
-class Attached implements SCSIAttachment {
-  readonly controller: number;
-  readonly lun: number;
-  readonly hostPath: string;
-  readonly readOnly: boolean;
-  readonly add: () => Promise<void>;
-  readonly free: () => void;
-  readonly removal: readonly (() => Promise<void>)[];
-
-  constructor(vm: Modifier, slot: SCSISlot, { hostPath, readOnly, free }: AttachedInit) {
-    this.controller = slot.controller;
-    this.lun = slot.lun;
-    this.hostPath = hostPath;
-    this.readOnly = readOnly;
-    this.free = free;
-    this.add = () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: hostPath, ReadOnly: readOnly }));
-    const detach = () => takeAway(vm, detachDisk(slot));
-    // A Linux kernel is confused by a disk that just disappears.
-    this.removal = vm.os === "linux" ? [() => takeAway(vm, unplugDisk(slot)), detach] : [detach];
-  }
-}
-
-interface MountInit {
-  readonly guestPath: string;
+interface GuestRequests {
   readonly mount: ModifySettingRequest;
   readonly unmount: ModifySettingRequest;
-  readonly free: () => void;
 }
-
-class Mount implements SCSIMount {
-  readonly controller: number;
-  readonly lun: number;
-  readonly guestPath: string;
-  readonly add: () => Promise<void>;
-  readonly free: () => void;
-  readonly removal: readonly (() => Promise<void>)[];
-
-  constructor(vm: Modifier, slot: SCSISlot, { guestPath, mount, unmount, free }: MountInit) {
-    this.controller = slot.controller;
-    this.lun = slot.lun;
-    this.guestPath = guestPath;
-    this.free = free;
-    this.add = () => vm.modify(mount);
-    this.removal = [() => takeAway(vm, unmount)];
-  }
-}
-
-type GuestRequests = Pick<MountInit, "mount" | "unmount">;
 
 function windowsDisk({ lun }: SCSISlot, guestPath: string): GuestRequests {
   const disk: WCOWMappedVirtualDisk = { ContainerPath: guestPath, Lun: lun };

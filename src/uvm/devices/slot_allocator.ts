@@ -1,46 +1,46 @@
 /**
- * Numbered places of which the lowest free one is taken.
+ * Numbered slots of which the lowest free one is allocated.
  *
  * @module
  */
 
-/** Places `0` to `total - 1`. Taking one costs the same however many are taken. */
-export class Places {
+/** Slots `0` to `total - 1`. Allocating one costs the same however many are allocated. */
+export class SlotAllocator {
   /** How many there are. */
   readonly total: number;
-  readonly #taken: boolean[] = [];
+  readonly #allocated: boolean[] = [];
   #used = 0;
-  // Every place below is taken.
+  // Every slot below is allocated.
   #floor = 0;
 
-  /** Places that are all free. */
+  /** Slots that are all free. */
   constructor(total: number) {
     this.total = total;
   }
 
-  /** How many are taken. */
+  /** How many are allocated. */
   get used(): number {
     return this.#used;
   }
 
-  /** Takes the lowest free place; `undefined` where all are taken. */
-  take(): number | undefined {
-    while (this.#taken[this.#floor]) this.#floor++;
+  /** Allocates the lowest free slot. Returns undefined if none is free. */
+  allocate(): number | undefined {
+    while (this.#allocated[this.#floor]) this.#floor++;
     if (this.#floor >= this.total) return undefined;
     this.claim(this.#floor);
     return this.#floor++;
   }
 
-  /** Takes a certain place, which must be free. */
-  claim(place: number): void {
-    this.#taken[place] = true;
+  /** Allocates a certain slot, which must be free. */
+  claim(slot: number): void {
+    this.#allocated[slot] = true;
     this.#used++;
   }
 
-  /** Gives a place back. */
-  free(place: number): void {
-    this.#taken[place] = false;
+  /** Frees a slot. */
+  free(slot: number): void {
+    this.#allocated[slot] = false;
     this.#used--;
-    this.#floor = Math.min(this.#floor, place);
+    this.#floor = Math.min(this.#floor, slot);
   }
 }

@@ -2,13 +2,15 @@
  * Read-only files that a Linux VM sees as persistent memory: each as a device of its own, or several mapped into one
  * device of 4 GiB, next to each other.
  *
- * A file lives as any device does (see `device.ts`); in the VM it takes one request to add and one to remove, which each
- * have a part for the host and one for the guest. Where the VM boots from persistent memory, device 0 is its own.
+ * A file lives as any device does (see `device.ts`); it takes one request to attach and one to remove, which each have a
+ * part for the host and one for the guest. If the VM boots from persistent memory, device 0 is its own.
  *
  * @module
  */
 
-import { InvalidInputError } from "../../errors/windows_errors.ts";
+import { type HostFile, hostFile } from "../../checks/host_file.ts";
+import { InUseError } from "../../errors/state_errors.ts";
+import type { DeviceCapacity } from "../../errors/vm_errors.ts";
 import {
   addPMemDevice,
   addPMemMapping,
@@ -17,12 +19,11 @@ import {
   removePMemDevice,
   removePMemMapping,
 } from "../../hcsschema/requests.ts";
+import type { HoldOf } from "../../holds/hold.ts";
+import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
-import type { DeviceRoom } from "../../errors/vm_errors.ts";
-import { type HostFile, hostFile } from "../../checks/host_file.ts";
-import { type Modifier, takeAway } from "../running_vm.ts";
-import { Places } from "./slot_allocator.ts";
 import { DEVICE_BYTES, RegionAllocator } from "./region_allocator.ts";
+import { SlotAllocator } from "./slot_allocator.ts";
 
 /** How many devices a VM can have. */
 export const MAXIMUM_PMEM_DEVICES = 128;
@@ -32,10 +33,7 @@ export const MAPPINGS_PER_DEVICE = 1024;
 export const PAGE_BYTES = 4096;
 
 /** A file that a VM sees as persistent memory. */
-export interface VPMemFile extends Device, PMemDevice {
-  /** The file. */
-  readonly hostPath: string;
-}
+export type VPMemFile = Device<HoldOf<"vpmemFile">>;
 
 /** Options of {@linkcode VPMemDevices}. */
 export interface VPMemOptions {
@@ -51,20 +49,20 @@ export interface VPMemOptions {
 
 /** The persistent memory of a VM. */
 export class VPMemDevices {
-  readonly #vm: Modifier;
+  readonly #vm: RunningVM;
   readonly #options: VPMemOptions;
   readonly #files = new DeviceRegistry<VPMemFile>();
   readonly #boot: string | undefined;
   // Devices that are taken as a whole: by a file each, or where files are mapped by the boot file alone.
-  readonly #devices: Places;
+  readonly #devices: SlotAllocator;
   // The other devices, where files are mapped, as far as they were ever needed.
   readonly #regions: RegionAllocator[] = [];
 
   /** No devices but the VM's own. */
-  constructor(vm: Modifier, options: VPMemOptions) {
+  constructor(vm: RunningVM, options: VPMemOptions) {
     this.#vm = vm;
     this.#options = options;
-    this.#devices = new Places(options.deviceCount);
+    this.#devices = new SlotAllocator(options.deviceCount);
     const { bootPath } = options;
     if (bootPath !== undefined) {
       this.#devices.claim(0);
@@ -72,8 +70,8 @@ export class VPMemDevices {
     }
   }
 
-  /** How many devices there are, and how many are taken, in whole or in part. */
-  get room(): DeviceRoom {
+  /** How many devices there are, and how many are used, in whole or in part. */
+  get capacity(): DeviceCapacity {
     const { deviceCount, deviceSizeBytes, multiMapping } = this.#options;
     const mapped = this.#regions.filter((region) => region.used > 0).length;
     return {
@@ -84,34 +82,35 @@ export class VPMemDevices {
     };
   }
 
-  /** Whether a file has a place. */
+  /** Whether a file has a device. */
   has(file: HostFile): boolean {
     return this.#files.has(file.key);
   }
 
   /**
-   * A use of a file as persistent memory, `undefined` where it has no place on any device. It is added once `ready()` is
-   * called.
+   * A use of a file as persistent memory, undefined if no device has space for it.
    *
    * @param file A fixed VHD.
    * @param bytes Its size, more than 0.
-   * @throws {InvalidInputError} if it is the disk that the VM boots from.
+   * @throws {InUseError} if it is the disk that the VM boots from.
    */
-  place(file: HostFile, bytes: number): DeviceUse<VPMemFile> | undefined {
+  reserve(file: HostFile, bytes: number): DeviceUse<VPMemFile> | undefined {
     const { key, path } = file;
     if (key === this.#boot) {
-      throw new InvalidInputError("file", "is the disk that the VM boots from", path);
+      throw new InUseError(path, `is the disk that the VM ${this.#vm.id} boots from`, this.#vm.id);
     }
-    return this.#files.place(key, () => this.#options.multiMapping ? this.#map(path, bytes) : this.#give(path, bytes));
+    return this.#files.reserve(
+      key,
+      () => this.#options.multiMapping ? this.#map(path, bytes) : this.#whole(path, bytes),
+    );
   }
 
-  #give(hostPath: string, bytes: number): VPMemFile | undefined {
+  #whole(hostPath: string, bytes: number): VPMemFile | undefined {
     if (bytes > this.#options.deviceSizeBytes) return undefined;
-    const device = this.#devices.take();
+    const device = this.#devices.allocate();
     if (device === undefined) return undefined;
     const at = { device, guestPath: `/run/layers/p${device}` };
-    return new PMemFile(this.#vm, hostPath, {
-      at,
+    return this.#file(hostPath, at, {
       add: addPMemDevice(at, { HostPath: hostPath, ReadOnly: true, ImageFormat: "Vhd1" }),
       remove: removePMemDevice(at),
       free: () => this.#devices.free(device),
@@ -127,8 +126,7 @@ export class VPMemDevices {
       const offset = region.used < MAPPINGS_PER_DEVICE ? region.allocate(size) : undefined;
       if (offset === undefined) continue;
       const at = { device, offset, size, guestPath: `/run/layers/p${device}-${offset}-${size}` };
-      return new PMemFile(this.#vm, hostPath, {
-        at,
+      return this.#file(hostPath, at, {
         add: addPMemMapping(at, { HostPath: hostPath, ImageFormat: "Vhd1" }),
         remove: removePMemMapping(at),
         free: () => region.release(offset),
@@ -136,29 +134,18 @@ export class VPMemDevices {
     }
     return undefined;
   }
-}
 
-interface PMemFileInit {
-  readonly at: PMemDevice;
-  readonly add: ModifySettingRequest;
-  readonly remove: ModifySettingRequest;
-  readonly free: () => void;
-}
-
-class PMemFile implements VPMemFile {
-  readonly hostPath: string;
-  readonly device: number;
-  readonly guestPath: string;
-  readonly removal: readonly (() => Promise<void>)[];
-  readonly free: () => void;
-  readonly add: () => Promise<void>;
-
-  constructor(vm: Modifier, hostPath: string, init: PMemFileInit) {
-    this.hostPath = hostPath;
-    this.device = init.at.device;
-    this.guestPath = init.at.guestPath;
-    this.add = () => vm.modify(init.add);
-    this.removal = [() => takeAway(vm, init.remove)];
-    this.free = init.free;
+  #file(
+    hostPath: string,
+    { device, guestPath }: PMemDevice,
+    { add, remove, free }: { add: ModifySettingRequest; remove: ModifySettingRequest; free: () => void },
+  ): VPMemFile {
+    const vm = this.#vm;
+    return {
+      hold: { kind: "vpmemFile", vm: vm.id, hostPath, guestPath, device },
+      attach: () => vm.modify(add),
+      removal: [() => removeFrom(vm, remove)],
+      free,
+    };
   }
 }

@@ -1,31 +1,25 @@
 /**
  * Folders of the host that a Windows VM sees, over VSMB.
  *
- * A share lives as any device does (see `device.ts`); in the VM it takes one request to add and one to remove. Its name
- * is new each time that it is added, `s1`, `s2` and so on in hexadecimal, as a guest may remember a name. The same folder
- * is one share, however its path is written.
+ * A share lives as any device does (see `device.ts`); it takes one request to attach and one to remove. Its name is new
+ * each time that it is attached, `s1`, `s2` and so on in hexadecimal, as a guest may remember a name. The same folder is one
+ * share, however its path is written.
  *
  * @module
  */
 
+import type { HostFile } from "../../checks/host_file.ts";
 import { NativeError } from "../../errors/windows_errors.ts";
 import type { Host } from "../../ffi/host.ts";
 import { fileFlag, openFile, probeFileId } from "../../ffi/kernel32.ts";
-import { buildNumber } from "../../ffi/ntdll.ts";
 import { addShare, removeShare, type VirtualSmbShareOptions } from "../../hcsschema/requests.ts";
+import type { HoldOf } from "../../holds/hold.ts";
+import { mapsByFileIdOnly } from "../../session/builds.ts";
+import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
-import type { HostFile } from "../../checks/host_file.ts";
-import { type Modifier, takeAway } from "../running_vm.ts";
 
 /** A folder that a VM sees, read-only. */
-export interface VSMBShare extends Device {
-  /** The folder on the host. */
-  readonly hostPath: string;
-  /** Name of the share; empty until it is added. */
-  readonly name: string;
-  /** Where the guest finds it. */
-  readonly guestPath: string;
-}
+export type VSMBShare = Device<HoldOf<"vsmbShare">>;
 
 /** Options of {@linkcode VSMBShares}. */
 export interface VSMBOptions {
@@ -46,73 +40,59 @@ const LAYER_OPTIONS: VirtualSmbShareOptions = {
 
 /** The shares of a VM. */
 export class VSMBShares {
-  readonly #vm: Modifier;
+  readonly #vm: RunningVM;
   readonly #noDirectMap: boolean;
-  readonly #shares = new DeviceRegistry<Share>();
+  readonly #shares = new DeviceRegistry<VSMBShare>();
   #names = 0;
 
   /** No shares. */
-  constructor(vm: Modifier, options: VSMBOptions) {
+  constructor(vm: RunningVM, options: VSMBOptions) {
     this.#vm = vm;
     this.#noDirectMap = options.noDirectMap;
   }
 
   /**
-   * A use of the share of a folder; the folder is shared once `ready()` is called.
+   * A use of the share of a folder.
    *
    * @throws {NativeError} if the folder can't be opened.
    */
-  place(folder: HostFile): DeviceUse<VSMBShare> {
-    return this.#shares.place(folder.key, () => {
-      const direct = !this.#noDirectMap && !needsNoDirectMap(this.#vm.host, folder.path);
-      const options = { ...LAYER_OPTIONS, ...(!direct && { NoDirectmap: true }) };
-      return new Share(this.#vm, folder.path, options, () => `s${(++this.#names).toString(16)}`);
+  reserve(folder: HostFile): DeviceUse<VSMBShare> {
+    return this.#shares.reserve(folder.key, () => {
+      const direct = !this.#noDirectMap && canMapFiles(this.#vm.host, folder.path);
+      return this.#share(folder.path, { ...LAYER_OPTIONS, ...(!direct && { NoDirectmap: true }) });
     });
   }
 
-  /** The share of a folder, `undefined` where it isn't shared. */
+  /** The share of a folder, undefined if it isn't shared. */
   find(folder: HostFile): VSMBShare | undefined {
     return this.#shares.find(folder.key);
   }
+
+  #share(hostPath: string, options: VirtualSmbShareOptions): VSMBShare {
+    const vm = this.#vm;
+    let name = "";
+    return {
+      get hold() {
+        return { kind: "vsmbShare", vm: vm.id, hostPath, name, guestPath: GUEST_PREFIX + name } as const;
+      },
+      attach: () => {
+        name = `s${(++this.#names).toString(16)}`;
+        return vm.modify(addShare({ Name: name, Path: hostPath, Options: options }));
+      },
+      removal: [() => removeFrom(vm, removeShare(name))],
+      free() {},
+    };
+  }
 }
 
-class Share implements VSMBShare {
-  name = "";
-
-  constructor(
-    readonly vm: Modifier,
-    readonly hostPath: string,
-    readonly options: VirtualSmbShareOptions,
-    readonly newName: () => string,
-  ) {}
-
-  get guestPath(): string {
-    return GUEST_PREFIX + this.name;
-  }
-
-  async add(): Promise<void> {
-    this.name = this.newName();
-    await this.vm.modify(addShare({ Name: this.name, Path: this.hostPath, Options: this.options }));
-  }
-
-  readonly removal = [() => takeAway(this.vm, removeShare(this.name))];
-
-  free(): void {}
-}
-
-const FIRST_WITHOUT = 18362;
-const LAST_WITHOUT = 19042;
-
-// These builds can't map files of a file system that has no 128-bit file ids.
-function needsNoDirectMap(host: Host, path: string): boolean {
-  const build = buildNumber(host);
-  if (build < FIRST_WITHOUT || build > LAST_WITHOUT) return false;
+function canMapFiles(host: Host, path: string): boolean {
+  if (!mapsByFileIdOnly(host)) return true;
   using folder = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS });
   try {
     probeFileId(host, folder.value, path);
-    return false;
+    return true;
   } catch (error) {
-    if (error instanceof NativeError) return true;
+    if (error instanceof NativeError) return false;
     throw error;
   }
 }

@@ -5,16 +5,23 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../../errors/windows_errors.ts";
+import { requireOptions, textOr, wholeNumberOr } from "../../checks/arguments.ts";
+import { kindOf, requireKind } from "../../checks/existing.ts";
+import { windowsPath } from "../../checks/windows_path.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type Chipset, linuxVM, type VirtualPMemController } from "../../hcsschema/create.ts";
 import type { VirtualPMemImageFormat } from "../../hcsschema/requests.ts";
-import { hostPath, kindOf, requireKind, text, wholeNumber } from "../../checks/arguments.ts";
+import { buildOf, firstBuild, requireBuild } from "../../session/builds.ts";
 import { MAXIMUM_CONTROLLERS } from "../devices/scsi.ts";
-import { commonSettings, type CommonVMOptions, requireBuild, type VMPlan } from "./vm_plan.ts";
 import { MAXIMUM_PMEM_DEVICES, PAGE_BYTES } from "../devices/vpmem.ts";
+import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, type VMPlan } from "./vm_plan.ts";
 
-/** Options of a Linux VM. */
+/**
+ * Options of a Linux VM.
+ *
+ * @category Layers in a VM
+ */
 export interface LinuxVMOptions extends CommonVMOptions {
   /** The system in it. */
   os: "linux";
@@ -22,12 +29,12 @@ export interface LinuxVMOptions extends CommonVMOptions {
   bootFolder?: string;
   /** Whether the kernel is booted without firmware. Default: true from Windows build 18286, which it needs. */
   kernelDirect?: boolean;
-  /** File name of the kernel in the folder. Default: `vmlinux` where it is there and `kernelDirect`, else `kernel`. */
+  /** File name of the kernel in the folder. Default: `vmlinux` if it exists and with `kernelDirect`, else `kernel`. */
   kernelFile?: string;
   /**
    * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default:
-   * `rootfs.vhd` where it is there, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI place where there
-   * is no vPMem.
+   * `rootfs.vhd` if it exists, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI slot if there is no
+   * vPMem.
    */
   rootFile?: string;
   /** Further options of the kernel. */
@@ -52,7 +59,7 @@ export interface LinuxVMOptions extends CommonVMOptions {
   processDumpLocation?: string;
   /** Whether the guest may tell which pages it has no use for. From Windows build 18967. Default: false. */
   enableColdDiscardHint?: boolean;
-  /** How many SCSI controllers, 0 to 4, for 64 disks each. Default: 1, and 4 where there is no vPMem. */
+  /** How many SCSI controllers, 0 to 4, for 64 disks each. Default: 1, and 4 if there is no vPMem. */
   scsiControllerCount?: number;
   /** How many vPMem devices, 0 to 128. Default: 64. */
   vpmemDeviceCount?: number;
@@ -64,30 +71,65 @@ export interface LinuxVMOptions extends CommonVMOptions {
   encryptScratch?: boolean;
 }
 
+const OPTIONS = {
+  ...COMMON_OPTIONS,
+  os: true,
+  bootFolder: true,
+  kernelDirect: true,
+  kernelFile: true,
+  rootFile: true,
+  kernelOptions: true,
+  consolePipe: true,
+  graphicsConsole: true,
+  vpciEnabled: true,
+  command: true,
+  forwardStdout: true,
+  forwardStderr: true,
+  disableTimeSync: true,
+  scrubLogs: true,
+  processDumpLocation: true,
+  enableColdDiscardHint: true,
+  scsiControllerCount: true,
+  vpmemDeviceCount: true,
+  vpmemSizeBytes: true,
+  vpmemMultiMapping: true,
+  encryptScratch: true,
+} as const satisfies Record<keyof LinuxVMOptions, true>;
+
 const DEFAULT_BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
 const DEFAULT_COMMAND = "/bin/gcs -v4 -log-format json -loglevel info";
 const DEFAULT_PMEM_DEVICES = 64;
 const DEFAULT_PMEM_BYTES = 4 * 2 ** 30;
-const DIRECT_BOOT_BUILD = 18286;
-const MULTI_MAPPING_BUILD = 18362;
-const COLD_DISCARD_BUILD = 18967;
-/** Ports of the guest's vsock: where it gets its entropy, and where its log goes. */
+/** Port of the guest's vsock where it gets its entropy. */
 export const ENTROPY_PORT = 1;
-/** Where the log of a Linux guest goes. */
+/** Port of the guest's vsock where its log goes. */
 export const LOG_PORT = 109;
 
 /**
  * Plans a Linux VM.
  *
  * @throws {InvalidInputError} if an option is refused, or two contradict each other.
- * @throws {UnsupportedBuildError} if this Windows can't do what is asked for.
+ * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
-export function planLinuxVM(host: Host, options: LinuxVMOptions, build: number): VMPlan {
+export function planLinuxVM(host: Host, options: LinuxVMOptions): VMPlan {
+  requireOptions(options, OPTIONS);
+  requireBooleans(options, [
+    "kernelDirect",
+    "graphicsConsole",
+    "vpciEnabled",
+    "forwardStdout",
+    "forwardStderr",
+    "disableTimeSync",
+    "scrubLogs",
+    "enableColdDiscardHint",
+    "vpmemMultiMapping",
+    "encryptScratch",
+  ]);
   const cold = options.enableColdDiscardHint ?? false;
-  if (cold) requireBuild(build, COLD_DISCARD_BUILD, "enableColdDiscardHint");
-  const common = commonSettings(options, build, () => ({ EnableColdDiscardHint: cold }));
-  const devices = devicesOf(options, build);
-  const boot = bootOf(host, options, build);
+  if (cold) requireBuild(host, "enableColdDiscardHint", "enableColdDiscardHint");
+  const common = commonSettings(options, host, () => ({ EnableColdDiscardHint: cold }));
+  const devices = devicesOf(host, options);
+  const boot = bootOf(host, options);
   const consolePipe = consoleOf(options.consolePipe);
   const onPMem = boot.isDisk && devices.deviceCount > 0;
   const onScsi = boot.isDisk && devices.deviceCount === 0;
@@ -145,27 +187,27 @@ interface LinuxDevices {
   readonly multiMapping: boolean;
 }
 
-function devicesOf(options: LinuxVMOptions, build: number): LinuxDevices {
-  const deviceCount = wholeNumber(options.vpmemDeviceCount, "options.vpmemDeviceCount", {
+function devicesOf(host: Host, options: LinuxVMOptions): LinuxDevices {
+  const deviceCount = wholeNumberOr(options.vpmemDeviceCount, "options.vpmemDeviceCount", {
     fallback: DEFAULT_PMEM_DEVICES,
     most: MAXIMUM_PMEM_DEVICES,
   });
-  const deviceSizeBytes = wholeNumber(options.vpmemSizeBytes, "options.vpmemSizeBytes", {
+  const deviceSizeBytes = wholeNumberOr(options.vpmemSizeBytes, "options.vpmemSizeBytes", {
     fallback: DEFAULT_PMEM_BYTES,
     least: PAGE_BYTES,
   });
   if (deviceSizeBytes % PAGE_BYTES !== 0) {
     throw new InvalidInputError("options.vpmemSizeBytes", `is not a multiple of ${PAGE_BYTES}`, deviceSizeBytes);
   }
-  if (options.vpmemMultiMapping) requireBuild(build, MULTI_MAPPING_BUILD, "vpmemMultiMapping");
+  if (options.vpmemMultiMapping) requireBuild(host, "vpmemMultiMapping", "vpmemMultiMapping");
   return {
-    controllers: wholeNumber(options.scsiControllerCount, "options.scsiControllerCount", {
+    controllers: wholeNumberOr(options.scsiControllerCount, "options.scsiControllerCount", {
       fallback: deviceCount === 0 ? MAXIMUM_CONTROLLERS : 1,
       most: MAXIMUM_CONTROLLERS,
     }),
     deviceCount,
     deviceSizeBytes,
-    multiMapping: options.vpmemMultiMapping ?? build >= MULTI_MAPPING_BUILD,
+    multiMapping: options.vpmemMultiMapping ?? buildOf(host) >= firstBuild.vpmemMultiMapping,
   };
 }
 
@@ -180,13 +222,13 @@ interface Boot {
   readonly format: VirtualPMemImageFormat;
 }
 
-function bootOf(host: Host, options: LinuxVMOptions, build: number): Boot {
-  const folder = hostPath(options.bootFolder ?? DEFAULT_BOOT_FOLDER, "options.bootFolder");
-  const direct = options.kernelDirect ?? build >= DIRECT_BOOT_BUILD;
-  if (direct) requireBuild(build, DIRECT_BOOT_BUILD, "kernelDirect");
+function bootOf(host: Host, options: LinuxVMOptions): Boot {
+  const folder = windowsPath(options.bootFolder ?? DEFAULT_BOOT_FOLDER, "options.bootFolder");
+  const direct = options.kernelDirect ?? buildOf(host) >= firstBuild.kernelDirect;
+  if (direct) requireBuild(host, "kernelDirect", "kernelDirect");
   const has = (file: string) => kindOf(host, join(folder, file)) === "file";
-  const kernelFile = text(options.kernelFile, "options.kernelFile", direct && has("vmlinux") ? "vmlinux" : "kernel");
-  const rootFile = text(options.rootFile, "options.rootFile", has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img");
+  const kernelFile = textOr(options.kernelFile, "options.kernelFile", direct && has("vmlinux") ? "vmlinux" : "kernel");
+  const rootFile = textOr(options.rootFile, "options.rootFile", has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img");
   const root = join(folder, rootFile);
   requireKind(host, join(folder, kernelFile), "options.bootFolder", "file");
   requireKind(host, root, "options.bootFolder", "file");
@@ -203,7 +245,7 @@ function bootOf(host: Host, options: LinuxVMOptions, build: number): Boot {
 
 function consoleOf(pipe: string | undefined): string {
   if (pipe === undefined) return "";
-  if (!/^\\\\\.\\pipe\\[^\\]+$/i.test(pipe)) {
+  if (typeof pipe !== "string" || !/^\\\\\.\\pipe\\[^\\]+$/i.test(pipe)) {
     throw new InvalidInputError("options.consolePipe", "is not a pipe of the host (\\\\.\\pipe\\name)", pipe);
   }
   return pipe;
@@ -215,10 +257,10 @@ function commandOf(options: LinuxVMOptions): string {
     "/bin/vsockexec",
     options.forwardStdout && `-o ${LOG_PORT}`,
     (options.forwardStderr ?? true) && `-e ${LOG_PORT}`,
-    text(options.command, "options.command", DEFAULT_COMMAND),
+    textOr(options.command, "options.command", DEFAULT_COMMAND),
     options.disableTimeSync && "-disable-time-sync",
     options.scrubLogs && "-scrub-logs",
-    dumps !== undefined && `-core-dump-location ${text(dumps, "options.processDumpLocation", "")}`,
+    dumps !== undefined && `-core-dump-location ${textOr(dumps, "options.processDumpLocation", "")}`,
   ].filter(Boolean).join(" ");
 }
 
@@ -229,9 +271,9 @@ function kernelArgumentsOf(options: LinuxVMOptions, console: boolean, processors
   return [
     console ? " 8250_core.nr_uarts=1 8250_core.skip_txen_test=1 console=ttyS0,115200" : " 8250_core.nr_uarts=0",
     graphics && " console=tty",
-    // A panic ends the VM, unless somebody wants to look at it.
+    // A panic ends the VM, unless it has a console on which somebody may look at it.
     !debugging && " panic=-1 quiet",
-    options.kernelOptions !== undefined && ` ${text(options.kernelOptions, "options.kernelOptions", "")}`,
+    options.kernelOptions !== undefined && ` ${textOr(options.kernelOptions, "options.kernelOptions", "")}`,
     !options.vpciEnabled && " pci=off",
     ` nr_cpus=${processors} brd.rd_nr=0 pmtmr=0 -- -e ${ENTROPY_PORT} ${init}`,
   ].filter(Boolean).join("");

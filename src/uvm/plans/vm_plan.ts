@@ -4,14 +4,21 @@
  * @module
  */
 
-import { InvalidInputError, UnsupportedBuildError } from "../../errors/windows_errors.ts";
+import { requireBoolean, requireOptions, textOr, wholeNumberOr } from "../../checks/arguments.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
+import { isGuid } from "../../ffi/guid.ts";
+import type { Host } from "../../ffi/host.ts";
 import type { ComputeSystem, Memory, Processor, StorageQoS, VMSettings } from "../../hcsschema/create.ts";
-import { text, wholeNumber } from "../../checks/arguments.ts";
-import type { GuestOS } from "../running_vm.ts";
+import { requireBuild } from "../../session/builds.ts";
 import type { SCSIOptions } from "../devices/scsi.ts";
 import type { VPMemOptions } from "../devices/vpmem.ts";
+import type { GuestOS } from "../running_vm.ts";
 
-/** Options of a VM, whatever system is in it. */
+/**
+ * Options of a VM with either system in it.
+ *
+ * @category Layers in a VM
+ */
 export interface CommonVMOptions {
   /** Id of the VM, unique on the host. Default: a random UUID. */
   id?: string;
@@ -21,7 +28,7 @@ export interface CommonVMOptions {
   memorySizeInMB?: number;
   /** Whether the memory is virtual memory of the host. Default: true, unless `fullyPhysicallyBacked`. */
   allowOvercommit?: boolean;
-  /** Whether virtual memory is taken only when the guest uses it. Needs `allowOvercommit`. Default: false. */
+  /** Whether virtual memory is committed only when the guest uses it. Needs `allowOvercommit`. Default: false. */
   enableDeferredCommit?: boolean;
   /**
    * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no vPMem
@@ -50,13 +57,13 @@ export interface CommonVMOptions {
     bandwidthMaximum?: number;
   };
   /**
-   * Who talks to the guest. `"internal"`, the default: the compute service, which passes on what a change of the VM has
-   * for its guest. `"none"`: nobody; the document is left without the key then.
+   * Who connects to the guest. `"internal"`, the default: the compute service, which passes the guest's part of each change
+   * of the VM on to it. `"none"`: nobody; the document has no such key then.
    */
   guestConnection?: "internal" | "none";
 }
 
-/** A VM as it is to be, with nothing changed yet. */
+/** A planned VM: nothing was changed yet. */
 export interface VMPlan {
   /** The system in it. */
   readonly os: GuestOS;
@@ -76,7 +83,7 @@ export interface VMPlan {
   readonly vpmem: VPMemOptions;
   /** Whether the guest encrypts scratch disks. */
   readonly encryptScratch: boolean;
-  /** The disk that a Windows guest writes to; made of the template where it is missing. */
+  /** The disk that a Windows guest writes to, copied from the template if it is missing. */
   readonly scratch?: { readonly path: string; readonly template: string };
   /** What a Linux guest needs to boot. */
   readonly sockets?: { readonly log: boolean };
@@ -85,8 +92,6 @@ export interface VMPlan {
 const DEFAULT_MEMORY_IN_MB = 1024;
 const DEFAULT_PROCESSORS = 2;
 const DEFAULT_OWNER = "hcs-layers";
-const CPU_GROUP_BUILD = 19043;
-const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Options of both systems, checked. */
 export interface CommonVMSettings {
@@ -100,19 +105,46 @@ export interface CommonVMSettings {
   settings(processors: number): VMSettings;
 }
 
+/** The names of {@linkcode CommonVMOptions}. */
+export const COMMON_OPTIONS = {
+  id: true,
+  owner: true,
+  memorySizeInMB: true,
+  allowOvercommit: true,
+  enableDeferredCommit: true,
+  fullyPhysicallyBacked: true,
+  lowMMIOGapInMB: true,
+  highMMIOBaseInMB: true,
+  highMMIOGapInMB: true,
+  processorCount: true,
+  processorLimit: true,
+  processorWeight: true,
+  cpuGroupId: true,
+  storageQoS: true,
+  guestConnection: true,
+} as const satisfies Record<keyof CommonVMOptions, true>;
+
+/** Refuses options that are neither left out nor booleans. */
+export function requireBooleans<T extends object>(options: T, names: readonly (keyof T & string)[]): void {
+  for (const name of names) requireBoolean(options[name], `options.${name}`);
+}
+
 /**
- * Checks the options of both systems. `hints` are what a system lets its guest tell about memory.
+ * Checks the options of both systems. `hints` are the hints about memory that a system lets its guest give.
  *
  * @throws {InvalidInputError} if an option is refused, or two contradict each other.
- * @throws {UnsupportedBuildError} if this Windows can't do what is asked for.
+ * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
 export function commonSettings(
   options: CommonVMOptions,
-  build: number,
+  host: Host,
   hints: (allowOvercommit: boolean) => Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">,
 ): CommonVMSettings {
-  const id = text(options.id, "options.id", crypto.randomUUID());
-  const owner = text(options.owner, "options.owner", DEFAULT_OWNER);
+  requireBooleans(options, ["allowOvercommit", "enableDeferredCommit", "fullyPhysicallyBacked"]);
+  const { storageQoS: qos = {} } = options;
+  requireOptions(qos, { iopsMaximum: true, bandwidthMaximum: true }, "options.storageQoS");
+  const id = textOr(options.id, "options.id", crypto.randomUUID());
+  const owner = textOr(options.owner, "options.owner", DEFAULT_OWNER);
   const physicallyBacked = options.fullyPhysicallyBacked ?? false;
   const allowOvercommit = options.allowOvercommit ?? !physicallyBacked;
   if (physicallyBacked && allowOvercommit) {
@@ -121,7 +153,7 @@ export function commonSettings(
   if (options.enableDeferredCommit && !allowOvercommit) {
     throw new InvalidInputError("options.enableDeferredCommit", "needs allowOvercommit", true);
   }
-  const size = wholeNumber(options.memorySizeInMB, "options.memorySizeInMB", {
+  const size = wholeNumberOr(options.memorySizeInMB, "options.memorySizeInMB", {
     fallback: DEFAULT_MEMORY_IN_MB,
     least: 1,
   });
@@ -137,14 +169,14 @@ export function commonSettings(
     HighMmioBaseInMB: optional(options.highMMIOBaseInMB, "options.highMMIOBaseInMB"),
     HighMmioGapInMB: optional(options.highMMIOGapInMB, "options.highMMIOGapInMB"),
   };
-  const processor = processorOf(options, build);
+  const processor = processorOf(options, host);
   const storageQoS: StorageQoS = {
-    IopsMaximum: optional(options.storageQoS?.iopsMaximum, "options.storageQoS.iopsMaximum"),
-    BandwidthMaximum: optional(options.storageQoS?.bandwidthMaximum, "options.storageQoS.bandwidthMaximum"),
+    IopsMaximum: optional(qos.iopsMaximum, "options.storageQoS.iopsMaximum"),
+    BandwidthMaximum: optional(qos.bandwidthMaximum, "options.storageQoS.bandwidthMaximum"),
   };
   return {
     id,
-    processorCount: wholeNumber(options.processorCount, "options.processorCount", {
+    processorCount: wholeNumberOr(options.processorCount, "options.processorCount", {
       fallback: DEFAULT_PROCESSORS,
       least: 1,
     }),
@@ -164,11 +196,11 @@ function order(hints: Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">, d
   return { EnableHotHint, EnableDeferredCommit: deferred, EnableColdDiscardHint };
 }
 
-function processorOf(options: CommonVMOptions, build: number): Omit<Processor, "Count"> {
+function processorOf(options: CommonVMOptions, host: Host): Omit<Processor, "Count"> {
   const { cpuGroupId } = options;
   if (cpuGroupId !== undefined) {
-    if (!GUID.test(cpuGroupId)) throw new InvalidInputError("options.cpuGroupId", "is not a GUID", cpuGroupId);
-    requireBuild(build, CPU_GROUP_BUILD, "A VM in a CPU group from its start");
+    if (!isGuid(cpuGroupId)) throw new InvalidInputError("options.cpuGroupId", "is not a GUID", cpuGroupId);
+    requireBuild(host, "cpuGroup", "A VM in a CPU group from its start");
   }
   return {
     Limit: optional(options.processorLimit, "options.processorLimit"),
@@ -178,10 +210,5 @@ function processorOf(options: CommonVMOptions, build: number): Omit<Processor, "
 }
 
 function optional(value: unknown, argument: string): number {
-  return wholeNumber(value, argument, { fallback: 0 });
-}
-
-/** Refuses what a Windows can't do. */
-export function requireBuild(build: number, least: number, feature: string): void {
-  if (build < least) throw new UnsupportedBuildError(feature, `${build}`, `build ${least} or later`);
+  return wholeNumberOr(value, argument, { fallback: 0 });
 }

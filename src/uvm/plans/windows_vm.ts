@@ -5,20 +5,26 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { InvalidInputError } from "../../errors/windows_errors.ts";
+import { requireOptions, textOr } from "../../checks/arguments.ts";
+import { kindOf, requireKind } from "../../checks/existing.ts";
+import { windowsPath } from "../../checks/windows_path.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type DebugOptions, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
-import { hostPath, kindOf, requireKind, text } from "../../checks/arguments.ts";
-import { commonSettings, type CommonVMOptions, type VMPlan } from "./vm_plan.ts";
+import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, type VMPlan } from "./vm_plan.ts";
 
-/** Options of a Windows VM. */
+/**
+ * Options of a Windows VM.
+ *
+ * @category Layers in a VM
+ */
 export interface WindowsVMOptions extends CommonVMOptions {
   /** The system in it. */
   os: "windows";
   /**
    * Absolute paths of the folders of the image that it boots: read-only ones from the topmost to the base, of which the
    * first one with a folder `UtilityVM` is booted, and last the folder for the disk that the guest writes to. The disk,
-   * `sandbox.vhdx`, is made of the image's template where it is missing, and stays when the VM is closed.
+   * `sandbox.vhdx`, is copied from the image's template if it is missing, and stays when the VM is closed.
    */
   layerFolders: readonly string[];
   /** Whether folders of the host are never mapped into the guest's memory. Default: false. */
@@ -33,6 +39,17 @@ export interface WindowsVMOptions extends CommonVMOptions {
   registryValues?: readonly RegistryValue[];
 }
 
+const OPTIONS = {
+  ...COMMON_OPTIONS,
+  os: true,
+  layerFolders: true,
+  noDirectMap: true,
+  disableCompartmentNamespace: true,
+  processDumpLocation: true,
+  dumpFolder: true,
+  registryValues: true,
+} as const satisfies Record<keyof WindowsVMOptions, true>;
+
 const SCRATCH_DISK = "sandbox.vhdx";
 
 /**
@@ -40,8 +57,13 @@ const SCRATCH_DISK = "sandbox.vhdx";
  *
  * @throws {InvalidInputError} if an option is refused.
  */
-export function planWindowsVM(host: Host, options: WindowsVMOptions, build: number): VMPlan {
-  const { layerFolders } = options;
+export function planWindowsVM(host: Host, options: WindowsVMOptions): VMPlan {
+  requireOptions(options, OPTIONS);
+  requireBooleans(options, ["noDirectMap", "disableCompartmentNamespace"]);
+  const { layerFolders, registryValues = [] } = options;
+  if (!Array.isArray(registryValues)) {
+    throw new InvalidInputError("options.registryValues", "is not a list", registryValues);
+  }
   if (!Array.isArray(layerFolders) || layerFolders.length < 2) {
     throw new InvalidInputError(
       "options.layerFolders",
@@ -49,9 +71,9 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions, build: numb
       layerFolders,
     );
   }
-  const folders = layerFolders.map((folder, i) => hostPath(folder, `options.layerFolders[${i}]`));
-  const common = commonSettings(options, build, (overcommit) => ({ EnableHotHint: overcommit }));
-  const registryValues = registryOf(options);
+  const folders = Array.from(layerFolders, (folder, i) => windowsPath(folder, `options.layerFolders[${i}]`));
+  const common = commonSettings(options, host, (overcommit) => ({ EnableHotHint: overcommit }));
+  const values = registryOf(options);
   const noDirectMap = common.physicallyBacked || (options.noDirectMap ?? false);
   const scratchFolder = folders.at(-1)!;
   requireKind(host, scratchFolder, `options.layerFolders[${folders.length - 1}]`, "folder");
@@ -89,7 +111,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions, build: numb
           },
         },
         scratchPath: path,
-        registryValues,
+        registryValues: values,
         debug,
       }),
     physicallyBacked: common.physicallyBacked,
@@ -104,7 +126,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions, build: numb
 function registryOf(options: WindowsVMOptions): RegistryValue[] {
   const values: RegistryValue[] = [];
   if (options.processDumpLocation !== undefined) {
-    text(options.processDumpLocation, "options.processDumpLocation", "");
+    textOr(options.processDumpLocation, "options.processDumpLocation", "");
     // The reporting service runs from the start, as dumps of some exceptions are lost else, and reports nothing.
     values.push(
       dword("System", "ControlSet001\\Services\\WerSvc", "Start", 2),
@@ -123,7 +145,7 @@ function dword(hive: "System" | "Software", key: string, name: string, value: nu
 
 function debugOf(host: Host, dumpFolder: string | undefined, id: string): DebugOptions {
   if (dumpFolder === undefined) return {};
-  const folder = hostPath(dumpFolder, "options.dumpFolder");
+  const folder = windowsPath(dumpFolder, "options.dumpFolder");
   requireKind(host, folder, "options.dumpFolder", "folder");
   return {
     BugcheckSavedStateFileName: join(folder, `${id}-savedstate.vmrs`),

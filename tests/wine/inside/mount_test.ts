@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
+  InUseError,
   InvalidInputError,
   mountSandboxVolume,
   mountWCOWLayers,
@@ -102,7 +103,7 @@ for (const calls of ["pool", "thread"] as const) {
       const mounted = await mountWCOWLayers("c1", folders.all, { host, volumeMountPath });
       recorder.fail({ [`${fn}#1`]: 0x80070020 });
       const error = await assertRejects(() => mounted.release(), ReleaseError, fn);
-      assertEquals(error.errors.map(({ operation }) => operation), [fn]);
+      assertEquals(error.errors.map((each) => (each as NativeError).operation), [fn]);
       assertEquals(heldAfter(recorder.calls).length, held, fn);
       await mounted.release();
       assertEquals(heldAfter(recorder.calls), [], fn);
@@ -238,7 +239,7 @@ Deno.test("mountWCOWLayers() refuses a disk that is in use, before the first lay
   using folders = new LayerFolders(["base"]);
   using host = windowsHost();
   using _disk = openFile(host, `${folders.scratch}\\sandbox.vhdx`, { access: access.GENERIC_WRITE });
-  await assertRejects(() => mountWCOWLayers("c1", folders.all, { host }), InvalidInputError, "in use");
+  await assertRejects(() => mountWCOWLayers("c1", folders.all, { host }), InUseError, "in use");
   assertEquals(recorder.calls, []);
 });
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../../../src/errors/windows_errors.ts";
+import { InvalidInputError } from "../../../src/errors/input_error.ts";
 import { windowsHost } from "../../../src/ffi/host.ts";
 import { activateLayer, grantVmAccess, prepareLayer } from "../../../src/ffi/vmcompute.ts";
 import { fromWide, wide } from "../../../src/ffi/wide.ts";

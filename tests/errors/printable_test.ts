@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError } from "../mod.ts";
-import { messageOf, printable } from "../src/printable.ts";
+import { InvalidInputError } from "../../mod.ts";
+import { messageOf, printable } from "../../src/errors/printable.ts";
 
 const boom = () => {
   throw new Error("boom");

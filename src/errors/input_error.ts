@@ -1,0 +1,29 @@
+/**
+ * Arguments that are refused.
+ *
+ * @module
+ */
+
+import { LayerError } from "./layer_error.ts";
+import { printable } from "./printable.ts";
+
+/**
+ * An argument was refused before anything was changed.
+ *
+ * @category Errors
+ */
+export class InvalidInputError extends LayerError {
+  /** The class name. */
+  override readonly name = "InvalidInputError";
+  /** The argument as the caller knows it, such as `layerFolders[1]` or `options.volumeMountPath`. */
+  readonly argument: string;
+  /** The value that was refused. */
+  readonly value: unknown;
+
+  /** An error that reads `<argument> <problem>: <value>`. */
+  constructor(argument: string, problem: string, value?: unknown, options?: ErrorOptions) {
+    super(`${argument} ${problem}${value === undefined ? "" : `: ${printable(value)}`}`, options);
+    this.argument = argument;
+    this.value = value;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The holds on disk files: open, or created and open.
+ *
+ * @module
+ */
+
+import { messageOf } from "../errors/printable.ts";
+import { ClosedError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import type { Handle } from "../ffi/kernel32.ts";
+import {
+  attachFlag,
+  attachVirtualDisk,
+  createVirtualDisk,
+  type CreateVirtualDiskInit,
+  detachVirtualDisk,
+  diskParent,
+  type DiskSizes,
+  diskSizes,
+  openFlag,
+  openVirtualDisk,
+  physicalPath,
+} from "../ffi/virtdisk.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { log } from "../log.ts";
+import { removeFile } from "./new_file.ts";
+
+/** How a disk is attached. */
+export interface AttachOptions {
+  /** Attaches it read-only. Default: false. */
+  readOnly?: boolean | undefined;
+  /** Gives its volumes drive letters. Default: false. */
+  driveLetter?: boolean | undefined;
+  /** Keeps it attached, when the last handle to it is closed, until it is detached. Default: false. */
+  permanent?: boolean | undefined;
+  /**
+   * Exempts it from the BitLocker policy that makes fixed drives without encryption read-only. Default: false.
+   */
+  bypassEncryptionPolicy?: boolean | undefined;
+}
+
+/** What Windows knows of a disk. */
+export interface DiskInfo extends DiskSizes {
+  /** The disk that it differs from, undefined if it differs from none. */
+  readonly parent: { readonly path: string; readonly found: boolean } | undefined;
+}
+
+/**
+ * A virtual disk that is open. Disposing of it closes it, and detaches it if it was attached without
+ * {@linkcode AttachOptions.permanent}: `await using` does so on a thread of Deno's pool, `using` on this one.
+ */
+export class Disk implements Disposable, AsyncDisposable {
+  /** Path of its file. */
+  readonly path: string;
+  readonly #host: Host;
+  #handle: Handle | undefined;
+  #attached = false;
+
+  /** A disk on a handle that is open. `openDisk` opens one. */
+  constructor(host: Host, path: string, handle: Handle) {
+    this.#host = host;
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /**
+   * Its HANDLE.
+   *
+   * @throws {ClosedError} if it was closed.
+   */
+  get handle(): bigint {
+    if (this.#handle === undefined) {
+      throw new ClosedError(this.path);
+    }
+    return this.#handle.value;
+  }
+
+  /**
+   * Attaches it to the host.
+   *
+   * @throws {ClosedError} if it was closed.
+   * @throws {NativeError} if Windows refuses; `ERROR_SHARING_VIOLATION` if it is attached already.
+   */
+  async attach(options: AttachOptions = {}): Promise<void> {
+    await attachVirtualDisk(this.#host, this.handle, flagsOf(options), this.path);
+    this.#attached = options.permanent !== true;
+  }
+
+  /**
+   * Detaches it from the host.
+   *
+   * @throws {ClosedError} if it was closed.
+   * @throws {NativeError} if Windows refuses.
+   */
+  async detach(): Promise<void> {
+    await detachVirtualDisk(this.#host, this.handle, this.path);
+    this.#attached = false;
+  }
+
+  /**
+   * The device of the attached disk, `\\.\PhysicalDriveN`.
+   *
+   * @throws {ClosedError} if it was closed.
+   * @throws {NativeError} if Windows doesn't tell.
+   */
+  physicalPath(): string {
+    return physicalPath(this.#host, this.handle, this.path);
+  }
+
+  /**
+   * Its sizes, and the disk that it differs from.
+   *
+   * @throws {ClosedError} if it was closed.
+   * @throws {NativeError} if Windows doesn't tell.
+   */
+  info(): DiskInfo {
+    const sizes = diskSizes(this.#host, this.handle, this.path);
+    return { ...sizes, parent: diskParent(this.#host, this.handle, this.path) };
+  }
+
+  /** Closes it. Closing it again does nothing. */
+  [Symbol.dispose](): void {
+    this.#handle?.[Symbol.dispose]();
+    this.#handle = undefined;
+    this.#attached = false;
+  }
+
+  /** Detaches it, unless it is attached for good, and closes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#attached) {
+      // Closing would do it too, but on this thread. It does it as well if somebody else was faster.
+      await this.detach().catch((error) => log("debug", () => messageOf(error)));
+    }
+    this[Symbol.dispose]();
+  }
+}
+
+function flagsOf(options: AttachOptions): number {
+  return (options.readOnly ? attachFlag.READ_ONLY : 0) |
+    (options.driveLetter ? 0 : attachFlag.NO_DRIVE_LETTER) |
+    (options.permanent ? attachFlag.PERMANENT_LIFETIME : 0) |
+    (options.bypassEncryptionPolicy ? attachFlag.BYPASS_DEFAULT_ENCRYPTION_POLICY : 0);
+}
+
+/** A disk that is held: open until it is released. */
+export interface HeldDisk<K extends "newDisk" | "openDisk"> extends Held<HoldOf<K>> {
+  /** The open disk. */
+  readonly disk: Disk;
+}
+
+/** Creates a disk file, and opens it. Releasing it closes and deletes it. */
+export async function acquireNewDisk(
+  host: Host,
+  path: string,
+  init: CreateVirtualDiskInit,
+): Promise<HeldDisk<"newDisk">> {
+  const disk = new Disk(host, path, await createVirtualDisk(host, path, init));
+  return {
+    disk,
+    hold: { kind: "newDisk", path },
+    restsOn: [],
+    async release() {
+      await disk[Symbol.asyncDispose]();
+      return removeFile(host, path);
+    },
+  };
+}
+
+/** Opens a disk. Releasing it closes it. */
+export async function acquireOpenDisk(host: Host, path: string): Promise<HeldDisk<"openDisk">> {
+  const disk = await openDisk(host, path);
+  return {
+    disk,
+    hold: { kind: "openDisk", path },
+    restsOn: [],
+    async release() {
+      await disk[Symbol.asyncDispose]();
+      return true;
+    },
+  };
+}
+
+/** Opens a disk. One that differs from another is opened also if both were moved together. */
+export async function openDisk(host: Host, path: string): Promise<Disk> {
+  const flags = openFlag.CACHED_IO | openFlag.IGNORE_RELATIVE_PARENT_LOCATOR;
+  return new Disk(host, path, await openVirtualDisk(host, path, flags));
+}
+
+/** Runs `use` with a disk that is open until `use` is done. */
+export function withDisk<T>(
+  host: Host,
+  path: string,
+  signal: AbortSignal | undefined,
+  use: (disk: Disk) => T | Promise<T>,
+): Promise<T> {
+  return withHolds(async (holds) => {
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, path), signal);
+    const result = await use(disk);
+    await holds.release();
+    return result;
+  });
+}

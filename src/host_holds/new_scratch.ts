@@ -1,0 +1,34 @@
+/**
+ * The hold on a scratch that is being created: its folder and its disk.
+ *
+ * @module
+ */
+
+import type { Host } from "../ffi/host.ts";
+import { createSandboxLayer } from "../ffi/vmcompute.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import type { HoldList } from "../holds/hold_list.ts";
+import { parentLayers } from "../session/layer_id.ts";
+import { diskOf } from "./activation.ts";
+import { acquireFolder } from "./mount_folder.ts";
+import { acquireNewFile } from "./new_file.ts";
+
+/** A scratch to create. */
+export interface NewScratch {
+  /** Its folder, which is created if it is missing. */
+  readonly scratch: string;
+  /** Folders of the read-only layers, topmost first. */
+  readonly layers: readonly string[];
+}
+
+/** Creates the folder and the disk of a scratch, neither of which is ever replaced. Returns the hold on the disk. */
+export async function acquireNewScratch(
+  host: Host,
+  holds: HoldList,
+  { scratch, layers }: NewScratch,
+  signal: AbortSignal | undefined,
+): Promise<Held<HoldOf<"newFile">>> {
+  const folder = await holds.acquire(() => acquireFolder(host, scratch), signal);
+  const create = () => createSandboxLayer(host, scratch, parentLayers(host, layers));
+  return await holds.acquire(() => acquireNewFile(host, diskOf(scratch), create, [folder]), signal);
+}
