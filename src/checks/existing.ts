@@ -32,6 +32,11 @@ export function requireAbsent(host: Host, path: string, argument: string): void 
   }
 }
 
+/** Refuses folders of read-only layers that aren't there. */
+export function requireParents(host: Host, folders: readonly string[], argument: string): void {
+  folders.forEach((folder, i) => requireKind(host, folder, `${argument}[${i}]`, "folder"));
+}
+
 /** Whether somebody has a file open: a disk that is attached to the host or to a virtual machine is. */
 export function isInUse(host: Host, file: string): boolean {
   try {

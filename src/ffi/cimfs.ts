@@ -7,7 +7,7 @@
 
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { check } from "./result.ts";
+import { check } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
 

@@ -6,12 +6,11 @@
  * @module
  */
 
-import type { ExportLayerOptions, LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import { serialise } from "../hcsschema/serialise.ts";
+import type { ExportLayerOptions, LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import type { Host } from "./host.ts";
-import { kernel32 } from "./kernel32.ts";
+import { check, kernel32 } from "./kernel32.ts";
 import { takeWide } from "./memory.ts";
-import { check } from "./result.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
 

@@ -516,3 +516,14 @@ export function mountPointsOfVolume(host: Host, volume: string): string[] {
   }
   throw errorOf(host, "GetVolumePathNamesForVolumeNameW", fromWin32(win32.ERROR_MORE_DATA), volume);
 }
+
+/**
+ * Throws where a function answered with an error.
+ *
+ * @throws {NativeError} if `code` is negative, which is what makes an HRESULT an error.
+ */
+export function check(host: Host, fn: string, code: number, path?: string): void {
+  if ((code | 0) < 0) {
+    throw errorOf(host, fn, code, path);
+  }
+}

@@ -11,9 +11,9 @@
 import { buffer, viewOf } from "./buffer.ts";
 import { guidText, putGuid } from "./guid.ts";
 import type { Host } from "./host.ts";
+import { check } from "./kernel32.ts";
 import { nativeCopy, takeWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
-import { check } from "./result.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, wide, wideList } from "./wide.ts";
 

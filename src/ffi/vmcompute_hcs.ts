@@ -9,15 +9,14 @@
  * @module
  */
 
-import { serialise } from "../hcsschema/serialise.ts";
-import { resultLines } from "../hcsschema/results.ts";
 import { computeCodeOf } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import { resultLines } from "../hcsschema/results.ts";
+import { serialise } from "../hcsschema/serialise.ts";
 import type { Host } from "./host.ts";
-import { systemMessage } from "./kernel32.ts";
+import { check, systemMessage } from "./kernel32.ts";
 import { addressIn, readWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
-import { check } from "./result.ts";
 import type { Dll, NativeFunction } from "./table.ts";
 import { wide } from "./wide.ts";
 

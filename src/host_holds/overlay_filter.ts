@@ -10,7 +10,7 @@ import type { Host } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
 import { layerData } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { layerId } from "../session/layer_id.ts";
+import { layerId } from "../session/session.ts";
 import { scratchVolume } from "./activation.ts";
 
 /** The overlay filter on a scratch, no matter which process attached it. */

@@ -9,8 +9,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { parentLayers } from "../session/layer_id.ts";
-import { sessionOf } from "../session/session.ts";
+import { parentLayers, sessionOf } from "../session/session.ts";
 
 /** What a filter is attached to, and what it shows. */
 export interface FilterInit {

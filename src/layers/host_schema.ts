@@ -4,17 +4,16 @@
  * @module
  */
 
-import { requireText } from "../checks/arguments.ts";
+import { hostOptions, requireText } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
-import { parentFolders } from "../checks/layer_folders.ts";
-import { hostOptions } from "../checks/options.ts";
+import { parentFolders } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import { diskOf } from "../host_holds/activation.ts";
 import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
-import { layerId } from "../session/layer_id.ts";
+import { layerId } from "../session/session.ts";
 
 /**
  * The read-only layers of a process-isolated container as the document of the container names them. Mounts nothing.

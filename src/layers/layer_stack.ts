@@ -5,8 +5,7 @@
  */
 
 import { kindOf, requireKind } from "../checks/existing.ts";
-import { parentFolders } from "../checks/layer_folders.ts";
-import { namedFolder, pathKey } from "../checks/windows_path.ts";
+import { namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { diskOf } from "../host_holds/activation.ts";

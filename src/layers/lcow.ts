@@ -4,10 +4,9 @@
  * @module
  */
 
-import { requireOptions, requireText, wholeNumberOr } from "../checks/arguments.ts";
+import { requireOptions, requireSignal, requireText, wholeNumberOr } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
-import { requireSignal } from "../checks/options.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";

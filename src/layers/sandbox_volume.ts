@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions } from "../checks/options.ts";
+import { hostOptions } from "../checks/arguments.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";

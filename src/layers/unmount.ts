@@ -4,8 +4,7 @@
  * @module
  */
 
-import { requireText } from "../checks/arguments.ts";
-import { hostOptions } from "../checks/options.ts";
+import { hostOptions, requireText } from "../checks/arguments.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { isUnasked } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";

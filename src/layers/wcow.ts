@@ -4,9 +4,8 @@
  * @module
  */
 
-import { requireBoolean, requireText } from "../checks/arguments.ts";
-import { requireParents } from "../checks/layer_folders.ts";
-import { hostOptions } from "../checks/options.ts";
+import { hostOptions, requireBoolean, requireText } from "../checks/arguments.ts";
+import { requireParents } from "../checks/existing.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";

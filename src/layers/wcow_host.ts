@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireParents } from "../checks/layer_folders.ts";
+import { requireParents } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";

@@ -4,11 +4,9 @@
  * @module
  */
 
-import { requireOptions } from "../checks/arguments.ts";
-import { requireKind } from "../checks/existing.ts";
+import { requireOptions, requireSignal } from "../checks/arguments.ts";
+import { requireKind, requireParents } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
-import { requireParents } from "../checks/layer_folders.ts";
-import { requireSignal } from "../checks/options.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -16,7 +14,7 @@ import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { diskOf } from "../host_holds/activation.ts";
-import { layerId } from "../session/layer_id.ts";
+import { layerId } from "../session/session.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";

@@ -5,9 +5,8 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize, requireOptions } from "../checks/arguments.ts";
+import { diskSize, hostOptions, requireOptions } from "../checks/arguments.ts";
 import { requireAbsent } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { hostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { volumeRoot, windowsPath } from "../checks/windows_path.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { requireBoolean, requireObject, requireText } from "../checks/arguments.ts";
+import { hostOptions, requireBoolean, requireObject, requireText } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import * as native from "../ffi/computestorage.ts";

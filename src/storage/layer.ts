@@ -5,11 +5,9 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize } from "../checks/arguments.ts";
-import { kindOf, requireAbsent, requireKind } from "../checks/existing.ts";
-import { parentFolders, requireParents, scratchParents } from "../checks/layer_folders.ts";
-import { hostOptions } from "../checks/options.ts";
-import { namedFolder, requireDistinct, volumeIn } from "../checks/windows_path.ts";
+import { diskSize, hostOptions } from "../checks/arguments.ts";
+import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { namedFolder, parentFolders, requireDistinct, scratchParents, volumeIn } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -19,8 +17,7 @@ import * as native from "../ffi/vmcompute.ts";
 import { acquireActivation, activationOf, diskOf, requireFreeDisk, SCRATCH_DISK } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
-import { layerId as idOf, parentLayers } from "../session/layer_id.ts";
-import { sessionOf } from "../session/session.ts";
+import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 
 /**
  * Activates a layer: the disk of a scratch layer, `sandbox.vhdx`, is attached to the host, and stays so until

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { requireText } from "../checks/arguments.ts";
-import { hostOptions } from "../checks/options.ts";
+import { hostOptions, requireText } from "../checks/arguments.ts";
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { MissingPrivilegeError, NativeError, PrivilegeRestoreError } from "../errors/windows_errors.ts";

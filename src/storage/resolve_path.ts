@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions } from "../checks/options.ts";
+import { hostOptions } from "../checks/arguments.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { resolvePath as resolve } from "../ffi/final_path.ts";
 import type { HostOptions } from "../ffi/host_options.ts";

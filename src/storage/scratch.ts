@@ -5,11 +5,9 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize, requireText } from "../checks/arguments.ts";
-import { kindOf, requireAbsent, requireKind } from "../checks/existing.ts";
-import { requireParents, scratchParents } from "../checks/layer_folders.ts";
-import { hostOptions } from "../checks/options.ts";
-import { namedFolder } from "../checks/windows_path.ts";
+import { diskSize, hostOptions, requireText } from "../checks/arguments.ts";
+import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { namedFolder, scratchParents } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { access, copyFile, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { diskBlockSize, diskSize } from "../checks/arguments.ts";
+import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
 import { isInUse, requireAbsent, requireFreeFile, requireKind } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { requireText } from "../checks/arguments.ts";
+import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { grantRead } from "../ffi/advapi32.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { hostOptions } from "../checks/arguments.ts";
 import { requireFreeFile } from "../checks/existing.ts";
-import { hostOptions } from "../checks/options.ts";
 import { returnedVolume, windowsPath } from "../checks/windows_path.ts";
 import { formatWritableLayerVhd, layerVhdMountPath } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";

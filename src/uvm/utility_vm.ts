@@ -4,9 +4,8 @@
  * @module
  */
 
-import { requireObject, requireOptions } from "../checks/arguments.ts";
+import { hostOptions as checkedHost, requireObject, requireOptions, requireSignal } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
-import { hostOptions as checkedHost, requireSignal } from "../checks/options.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -15,6 +14,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
+import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -31,7 +31,7 @@ import { log } from "../log.ts";
 import { requireBuild } from "../session/builds.ts";
 import { ComputeSystem, type WaitOptions } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
-import { SCSIDisks } from "./devices/scsi.ts";
+import { revokeAccess, SCSIDisks } from "./devices/scsi.ts";
 import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
@@ -39,7 +39,6 @@ import type { GuestSockets } from "./guest_sockets.ts";
 import { type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, type WindowsVMOptions } from "./plans/windows_vm.ts";
-import { grantAccess, revokeAccess } from "./file_access.ts";
 
 /**
  * Options of a VM, by the system in it.
@@ -68,7 +67,7 @@ async function acquireScratch(
 
 /** Grants a VM the right to open a file that it is created with. */
 async function acquireAccess(host: Host, vm: string, path: string): Promise<Held<HoldOf<"vmAccess">>> {
-  await grantAccess(host, vm, path);
+  await grantVmAccess(host, vm, path);
   return {
     hold: { kind: "vmAccess", vm, hostPath: path },
     restsOn: [],

@@ -8,7 +8,7 @@ import { type Host, mountWCOWLayers } from "../../mod.ts";
 import { access, fileAttributes, openFile, share } from "../../src/ffi/kernel32.ts";
 import * as vmcompute from "../../src/ffi/vmcompute.ts";
 import { cimPath } from "../../src/host_holds/layer_image.ts";
-import { parentLayers } from "../../src/session/layer_id.ts";
+import { parentLayers } from "../../src/session/session.ts";
 
 /** How many read-only layers the stacks have. */
 export const COUNTS = [1, 5, 20] as const;

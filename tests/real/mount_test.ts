@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InUseError, InvalidInputError, mountWCOWLayers, unmountWCOWLayers, windowsHost } from "../../mod.ts";
 import { createSandboxLayer, destroyLayer, nameToGuid } from "../../src/ffi/vmcompute.ts";
-import { parentLayers } from "../../src/session/layer_id.ts";
+import { parentLayers } from "../../src/session/session.ts";
 import { run } from "../scripts/run.ts";
 
 const ignore = Deno.env.get("HCS_LAYERS_REAL_HOST") !== "1";

@@ -19,6 +19,9 @@ import { type HostFile, hostFile } from "../../checks/host_file.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import { InUseError } from "../../errors/state_errors.ts";
 import type { DeviceCapacity } from "../../errors/vm_errors.ts";
+import { MissingExportError } from "../../errors/windows_errors.ts";
+import type { Host } from "../../ffi/host.ts";
+import { grantVmAccess, revokeVmAccess } from "../../ffi/vmcompute.ts";
 import {
   attachDisk,
   detachDisk,
@@ -32,7 +35,6 @@ import {
 } from "../../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../../holds/hold.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
-import { grantAccess, revokeAccess } from "../file_access.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
 
@@ -110,7 +112,7 @@ export class SCSIDisks {
     const vm = this.#vm;
     return this.#accesses.reserve(file.key, () => ({
       hold: { kind: "vmAccess", vm: vm.id, hostPath: file.path },
-      attach: () => grantAccess(vm.host, vm.id, file.path),
+      attach: () => grantVmAccess(vm.host, vm.id, file.path),
       // Also of a VM that has ended: the access is in the file's list, which outlives it.
       removal: [async () => void await revokeAccess(vm.host, vm.id, file.path)],
       free() {},
@@ -199,6 +201,17 @@ export class SCSIDisks {
         free: () => this.#folders.free(folder),
       };
     }, [attachment]);
+  }
+}
+
+/** Revokes the right of a VM to open a file. Returns false on a Windows that can't: without the VM, it is of use to nobody. */
+export async function revokeAccess(host: Host, vm: string, path: string): Promise<boolean> {
+  try {
+    await revokeVmAccess(host, vm, path);
+    return true;
+  } catch (error) {
+    if (error instanceof MissingExportError) return false;
+    throw error;
   }
 }
 
