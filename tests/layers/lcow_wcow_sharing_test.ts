@@ -4,36 +4,29 @@ import type { Hold } from "../../src/holds/hold.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
+import { type Random, randomTest } from "../support/random.ts";
 import { TestVM } from "../support/test_vm.ts";
 
 // Of each case; over 10,000 in all.
-const SEEDS = 3_400;
+const RUNS = 3_400;
 // A host keeps a list of all calls.
-const SEEDS_A_VM = 340;
+const RUNS_A_VM = 340;
 // More than it takes from the answer to a call, or from a mount, to the next call.
 const TURNS = 150;
 // How many turns a container runs at most.
 const PAUSE = 60;
 
-/** Answers the slow calls of a host one at a time, in an order that follows from a seed. */
+/** Answers the slow calls of a host one at a time, in a random order. */
 class Scheduler {
   readonly #waiting: (() => void)[] = [];
-  #seed = 1;
   #active = false;
 
-  /** Starts anew. */
-  seed(seed: number): void {
-    this.#seed = 1 + seed * 7919 % 2147483646;
-  }
+  /** `random` decides who is next. Set anew for each run, so that a run can be repeated alone. */
+  constructor(public random: Random) {}
 
   /** For the option of the host. */
   readonly latency = (): Promise<void> | undefined =>
     this.#active ? new Promise((resolve) => this.#waiting.push(resolve)) : undefined;
-
-  random(below: number): number {
-    this.#seed = this.#seed * 48271 % 2147483647;
-    return this.#seed % below;
-  }
 
   /** Runs until `work` is done; `check` is called between any two answers. */
   async run(work: () => Promise<unknown>, check: () => void): Promise<void> {
@@ -121,16 +114,16 @@ const cases: readonly Case[] = [
 ];
 
 for (const { name, open, mount } of cases) {
-  Deno.test(`two containers that share devices, at ${SEEDS} random interleavings: ${name}`, async () => {
-    for (let first = 0; first < SEEDS; first += SEEDS_A_VM) {
-      const scheduler = new Scheduler();
+  randomTest(`two containers that share devices, at ${RUNS} random interleavings: ${name}`, async (random) => {
+    for (let first = 0; first < RUNS; first += RUNS_A_VM) {
+      const scheduler = new Scheduler(random(first));
       await using t = await open(scheduler);
-      const room = t.vm.capacity;
-      for (let seed = first; seed < first + SEEDS_A_VM; seed++) {
-        scheduler.seed(seed);
-        await interleave(t, mount, scheduler, `seed ${seed}`);
-        assertEquals(t.held(), [], `seed ${seed}`);
-        assertEquals(t.vm.capacity, room, `seed ${seed}`);
+      const capacity = t.vm.capacity;
+      for (let run = first; run < first + RUNS_A_VM; run++) {
+        scheduler.random = random(run);
+        await interleave(t, mount, scheduler, `run ${run}`);
+        assertEquals(t.held(), [], `run ${run}`);
+        assertEquals(t.vm.capacity, capacity, `run ${run}`);
       }
       assertEquals(t.accesses.length % 2, 0);
     }

@@ -3,18 +3,9 @@ import { assert, assertEquals, assertStrictEquals } from "jsr:@std/assert@^1.0.0
 import { mountWCOWLayers } from "../../mod.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
 import { LAYERS, machine } from "../support/host.ts";
+import { type Random, randomTest } from "../support/random.ts";
 
 const MOUNTS = 100;
-
-/** A sequence of numbers from 0 on, below what is asked for, that a seed determines (mulberry32). */
-function random(seed: number): (below: number) => number {
-  return (below) => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) % below;
-  };
-}
 
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await undefined;
@@ -23,7 +14,7 @@ async function turns(count: number): Promise<void> {
 const SLOW_CALLS = 4;
 
 /** `pace` is how many turns of the queue a slow call takes; none where it answers at once. */
-async function mountMany(next: (below: number) => number, pace: number): Promise<void> {
+async function mountMany(next: Random, pace: number): Promise<void> {
   const scratches = Array.from({ length: MOUNTS }, (_, i) => `C:\\scratch\\n${i}`);
   const reason = new Error("aborted");
   // Each is aborted in one of its slow calls, or between that and the next.
@@ -61,9 +52,11 @@ async function mountMany(next: (below: number) => number, pace: number): Promise
   assertEquals([host.held(), host.paths(), host.allocations], [[], before, 1]);
 }
 
-for (let seed = 1; seed <= 4; seed++) {
+for (let round = 1; round <= 4; round++) {
   for (const pace of [0, 20]) {
-    Deno.test(`100 mounts, half of them aborted at random moments, leave nothing: seed ${seed}, pace ${pace}`, () =>
-      mountMany(random(seed), pace));
+    randomTest(
+      `100 mounts, half of them aborted at random moments, leave nothing: pace ${pace}, round ${round}`,
+      (random) => mountMany(random(round), pace),
+    );
   }
 }

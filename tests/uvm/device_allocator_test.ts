@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { DEVICE_BYTES, RegionAllocator } from "../../src/uvm/devices/region_allocator.ts";
+import { randomTest } from "../support/random.ts";
 
 const MIB = 2 ** 20;
 
@@ -73,12 +74,11 @@ class Naive {
   }
 }
 
-Deno.test("RegionAllocator does what a naive model does, over 100,000 random steps", () => {
+randomTest("RegionAllocator does what a naive model does, over 100,000 random steps", (sequence) => {
   const allocator = new RegionAllocator();
   const naive = new Naive();
   const taken: number[] = [];
-  let seed = 1;
-  const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below;
+  const random = sequence();
   let full = 0;
   for (let step = 0; step < 100_000; step++) {
     // Long waves of filling and emptying, so that the device is full and empty often.
