@@ -3,7 +3,8 @@ import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
 import { mountWCOWLayers } from "../mod.ts";
 import { NativeError } from "../src/errors/windows_errors.ts";
 import { log } from "../src/log.ts";
-import { held, machine, MOUNT, STACK } from "./support/host.ts";
+import { held } from "./support/calls.ts";
+import { MOUNT, STACK, stackHost } from "./support/host.ts";
 
 class FullDisk extends BaseHandler {
   lines = 0;
@@ -24,10 +25,10 @@ function fullDisk() {
 }
 
 Deno.test("mountWCOWLayers() mounts and releases the same whatever a handler of the log does", async () => {
-  const quiet = machine();
+  const quiet = stackHost();
   await (await mountWCOWLayers("c1", STACK, { host: quiet, volumeMountPath: MOUNT })).release();
   using handler = fullDisk();
-  const host = machine();
+  const host = stackHost();
   const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   await layers.release();
   assertEquals(host.calls, quiet.calls);
@@ -36,7 +37,7 @@ Deno.test("mountWCOWLayers() mounts and releases the same whatever a handler of 
 
 Deno.test("mountWCOWLayers() tries again, and fails with the error of Windows, while the log can't be written", async () => {
   using handler = fullDisk();
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21 });
   const error = await mountWCOWLayers("c1", STACK, { host }).catch((error) => error);
   assertEquals([error instanceof NativeError, error.win32], [true, 21]);

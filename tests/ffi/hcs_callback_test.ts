@@ -1,5 +1,5 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
-import { deno } from "../support/host.ts";
+import { deno } from "../support/processes.ts";
 
 async function run(permission: string): Promise<string> {
   const { stdout, stderr } = await deno([permission], "ffi/hcs_callback.ts").output();

@@ -17,18 +17,18 @@ import { wide } from "../../src/ffi/wide.ts";
 import { resultLines } from "../../src/hcsschema/results.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { withFunction } from "../support/host.ts";
-import { createdDocument, DISK, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { createdDocument, DISK, vmHost, WINDOWS } from "../support/vm_host.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 import { grantVmAccess } from "../../src/ffi/vmcompute.ts";
 
 async function document(): Promise<object> {
-  const host = vmMachine();
+  const host = vmHost();
   await using _vm = await createUtilityVM(WINDOWS, { host });
   return JSON.parse(createdDocument(host));
 }
 
 async function machine(): Promise<{ host: SimulatedHost; system: bigint }> {
-  const host = vmMachine();
+  const host = vmHost();
   await grantVmAccess(host, "vm1", DISK);
   const { system } = await createSystem(host, "vm1", await document());
   return { host, system };

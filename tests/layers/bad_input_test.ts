@@ -7,7 +7,8 @@ import {
   unmountWCOWLayers,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { changes, held, LAYERS, machine, MOUNT, SCRATCH } from "../support/host.ts";
+import { changes, held } from "../support/calls.ts";
+import { LAYERS, MOUNT, SCRATCH, stackHost } from "../support/host.ts";
 
 const [TOP, BASE] = [LAYERS[0]!, LAYERS[4]!];
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
@@ -20,7 +21,7 @@ async function refuses(
   value: unknown,
   call: (host: SimulatedHost) => Promise<unknown>,
 ): Promise<void> {
-  const host = machine();
+  const host = stackHost();
   host.addVolume(VOLUME.slice(11, -2));
   host.addFolder("C:\\scratch\\no disk");
   host.addFile("C:\\a file");
@@ -123,7 +124,7 @@ Deno.test("mountSandboxVolume() refuses what is no volume's name", async () => {
 });
 
 Deno.test("a bad mount folder is noticed before Windows is asked about anything", async () => {
-  const host = machine();
+  const host = stackHost();
   await assertRejects(
     () => mountWCOWLayers("c1", [TOP, BASE, SCRATCH], { host, volumeMountPath: "mnt" }),
     InvalidInputError,
@@ -152,7 +153,7 @@ const WORKING: [stack: string[], sent?: string[]][] = [
 
 for (const [i, [stack, sent = stack]] of WORKING.entries()) {
   Deno.test(`mountWCOWLayers() takes paths of every form: ${i} ${stack[0]!.slice(0, 40)}`, async () => {
-    const host = machine({}, sent);
+    const host = stackHost({}, sent);
     host.addFolder(sent.at(-1)!.replace(/\\[^\\]+$/, ""));
     const folder = `${sent.at(-1)!.replace(/\\[^\\]+$/, "")}\\mnt\\目 𝄞`;
     const before = host.paths();

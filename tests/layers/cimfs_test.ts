@@ -12,6 +12,7 @@ import {
   UnsupportedBuildError,
 } from "../../mod.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { hostWith } from "../support/host.ts";
 
 const TOP = "C:\\layers\\top";
 const BASE = "C:\\layers\\base";
@@ -22,11 +23,7 @@ const VOLUME = "\\\\?\\Volume{738f7a76-5f2d-5fc5-aa43-120530a48964}\\";
 const RECORDED = ["vmcompute", "computestorage", "cimfs"];
 
 function cimHost(options?: SimulatedHostOptions): SimulatedHost {
-  const host = new SimulatedHost(options);
-  host.addCimLayer(TOP);
-  host.addLayer(BASE);
-  host.addScratch(SCRATCH);
-  return host;
+  return hostWith({ cimLayers: [TOP], layers: [BASE], scratches: [SCRATCH] }, options);
 }
 
 function nativeSequence(host: SimulatedHost): string[] {

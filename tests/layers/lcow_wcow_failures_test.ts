@@ -4,7 +4,7 @@ import type { Mounted } from "../../src/holds/mounted.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
-import { TestVM } from "../support/test_vm.ts";
+import { TestVM } from "../support/vm.ts";
 
 const LAYERS = [5, 4, 3, 2, 1];
 
@@ -60,7 +60,7 @@ async function cycle(t: TestVM, mount: Mount, failures: readonly number[]): Prom
   try {
     await tryCycle(t, mount);
   } finally {
-    t.heal();
+    t.clearFailures();
   }
   return count();
 }
@@ -78,7 +78,7 @@ async function tryCycle(t: TestVM, mount: Mount): Promise<void> {
     await holder.release();
   } catch (error) {
     if (!(error instanceof ReleaseError)) throw error;
-    t.heal();
+    t.clearFailures();
     await holder.release();
   }
 }

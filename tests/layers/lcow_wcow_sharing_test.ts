@@ -5,7 +5,7 @@ import type { Mounted } from "../../src/holds/mounted.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { type Random, randomTest } from "../support/random.ts";
-import { TestVM } from "../support/test_vm.ts";
+import { TestVM } from "../support/vm.ts";
 
 // Of each case; over 10,000 in all.
 const RUNS = 3_400;

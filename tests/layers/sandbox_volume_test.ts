@@ -2,7 +2,8 @@ import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume, NativeError, ReleaseError, removeSandboxMountPoint } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { changes, held, MOUNT } from "../support/host.ts";
+import { changes, held } from "../support/calls.ts";
+import { MOUNT } from "../support/host.ts";
 
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
 const OTHER = "\\\\?\\Volume{66666666-2222-3333-4444-555555555555}\\";

@@ -6,8 +6,9 @@ import {
   unmountWCOWLayers,
   UnwindError,
 } from "../../mod.ts";
-import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
-import { Brake, changes, held, LAYERS, machine, MOUNT, SCRATCH, settle, STACK } from "../support/host.ts";
+import type { NativeCall } from "../../src/simulated/mod.ts";
+import { CallBarrier, changes, held, settle } from "../support/calls.ts";
+import { hostInFront, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const reason = new Error("aborted by the test");
 const SECOND = "C:\\scratch\\c2";
@@ -23,7 +24,7 @@ async function rejectsWithReason(promise: Promise<unknown>): Promise<void> {
 }
 
 Deno.test("an aborted signal is noticed before anything is done, by every function", async () => {
-  const host = machine();
+  const host = stackHost();
   const signal = AbortSignal.abort(reason);
   const volume = host.addVolume(VOLUME);
   await rejectsWithReason(mountWCOWLayers("c1", STACK, { host, signal }));
@@ -46,18 +47,18 @@ for (const volumeMountPath of [undefined, MOUNT]) {
     const where = volumeMountPath === undefined ? "" : " with a mount point";
     Deno.test(`mountWCOWLayers()${where} aborted during ${fn} #${nth} waits for it, and undoes it`, async () => {
       let seen = 0;
-      const brake = new Brake((call) => call.function === fn && ++seen === nth);
-      const host = machine({ latency: brake.latency });
+      const barrier = new CallBarrier((call) => call.function === fn && ++seen === nth);
+      const host = stackHost({ latency: barrier.latency });
       const before = host.paths();
       const { signal, abort } = abortable();
       let settled = false;
       const mounting = mountWCOWLayers("c1", STACK, { host, signal, volumeMountPath }).finally(() => settled = true);
       mounting.catch(() => {});
-      await brake.arrival();
+      await barrier.arrival();
       abort();
       await settle();
       assertEquals([settled, host.calls.at(-1)!.function], [false, fn]);
-      brake.release();
+      barrier.release();
       await rejectsWithReason(mounting);
       const calls = changes(host);
       assertEquals(calls.slice(-undone.length), undone.map((name) => `${name} ${SCRATCH}`));
@@ -67,10 +68,10 @@ for (const volumeMountPath of [undefined, MOUNT]) {
 }
 
 Deno.test("mountWCOWLayers() aborted between any two calls undoes what it took, or ends with the mount whole", async () => {
-  const probe = machine();
+  const probe = stackHost();
   await mountWCOWLayers("c1", STACK, { host: probe, volumeMountPath: MOUNT });
   for (let at = 0; at < probe.calls.length; at++) {
-    const host = machine();
+    const host = stackHost();
     const before = host.paths();
     const { signal, abort } = abortable();
     // Conditions are asked at each call, so that one can act on it.
@@ -108,7 +109,7 @@ Deno.test("a reason of which no text can be made comes through as it is, also wh
   for (const reason of UNPRINTABLE) {
     for (const fails of [false, true]) {
       const controller = new AbortController();
-      const host = machine();
+      const host = stackHost();
       host.fail({ function: "GetLayerMountPath", code: 5, when: () => (controller.abort(reason), false) });
       if (fails) host.fail({ function: "DeactivateLayer", code: 5 });
       const mounting = mountWCOWLayers("c1", STACK, { host, signal: controller.signal });
@@ -126,7 +127,7 @@ Deno.test("a reason of which no text can be made comes through as it is, also wh
 
 Deno.test("release() aborted with a reason of which no text can be made rejects with that reason", async () => {
   for (const reason of UNPRINTABLE) {
-    const host = machine();
+    const host = stackHost();
     const layers = await mountWCOWLayers("c1", STACK, { host });
     const error: unknown = await layers.release({ signal: AbortSignal.abort(reason) }).catch((error) => error);
     assertEquals([Object.is(error, reason), held(host).length], [true, 2]);
@@ -135,12 +136,12 @@ Deno.test("release() aborted with a reason of which no text can be made rejects 
 });
 
 Deno.test("mountWCOWLayers() aborted while another mount is in PrepareLayer doesn't wait for its turn", async () => {
-  const brake = new Brake((call) => call.function === "PrepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call) => call.function === "PrepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   host.addScratch(SECOND);
   const { signal, abort } = abortable();
   const first = mountWCOWLayers("c1", STACK, { host });
-  await brake.arrival();
+  await barrier.arrival();
   const second = mountWCOWLayers("c2", [...LAYERS, SECOND], { host, signal });
   second.catch(() => {});
   await settle();
@@ -148,7 +149,7 @@ Deno.test("mountWCOWLayers() aborted while another mount is in PrepareLayer does
   abort();
   await rejectsWithReason(second);
   assertEquals(held(host), [`activation ${SCRATCH}`]);
-  brake.release();
+  barrier.release();
   await (await first).release();
   assertEquals([held(host), changes(host).filter((call) => call.startsWith("PrepareLayer"))], [[], [
     `PrepareLayer ${SCRATCH}`,
@@ -156,19 +157,19 @@ Deno.test("mountWCOWLayers() aborted while another mount is in PrepareLayer does
 });
 
 Deno.test("mountWCOWLayers() lets one mount at a time into PrepareLayer, in the order of arrival", async () => {
-  const brake = new Brake((call) => call.function === "PrepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call) => call.function === "PrepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   const scratches = [1, 2, 3].map((i) => `C:\\scratch\\side${i}`);
   scratches.forEach((scratch) => host.addScratch(scratch));
   const mounting = scratches.map((scratch) => mountWCOWLayers("c", [...LAYERS, scratch], { host }));
   for (let i = 1; i <= 3; i++) {
-    await brake.arrival();
+    await barrier.arrival();
     await settle();
     assertEquals(
       host.calls.filter((call) => call.function === "PrepareLayer").map((call) => call.result),
       [...Array(i - 1).fill("0x00000000"), "pending"],
     );
-    brake.release();
+    barrier.release();
   }
   const mounts = await Promise.all(mounting);
   assertEquals(
@@ -180,15 +181,17 @@ Deno.test("mountWCOWLayers() lets one mount at a time into PrepareLayer, in the 
 });
 
 Deno.test("mountWCOWLayers() aborted while it waits for the next attempt ends at once", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21 });
   const { signal, abort } = abortable();
   const asleep = Promise.withResolvers<void>();
-  const slow = withSleep(host, (_ms, signal) =>
-    new Promise<void>((_, reject) => {
-      signal!.addEventListener("abort", () => reject(signal!.reason), { once: true });
-      asleep.resolve();
-    }));
+  const slow = hostInFront(host, {
+    sleep: (_ms, signal) =>
+      new Promise<void>((_, reject) => {
+        signal!.addEventListener("abort", () => reject(signal!.reason), { once: true });
+        asleep.resolve();
+      }),
+  });
   const mounting = mountWCOWLayers("c1", STACK, { host: slow, signal });
   mounting.catch(() => {});
   await asleep.promise;
@@ -199,30 +202,30 @@ Deno.test("mountWCOWLayers() aborted while it waits for the next attempt ends at
 });
 
 Deno.test("mountWCOWLayers() that fails after its signal was aborted says why it failed, and undoes what it took", async () => {
-  const brake = new Brake((call) => call.function === "PrepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call) => call.function === "PrepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   host.fail({ function: "PrepareLayer", code: 0xc0370112 });
   const { signal, abort } = abortable();
   const mounting = mountWCOWLayers("c1", STACK, { host, signal });
   mounting.catch(() => {});
-  await brake.arrival();
+  await barrier.arrival();
   abort();
-  brake.release();
+  barrier.release();
   await assertRejects(() => mounting, Error, "0xc0370112");
   assertEquals(held(host), []);
 });
 
 Deno.test("release() can be aborted between its steps, and goes on from there", async () => {
-  const brake = new Brake((call: NativeCall) => call.function === "UnprepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call: NativeCall) => call.function === "UnprepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   const before = host.paths();
   const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   const { signal, abort } = abortable();
   const releasing = layers.release({ signal });
   releasing.catch(() => {});
-  await brake.arrival();
+  await barrier.arrival();
   abort();
-  brake.release();
+  barrier.release();
   await rejectsWithReason(releasing);
   assertEquals([held(host), layers.holds.map((hold) => hold.kind)], [[`activation ${SCRATCH}`], ["activation"]]);
   const calls = host.calls.length;
@@ -231,30 +234,20 @@ Deno.test("release() can be aborted between its steps, and goes on from there", 
 });
 
 Deno.test("unmountWCOWLayers() can be aborted between its steps, and goes on when called again", async () => {
-  const brake = new Brake((call: NativeCall) => call.function === "UnprepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call: NativeCall) => call.function === "UnprepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   await mountWCOWLayers("c1", STACK, { host });
   const { signal, abort } = abortable();
   const unmounting = unmountWCOWLayers(SCRATCH, { host, signal });
   unmounting.catch(() => {});
-  await brake.arrival();
+  await barrier.arrival();
   abort();
-  brake.release();
+  barrier.release();
   await rejectsWithReason(unmounting);
   assertEquals(held(host), [`activation ${SCRATCH}`]);
   const again = unmountWCOWLayers(SCRATCH, { host });
-  await brake.arrival();
-  brake.release();
+  await barrier.arrival();
+  barrier.release();
   await again;
   assertEquals(held(host), []);
 });
-
-function withSleep(host: SimulatedHost, sleep: (ms: number, signal?: AbortSignal) => Promise<void>): SimulatedHost {
-  return new Proxy(host, {
-    get(target, key) {
-      if (key === "sleep") return sleep;
-      const value = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}

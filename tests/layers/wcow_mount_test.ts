@@ -8,7 +8,8 @@ import {
   UnwindError,
 } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { changes, held, INFO, LAYERS, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
+import { changes, held } from "../support/calls.ts";
+import { hostInFront, INFO, LAYERS, MOUNT, SCRATCH, STACK, stackHost, withFunction } from "../support/host.ts";
 
 const VOLUME = "\\\\?\\Volume{6b4c4a90-85bd-59c6-952e-c439654f64b2}\\";
 const IDS = ["ro05", "ro04", "ro03", "ro02", "ro01"].map((name) => `NameToGuid ${name}`);
@@ -16,7 +17,7 @@ const TAKEN = [`ActivateLayer ${SCRATCH}`, ...IDS, `PrepareLayer ${SCRATCH}`];
 const GIVEN = [`UnprepareLayer ${SCRATCH}`, `DeactivateLayer ${SCRATCH}`];
 
 Deno.test("mountWCOWLayers() attaches the disk, puts the filter on, and answers the volume; release() undoes both", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   const layers = await mountWCOWLayers("c1", STACK, { host });
   assertEquals(layers.path, VOLUME);
@@ -30,7 +31,7 @@ Deno.test("mountWCOWLayers() attaches the disk, puts the filter on, and answers 
 });
 
 Deno.test("mountWCOWLayers() hands over the layers topmost first, with the ids of their names", async () => {
-  const host = machine();
+  const host = stackHost();
   await using _layers = await mountWCOWLayers("c1", STACK, { host });
   assertEquals(host.calls.find((call) => call.function === "PrepareLayer")!.args, {
     info: INFO,
@@ -47,7 +48,7 @@ Deno.test("mountWCOWLayers() hands over the layers topmost first, with the ids o
 });
 
 Deno.test("mountWCOWLayers() mounts the volume at a folder as well, which it creates with its parents", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   {
     await using layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: `${MOUNT}\\` });
@@ -76,14 +77,14 @@ Deno.test("mountWCOWLayers() mounts the volume at a folder as well, which it cre
 
 Deno.test("mountWCOWLayers() works whether or not GetLayerMountPath closes the volume's name", async () => {
   for (const mountPathSeparator of [false, true]) {
-    const host = machine({ mountPathSeparator });
+    const host = stackHost({ mountPathSeparator });
     await using layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
     assertEquals(layers.path, VOLUME);
   }
 });
 
 Deno.test("mountWCOWLayers() asks for the id of a name once", async () => {
-  const host = machine();
+  const host = stackHost();
   for (let i = 0; i < 2; i++) await (await mountWCOWLayers("c1", STACK, { host })).release();
   assertEquals(changes(host).filter((call) => call.startsWith("NameToGuid")), IDS);
 });
@@ -96,7 +97,7 @@ const ATTEMPT = (
 Deno.test("mountWCOWLayers() tries again where the disk isn't ready, whichever step says so", async () => {
   for (const code of [21, 1167]) {
     for (const fn of ["ActivateLayer", "NameToGuid", "PrepareLayer"]) {
-      const host = machine();
+      const host = stackHost();
       host.fail({ function: fn, code, nth: 1 });
       const slept: number[] = [];
       const layers = await mountWCOWLayers("c1", STACK, { host: sleeping(host, slept) });
@@ -112,7 +113,7 @@ Deno.test("mountWCOWLayers() tries again where the disk isn't ready, whichever s
 });
 
 Deno.test("mountWCOWLayers() gives up after five attempts, undoes each, and doesn't sleep after the last", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21 });
   const slept: number[] = [];
   const error = await assertRejects(
@@ -137,7 +138,7 @@ Deno.test("mountWCOWLayers() doesn't try again for any other code, nor where a l
     ["CreateDirectoryW", 0x80070015],
   ];
   for (const [fn, code] of failures) {
-    const host = machine();
+    const host = stackHost();
     const before = host.paths();
     host.fail({ function: fn, code });
     const slept: number[] = [];
@@ -152,7 +153,7 @@ Deno.test("mountWCOWLayers() doesn't try again for any other code, nor where a l
 });
 
 Deno.test("mountWCOWLayers() throws the last code where the codes of its attempts differ", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21, nth: 1 });
   host.fail({ function: "PrepareLayer", code: 1167, nth: 2 });
   host.fail({ function: "PrepareLayer", code: 5 });
@@ -161,7 +162,7 @@ Deno.test("mountWCOWLayers() throws the last code where the codes of its attempt
 });
 
 Deno.test("mountWCOWLayers() doesn't go on where an attempt can't be undone, and says how to undo it later", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21 });
   host.fail({ function: "DeactivateLayer", code: 5 });
   const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), UnwindError);
@@ -175,7 +176,7 @@ Deno.test("mountWCOWLayers() doesn't go on where an attempt can't be undone, and
 });
 
 Deno.test("mountWCOWLayers() throws the failure itself where undoing an attempt worked at the second try", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "PrepareLayer", code: 21 });
   host.fail({ function: "DeactivateLayer", code: 5, nth: 1 });
   const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError);
@@ -183,26 +184,21 @@ Deno.test("mountWCOWLayers() throws the failure itself where undoing an attempt 
 });
 
 Deno.test("mountWCOWLayers() refuses an answer of GetLayerMountPath that is no volume, and undoes the mount", async () => {
-  const host = machine();
-  const broken = new Proxy(host, {
-    get: (_, key) =>
-      key !== "symbols"
-        ? bound(host, key)
-        : (dll: never) => ({ ...host.symbols<never>(dll) as object, GetLayerMountPath: () => 0 }),
-  });
+  const host = stackHost();
+  const broken = withFunction(host, "GetLayerMountPath", () => 0);
   await assertRejects(() => mountWCOWLayers("c1", STACK, { host: broken }), UnexpectedAnswerError, "GetLayerMountPath");
   assertEquals(held(host), []);
 });
 
 Deno.test("mountWCOWLayers() needs build 17763", async () => {
-  const old = machine({ build: 17134 });
+  const old = stackHost({ build: 17134 });
   const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host: old }), UnsupportedBuildError, "17763");
   assertEquals([error.build, changes(old)], ["17134", []]);
-  await using _layers = await mountWCOWLayers("c1", STACK, { host: machine({ build: 17763 }) });
+  await using _layers = await mountWCOWLayers("c1", STACK, { host: stackHost({ build: 17763 }) });
 });
 
 Deno.test("mountWCOWLayers() refuses a scratch that this process has mounted, and leaves that mount alone", async () => {
-  const host = machine();
+  const host = stackHost();
   const layers = await mountWCOWLayers("c1", STACK, { host });
   const calls = host.calls.length;
   for (const scratch of [SCRATCH, SCRATCH.toUpperCase(), `\\\\?\\${SCRATCH}`, `${SCRATCH}\\`]) {
@@ -215,7 +211,7 @@ Deno.test("mountWCOWLayers() refuses a scratch that this process has mounted, an
 });
 
 Deno.test("mountWCOWLayers() side by side for one scratch: one gets it", async () => {
-  const host = machine();
+  const host = stackHost();
   const mounts = await Promise.allSettled([1, 2, 3].map(() => mountWCOWLayers("c1", STACK, { host })));
   assertEquals(mounts.map((mount) => mount.status), ["fulfilled", "rejected", "rejected"]);
   assertEquals(held(host), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
@@ -224,7 +220,7 @@ Deno.test("mountWCOWLayers() side by side for one scratch: one gets it", async (
 Deno.test("mountWCOWLayers() refuses a scratch that another process has mounted, and leaves that mount alone", async () => {
   const file = await Deno.makeTempFile();
   try {
-    const first = machine({ file });
+    const first = stackHost({ file });
     const second = new SimulatedHost({ file });
     const layers = await mountWCOWLayers("c1", STACK, { host: first, volumeMountPath: MOUNT });
     const before = held(first);
@@ -243,25 +239,19 @@ Deno.test("mountWCOWLayers() refuses a scratch that another process has mounted,
 });
 
 Deno.test("mountWCOWLayers() can mount a scratch whose activation failed before", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "ActivateLayer", code: 0x80070020, nth: 1 });
   const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError);
   assertStrictEquals(error.win32, 32);
   await using _layers = await mountWCOWLayers("c1", STACK, { host });
 });
 
-function bound(host: SimulatedHost, key: PropertyKey): unknown {
-  const value = Reflect.get(host, key, host);
-  return typeof value === "function" ? value.bind(host) : value;
-}
-
 /** The host, writing down how long it is asked to sleep. */
 function sleeping(host: SimulatedHost, slept: number[]): SimulatedHost {
-  return new Proxy(host, {
-    get: (_, key) =>
-      key !== "sleep" ? bound(host, key) : (ms: number, signal?: AbortSignal) => {
-        slept.push(ms);
-        return host.sleep(ms, signal);
-      },
+  return hostInFront(host, {
+    sleep(ms, signal) {
+      slept.push(ms);
+      return host.sleep(ms, signal);
+    },
   });
 }

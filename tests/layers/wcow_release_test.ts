@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
-import { Brake, changes, held, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
+import { CallBarrier, changes, held } from "../support/calls.ts";
+import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const GIVEN = [
   `DeleteVolumeMountPointW ${MOUNT}\\`,
@@ -11,14 +12,14 @@ const GIVEN = [
 ];
 
 Deno.test("release() side by side is one release, and afterwards does nothing", async () => {
-  const brake = new Brake((call) => call.function === "UnprepareLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call) => call.function === "UnprepareLayer");
+  const host = stackHost({ latency: barrier.latency });
   const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   const calls = host.calls.length;
   const releasing = [layers.release(), layers.release(), layers[Symbol.asyncDispose]()];
-  await brake.arrival();
+  await barrier.arrival();
   releasing.push(layers.release());
-  brake.release();
+  barrier.release();
   await Promise.all(releasing);
   assertEquals(changes(host, calls), GIVEN);
   const done = host.calls.length;
@@ -37,7 +38,7 @@ const STUCK: [fn: string, code: number, held: string[]][] = [
 
 for (const [fn, code, stuck] of STUCK) {
   Deno.test(`release() goes on where ${fn} fails, keeps what is stuck, and gives that back when called again`, async () => {
-    const host = machine();
+    const host = stackHost();
     const before = host.paths();
     const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
     host.fail({ function: fn, code, nth: 1 });
@@ -51,7 +52,7 @@ for (const [fn, code, stuck] of STUCK) {
 }
 
 Deno.test("release() of a mount that another process has unmounted meanwhile does nothing, and succeeds", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   await unmountWCOWLayers(SCRATCH, { host });
@@ -60,7 +61,7 @@ Deno.test("release() of a mount that another process has unmounted meanwhile doe
 });
 
 Deno.test("unmountWCOWLayers() knows all from the scratch folder, and says what it gave back", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   const { path } = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   const calls = host.calls.length;
@@ -78,7 +79,7 @@ Deno.test("unmountWCOWLayers() knows all from the scratch folder, and says what 
 });
 
 Deno.test("unmountWCOWLayers() of what is unmounted, or never was mounted, or isn't there, succeeds", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   await mountWCOWLayers("c1", STACK, { host });
   for (const scratch of [SCRATCH, SCRATCH, "C:\\scratch\\never", "D:\\no\\disk"]) {
@@ -89,7 +90,7 @@ Deno.test("unmountWCOWLayers() of what is unmounted, or never was mounted, or is
 });
 
 Deno.test("unmountWCOWLayers() takes off a mount point whose volume is gone, where it's told the folder", async () => {
-  const host = machine();
+  const host = stackHost();
   const before = host.paths();
   const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   host.fail({ function: "DeleteVolumeMountPointW", code: 5, nth: 1 });
@@ -101,7 +102,7 @@ Deno.test("unmountWCOWLayers() takes off a mount point whose volume is gone, whe
 });
 
 Deno.test("unmountWCOWLayers() says so where Windows doesn't tell the volume of a scratch that was mounted", async () => {
-  const host = machine();
+  const host = stackHost();
   await mountWCOWLayers("c1", STACK, { host });
   host.fail({ function: "GetLayerMountPath", code: 5 });
   const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), NativeError);
@@ -111,7 +112,7 @@ Deno.test("unmountWCOWLayers() says so where Windows doesn't tell the volume of 
 
 Deno.test("unmountWCOWLayers() keeps going where a step fails, and goes on when called again", async () => {
   for (const [fn, code] of STUCK) {
-    const host = machine();
+    const host = stackHost();
     const before = host.paths();
     await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
     host.fail({ function: fn, code, nth: 1 });
@@ -122,7 +123,7 @@ Deno.test("unmountWCOWLayers() keeps going where a step fails, and goes on when 
 });
 
 Deno.test("unmountWCOWLayers() leaves other mounts alone", async () => {
-  const host = machine();
+  const host = stackHost();
   host.addScratch("C:\\scratch\\c10");
   await using _other = await mountWCOWLayers("c10", [...STACK.slice(0, -1), "C:\\scratch\\c10"], { host });
   await mountWCOWLayers("c1", STACK, { host });

@@ -8,7 +8,7 @@ import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import { requireLayerVM } from "../../src/uvm/devices/vm_devices.ts";
-import { short, TestVM } from "../support/test_vm.ts";
+import { short, TestVM } from "../support/vm.ts";
 
 const SHARE = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
 
@@ -128,7 +128,7 @@ Deno.test("mountWCOWLayers() in a VM keeps the layers of a tree that the guest f
   assertEquals(error.holds.length, 6);
   assertEquals(t.requests.map(short), ["Remove CombinedLayers c:\\mounts\\scsi\\m0"]);
   assertEquals(t.held(), held);
-  t.heal();
+  t.clearFailures();
   await mounted.release();
   assertEquals(t.held(), []);
 });
@@ -140,7 +140,7 @@ Deno.test("mountWCOWLayers() in a VM keeps the access to a disk that it failed t
   const error = await assertRejects(() => mounted.release(), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
   assertEquals(t.host.calls.some((call) => call.function === "RevokeVmAccess"), false);
-  t.heal();
+  t.clearFailures();
   await mounted.release();
   assertEquals(t.held(), []);
   assertEquals(t.host.calls.filter((call) => call.function === "RevokeVmAccess").length, 1);

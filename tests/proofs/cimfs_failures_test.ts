@@ -1,17 +1,18 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers, releaseCimFSHostLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { hostWith } from "../support/host.ts";
 
 const STACK = ["C:\\layers\\top", "C:\\layers\\base", "C:\\scratch"];
 const CODES = [5, 21, 1167, 145, 3, 0x801f0015];
 
 function cimHost(): SimulatedHost {
-  const host = new SimulatedHost();
-  host.addCimLayer(STACK[0]!);
-  host.addLayer(STACK[1]!);
-  host.addScratch(STACK[2]!);
-  host.addFolder("C:\\mnt");
-  return host;
+  return hostWith({
+    cimLayers: [STACK[0]!],
+    layers: [STACK[1]!],
+    scratches: [STACK[2]!],
+    folders: ["C:\\mnt"],
+  });
 }
 
 /** Mounts and releases on `host`; what fails on the way is left to a second release. */

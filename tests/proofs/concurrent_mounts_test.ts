@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers } from "../../mod.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
-import { LAYERS, machine } from "../support/host.ts";
+import { LAYERS, stackHost } from "../support/host.ts";
 import { type Random, randomTest } from "../support/random.ts";
 
 const MOUNTS = 100;
@@ -29,7 +29,7 @@ async function mountMany(next: Random, pace: number): Promise<void> {
     }
     return pace === 0 ? undefined : turns(next(pace));
   };
-  const host = machine({ latency });
+  const host = stackHost({ latency });
   scratches.forEach((scratch) => host.addScratch(scratch));
   const before = host.paths();
   const mounts = await Promise.allSettled(scratches.map((scratch, i) =>

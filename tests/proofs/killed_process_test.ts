@@ -1,12 +1,14 @@
 // A mount in one process, which is killed; an unmount in another.
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
-import { deno, held, machine, MOUNT, SCRATCH } from "../support/host.ts";
+import { deno } from "../support/processes.ts";
+import { held } from "../support/calls.ts";
+import { MOUNT, SCRATCH, stackHost } from "../support/host.ts";
 
 for (const existing of [[], ["C:\\mnt"], [MOUNT]]) {
   Deno.test(`what a killed process had mounted is unmounted by another: ${existing.length ? existing : "no folder"} before`, async () => {
     const file = await Deno.makeTempFile();
     try {
-      const host = machine({ file });
+      const host = stackHost({ file });
       existing.forEach((folder) => host.addFolder(folder));
       const before = host.paths();
       const grants = [`--allow-read=${file}`, `--allow-write=${file}`];

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import { type MountedLayers, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
+import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const CODES = [5, 21, 1167, 0x91, 0x3];
 
@@ -43,7 +43,7 @@ for (const existing of [[], ["C:\\mnt"], [MOUNT]]) {
   for (const [how, giveBack] of WAYS) {
     Deno.test(`nothing is left by any single failure of a mount and its ${how}, with ${existing.length ? existing : "no folder"} before`, async () => {
       const prepared = () => {
-        const host = machine();
+        const host = stackHost();
         existing.forEach((folder) => host.addFolder(folder));
         return host;
       };

@@ -1,7 +1,8 @@
 // What is taken ten thousand times is given back ten thousand times.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers } from "../../mod.ts";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { hostWith } from "../support/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 
 const CYCLES = 10_000;
@@ -9,13 +10,7 @@ const BASE = "C:\\layers\\base";
 const SCRATCH = "C:\\scratch";
 const DISK = `${SCRATCH}\\sandbox.vhdx`;
 
-function machine(): SimulatedHost {
-  const host = new SimulatedHost();
-  host.addLayer(BASE);
-  host.addCimLayer("C:\\layers\\cim");
-  host.addScratch(SCRATCH);
-  return host;
-}
+const cycleHost = () => hostWith({ layers: [BASE], cimLayers: ["C:\\layers\\cim"], scratches: [SCRATCH] });
 
 const CYCLED: Record<string, (host: SimulatedHost) => Promise<void>> = {
   async "a mount of plain layers"(host) {
@@ -48,7 +43,7 @@ const CYCLED: Record<string, (host: SimulatedHost) => Promise<void>> = {
 
 for (const [what, cycle] of Object.entries(CYCLED)) {
   Deno.test(`${CYCLES} times ${what}: nothing is held, and memory stays level`, async () => {
-    const host = machine();
+    const host = cycleHost();
     await cycle(host);
     const { allocations } = host;
     const paths = host.paths();

@@ -1,7 +1,8 @@
 // Every single failure, at every native call of each helper of the storage API: nothing is held, nothing foreign is
 // deleted, and doing it again works.
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
-import { type AnsweredCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import type { type AnsweredCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import { hostWith } from "../support/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 
 const BASE = "C:\\layers\\base";
@@ -122,15 +123,17 @@ async function ended(use: () => unknown, end: () => unknown): Promise<void> {
   }
 }
 
-function machine(build: number): SimulatedHost {
-  const host = new SimulatedHost({ build });
-  host.addLayer(BASE);
-  host.addFile(`${UVM}\\SystemTemplate.vhdx`, 8 * 2 ** 20);
-  host.addFile(`${BASE}\\Files\\Windows\\foreign.dll`, 1);
-  host.addScratch(SCRATCH);
-  host.addFile(IMAGE, 4096);
-  host.addDisk(BLANK, GIB);
-  return host;
+function failureHost(build: number): SimulatedHost {
+  return hostWith({
+    layers: [BASE],
+    files: {
+      [`${UVM}\\SystemTemplate.vhdx`]: 8 * 2 ** 20,
+      [`${BASE}\\Files\\Windows\\foreign.dll`]: 1,
+      [IMAGE]: 4096,
+    },
+    scratches: [SCRATCH],
+    disks: { [BLANK]: GIB },
+  }, { build });
 }
 
 // They answer nothing that could be wrong, or fail by answering success.
@@ -139,7 +142,7 @@ const CANT_FAIL = ["GetLastError", "copyIn", "copyOut", "lstrlenW", "GetCurrentP
 for (const [name, helper] of Object.entries(HELPERS)) {
   for (const build of [17763, 20348].filter((build) => build >= (helper.since ?? 0))) {
     Deno.test(`${name}() holds nothing after any one failure, on build ${build}`, async () => {
-      const clean = machine(build);
+      const clean = failureHost(build);
       await helper.run(clean);
       const seen = new Map<string, number>();
       const failures = clean.calls.map(({ function: fn }: AnsweredCall) => {
@@ -154,7 +157,7 @@ for (const [name, helper] of Object.entries(HELPERS)) {
 }
 
 async function fail(helper: Helper, build: number, failure: { function: string; nth: number }): Promise<void> {
-  const host = machine(build);
+  const host = failureHost(build);
   const before = host.paths().sort();
   const after = [...before, ...helper.makes].sort();
   const about = JSON.stringify(failure);
@@ -194,7 +197,7 @@ Deno.test("UnwindError.release() removes what a helper couldn't remove itself", 
   for (const build of [17763, 20348]) {
     for (const fn of ["DeleteFileW", "RemoveDirectoryW", "CloseHandle"]) {
       for (const [name, helper] of Object.entries(HELPERS)) {
-        const host = machine(build);
+        const host = failureHost(build);
         const before = host.paths().sort();
         for (const last of ["SetSecurityInfo", "GrantVmAccess", "ExpandSandboxSize", "CreateVirtualDisk"]) {
           host.fail({ function: last, code: 5 });

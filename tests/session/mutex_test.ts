@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { Mutex } from "../../src/session/mutex.ts";
-import { settle } from "../support/host.ts";
+import { settle } from "../support/calls.ts";
 
 Deno.test("Mutex.run() lets one through at a time, in the order of arrival, also after a failure", async () => {
   const mutex = new Mutex();

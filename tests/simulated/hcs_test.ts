@@ -16,14 +16,15 @@ import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import { runtimeIdOf } from "../../src/simulated/hcs.ts";
 import type { UtilityVM } from "../../src/uvm/utility_vm.ts";
-import { createdDocument, heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { createdDocument, LINUX, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
+import { heldKinds } from "../support/calls.ts";
 
 const LAYER = "C:\\layers\\l1\\layer.vhd";
 const DISK = "C:\\scratch\\c1\\sandbox.vhdx";
 const CONTROLLER = "df6d0690-79e5-55b6-a5ec-c1e2f77f580a";
 
 function machine(): SimulatedHost {
-  const host = vmMachine();
+  const host = vmHost();
   host.addLinuxLayer(LAYER, 8192);
   host.addScratch("C:\\scratch\\c1");
   host.addLayer("C:\\layers\\ro1");
@@ -267,7 +268,7 @@ Deno.test("two processes share the VMs of a machine that lives in a file", async
   const file = await Deno.makeTempFile();
   try {
     const options = { file, completion: "atOnce" as const };
-    const host = vmMachine(options);
+    const host = vmHost(options);
     {
       await using vm = await startedVM(host, WINDOWS);
       const other = new SimulatedHost(options);

@@ -5,7 +5,8 @@ import { nativeCopy } from "../../src/ffi/memory.ts";
 import * as dll from "../../src/ffi/vmcompute.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
-import { Brake, held, machine, MOUNT, SCRATCH, settle, STACK } from "../support/host.ts";
+import { CallBarrier, held, settle } from "../support/calls.ts";
+import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const REAL: [name: string, id: string][] = [
   ["4", "bd9c3ef9-f239-59b5-a27e-15c523b1d149"],
@@ -33,7 +34,7 @@ Deno.test("NameToGuid answers the 15 real pairs, and the stand-in of the recorde
 });
 
 Deno.test("held() says what is held, and by which call of which process", async () => {
-  const host = machine();
+  const host = stackHost();
   await using _layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   assertEquals(
     host.held().map(({ kind, target, by }) => [kind, target, by!.function]),
@@ -75,7 +76,7 @@ Deno.test("fail() makes the nth call fail, every call, or those that meet a cond
 });
 
 Deno.test("a call that fails by fail() changes nothing, and is in calls with its code", async () => {
-  const host = machine();
+  const host = stackHost();
   host.fail({ function: "ActivateLayer", code: 21 });
   await assertRejects(() => dll.activateLayer(host, SCRATCH), NativeError);
   assertEquals(host.calls.find((call) => call.function === "ActivateLayer")!.result, "0x80070015");
@@ -83,8 +84,8 @@ Deno.test("a call that fails by fail() changes nothing, and is in calls with its
 });
 
 Deno.test("latency holds back slow calls until its promise or its milliseconds are over, fast ones never", async () => {
-  const brake = new Brake((call) => call.function === "ActivateLayer");
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier((call) => call.function === "ActivateLayer");
+  const host = stackHost({ latency: barrier.latency });
   const activating = dll.activateLayer(host, SCRATCH);
   assertEquals(dll.nameToGuid(host, "4"), REAL[0]![1]);
   await settle();
@@ -94,17 +95,17 @@ Deno.test("latency holds back slow calls until its promise or its milliseconds a
     "pending",
     "0x00000000",
   ]]);
-  brake.release();
+  barrier.release();
   await activating;
   assertEquals(held(host), [`activation ${SCRATCH}`]);
-  const timed = machine({ latency: () => 1 });
+  const timed = stackHost({ latency: () => 1 });
   await dll.activateLayer(timed, SCRATCH);
   assertEquals(held(timed), [`activation ${SCRATCH}`]);
 });
 
 Deno.test("memory that is given back while a call is under way is noticed", async () => {
-  const brake = new Brake(() => true);
-  const host = machine({ latency: brake.latency });
+  const barrier = new CallBarrier(() => true);
+  const host = stackHost({ latency: barrier.latency });
   const info = new Uint8Array(16);
   let activating: unknown;
   {
@@ -112,7 +113,7 @@ Deno.test("memory that is given back while a call is under way is noticed", asyn
     new DataView(info.buffer).setBigUint64(8, home.address, true);
     activating = host.symbols(dll.vmcompute).ActivateLayer(info, wide(SCRATCH));
   }
-  brake.release();
+  barrier.release();
   await assertRejects(async () => await activating, SimulationError, "isn't allocated");
 });
 

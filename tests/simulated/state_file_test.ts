@@ -2,7 +2,9 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "jsr:@s
 import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
-import { deno, held, machine, MOUNT, SCRATCH, STACK } from "../support/host.ts";
+import { deno } from "../support/processes.ts";
+import { held } from "../support/calls.ts";
+import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 async function withFile(body: (file: string) => Promise<void> | void): Promise<void> {
   const file = await Deno.makeTempFile();
@@ -15,7 +17,7 @@ async function withFile(body: (file: string) => Promise<void> | void): Promise<v
 
 Deno.test("hosts on one file are one machine, and each call commits", () =>
   withFile(async (file) => {
-    const first = machine({ file, build: 17763 });
+    const first = stackHost({ file, build: 17763 });
     const second = new SimulatedHost({ file, build: 26100 });
     await using layers = await mountWCOWLayers("c1", STACK, { host: first, volumeMountPath: MOUNT });
     assertEquals(second.held(), first.held());
@@ -77,7 +79,7 @@ Deno.test("a write that ends before its last step, the first line, leaves the st
 
 Deno.test("a process that is killed at any time leaves a machine that can be read and unmounted", () =>
   withFile(async (file) => {
-    const host = machine({ file });
+    const host = stackHost({ file });
     // So large that a write takes its time.
     for (let i = 0; i < 200; i++) host.addFile(`C:\\${"x".repeat(1000)}${i}`);
     const before = host.paths();

@@ -1,6 +1,8 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, GIB, held, sequence, storageCalls, storageHost } from "../support/storage_host.ts";
+import { BASE, storageHost } from "../support/storage_host.ts";
+import { GIB } from "../support/host.ts";
+import { held, sequence, storageCalls } from "../support/calls.ts";
 
 const UVM = `${BASE}\\UtilityVM`;
 const CONTAINER = {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { held, storageCalls } from "../support/storage_host.ts";
+import { held, storageCalls } from "../support/calls.ts";
 
 const IMAGE = "C:\\layers\\cim-layers\\top.cim";
 const GUID = "11111111-2222-3333-4444-555555555555";

@@ -1,6 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { BLANK, DISK, GIB, held, sequence, storageCalls, storageHost } from "../support/storage_host.ts";
+import { BLANK, DISK, storageHost } from "../support/storage_host.ts";
+import { GIB } from "../support/host.ts";
+import { held, sequence, storageCalls } from "../support/calls.ts";
 
 const NEW = "C:\\disks\\new.vhdx";
 const TIB = 2 ** 40;

@@ -2,17 +2,8 @@ import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import * as storage from "../../src/storage/mod.ts";
-import {
-  BASE,
-  BLANK,
-  DISK,
-  held,
-  onlyCall,
-  sequence,
-  storageCalls,
-  storageHost,
-  TOP,
-} from "../support/storage_host.ts";
+import { BASE, BLANK, DISK, storageHost, TOP } from "../support/storage_host.ts";
+import { held, onlyCall, sequence, storageCalls } from "../support/calls.ts";
 
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
 const DATA = storage.layerData({ layers: [{ Id: simulatedLayerId("base"), Path: BASE }] });

@@ -2,7 +2,9 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, BLANK, DISK, GIB, held, SCRATCH, storageHost, TOP } from "../support/storage_host.ts";
+import { BASE, BLANK, DISK, SCRATCH, storageHost, TOP } from "../support/storage_host.ts";
+import { GIB } from "../support/host.ts";
+import { held } from "../support/calls.ts";
 
 type Call = (host: SimulatedHost) => unknown;
 

@@ -3,7 +3,9 @@ import { mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, DISK, GIB, held, onlyCall, SCRATCH, storageCalls, storageHost, TOP } from "../support/storage_host.ts";
+import { BASE, DISK, SCRATCH, storageHost, TOP } from "../support/storage_host.ts";
+import { GIB } from "../support/host.ts";
+import { held, onlyCall, storageCalls } from "../support/calls.ts";
 
 const INFO = { Flavour: 1, HomeDir: "" };
 const parent = (Path: string) => ({ LayerId: simulatedLayerId(Path.split("\\").at(-1)!), Flags: 0, Path });

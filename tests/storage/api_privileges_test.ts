@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { held, sequence } from "../support/storage_host.ts";
+import { held, sequence } from "../support/calls.ts";
 
 const BOTH = ["SeBackupPrivilege", "SeRestorePrivilege"];
 const HELD = BOTH.map((name) => `privilege ${name}`);

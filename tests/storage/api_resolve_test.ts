@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { DISK, held, storageHost } from "../support/storage_host.ts";
+import { DISK, storageHost } from "../support/storage_host.ts";
+import { held } from "../support/calls.ts";
 
 const GUID = 1;
 const DOS = 0;

@@ -3,7 +3,9 @@ import { mountWCOWLayers } from "../../mod.ts";
 import { volumeSize } from "../../src/ffi/kernel32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, DISK, GIB, held, sequence, storageCalls, storageHost, TOP } from "../support/storage_host.ts";
+import { BASE, DISK, storageHost, TOP } from "../support/storage_host.ts";
+import { GIB } from "../support/host.ts";
+import { held, sequence, storageCalls } from "../support/calls.ts";
 
 const SCRATCH = "C:\\scratch";
 const NEW = "C:\\containers\\c1\\scratch";

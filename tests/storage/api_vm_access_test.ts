@@ -1,6 +1,7 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import * as storage from "../../src/storage/mod.ts";
-import { BASE, DISK, held, sequence, storageHost } from "../support/storage_host.ts";
+import { BASE, DISK, storageHost } from "../support/storage_host.ts";
+import { held, sequence } from "../support/calls.ts";
 
 const HANDLE = { type: 1, what: 4 };
 

@@ -1,5 +1,11 @@
+/**
+ * Simulated hosts for tests: one builder, and hosts in front of others.
+ *
+ * @module
+ */
+
 import type { Host } from "../../src/ffi/host.ts";
-import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 
 /** Read-only layers, topmost first. */
 export const LAYERS = [
@@ -13,90 +19,60 @@ export const SCRATCH = "C:\\scratch\\c1";
 export const STACK = [...LAYERS, SCRATCH];
 export const MOUNT = "C:\\mnt\\c1";
 export const INFO = { Flavour: 1, HomeDir: "" };
+export const GIB = 2 ** 30;
 
-/** A machine with the folders of {@linkcode STACK}, or of another stack. */
-export function machine(options?: SimulatedHostOptions, stack: readonly string[] = STACK): SimulatedHost {
+/** What there is on the disk of a host. */
+export interface Contents {
+  /** Folders of plain layers. */
+  layers?: readonly string[];
+  /** Folders of layers with a CIM image. */
+  cimLayers?: readonly string[];
+  /** Folders of scratches, with their disks. */
+  scratches?: readonly string[];
+  /** Empty folders. */
+  folders?: readonly string[];
+  /** Files by path, with their sizes. */
+  files?: Readonly<Record<string, number>>;
+  /** Disks without a file system by path, with their sizes. */
+  disks?: Readonly<Record<string, number>>;
+  /** Folders that a Linux VM boots from, with the name of the root file system. */
+  linuxBoot?: Readonly<Record<string, "initrd.img" | "rootfs.vhd">>;
+  /** Folders of layers that a Windows VM boots from. */
+  windowsBoot?: readonly string[];
+}
+
+/** A host with contents. */
+export function hostWith(contents: Contents, options?: SimulatedHostOptions): SimulatedHost {
   const host = new SimulatedHost(options);
-  stack.slice(0, -1).forEach((folder) => host.addLayer(folder));
-  host.addScratch(stack.at(-1)!);
+  contents.layers?.forEach((path) => host.addLayer(path));
+  contents.cimLayers?.forEach((path) => host.addCimLayer(path));
+  contents.scratches?.forEach((path) => host.addScratch(path));
+  contents.folders?.forEach((path) => host.addFolder(path));
+  Object.entries(contents.files ?? {}).forEach(([path, size]) => host.addFile(path, size));
+  Object.entries(contents.disks ?? {}).forEach(([path, size]) => host.addDisk(path, size));
+  Object.entries(contents.linuxBoot ?? {}).forEach(([path, root]) => host.addLinuxBootFolder(path, root));
+  contents.windowsBoot?.forEach((path) => host.addWindowsBootLayer(path));
   return host;
 }
 
-/** What is held, as `kind target`. */
-export function held(host: SimulatedHost): string[] {
-  return host.held().map(({ kind, target }) => `${kind} ${target}`);
+/** A host with the folders of {@linkcode STACK}, or of another stack. */
+export function stackHost(options?: SimulatedHostOptions, stack: readonly string[] = STACK): SimulatedHost {
+  return hostWith({ layers: stack.slice(0, -1), scratches: stack.slice(-1) }, options);
 }
 
-const CHANGES = /^(?!.*MountPath$)(.*Layer|NameToGuid|(Set|Delete)VolumeMountPointW|(Create|Remove)DirectoryW)$/;
-
-/** The calls that change the machine, and `NameToGuid`, in order: `Function subject`, with the code of those that failed. */
-export function changes(host: SimulatedHost, from = 0): string[] {
-  return host.calls.slice(from).filter((call) => CHANGES.test(call.function)).map((call) => {
-    const subject = call.args["id"] ?? call.args["name"] ?? call.args["volumeMountPoint"] ?? call.args["path"];
-    return `${call.function} ${subject}${call.result === "0x00000000" ? "" : ` ${call.result}`}`;
-  });
-}
-
-/** A latency that holds back the calls that match until they are let go. */
-export class Brake {
-  #waiting: { call: NativeCall; go: () => void }[] = [];
-  #arrivals: (() => void)[] = [];
-
-  constructor(readonly matches: (call: NativeCall) => boolean) {}
-
-  /** The option of the host. */
-  readonly latency = (call: NativeCall): Promise<void> | undefined => {
-    if (!this.matches(call)) return undefined;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push({ call, go: resolve });
-    this.#arrivals.splice(0).forEach((arrived) => arrived());
-    return promise;
-  };
-
-  /** Resolves once a call is held back. */
-  async arrival(): Promise<void> {
-    if (this.#waiting.length === 0) await new Promise<void>((resolve) => this.#arrivals.push(resolve));
-  }
-
-  /** Lets go the call that has waited longest. */
-  release(): void {
-    this.#waiting.shift()!.go();
-  }
-}
-
-/** Runs what is queued, as far as it doesn't wait for anything but promises. */
-export function settle(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}
-
-/** A host on which a function of a DLL is replaced. */
-export function withFunction(host: Host, name: string, replacement: unknown): Host {
-  const symbols: Host["symbols"] = (dll) =>
-    name in dll.symbols ? { ...host.symbols(dll), [name]: replacement } : host.symbols(dll);
+/** A host in front of another, with some of its methods replaced. */
+export function hostInFront<H extends Host>(host: H, replaced: Partial<Host>): H {
   return new Proxy(host, {
     get(target, key) {
-      if (key === "symbols") return symbols;
-      const value = Reflect.get(target, key, target);
+      const value = Reflect.get(Object.hasOwn(replaced, key) ? replaced : target, key);
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }
 
-/** Runs a module of the tests in a Deno of its own, with these permissions. */
-export function deno(permissions: readonly string[], module: string, ...args: string[]): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--no-check",
-      ...permissions,
-      new URL(`../${module}`, import.meta.url).pathname,
-      ...args,
-    ],
-    cwd: new URL("../..", import.meta.url).pathname,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
+/** A host on which a function of a DLL is replaced. */
+export function withFunction<H extends Host>(host: H, name: string, replacement: unknown): H {
+  const symbols: Host["symbols"] = (dll) =>
+    name in dll.symbols ? { ...host.symbols(dll), [name]: replacement } : host.symbols(dll);
+  return hostInFront(host, { symbols });
 }

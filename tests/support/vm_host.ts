@@ -1,8 +1,13 @@
-/** A simulated machine on which VMs can be created, for the tests of VMs. */
+/**
+ * Simulated hosts on which VMs can be created.
+ *
+ * @module
+ */
 
-import { type AnsweredCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import type { AnsweredCall, SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
+import { hostWith } from "./host.ts";
 import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 
 export const BOOT = "C:\\lcow";
@@ -13,13 +18,9 @@ export const DISK = `${SCRATCH}\\sandbox.vhdx`;
 export const LINUX: LinuxVMOptions = { os: "linux", id: "vm1", bootFolder: BOOT };
 export const WINDOWS: WindowsVMOptions = { os: "windows", id: "vm1", layerFolders: [IMAGE, SCRATCH] };
 
-/** A machine with what {@linkcode LINUX} and {@linkcode WINDOWS} boot; the disk of the latter is there already. */
-export function vmMachine(options?: SimulatedHostOptions): SimulatedHost {
-  const host = new SimulatedHost(options);
-  host.addLinuxBootFolder(BOOT);
-  host.addWindowsBootLayer(IMAGE);
-  host.addScratch(SCRATCH);
-  return host;
+/** A host with what {@linkcode LINUX} and {@linkcode WINDOWS} boot; the disk of the latter is there already. */
+export function vmHost(options?: SimulatedHostOptions): SimulatedHost {
+  return hostWith({ linuxBoot: { [BOOT]: "initrd.img" }, windowsBoot: [IMAGE], scratches: [SCRATCH] }, options);
 }
 
 /** A VM that runs. */
@@ -44,9 +45,4 @@ function shortCall({ function: fn, result }: AnsweredCall): string {
 /** The document of the nth VM that was created. */
 export function createdDocument(host: SimulatedHost, nth = 0): string {
   return String(host.calls.filter((call) => call.function === "HcsCreateComputeSystem")[nth]!.args["configuration"]);
-}
-
-/** What is held in kinds, in order. */
-export function heldKinds(host: SimulatedHost): string[] {
-  return host.held().map(({ kind }) => kind);
 }

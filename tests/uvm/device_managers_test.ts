@@ -5,7 +5,7 @@ import { InUseError } from "../../src/errors/state_errors.ts";
 import { MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import type { Dll } from "../../src/ffi/table.ts";
 import { SlotAllocator } from "../../src/uvm/devices/slot_allocator.ts";
-import { RecordingVM, refused, short } from "../support/recording_vm.ts";
+import { FakeVM, refused, short } from "../support/vm.ts";
 
 Deno.test("SlotAllocator.allocate() returns the lowest free slot, and nothing once all are allocated", () => {
   const slots = new SlotAllocator(3);
@@ -17,15 +17,15 @@ Deno.test("SlotAllocator.allocate() returns the lowest free slot, and nothing on
   assertEquals(slots.used, 3);
 });
 
-function windows(options?: ConstructorParameters<typeof RecordingVM>[1]): RecordingVM {
-  const vm = new RecordingVM("windows", options);
+function windows(options?: ConstructorParameters<typeof FakeVM>[1]): FakeVM {
+  const vm = new FakeVM("windows", options);
   vm.host.addLayer("C:\\layers\\1");
   vm.host.addFile("C:\\disk.vhdx", 2 ** 20);
   return vm;
 }
 
-function linux(options?: ConstructorParameters<typeof RecordingVM>[1]): RecordingVM {
-  const vm = new RecordingVM("linux", options);
+function linux(options?: ConstructorParameters<typeof FakeVM>[1]): FakeVM {
+  const vm = new FakeVM("linux", options);
   for (let i = 0; i < 260; i++) vm.host.addFile(disk(i), 4096);
   return vm;
 }
@@ -34,7 +34,7 @@ function disk(i: number): string {
   return `C:\\disks\\${i}.vhd`;
 }
 
-function optionsOf(vm: RecordingVM): unknown {
+function optionsOf(vm: FakeVM): unknown {
   return (vm.requests.at(-1)!.Settings as { Options: unknown }).Options;
 }
 
@@ -218,7 +218,7 @@ Deno.test("VPMemDevices.reserve() has no device for a file that is larger than o
 });
 
 Deno.test("VPMemDevices.reserve() maps 1024 files into a device, then uses the next, and then has none", () => {
-  const vm = new RecordingVM("linux", { vpmem: { deviceCount: 2 } });
+  const vm = new FakeVM("linux", { vpmem: { deviceCount: 2 } });
   for (let i = 0; i < 2049; i++) vm.host.addFile(disk(i), 4096);
   const uses = Array.from({ length: 2048 }, (_, i) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), 4096)!);
   assertEquals(uses[1023]!.hold.guestPath, `/run/layers/p0-${1023 * 2 ** 20}-4096`);
@@ -233,7 +233,7 @@ Deno.test("VPMemDevices.reserve() maps 1024 files into a device, then uses the n
 
 Deno.test("VPMemDevices.reserve() leaves device 0 to the disk that the VM boots from, also where files are mapped", () => {
   const host = linux().host;
-  const vm = new RecordingVM("linux", { host, vpmem: { bootPath: disk(0), deviceCount: 2 } });
+  const vm = new FakeVM("linux", { host, vpmem: { bootPath: disk(0), deviceCount: 2 } });
   assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(1)), 4096)!.hold.guestPath, "/run/layers/p1-0-4096");
   assertThrows(() => vm.vpmem.reserve(hostFile(vm.host, disk(0).toUpperCase()), 4096), InUseError, "boots from");
   assertEquals(vm.vpmem.capacity.used, 2);
@@ -242,7 +242,7 @@ Deno.test("VPMemDevices.reserve() leaves device 0 to the disk that the VM boots 
 Deno.test("SCSIDisks.reserveAttachment() leaves the VM's own disks and their places alone", () => {
   const host = linux().host;
   const own = [{ controller: 0, lun: 0, hostPath: disk(0) }];
-  const vm = new RecordingVM("linux", { host, scsi: { controllers: 1, own } });
+  const vm = new FakeVM("linux", { host, scsi: { controllers: 1, own } });
   assertEquals(vm.scsi.reserveAttachment(hostFile(vm.host, disk(1)), { readOnly: true })!.hold.lun, 1);
   assertThrows(
     () => vm.scsi.reserveAttachment(hostFile(vm.host, disk(0).toUpperCase()), { readOnly: true }),

@@ -5,7 +5,7 @@ import { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
-import { BOOT, createdDocument, DISK, IMAGE, LINUX, SCRATCH, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { BOOT, createdDocument, DISK, IMAGE, LINUX, SCRATCH, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 interface Recording {
   readonly name: string;
@@ -66,13 +66,13 @@ Deno.test("createUtilityVM() writes every document that was recorded, key for ke
 });
 
 async function linuxDocument(options: Partial<LinuxVMOptions>, build = 20348): Promise<string> {
-  const host = vmMachine({ build });
+  const host = vmHost({ build });
   await using _vm = await createUtilityVM({ ...LINUX, ...options }, { host });
   return createdDocument(host);
 }
 
 async function windowsDocument(options: Partial<WindowsVMOptions>): Promise<string> {
-  const host = vmMachine();
+  const host = vmHost();
   await using _vm = await createUtilityVM({ ...WINDOWS, ...options }, { host });
   return createdDocument(host);
 }
@@ -153,7 +153,7 @@ Deno.test("createUtilityVM() boots by the firmware where Windows is too old for 
 });
 
 Deno.test("createUtilityVM() boots a disk from vPMem, or from SCSI where there is no vPMem", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.addFile(`${BOOT}\\rootfs.vhdx`, 2 ** 20);
   await using onPMem = await createUtilityVM({ ...LINUX, id: "a", rootFile: "rootfs.vhdx" }, { host });
   await using onScsi = await createUtilityVM(
@@ -231,7 +231,7 @@ Deno.test("createUtilityVM() prepares the registry of a Windows guest in order",
 });
 
 Deno.test("createUtilityVM() saves the state of a crashed Windows guest where it is told", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.addFolder("C:\\dumps");
   await using _vm = await createUtilityVM({ ...WINDOWS, dumpFolder: "C:\\dumps" }, { host });
   const { VirtualMachine } = JSON.parse(createdDocument(host));
@@ -275,7 +275,7 @@ const REFUSED: readonly [argument: string, options: UtilityVMOptions][] = [
 
 Deno.test("createUtilityVM() refuses bad options before the compute service is asked anything", async () => {
   for (const [argument, options] of REFUSED) {
-    const host = vmMachine();
+    const host = vmHost();
     const error = await assertRejects(() => createUtilityVM(options, { host }), InvalidInputError);
     assertEquals(error.argument, argument, JSON.stringify(options));
     assertEquals(host.calls.filter(({ dll }) => dll === "vmcompute"), []);
@@ -283,7 +283,7 @@ Deno.test("createUtilityVM() refuses bad options before the compute service is a
 });
 
 Deno.test("createUtilityVM() refuses to boot from a SCSI disk without a controller", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.addFile(`${BOOT}\\rootfs.vhd`, 2 ** 20);
   const options = { ...LINUX, vpmemDeviceCount: 0, scsiControllerCount: 0 };
   const error = await assertRejects(() => createUtilityVM(options, { host }), InvalidInputError);
@@ -299,7 +299,7 @@ Deno.test("createUtilityVM() refuses what this Windows can't do", async () => {
     [19042, { ...WINDOWS, cpuGroupId: "8db6a1a9-2a55-4f7c-8ae9-5e1ff1a3b2aa" }],
   ];
   for (const [build, options] of tooNew) {
-    await assertRejects(() => createUtilityVM(options, { host: vmMachine({ build }) }), UnsupportedBuildError);
-    await using _vm = await createUtilityVM(options, { host: vmMachine({ build: build + 1 }) });
+    await assertRejects(() => createUtilityVM(options, { host: vmHost({ build }) }), UnsupportedBuildError);
+    await using _vm = await createUtilityVM(options, { host: vmHost({ build: build + 1 }) });
   }
 });

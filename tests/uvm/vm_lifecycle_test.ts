@@ -5,8 +5,9 @@ import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
-import { Brake, withFunction } from "../support/host.ts";
-import { DISK, heldKinds, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { CallBarrier, heldKinds } from "../support/calls.ts";
+import { withFunction } from "../support/host.ts";
+import { DISK, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 const CREATE_WINDOWS = [
   "GetServiceProperties",
@@ -19,7 +20,7 @@ const CREATE_LINUX = ["GetServiceProperties", "Create", "RegisterCallback", "Get
 const CLOSE = ["Terminate", "UnregisterCallback", "Close"];
 
 Deno.test("a Windows VM is created, started and closed by the calls that were recorded, and leaves nothing", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await createUtilityVM(WINDOWS, { host });
   assertEquals(vm.state, "created");
   await vm.start();
@@ -33,7 +34,7 @@ Deno.test("a Windows VM is created, started and closed by the calls that were re
 });
 
 Deno.test("a Linux VM is created, started and closed by the calls that were recorded, and leaves nothing", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   {
     await using vm = await startedVM(host, LINUX);
     assertEquals(vm.state, "running");
@@ -49,7 +50,7 @@ Deno.test("a Linux VM is created, started and closed by the calls that were reco
 });
 
 Deno.test("UtilityVM has the ids, capabilities and properties that the compute service tells", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await startedVM(host, { ...LINUX, id: "cowork-vm-baa82cce" });
   // As a real host has it for this id.
   assertEquals(vm.runtimeId, "c046cf90-111c-5cf6-bea8-04f9fa3568b3");
@@ -92,7 +93,7 @@ Deno.test("createUtilityVM() undoes everything in reverse where Windows refuses"
 
 Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or tells no properties", async () => {
   for (const fn of ["HcsRegisterComputeSystemCallback", "HcsGetComputeSystemProperties"]) {
-    const host = vmMachine();
+    const host = vmHost();
     host.fail({ function: fn, code: 0x80070005 });
     const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
     assertEquals(error.operation, fn);
@@ -102,7 +103,7 @@ Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or te
 });
 
 Deno.test("createUtilityVM() says what is held still where undoing fails as well", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
   host.fail({ function: "RevokeVmAccess", code: 0x80070020, nth: 1 });
   const error = await assertRejects(() => createUtilityVM(WINDOWS, { host }), UnwindError);
@@ -112,7 +113,7 @@ Deno.test("createUtilityVM() says what is held still where undoing fails as well
 });
 
 Deno.test("createUtilityVM() asks for the permission to take notifications before a VM comes to be", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.callback = () => Promise.reject(new MissingPermissionError("--allow-ffi"));
   await assertRejects(() => createUtilityVM(WINDOWS, { host }), MissingPermissionError, "--allow-ffi");
   assertEquals(vmCalls(host), ["GetServiceProperties", "GrantVmAccess", "RevokeVmAccess"]);
@@ -120,7 +121,7 @@ Deno.test("createUtilityVM() asks for the permission to take notifications befor
 });
 
 Deno.test("createUtilityVM() refuses an id that is taken, with what Windows says about it", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using _vm = await createUtilityVM(LINUX, { host });
   const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
   assertEquals(error.symbol, "HCS_E_SYSTEM_ALREADY_EXISTS");
@@ -128,7 +129,7 @@ Deno.test("createUtilityVM() refuses an id that is taken, with what Windows says
 });
 
 Deno.test("start() fails with the events that Windows reports, and leaves the VM to be closed", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await createUtilityVM(WINDOWS, { host });
   // Another program took the right to open the disk away.
   const { revokeVmAccess, grantVmAccess } = await import("../../src/ffi/vmcompute.ts");
@@ -149,7 +150,7 @@ Deno.test("start() fails with the events that Windows reports, and leaves the VM
 });
 
 Deno.test("start() ends a VM that Windows started and then doesn't talk about", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await createUtilityVM(LINUX, { host });
   host.fail({ function: "HcsModifyComputeSystem", code: 0x80070032 });
   await assertRejects(() => vm.start(), NativeError);
@@ -159,7 +160,7 @@ Deno.test("start() ends a VM that Windows started and then doesn't talk about", 
 });
 
 Deno.test("start() refuses a VM that was started, or is being started", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await createUtilityVM(WINDOWS, { host });
   const both = await Promise.allSettled([vm.start(), vm.start()]);
   assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
@@ -169,7 +170,7 @@ Deno.test("start() refuses a VM that was started, or is being started", async ()
 });
 
 Deno.test("modify() sends the host's part and the guest's in one request, as it is", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   host.addLinuxLayer("C:\\l\\layer.vhd", 4096);
   await using vm = await startedVM(host, LINUX);
   const from = host.calls.length;
@@ -188,7 +189,7 @@ Deno.test("modify() sends the host's part and the guest's in one request, as it 
 const REQUEST = { GuestRequest: { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} } } as const;
 
 Deno.test("modify() refuses a VM that wasn't started, or was closed, without asking Windows", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await createUtilityVM(LINUX, { host });
   assertEquals((await assertRejects(() => vm.modify(REQUEST), VMStateError)).reason, "notStarted");
   await vm.start();
@@ -202,7 +203,7 @@ Deno.test("modify() refuses a VM that wasn't started, or was closed, without ask
 });
 
 Deno.test("modify() fails with what the result document says, and gives its memory back", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await startedVM(host, LINUX);
   const before = host.allocations;
   host.fail({
@@ -225,7 +226,7 @@ Deno.test("modify() fails with what the result document says, and gives its memo
 
 Deno.test("modify() of a VM that has stopped says so, also where the notification is late", async () => {
   for (const code of [0xc0370110, 0x80370110, 0x8037010e]) {
-    const host = vmMachine();
+    const host = vmHost();
     await using vm = await startedVM(host, LINUX);
     host.fail({ function: "HcsModifyComputeSystem", code });
     const error = await assertRejects(() => vm.modify(REQUEST), VMStateError);
@@ -236,7 +237,7 @@ Deno.test("modify() of a VM that has stopped says so, also where the notificatio
 });
 
 Deno.test("close() of a VM whose exit nobody told of doesn't wait for the news", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await startedVM(host, WINDOWS);
   host.fail({ function: "HcsTerminateComputeSystem", code: 0xc0370110 });
   host.sleep = () => Promise.reject(new Error("waited"));
@@ -245,8 +246,8 @@ Deno.test("close() of a VM whose exit nobody told of doesn't wait for the news",
 });
 
 Deno.test("modify() stops waiting when it is aborted", async () => {
-  const brake = new Brake((call) => call.function === "HcsModifyComputeSystem");
-  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  const barrier = new CallBarrier((call) => call.function === "HcsModifyComputeSystem");
+  const host = vmHost({ latency: (call) => barrier.latency(call) });
   await using vm = await startedVM(host, WINDOWS);
   const controller = new AbortController();
   const modifying = vm.modify({
@@ -254,32 +255,32 @@ Deno.test("modify() stops waiting when it is aborted", async () => {
     RequestType: "Add",
     Settings: { Name: "s1", Path: IMAGE },
   }, { signal: controller.signal });
-  await brake.arrival();
+  await barrier.arrival();
   controller.abort(new Error("enough"));
   await assertRejects(() => modifying, Error, "enough");
-  brake.release();
+  barrier.release();
 });
 
 Deno.test("close() waits for the calls that Windows is at work on before it closes the handle", async () => {
-  const brake = new Brake((call) => call.function === "HcsModifyComputeSystem");
-  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  const barrier = new CallBarrier((call) => call.function === "HcsModifyComputeSystem");
+  const host = vmHost({ latency: (call) => barrier.latency(call) });
   const vm = await startedVM(host, WINDOWS);
   const modifying = vm.modify({
     ResourcePath: "VirtualMachine/Devices/VirtualSmb/Shares",
     RequestType: "Add",
     Settings: { Name: "s1", Path: IMAGE },
   });
-  await brake.arrival();
+  await barrier.arrival();
   const closing = vm.close();
   assertEquals((await assertRejects(() => modifying, VMStateError)).reason, "exited");
   assertEquals(vmCalls(host).includes("UnregisterCallback"), false);
-  brake.release();
+  barrier.release();
   await closing;
   assertEquals(host.held(), []);
 });
 
 Deno.test("close() twice, and twice at once, is once", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await startedVM(host, LINUX);
   await Promise.all([vm.close(), vm.close()]);
   await vm.close();
@@ -289,7 +290,7 @@ Deno.test("close() twice, and twice at once, is once", async () => {
 
 Deno.test("close() goes on after a failure with what is left", async () => {
   for (const fn of ["HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"]) {
-    const host = vmMachine();
+    const host = vmHost();
     const vm = await startedVM(host, WINDOWS);
     host.fail({ function: fn, code: 0x80070005, nth: 1 });
     const error = await assertRejects(() => vm.close(), ReleaseError);
@@ -301,7 +302,7 @@ Deno.test("close() goes on after a failure with what is left", async () => {
 });
 
 Deno.test("close() closes a VM that can't be told to end: it ends with its handle", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await startedVM(host, WINDOWS);
   host.fail({ function: "HcsTerminateComputeSystem", code: 0x80070005 });
   await vm.close();
@@ -309,7 +310,7 @@ Deno.test("close() closes a VM that can't be told to end: it ends with its handl
 });
 
 Deno.test("close() of a VM that has ended by itself doesn't end it again", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const vm = await startedVM(host, WINDOWS);
   host.notify("vm1", "SystemExited");
   await vm.close();
@@ -318,7 +319,7 @@ Deno.test("close() of a VM that has ended by itself doesn't end it again", async
 });
 
 Deno.test("close() is content with a Windows that can't take access back", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const { MissingExportError } = await import("../../src/errors/windows_errors.ts");
   const old = withFunction(host, "RevokeVmAccess", () => {
     throw new MissingExportError("vmcompute.dll", "RevokeVmAccess", "");
@@ -329,7 +330,7 @@ Deno.test("close() is content with a Windows that can't take access back", async
 });
 
 Deno.test("terminate() ends a VM, which then refuses everything but to be closed", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await startedVM(host, LINUX);
   await vm.terminate();
   assertEquals(vm.state, "ended");
@@ -339,7 +340,7 @@ Deno.test("terminate() ends a VM, which then refuses everything but to be closed
 });
 
 Deno.test("ComputeSystem.open() opens a system that another program created, and close() leaves it running", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await startedVM(host, WINDOWS);
   {
     await using system = await ComputeSystem.open(host, "vm1");
@@ -354,7 +355,7 @@ Deno.test("ComputeSystem.open() opens a system that another program created, and
 });
 
 Deno.test("ComputeSystem.shutdown() asks the guest, and its end can be waited for", async () => {
-  const host = vmMachine({ completion: (fn) => fn === "HcsShutdownComputeSystem" ? 1 : "synchronous" });
+  const host = vmHost({ completion: (fn) => fn === "HcsShutdownComputeSystem" ? 1 : "synchronous" });
   await using _vm = await startedVM(host, WINDOWS);
   await using system = await ComputeSystem.open(host, "vm1");
   await system.shutdown();

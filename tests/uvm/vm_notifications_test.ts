@@ -4,8 +4,10 @@ import { NativeError } from "../../src/errors/windows_errors.ts";
 import type { Completion, NotificationName } from "../../src/simulated/mod.ts";
 import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
-import { Brake, deno, settle, withFunction } from "../support/host.ts";
-import { LINUX, startedVM, vmCalls, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { CallBarrier, settle } from "../support/calls.ts";
+import { deno } from "../support/processes.ts";
+import { withFunction } from "../support/host.ts";
+import { LINUX, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 /** A signal that is aborted once everything else waits. */
 function soon(): AbortSignal {
@@ -19,7 +21,7 @@ const SYSTEMS: readonly UtilityVMOptions[] = [LINUX, WINDOWS];
 Deno.test("a VM lives the same whether notifications come at once, late, or aren't needed", async () => {
   for (const options of SYSTEMS) {
     for (const completion of ["synchronous", "atOnce", 1] as Completion[]) {
-      const host = vmMachine({ completion });
+      const host = vmHost({ completion });
       const vm = await createUtilityVM(options, { host });
       await vm.start();
       assertEquals(vm.state, "running");
@@ -32,7 +34,7 @@ Deno.test("a VM lives the same whether notifications come at once, late, or aren
 });
 
 Deno.test("createUtilityVM() and start() wait for their own notification alone", async () => {
-  const host = vmMachine({ completion: 2 });
+  const host = vmHost({ completion: 2 });
   const creating = createUtilityVM(WINDOWS, { host });
   host.notify("vm1", "SystemStartCompleted");
   host.notify("vm1", "SystemPauseCompleted", 0x80070005);
@@ -45,7 +47,7 @@ Deno.test("createUtilityVM() and start() wait for their own notification alone",
 });
 
 Deno.test("start() isn't taken in by a notification that came before it was called", async () => {
-  const host = vmMachine({ completion: (fn) => fn === "HcsStartComputeSystem" ? 2 : "synchronous" });
+  const host = vmHost({ completion: (fn) => fn === "HcsStartComputeSystem" ? 2 : "synchronous" });
   await using vm = await createUtilityVM(WINDOWS, { host });
   host.notify("vm1", "SystemStartCompleted", 0x80070005);
   await vm.start();
@@ -53,7 +55,7 @@ Deno.test("start() isn't taken in by a notification that came before it was call
 });
 
 Deno.test("a notification that comes twice or unasked changes nothing", async () => {
-  const host = vmMachine({ completion: "atOnce" });
+  const host = vmHost({ completion: "atOnce" });
   await using vm = await startedVM(host, WINDOWS);
   for (const name of ["SystemStartCompleted", "SystemCreateCompleted", "SystemSaveCompleted"] as NotificationName[]) {
     host.notify("vm1", name);
@@ -67,7 +69,7 @@ Deno.test("a notification that comes twice or unasked changes nothing", async ()
 });
 
 Deno.test("a failure that a notification tells is the failure of the call, with its document", async () => {
-  const host = vmMachine({ completion: "atOnce" });
+  const host = vmHost({ completion: "atOnce" });
   host.fail({ function: "SystemStartCompleted", code: 0x80070005 });
   const vm = await createUtilityVM(WINDOWS, { host });
   const error = await assertRejects(() => vm.start(), NativeError);
@@ -84,7 +86,7 @@ Deno.test("a failure that a notification tells is the failure of the call, with 
 
 Deno.test("createUtilityVM() that waits for ever gives all back when it is aborted", async () => {
   for (const options of SYSTEMS) {
-    const host = vmMachine({ completion: "never" });
+    const host = vmHost({ completion: "never" });
     await assertRejects(() => createUtilityVM(options, { host, signal: soon() }), Error, "enough");
     assertEquals(host.held(), [], options.os);
     assertEquals(vmCalls(host).slice(-3 - (options.os === "windows" ? 1 : 0)).slice(0, 3), [
@@ -97,7 +99,7 @@ Deno.test("createUtilityVM() that waits for ever gives all back when it is abort
 
 Deno.test("start() that waits for ever ends the VM when it is aborted", async () => {
   for (const options of SYSTEMS) {
-    const host = vmMachine({ completion: (fn) => fn === "HcsCreateComputeSystem" ? "atOnce" : "never" });
+    const host = vmHost({ completion: (fn) => fn === "HcsCreateComputeSystem" ? "atOnce" : "never" });
     const vm = await createUtilityVM(options, { host });
     await assertRejects(() => vm.start({ signal: soon() }), Error, "enough");
     assertEquals(vm.state, "ended");
@@ -108,14 +110,14 @@ Deno.test("start() that waits for ever ends the VM when it is aborted", async ()
 });
 
 Deno.test("createUtilityVM() ends a VM that comes to be after it was aborted", async () => {
-  const brake = new Brake((call) => call.function === "HcsCreateComputeSystem");
-  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  const barrier = new CallBarrier((call) => call.function === "HcsCreateComputeSystem");
+  const host = vmHost({ latency: (call) => barrier.latency(call) });
   const controller = new AbortController();
   const creating = createUtilityVM(LINUX, { host, signal: controller.signal });
-  await brake.arrival();
+  await barrier.arrival();
   controller.abort(new Error("enough"));
   await assertRejects(() => creating, Error, "enough");
-  brake.release();
+  barrier.release();
   await settle();
   assertEquals(vmCalls(host), ["GetServiceProperties", "Create", "Terminate", "Close"]);
   assertEquals(host.held(), []);
@@ -123,21 +125,21 @@ Deno.test("createUtilityVM() ends a VM that comes to be after it was aborted", a
 });
 
 Deno.test("createUtilityVM() that was aborted hears nothing of a creation that fails later", async () => {
-  const brake = new Brake((call) => call.function === "HcsCreateComputeSystem");
-  const host = vmMachine({ latency: (call) => brake.latency(call) });
+  const barrier = new CallBarrier((call) => call.function === "HcsCreateComputeSystem");
+  const host = vmHost({ latency: (call) => barrier.latency(call) });
   host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
   const controller = new AbortController();
   const creating = createUtilityVM(LINUX, { host, signal: controller.signal });
-  await brake.arrival();
+  await barrier.arrival();
   controller.abort(new Error("enough"));
   await assertRejects(() => creating, Error, "enough");
-  brake.release();
+  barrier.release();
   await settle();
   assertEquals(host.held(), []);
 });
 
 Deno.test("createUtilityVM() does nothing where it is aborted before", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await assertRejects(() => createUtilityVM(LINUX, { host, signal: AbortSignal.abort(new Error("no")) }), Error, "no");
   assertEquals(vmCalls(host), []);
 });
@@ -158,11 +160,11 @@ const SHARE = {
 
 Deno.test("exit, crash and lost connection of a VM end every wait at once, with the reason", async () => {
   for (const [name, reason] of ENDS) {
-    const brake = new Brake((call) => call.function === "HcsModifyComputeSystem");
-    const host = vmMachine({ latency: (call) => brake.latency(call) });
+    const barrier = new CallBarrier((call) => call.function === "HcsModifyComputeSystem");
+    const host = vmHost({ latency: (call) => barrier.latency(call) });
     const vm = await startedVM(host, WINDOWS);
     const waits = [vm.modify(SHARE), vm.modify({ ...SHARE, Settings: { ...SHARE.Settings, Name: "s2" } })];
-    await brake.arrival();
+    await barrier.arrival();
     host.notify("vm1", name, 0xc0370106, '{"Error":0,"ErrorMessage":"The guest is gone."}');
     for (const outcome of await Promise.allSettled(waits)) {
       const { reason: error } = outcome as { reason: VMStateError };
@@ -172,8 +174,8 @@ Deno.test("exit, crash and lost connection of a VM end every wait at once, with 
     }
     assertEquals(vm.state, "ended");
     // Windows goes on with what it was asked, and fails.
-    brake.release();
-    brake.release();
+    barrier.release();
+    barrier.release();
     await vm.close();
     assertEquals(host.held(), [], name);
   }
@@ -181,7 +183,7 @@ Deno.test("exit, crash and lost connection of a VM end every wait at once, with 
 
 Deno.test("createUtilityVM() and start() end with the VM that they wait for", async () => {
   for (const [name, reason] of ENDS) {
-    const host = vmMachine({ completion: (fn) => fn === "HcsCreateComputeSystem" ? 5 : "never" });
+    const host = vmHost({ completion: (fn) => fn === "HcsCreateComputeSystem" ? 5 : "never" });
     const creating = createUtilityVM(WINDOWS, { host });
     creating.catch(() => {});
     await settle();
@@ -201,7 +203,7 @@ Deno.test("createUtilityVM() and start() end with the VM that they wait for", as
 });
 
 Deno.test("start() tells what became of it, also where the VM has ended by then", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const failed = '{"ErrorEvents":[{"Message":"The disk is missing.","EventId":12030}]}';
   const ending = withFunction(host, "HcsStartComputeSystem", () => {
     host.notify("vm1", "SystemStartCompleted", 0x80070002, failed);
@@ -216,14 +218,14 @@ Deno.test("start() tells what became of it, also where the VM has ended by then"
 });
 
 Deno.test("close() of a VM that never says that it has ended comes back", async () => {
-  const host = vmMachine({ completion: (fn) => fn === "HcsTerminateComputeSystem" ? "never" : "synchronous" });
+  const host = vmHost({ completion: (fn) => fn === "HcsTerminateComputeSystem" ? "never" : "synchronous" });
   const vm = await startedVM(host, LINUX);
   await vm.close();
   assertEquals(host.held(), []);
 });
 
 Deno.test("close() takes a late exit into account before it lets go of the VM", async () => {
-  const host = vmMachine({ completion: (fn) => fn === "HcsTerminateComputeSystem" ? 5 : "synchronous" });
+  const host = vmHost({ completion: (fn) => fn === "HcsTerminateComputeSystem" ? 5 : "synchronous" });
   const vm = await startedVM(host, WINDOWS);
   await vm.close();
   assertEquals(host.held(), []);

@@ -7,8 +7,9 @@ import { runtimeIdOf } from "../../src/simulated/hcs.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { serveGuest } from "../../src/uvm/guest_sockets.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
-import { settle, withFunction } from "../support/host.ts";
-import { heldKinds, LINUX, startedVM, vmMachine, WINDOWS } from "../support/vm_host.ts";
+import { heldKinds, settle } from "../support/calls.ts";
+import { withFunction } from "../support/host.ts";
+import { LINUX, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 function sockets(host: SimulatedHost): string[] {
   return host.calls.filter(({ dll }) => dll === "ws2_32").map((call) => call.function);
@@ -41,7 +42,7 @@ Deno.test("vsockService() is the id behind a port", () => {
 });
 
 Deno.test("start() gives a Linux guest its entropy and takes its log, and closes all with the VM", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   const lines = await logged(async () => {
     await using _vm = await startedVM(host, LINUX);
     await settle();
@@ -57,12 +58,12 @@ Deno.test("start() gives a Linux guest its entropy and takes its log, and closes
 });
 
 Deno.test("start() listens for a guest's log only where the guest writes one, and for nothing from Windows", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   {
     await using _vm = await startedVM(host, { ...LINUX, forwardStderr: false });
   }
   assertEquals(sockets(host).filter((call) => call === "socket").length, 1);
-  const other = vmMachine();
+  const other = vmHost();
   {
     await using _vm = await startedVM(other, WINDOWS);
   }
@@ -71,7 +72,7 @@ Deno.test("start() listens for a guest's log only where the guest writes one, an
 
 Deno.test("start() fails where there are no sockets to guests, with all closed", async () => {
   for (const [fn, code] of [["WSAStartup", 10091], ["socket", 10047], ["bind", 10013], ["listen", 10048]] as const) {
-    const host = vmMachine();
+    const host = vmHost();
     await using vm = await createUtilityVM(LINUX, { host });
     host.fail({ function: fn, code });
     const error = await assertRejects(() => vm.start(), NativeError);
@@ -82,7 +83,7 @@ Deno.test("start() fails where there are no sockets to guests, with all closed",
 });
 
 Deno.test("start() fails at once where the entropy can't be sent", async () => {
-  const host = vmMachine();
+  const host = vmHost();
   await using vm = await createUtilityVM(LINUX, { host: withFunction(host, "send", () => Promise.resolve(-1)) });
   const error = await assertRejects(() => vm.start(), NativeError);
   assertEquals(error.operation, "send");

@@ -1,5 +1,6 @@
 /**
- * A utility VM on a simulated host, with what was asked of it and what is held in it.
+ * A utility VM on a simulated host, with what was requested of it and what is held in it; and a fake one, for the devices
+ * alone.
  *
  * @module
  */
@@ -9,6 +10,13 @@ import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../..
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
+import { CombinedLayers } from "../../src/uvm/devices/combined_layers.ts";
+import { SCSIDisks, type SCSIOptions } from "../../src/uvm/devices/scsi.ts";
+import { setDevices } from "../../src/uvm/devices/vm_devices.ts";
+import { VPMemDevices, type VPMemOptions } from "../../src/uvm/devices/vpmem.ts";
+import { VSMBShares } from "../../src/uvm/devices/vsmb.ts";
+import type { GuestOS, RunningVM, VMState } from "../../src/uvm/running_vm.ts";
 
 /** Access denied. */
 export const DENIED = 0x80070005;
@@ -85,7 +93,7 @@ export class TestVM implements AsyncDisposable {
   }
 
   /** Has nothing refused any more. */
-  heal(): void {
+  clearFailures(): void {
     this.host.failNothing();
   }
 
@@ -128,4 +136,63 @@ export function short({ RequestType, ResourcePath, GuestRequest }: ModifySetting
     parts.push(`${GuestRequest.RequestType} ${GuestRequest.ResourceType} ${where}`);
   }
   return parts.join(" + ");
+}
+
+export interface FakeVMOptions {
+  readonly scsi?: SCSIOptions;
+  readonly vpmem?: Partial<VPMemOptions>;
+  readonly noDirectMap?: boolean;
+  readonly physicallyBacked?: boolean;
+  readonly encryptScratch?: boolean;
+  readonly host?: SimulatedHost;
+  readonly simulated?: SimulatedHostOptions;
+}
+
+/** A VM that does nothing but write down what is requested of it. */
+export class FakeVM implements RunningVM {
+  readonly id = "vm1";
+  readonly host: SimulatedHost;
+  readonly os: GuestOS;
+  readonly vsmb: VSMBShares;
+  readonly scsi: SCSIDisks;
+  readonly vpmem: VPMemDevices;
+  state: VMState = "running";
+  /** Every request, in the order in which it was made. */
+  readonly requests: ModifySettingRequest[] = [];
+  /** Asked before each request: an error to answer, or when to answer. */
+  before: (request: ModifySettingRequest, nth: number) => Promise<unknown> | unknown = () => {};
+
+  constructor(os: GuestOS, options: FakeVMOptions = {}) {
+    this.os = os;
+    this.host = options.host ?? new SimulatedHost(options.simulated);
+    this.vsmb = new VSMBShares(this, { noDirectMap: options.noDirectMap ?? false });
+    this.scsi = new SCSIDisks(
+      this,
+      options.scsi ?? { controllers: 1, own: [] },
+    );
+    this.vpmem = new VPMemDevices(this, {
+      deviceCount: os === "linux" ? 64 : 0,
+      deviceSizeBytes: 2 ** 32,
+      multiMapping: true,
+      ...options.vpmem,
+    });
+    setDevices(this, {
+      vsmb: this.vsmb,
+      scsi: this.scsi,
+      vpmem: this.vpmem,
+      combined: new CombinedLayers(this),
+      physicallyBacked: options.physicallyBacked ?? false,
+      encryptScratch: options.encryptScratch ?? false,
+    });
+  }
+
+  async modify(request: ModifySettingRequest): Promise<void> {
+    this.requests.push(request);
+    await this.before(request, this.requests.length);
+    if (this.state === "ended") throw refused(0x80370110);
+  }
+}
+
+export function refused(code: number): NativeError {
+  return new NativeError({ function: "HcsModifyComputeSystem", code });
 }
