@@ -1,7 +1,7 @@
 // Every single failure, at every native call of each helper of the storage API: nothing is held, nothing foreign is
 // deleted, and doing it again works.
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
-import type { type AnsweredCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import type { AnsweredCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { hostWith } from "../support/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 
