@@ -73,7 +73,8 @@ export interface WindowsHostOptions {
 }
 
 /**
- * This machine. Closing it (`using`) unloads its DLLs; the default host of the library stays open.
+ * This machine. Closing it (`using`) unloads its DLLs, each once no call runs in it any more; the default host of the
+ * library stays open. A closed host loads a DLL anew when it is asked for.
  *
  * @category Host
  */
@@ -102,7 +103,7 @@ export function defaultHost(): Host {
 class SystemHost implements WindowsHost {
   readonly machine = THIS_MACHINE;
   readonly #calls: "pool" | "thread";
-  readonly #libraries = new Map<Dll, { symbols: unknown; close(): void }>();
+  readonly #libraries = new Map<Dll, Library>();
 
   constructor(calls: "pool" | "thread") {
     this.#calls = calls;
@@ -146,7 +147,15 @@ class SystemHost implements WindowsHost {
 
 const PROBE = "probe ";
 
-function load(dll: Dll, calls: "pool" | "thread"): { symbols: unknown; close(): void } {
+/** A DLL that is loaded. */
+interface Library {
+  /** Its functions. */
+  readonly symbols: unknown;
+  /** Unloads it, once no call on the pool runs in it any more: its code would go away under that call. */
+  close(): void;
+}
+
+function load(dll: Dll, calls: "pool" | "thread"): Library {
   const path = `${system32(dll)}\\${dll.file}`;
   const table: Record<string, NativeFunction> = {};
   for (const [name, fn] of Object.entries(dll.symbols)) {
@@ -166,17 +175,41 @@ function load(dll: Dll, calls: "pool" | "thread"): { symbols: unknown; close(): 
     }
     throw new MissingDllError(dll.file, dll.remedy, { cause });
   }
-  const symbols: Record<string, unknown> = {};
+  let running = 0;
+  let closing = false;
+  const closeIfIdle = () => {
+    if (!closing || running > 0) return;
+    closing = false;
+    library.close();
+  };
+  const counted = (call: Call): Call => async (...args) => {
+    running++;
+    try {
+      return await call(...args);
+    } finally {
+      running--;
+      closeIfIdle();
+    }
+  };
+  const symbols: Record<string, Call> = {};
   for (const name of Object.keys(dll.symbols)) {
-    const missing = library.symbols[name] === null || library.symbols[PROBE + name] === null;
-    symbols[name] = missing
-      ? () => {
+    const call = library.symbols[name] as Call | null;
+    if (call === null || library.symbols[PROBE + name] === null) {
+      symbols[name] = () => {
         throw new MissingExportError(dll.file, dll.symbols[name]!.name ?? name, dll.remedy);
-      }
-      : library.symbols[name];
+      };
+    } else {
+      symbols[name] = table[name]!.nonblocking === true ? counted(call) : call;
+    }
   }
-  return { symbols, close: () => library.close() };
+  const close = () => {
+    closing = true;
+    closeIfIdle();
+  };
+  return { symbols, close };
 }
+
+type Call = (...args: unknown[]) => unknown;
 
 function system32(dll: Dll): string {
   if (Deno.build.os !== "windows") {

@@ -17,6 +17,13 @@ EXPORT uint32_t ChecksumSlow(const uint8_t *buffer, uint32_t length, uint32_t mi
   return hash;
 }
 
+/* Says in flags[0] that it has begun, and runs on until flags[1] is set. */
+EXPORT uint32_t RunUntilSet(volatile uint8_t *flags) {
+  flags[0] = 1;
+  while (!flags[1]) Sleep(1);
+  return 42;
+}
+
 EXPORT BOOL FailWith(uint32_t code) {
   SetLastError(code);
   return FALSE;

@@ -18,6 +18,7 @@ export const probeSymbols = {
   EchoWide: { parameters: ["buffer", /* const wchar_t* */ "buffer", /* wchar_t* */ "u32" /* units */], result: "u32" },
   FailWith,
   FailWithElsewhere: { ...FailWith, name: "FailWith", nonblocking: true },
+  RunUntilSet: { parameters: ["buffer" /* volatile uint8_t[2] */], result: "u32", nonblocking: true },
   ThreadId: { parameters: [], result: "u32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
