@@ -163,21 +163,36 @@ export class PrivilegeRestoreError extends LayerError {
 }
 
 /**
- * Deno was started without a permission that is needed.
+ * Deno was started without permissions that are needed.
  *
  * @category Errors
  */
 export class MissingPermissionError extends LayerError {
   /** The class name. */
   override readonly name = "MissingPermissionError";
-  /** The flag that grants it, exactly, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
+  /** The flags that grant them, one for each permission, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
+  readonly flags: readonly string[];
+  /** All of {@linkcode MissingPermissionError.flags} as a command line takes them. */
   readonly flag: string;
 
-  /** An error that names the flag, and says why it is needed if the flag alone doesn't. */
-  constructor(flag: string, options?: ErrorOptions & { because?: string }) {
-    super(`A permission is missing. Start Deno with ${flag}${options?.because ? `. ${options.because}` : ""}`, options);
+  /** An error that names the flags, and says why they are needed if they alone don't. */
+  constructor(flags: readonly string[], options?: ErrorOptions & { because?: string | undefined }) {
+    const flag = commandLine(flags);
+    const missing = flags.length === 1 ? "A permission is missing" : "Permissions are missing";
+    super(`${missing}. Start Deno with ${flag}${options?.because ? `. ${options.because}` : ""}`, options);
+    this.flags = flags;
     this.flag = flag;
   }
+}
+
+/** Flags with their values, as a command line takes them: those of one name as one. */
+export function commandLine(flags: readonly string[]): string {
+  const values = new Map<string, string[]>();
+  for (const flag of flags) {
+    const [name, value] = flag.split(/=(.*)/s) as [string, string?];
+    values.set(name, [...values.get(name) ?? [], ...value === undefined ? [] : [value]]);
+  }
+  return [...values].map(([name, all]) => all.length === 0 ? name : `${name}=${all}`).join(" ");
 }
 
 /** Whether an error says that Windows could not be asked at all: a DLL, a function or a grant is missing. */

@@ -33,7 +33,7 @@ export function threadSafeCallback(listener: NotificationListener): NativeCallba
     return { address: Deno.UnsafePointer.value(callback.pointer), [Symbol.dispose]: () => callback.close() };
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) {
-      throw new MissingPermissionError("--allow-ffi", {
+      throw new MissingPermissionError(["--allow-ffi"], {
         cause,
         because: "Windows reports on a VM by calling back, and Deno grants that with --allow-ffi for all paths only. " +
           "Changing a VM and mounting layers in it is fine with the paths alone",

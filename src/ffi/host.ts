@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
+import { commandLine, MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
 import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts";
 
 /**
@@ -80,6 +80,8 @@ export interface WindowsHostOptions {
  */
 export interface WindowsHost extends Host, Disposable {}
 
+const USUAL_SYSTEM32 = "C:\\Windows\\System32";
+
 // All hosts of this process on this machine are one machine.
 const THIS_MACHINE = {};
 
@@ -100,10 +102,30 @@ export function defaultHost(): Host {
   return shared ??= windowsHost();
 }
 
+/** DLLs that an operation may turn out to need. */
+export interface PossibleDlls {
+  /** They. */
+  readonly dlls: readonly Dll[];
+  /** When it needs them, as a message begins: `With CIM images`. */
+  readonly when: string;
+}
+
+/**
+ * Asks Deno for all grants that an operation needs before it begins, so that those that are missing are told at once and
+ * not one by one. Only {@linkcode windowsHost} needs grants; one that was given is not asked for again.
+ *
+ * @throws {MissingPermissionError} with the flags for all of `dlls` that Deno may not load. Its message names those that
+ * are missing of `possible` as well.
+ */
+export function requireGrants(host: Host, dlls: readonly Dll[], possible?: PossibleDlls): void {
+  if (host instanceof SystemHost) host.requireGrants(dlls, possible);
+}
+
 class SystemHost implements WindowsHost {
   readonly machine = THIS_MACHINE;
   readonly #calls: "pool" | "thread";
   readonly #libraries = new Map<Dll, Library>();
+  readonly #granted = new Set<Dll>();
 
   constructor(calls: "pool" | "thread") {
     this.#calls = calls;
@@ -116,6 +138,18 @@ class SystemHost implements WindowsHost {
       this.#libraries.set(dll, library);
     }
     return library.symbols as NativeSymbols<T>;
+  }
+
+  requireGrants(dlls: readonly Dll[], possible?: PossibleDlls): void {
+    const unknown = dlls.filter((dll) => !this.#granted.has(dll));
+    if (unknown.length === 0) return;
+    const missing = missingFlags(unknown, "requestSync");
+    if (missing.length > 0) {
+      const later = missingFlags(possible?.dlls ?? [], "querySync").filter((flag) => !missing.includes(flag));
+      const because = later.length === 0 ? undefined : `${possible!.when} also with ${commandLine(later)}`;
+      throw new MissingPermissionError(missing, { because });
+    }
+    unknown.forEach((dll) => this.#granted.add(dll));
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -145,6 +179,25 @@ class SystemHost implements WindowsHost {
   }
 }
 
+// The flags for what Deno may not do, and loading these DLLs takes. `requestSync` asks somebody who sits at a terminal, as
+// Deno does at the first use; `querySync` asks nobody.
+function missingFlags(dlls: readonly Dll[], ask: "requestSync" | "querySync"): string[] {
+  const flags: string[] = [];
+  if (dlls.length === 0) return flags;
+  let folder = USUAL_SYSTEM32;
+  try {
+    folder = system32(dlls[0]!);
+  } catch (error) {
+    if (!(error instanceof MissingPermissionError)) throw error;
+    flags.push(...error.flags);
+  }
+  for (const file of new Set(dlls.map((dll) => dll.file))) {
+    const path = `${folder}\\${file}`;
+    if (Deno.permissions[ask]({ name: "ffi", path }).state !== "granted") flags.push(`--allow-ffi=${path}`);
+  }
+  return flags;
+}
+
 const PROBE = "probe ";
 
 /** A DLL that is loaded. */
@@ -171,7 +224,7 @@ function load(dll: Dll, calls: "pool" | "thread"): Library {
     library = Deno.dlopen(path, table);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) {
-      throw new MissingPermissionError(`--allow-ffi=${path}`, { cause });
+      throw new MissingPermissionError([`--allow-ffi=${path}`], { cause });
     }
     throw new MissingDllError(dll.file, dll.remedy, { cause });
   }
@@ -219,8 +272,9 @@ function system32(dll: Dll): string {
     );
   }
   try {
-    return `${Deno.env.get("SystemRoot") ?? "C:\\Windows"}\\System32`;
+    const root = Deno.env.get("SystemRoot");
+    return root === undefined ? USUAL_SYSTEM32 : `${root}\\System32`;
   } catch (cause) {
-    throw new MissingPermissionError("--allow-env=SystemRoot", { cause });
+    throw new MissingPermissionError(["--allow-env=SystemRoot"], { cause });
   }
 }

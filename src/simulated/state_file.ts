@@ -73,7 +73,7 @@ function open(path: string): Deno.FsFile {
     return Deno.openSync(path, { read: true, write: true, create: true });
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) {
-      throw new MissingPermissionError(`--allow-read=${path} --allow-write=${path}`, { cause });
+      throw new MissingPermissionError([`--allow-read=${path}`, `--allow-write=${path}`], { cause });
     }
     throw new SimulationError(`the machine's file can't be opened: ${path} (${cause})`);
   }

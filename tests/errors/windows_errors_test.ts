@@ -31,8 +31,16 @@ const MESSAGES: [error: LayerError, message: string][] = [
   [new MissingExportError("a.dll", "F", "Do this"), "a.dll has no function F on this Windows. Do this"],
   [new UnsupportedBuildError("X", "17134", "build 17763"), "X needs build 17763; this host is Windows build 17134"],
   [
-    new MissingPermissionError("--allow-ffi=C:\\a.dll"),
+    new MissingPermissionError(["--allow-ffi=C:\\a.dll"]),
     "A permission is missing. Start Deno with --allow-ffi=C:\\a.dll",
+  ],
+  [
+    new MissingPermissionError(["--allow-env=SystemRoot", "--allow-ffi=C:\\a.dll", "--allow-ffi=C:\\b.dll"]),
+    "Permissions are missing. Start Deno with --allow-env=SystemRoot --allow-ffi=C:\\a.dll,C:\\b.dll",
+  ],
+  [
+    new MissingPermissionError(["--allow-ffi"], { because: "It can't be told by path" }),
+    "A permission is missing. Start Deno with --allow-ffi. It can't be told by path",
   ],
 ];
 

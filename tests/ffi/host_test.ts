@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "jsr:@std
 import { MissingDllError, mountWCOWLayers, windowsHost } from "../../mod.ts";
 import { buildRevision } from "../../src/ffi/advapi32.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
+import { requireGrants } from "../../src/ffi/host.ts";
 import { kernel32 } from "../../src/ffi/kernel32.ts";
 import { buildNumber } from "../../src/ffi/ntdll.ts";
 import { vmcompute } from "../../src/ffi/vmcompute.ts";
@@ -17,6 +18,7 @@ Deno.test(
     using host = windowsHost();
     for (const dll of [kernel32, vmcompute]) {
       const error = assertThrows(() => host.symbols<never>(dll as never), MissingDllError);
+      assertThrows(() => requireGrants(host, [dll as never]), MissingDllError, "SimulatedHost");
       assertMatch(
         error.message,
         /^\w+\.dll can't be loaded\. This is \w+, not Windows: pass a SimulatedHost as the option `host`$/,
@@ -25,6 +27,10 @@ Deno.test(
     await assertRejects(() => mountWCOWLayers("c1", STACK), MissingDllError, "SimulatedHost");
   },
 );
+
+Deno.test("requireGrants() asks nothing of a simulated host", { permissions: "none" }, () => {
+  requireGrants(new SimulatedHost(), [kernel32, vmcompute]);
+});
 
 Deno.test("windowsHost() sleeps until its time is over or the signal is aborted, and leaves no timer", async () => {
   using host = windowsHost();

@@ -164,7 +164,7 @@ for (const grant of ["--allow-read", "--allow-write"]) {
     assertEquals(code, 1);
     assertEquals(
       stderr,
-      `error: A permission is missing. Start Deno with --allow-read=${machine.file} --allow-write=${machine.file}\n`,
+      `error: Permissions are missing. Start Deno with --allow-read=${machine.file} --allow-write=${machine.file}\n`,
     );
   });
 }

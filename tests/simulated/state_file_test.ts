@@ -56,7 +56,7 @@ Deno.test("without a grant for the file the error names the flags", () =>
       assertEquals(success, false);
       assertStringIncludes(
         new TextDecoder().decode(stderr),
-        `MissingPermissionError: A permission is missing. Start Deno with --allow-read=${file} --allow-write=${file}`,
+        `MissingPermissionError: Permissions are missing. Start Deno with --allow-read=${file} --allow-write=${file}`,
       );
     }
   }));

@@ -114,7 +114,7 @@ Deno.test("createUtilityVM() says what is held still where undoing fails as well
 
 Deno.test("createUtilityVM() asks for the permission to take notifications before a VM comes to be", async () => {
   const host = vmHost();
-  host.callback = () => Promise.reject(new MissingPermissionError("--allow-ffi"));
+  host.callback = () => Promise.reject(new MissingPermissionError(["--allow-ffi"]));
   await assertRejects(() => createUtilityVM(WINDOWS, { host }), MissingPermissionError, "--allow-ffi");
   assertEquals(vmCalls(host), ["GetServiceProperties", "GrantVmAccess", "RevokeVmAccess"]);
   assertEquals(host.held(), []);

@@ -9,10 +9,12 @@ import {
 } from "../../../mod.ts";
 import { buildRevision } from "../../../src/ffi/advapi32.ts";
 import { kernel32 } from "../../../src/ffi/kernel32.ts";
-import { buildNumber } from "../../../src/ffi/ntdll.ts";
+import { requireGrants } from "../../../src/ffi/host.ts";
+import { buildNumber, ntdll } from "../../../src/ffi/ntdll.ts";
 import { ole32 } from "../../../src/ffi/ole32.ts";
 import type { Dll } from "../../../src/ffi/table.ts";
 import { activateLayer, vmcompute } from "../../../src/ffi/vmcompute.ts";
+import { vmcomputeHcs } from "../../../src/ffi/vmcompute_hcs.ts";
 import { probe } from "./probe.ts";
 import { SYSTEM32 } from "./recorder.ts";
 
@@ -64,6 +66,44 @@ Deno.test("symbols() names the flag for the DLL that Deno may not load", { permi
     const error = assertThrows(() => ask(host), MissingPermissionError);
     assertEquals(error.flag, `--allow-ffi=${SYSTEM32}\\${dll}`);
   }
+});
+
+const IMAGES = { dlls: [probe as Dll], when: "With images" };
+
+Deno.test(
+  "requireGrants() names the flags for all DLLs that Deno may not load, each once",
+  { permissions: granted("ntdll.dll") },
+  () => {
+    using host = windowsHost();
+    const needed: Dll[] = [kernel32, ntdll, vmcompute, vmcomputeHcs];
+    const error = assertThrows(() => requireGrants(host, needed, IMAGES), MissingPermissionError);
+    const [first, second, third] = ["kernel32", "vmcompute", "probe"].map((dll) => `${SYSTEM32}\\${dll}.dll`);
+    assertEquals(error.flags, [`--allow-ffi=${first}`, `--allow-ffi=${second}`]);
+    assertEquals(
+      error.message,
+      `Permissions are missing. Start Deno with --allow-ffi=${first},${second}. With images also with --allow-ffi=${third}`,
+    );
+    requireGrants(host, [ntdll], IMAGES);
+  },
+);
+
+Deno.test("requireGrants() without SystemRoot names the DLLs where Windows usually is", { permissions: "none" }, () => {
+  using host = windowsHost();
+  const error = assertThrows(() => requireGrants(host, [kernel32, ntdll]), MissingPermissionError);
+  const flags =
+    "--allow-env=SystemRoot --allow-ffi=C:\\Windows\\System32\\kernel32.dll,C:\\Windows\\System32\\ntdll.dll";
+  assertEquals(error.message, `Permissions are missing. Start Deno with ${flags}`);
+});
+
+Deno.test("requireGrants() asks Deno once for each DLL", { permissions: granted("kernel32.dll", "ntdll.dll") }, () => {
+  using host = windowsHost();
+  requireGrants(host, [kernel32]);
+  Deno.permissions.revokeSync({ name: "ffi", path: `${SYSTEM32}\\kernel32.dll` });
+  requireGrants(host, [kernel32, ntdll]);
+  Deno.permissions.revokeSync({ name: "ffi", path: `${SYSTEM32}\\ntdll.dll` });
+  requireGrants(host, [kernel32, ntdll]);
+  const later = assertThrows(() => host.symbols(kernel32), MissingPermissionError);
+  assertEquals(later.flag, `--allow-ffi=${SYSTEM32}\\kernel32.dll`);
 });
 
 Deno.test("a layer call names the flag for vmcompute.dll", { permissions: granted("kernel32.dll") }, async () => {
