@@ -35,30 +35,46 @@ export interface ErrorEvent {
 
 /**
  * A result document for people: a line for its message, and one for each of its events. Text that is no result document
- * is a line as it is, as it is all that there is; an empty text has no lines.
+ * is one line, as it is all that there is; an empty text has no lines. What has another form than expected is left out, so
+ * that an odd document never hides the failure that it comes with.
  */
 export function resultLines(text: string): string[] {
   if (text.trim() === "") return [];
-  let result: ResultError;
+  let result: unknown;
   try {
     result = JSON.parse(text);
   } catch {
     return [text.trim()];
   }
-  const events = Array.isArray(result?.ErrorEvents) ? result.ErrorEvents.map(eventLine) : [];
-  return result?.ErrorMessage ? [result.ErrorMessage, ...events] : events;
+  if (!isObject(result)) return [];
+  const { ErrorMessage, ErrorEvents } = result as Loose<ResultError>;
+  const events = Array.isArray(ErrorEvents) ? ErrorEvents.filter(isObject).map(eventLine) : [];
+  return isScalar(ErrorMessage) ? [`${ErrorMessage}`, ...events] : events;
 }
 
-function eventLine(event: ErrorEvent): string {
-  const values = (event.Data ?? []).map((item) => item.Value).filter((value) => value !== undefined && value !== "");
-  const message = event.Message || values.join(", ");
+/** A document whose values may be anything. */
+type Loose<T> = { readonly [K in keyof T]?: unknown };
+
+function eventLine({ Message, StackTrace, Provider, EventId, Flags, Source, Data }: Loose<ErrorEvent>): string {
+  const items = Array.isArray(Data) ? Data.filter(isObject) : [];
+  const values = items.map(({ Value }: { Value?: unknown }) => Value).filter(isScalar);
+  const part = (name: string, value: unknown) => isScalar(value) && value !== 0 && ` ${name} ${value}`;
   return [
-    `[${message || "Event"}`,
-    event.StackTrace && ` at ${event.StackTrace}`,
-    event.Provider && ` provider ${event.Provider}`,
-    event.EventId && ` event ${event.EventId}`,
-    event.Flags && ` flags ${event.Flags}`,
-    event.Source && ` source ${event.Source}`,
+    `[${isScalar(Message) ? Message : values.join(", ") || "Event"}`,
+    part("at", StackTrace),
+    part("provider", Provider),
+    part("event", EventId),
+    part("flags", Flags),
+    part("source", Source),
     "]",
   ].filter(Boolean).join("");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** Whether a value has a text. */
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === "string" ? value !== "" : typeof value === "number" || typeof value === "boolean";
 }

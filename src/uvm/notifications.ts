@@ -9,7 +9,7 @@
  * @module
  */
 
-import { printable } from "../errors/printable.ts";
+import { messageOf, printable } from "../errors/printable.ts";
 import { VMStateError, type VMStateReason } from "../errors/vm_errors.ts";
 import type { Host, RawNotification } from "../ffi/host.ts";
 import { readWide } from "../ffi/memory.ts";
@@ -71,7 +71,7 @@ export class Notifications {
   /** Takes a notification, while Windows' thread waits. */
   deliver({ type, status, data }: RawNotification): void {
     // The text is Windows', and gone after this.
-    const received: Notification = { status: status >>> 0, data: data === 0n ? "" : readWide(this.#host, data) };
+    const received: Notification = { status: status >>> 0, data: textAt(this.#host, data) };
     log("debug", () => `${this.#id}: ${NAMES.get(type) ?? `notification ${type}`} ${printable(received)}`);
     const waits = [...this.#waits].filter((wait) => wait.type === type);
     if (waits.length === 0) this.#latest.set(type, received);
@@ -157,5 +157,16 @@ export class Notifications {
     await Promise.race([this.#exit.promise, slept]);
     wake.abort();
     return this.#exited;
+  }
+}
+
+// A text that can't be read must not keep the notification from those who wait for it.
+function textAt(host: Host, address: bigint): string {
+  if (address === 0n) return "";
+  try {
+    return readWide(host, address);
+  } catch (error) {
+    log("warn", () => `a notification's text: ${messageOf(error)}`);
+    return "";
   }
 }
