@@ -59,10 +59,14 @@ export async function mountImage(
   check(
     host,
     "CimMountImage",
-    // A closing `\` on the folder makes Windows fail.
-    await CimMountImage(wide(image.folder.replace(/\\+$/, "")), wide(image.name), flags, guidBytes(volumeId)),
-    `${image.folder}\\${image.name}`,
+    await CimMountImage(wide(withoutSeparator(image.folder)), wide(image.name), flags, guidBytes(volumeId)),
+    `${image.folder.replace(/\\+$/, "")}\\${image.name}`,
   );
+}
+
+// A closing `\` on the folder makes Windows fail, but `C:` without one is the current folder of that drive.
+function withoutSeparator(folder: string): string {
+  return /^[A-Za-z]:\\+$/.test(folder) ? `${folder.slice(0, 2)}\\` : folder.replace(/\\+$/, "");
 }
 
 /** Dismounts the volume `\\?\Volume{volumeId}\` of an image. */
