@@ -48,7 +48,7 @@ interface Entry {
 /** What one mount holds. */
 export class HoldList {
   #entries: readonly Entry[] = [];
-  #releasing: Promise<ReleasedHold[]> | undefined;
+  #releasing: { readonly signal: AbortSignal | undefined; readonly done: Promise<ReleasedHold[]> } | undefined;
 
   /** The records of what is held, in the order in which it was acquired. */
   get holds(): readonly Hold[] {
@@ -110,13 +110,26 @@ export class HoldList {
   /**
    * Releases everything, last first. If a step fails, the others are tried all the same, except for what the stuck one
    * rests on: nobody knows what Windows does when, for instance, a filter loses its disk. What failed stays in the list,
-   * so that another call goes on from there. Calls side by side are one call.
+   * so that another call goes on from there. Calls side by side are one call, and each is stopped by its own signal only.
    *
    * @throws {ReleaseError} with all errors if something is still held.
    * @throws the reason of the signal if it was aborted between two steps.
    */
-  release(options: ReleaseOptions = {}): Promise<ReleasedHold[]> {
-    return this.#releasing ??= this.#release(options.signal, 0).finally(() => this.#releasing = undefined);
+  async release(options: ReleaseOptions = {}): Promise<ReleasedHold[]> {
+    const { signal } = options;
+    for (;;) {
+      const releasing = this.#releasing ??= {
+        signal,
+        done: this.#release(signal, 0).finally(() => this.#releasing = undefined),
+      };
+      try {
+        return await releasing.done;
+      } catch (error) {
+        // Another call's signal ended it: what is left is this call's to release.
+        if (releasing.signal?.aborted && !signal?.aborted) continue;
+        throw error;
+      }
+    }
   }
 
   async #release(signal: AbortSignal | undefined, from: number): Promise<ReleasedHold[]> {
