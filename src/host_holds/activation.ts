@@ -4,10 +4,11 @@
  * @module
  */
 
-import { isInUse } from "../checks/existing.ts";
+import { isInUse, kindOf } from "../checks/existing.ts";
 import { returnedVolume } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { isNotFound } from "../ffi/kernel32.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { sessionOf } from "../session/session.ts";
@@ -26,9 +27,9 @@ export function activationOf(host: Host, scratch: string, restsOn: readonly Held
     hold: { kind: "activation", scratch },
     restsOn,
     async release() {
-      await deactivateLayer(host, scratch);
+      const wasHeld = await unlessGone(host, scratch, () => deactivateLayer(host, scratch));
       sessionOf(host).mounts.unclaim(scratch);
-      return true;
+      return wasHeld;
     },
   };
 }
@@ -58,6 +59,19 @@ export async function acquireActivation(
     throw error;
   }
   return activationOf(host, scratch, restsOn);
+}
+
+/**
+ * Has Windows release something of a scratch. Returns false if the folder of the scratch is gone: then nothing of it can be
+ * held.
+ */
+export async function unlessGone(host: Host, scratch: string, release: () => Promise<unknown>): Promise<boolean> {
+  try {
+    return await release() !== false;
+  } catch (error) {
+    if (isNotFound(error) && kindOf(host, scratch) === undefined) return false;
+    throw error;
+  }
 }
 
 /** Refuses a scratch whose disk somebody has open. */

@@ -10,6 +10,7 @@ import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { parentLayers, sessionOf } from "../session/session.ts";
+import { unlessGone } from "./activation.ts";
 
 /** What a filter is attached to, and what it shows. */
 export interface FilterInit {
@@ -29,7 +30,7 @@ export function filterOf(
     hold: { kind: "filter", scratch, layers },
     restsOn,
     async release() {
-      const wasHeld = await unprepare(host, scratch);
+      const wasHeld = await unlessGone(host, scratch, () => unprepare(host, scratch));
       sessionOf(host).mounts.setLayers(scratch, []);
       return wasHeld;
     },
