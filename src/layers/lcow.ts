@@ -136,7 +136,7 @@ export async function mountLCOWLayers(
   const path = `${root}/rootfs`;
   const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${containerId}`;
   const combined = plan.use(layerVM.combined.reserve({
-    exclusiveKey: path,
+    exclusiveKeys: [path, scratchPath],
     guestPath: path,
     layers: () => ({
       ContainerID: containerId,
@@ -147,7 +147,7 @@ export async function mountLCOWLayers(
   if (combined === undefined) {
     throw new InUseError(
       options.guestRoot,
-      `is the folder of another container in the VM ${options.vm.id}`,
+      `or ${scratchPath} is the folder of another container in the VM ${options.vm.id}`,
       options.vm.id,
     );
   }

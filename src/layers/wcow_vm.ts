@@ -57,7 +57,7 @@ export async function acquireVMLayers(
   const documents = () => shares.map(({ hold }, i) => ({ Id: layerId(host, layers[i]!), Path: hold.guestPath }));
   const root = plan.use(
     combined.reserve(
-      { exclusiveKey: scratchFile.key, guestPath: path, layers: () => ({ Layers: documents() }) },
+      { exclusiveKeys: [scratchFile.key], guestPath: path, layers: () => ({ Layers: documents() }) },
       [...shares, disk.mount],
     ),
   );

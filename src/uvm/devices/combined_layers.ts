@@ -16,8 +16,8 @@ import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** What is combined, and where. */
 export interface CombinedLayersInit {
-  /** What no two combinations in a VM have in common: the container's folder, or its scratch. */
-  readonly exclusiveKey: string;
+  /** What no two combinations in a VM have in common: the container's folder, and its part of the scratch. */
+  readonly exclusiveKeys: readonly string[];
   /** The root of the container in the guest. */
   readonly guestPath: string;
   /** The layers; called when they are combined, as the names of shares are known only then. */
@@ -28,21 +28,23 @@ export interface CombinedLayersInit {
 export class CombinedLayers {
   readonly #vm: RunningVM;
   readonly #registry = new DeviceRegistry<Device<HoldOf<"layerTree">>>();
+  readonly #keys = new Set<string>();
 
   /** None. */
   constructor(vm: RunningVM) {
     this.#vm = vm;
   }
 
-  /** The use of a combination, which rests on its layers. Undefined if another one has its exclusive key. */
+  /** The use of a combination, which rests on its layers. Undefined if another one has an exclusive key of it. */
   reserve(
-    { exclusiveKey, guestPath, layers }: CombinedLayersInit,
+    { exclusiveKeys, guestPath, layers }: CombinedLayersInit,
     restsOn: readonly Held[],
   ): DeviceUse<Device<HoldOf<"layerTree">>> | undefined {
-    if (this.#registry.has(exclusiveKey)) return undefined;
+    if (exclusiveKeys.some((key) => this.#keys.has(key))) return undefined;
+    exclusiveKeys.forEach((key) => this.#keys.add(key));
     const vm = this.#vm;
     const remove = () => removeFrom(vm, removeCombinedLayers(guestPath));
-    return this.#registry.reserve(exclusiveKey, () => ({
+    return this.#registry.reserve(guestPath, () => ({
       hold: { kind: "layerTree", vm: vm.id, guestPath },
       async attach() {
         const { ContainerID, ...rest } = layers();
@@ -59,7 +61,7 @@ export class CombinedLayers {
         }
       },
       removal: [remove],
-      free() {},
+      free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
     }), restsOn);
   }
 }
