@@ -29,7 +29,8 @@ export class StateFile implements Disposable {
   /** The state that was written last; `undefined` in a new file. */
   read(): string | undefined {
     const line = this.#text(0, LINE_BYTES);
-    if (/^\0*$/.test(line)) return undefined;
+    // Zeros before a state are from a first writer that was killed; before anything else, they are somebody else's.
+    if (/^\0*$/.test(line) && /^\{?$/.test(this.#text(LINE_BYTES, LINE_BYTES + 1))) return undefined;
     const [, start, bytes] = LINE.exec(line) ?? this.#refuse();
     this.#start = Number(start);
     this.#end = this.#start + Number(bytes);
