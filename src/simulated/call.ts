@@ -27,6 +27,8 @@ export interface Process {
   readonly service: ComputeService;
   /** Its sockets to guests. */
   readonly sockets: GuestNetwork;
+  /** What can't go on in something that happens by itself: thrown by the next call, as it has no caller of its own. */
+  fault: Error | undefined;
 }
 
 /** A handle of the simulated process. */

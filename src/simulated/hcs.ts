@@ -276,7 +276,7 @@ export const hcsFunctions: SimulatedDll = {
     const booted = boot(context, vm).then(() => context.later(start));
     if (context.process.service.completionOf("HcsStartComputeSystem") === "synchronous") return booted;
     booted.catch((error) => {
-      if (!(error instanceof Failure)) throw error;
+      if (!(error instanceof Failure)) context.process.fault = error;
     });
     return pending();
   }),
@@ -351,10 +351,12 @@ const ENTROPY_BYTES = 512;
 const LOG_PORT = 109;
 
 // Resolves once the guest has its entropy.
-async function boot({ process }: Context, vm: VirtualMachine): Promise<void> {
+async function boot({ process, windows }: Context, vm: VirtualMachine): Promise<void> {
   const runtimeId = await runtimeIdOf(vm.id);
   const entropy = process.sockets.connect(addressOf(runtimeId, vsockService(ENTROPY_PORT)));
   if (entropy === undefined) {
+    // A VM that was told to end meanwhile doesn't boot any more.
+    if (windows.state.systems[vm.id] !== vm || vm.state === "Stopped") throw new Failure(TERMINATED_DURING_START);
     throw new SimulationError(`nobody listens for the guest of ${vm.id}, which never boots then`);
   }
   const bytes = new Uint8Array(ENTROPY_BYTES);

@@ -166,6 +166,7 @@ export class SimulatedHost implements Host {
         (name) => hresultOf(this.#injected({ dll: "vmcompute", function: name, args: {} })),
       ),
       sockets: new GuestNetwork(),
+      fault: undefined,
       handles: new HandleTable(),
       lastError: 0,
       mountPathSeparator: options.mountPathSeparator ?? false,
@@ -379,6 +380,11 @@ export class SimulatedHost implements Host {
   }
 
   #dispatch(dll: string, name: string, fn: SimulatedFunction, raw: unknown[], slow: boolean): unknown {
+    const { fault } = this.#process;
+    if (fault !== undefined) {
+      this.#process.fault = undefined;
+      throw fault;
+    }
     const args = fn.decode(raw, this.#process.memory);
     const call: NativeCall = { dll, function: name, args: shown(args) };
     const failure = this.#injected(call);
