@@ -7,6 +7,7 @@
 
 import { across as acrossCommands } from "./across.ts";
 import { acrossImages } from "./across_cimfs.ts";
+import { acrossDocs } from "./across_docs.ts";
 import { acrossDisks } from "./across_vhd.ts";
 import { acrossVM } from "./across_vm.ts";
 import { CHECKOUT, prepareWine, SYSTEM32, type WineRoot } from "./prepare.ts";
@@ -58,7 +59,7 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
   return { ...outcome, failed: Math.max(outcome.failed, 1) };
 }
 
-const across = [...acrossCommands, ...acrossDisks, ...acrossImages, ...acrossVM];
+const across = [...acrossCommands, ...acrossDisks, ...acrossImages, ...acrossVM, ...acrossDocs];
 
 async function testAcross(wine: WineRoot): Promise<Outcome> {
   const outcome = { passed: 0, failed: 0 };
