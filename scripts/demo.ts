@@ -7,8 +7,8 @@
 
 import { mountWCOWLayers, unmountWCOWLayers } from "../mod.ts";
 import { SimulatedHost } from "../src/simulated/mod.ts";
-import { columns, holdRow } from "./command.ts";
-import { demoVMs } from "./demo_vm.ts";
+import { columns, holdRow } from "./support/command.ts";
+import { demoVMs } from "./support/demo_vm.ts";
 
 const LAYERS = ["C:\\layers\\app", "C:\\layers\\servercore"];
 const SCRATCH = "C:\\containers\\web";

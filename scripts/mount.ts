@@ -6,7 +6,7 @@
 
 import { win32 } from "node:path";
 import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
-import { type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
+import { type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
 
 const help = `\
 Mounts the layers of a process-isolated Windows container, and leaves them mounted.
@@ -66,7 +66,7 @@ async function showVM(
   if (os !== "windows" && os !== "linux") {
     throw new UsageError(`--vm takes windows or linux, not ${os}. --help tells the usage`);
   }
-  const { placementRows, simulatedHost, simulatedVM } = await import("./vm.ts");
+  const { placementRows, simulatedHost, simulatedVM } = await import("./support/simulated_vm.ts");
   const host = await simulatedHost(simulate, os, positionals);
   await using vm = await simulatedVM(host, os, signal);
   const scratch = positionals.at(-1)!;

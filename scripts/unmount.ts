@@ -5,7 +5,7 @@
  */
 
 import { unmountWCOWLayers } from "../mod.ts";
-import { type Arguments, columns, holdRow, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
+import { type Arguments, columns, holdRow, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
 
 const help = `\
 Unmounts the layers of a process-isolated Windows container, whoever mounted them, also after a crash.

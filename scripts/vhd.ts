@@ -16,7 +16,7 @@ import {
   isDiskInUse,
   openDisk,
 } from "../src/storage/mod.ts";
-import { type Answer, type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./command.ts";
+import { type Answer, type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
 
 const help = `\
 Creates, attaches and shows virtual disks.

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { LayerDevice, LayerPlacement } from "../mod.ts";
-import type { SimulatedHost } from "../src/simulated/mod.ts";
+import type { LayerDevice, LayerPlacement } from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { openHost } from "./command.ts";
-import { createUtilityVM, type UtilityVM } from "../src/uvm/utility_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 
 const BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
 const IMAGE = "C:\\image\\nanoserver";

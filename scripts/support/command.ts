@@ -5,8 +5,8 @@
  */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { type Hold, type Host, LayerError, ReleaseError, UnwindError, windowsHost } from "../mod.ts";
-import type { SimulatedHost } from "../src/simulated/mod.ts";
+import { type Hold, type Host, LayerError, ReleaseError, UnwindError, windowsHost } from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
 
 /** The arguments of a command, parsed. */
 export interface Arguments {
@@ -125,7 +125,7 @@ export async function openHost(
 ): Promise<Host> {
   // Nothing else goes on in this process, and a call is faster on its own thread than on one of the pool.
   if (simulate === undefined) return windowsHost({ calls: "thread" });
-  const { SimulatedHost } = await import("../src/simulated/mod.ts");
+  const { SimulatedHost } = await import("../../src/simulated/mod.ts");
   const machine = new SimulatedHost(simulate === "" ? {} : { file: simulate });
   if (machine.paths().join() === "C:") furnish(machine);
   return machine;

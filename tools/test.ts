@@ -19,7 +19,7 @@ const ROOT = `${import.meta.dirname}/..`;
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 async function checks(): Promise<void> {
-  title("Checks");
+  heading("Checks");
   await check("fmt", "--check");
   await check("lint");
   await check("check", ...await std(), ".");
@@ -28,23 +28,23 @@ async function checks(): Promise<void> {
 }
 
 async function tier1(): Promise<void> {
-  title("Tier 1: on the simulated host");
+  heading("Tier 1: on the simulated host");
   // The checks have looked at the types of these files; at those of the examples only their run does.
   await suite("test", "-A", "--no-check", ...await std(), ...REPORT, "--ignore=tests/wine,tests/real", "tests");
-  title("Examples of the documentation");
+  heading("Examples of the documentation");
   await suite("test", "-A", ...await std(), ...REPORT, "--doc", "mod.ts", "src");
 }
 
 async function tier2(): Promise<void> {
-  title("Tier 2: the Windows build of Deno under Wine, on recording DLLs");
+  heading("Tier 2: the Windows build of Deno under Wine, on recording DLLs");
   if (await suite("run", "-A", "tests/wine/main.ts")) {
-    title("Tier 2: recorded runs");
+    heading("Tier 2: recorded runs");
     await suite("run", "-A", "tests/vectors/main.ts", "--wine");
   }
 }
 
 async function tier3(): Promise<void> {
-  title("Tier 3: on a real Windows host");
+  heading("Tier 3: on a real Windows host");
   if (Deno.env.get("HCS_LAYERS_REAL_HOST") === "1") {
     await suite("test", "-A", ...await std(), ...REPORT, "tests/real");
   } else {
@@ -59,7 +59,7 @@ let stdFlags: Promise<string[]> | undefined;
 /** The flags with which Deno takes the `@std` packages from where they can be had. */
 function std(): Promise<string[]> {
   return stdFlags ??= (async () => {
-    const command = deno(["run", "--quiet", "--allow-env=HCS_LAYERS_STD", "scripts/std.ts"], "inherit");
+    const command = deno(["run", "--quiet", "--allow-env=HCS_LAYERS_STD", "tools/std.ts"], "inherit");
     const { stdout } = await command.output();
     return new TextDecoder().decode(stdout).split(/\s+/).filter((flag) => flag !== "");
   })();
@@ -143,7 +143,7 @@ function show(line: string): void {
   column = !dot ? 0 : column < 100 ? column + 1 : 1;
 }
 
-function title(text: string): void {
+function heading(text: string): void {
   console.log(`\n${text}`);
 }
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
-import { SimulatedHost } from "../src/simulated/mod.ts";
+import { mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { columns } from "./command.ts";
-import { placementRows, simulatedVM } from "./vm.ts";
+import { placementRows, simulatedVM } from "./simulated_vm.ts";
 
 const MIB = 2 ** 20;
 
