@@ -5,79 +5,142 @@
  */
 
 import { win32 } from "node:path";
-import { mountLCOWLayers, mountWCOWLayers } from "../mod.ts";
-import { type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
+import type { Host, InvalidInputError, LayerError } from "../mod.ts";
+import {
+  type Arguments,
+  HOST_HELP,
+  HOST_OPTIONS,
+  type Job,
+  main,
+  type Result,
+  throwIfInterrupted,
+} from "./support/command.ts";
+import { UsageError } from "./support/errors.ts";
+import { openHost } from "./support/host.ts";
+import { program, shellArgument } from "./support/program.ts";
+import { columns } from "./support/text.ts";
+import { windowsPath } from "./support/windows_path.ts";
 
 const help = `\
 Mounts the layers of a process-isolated Windows container, and leaves them mounted.
 Prints the root of the container's file system, \\\\?\\Volume{guid}\\, and nothing else.
 
-Usage: deno task mount [OPTION]... LAYER... SCRATCH
+Usage: ${program("mount")} [OPTION]... LAYER... SCRATCH
 
   LAYER                folder of a read-only layer, the topmost first, the base layer last
   SCRATCH              folder of the scratch layer, with its disk sandbox.vhdx
 
-Paths are absolute Windows paths. To undo it: deno task unmount SCRATCH
-
   --id=ID              id of the container; the scratch folder's name if not given
   --mount-point=FOLDER show the volume at this folder as well: a missing or empty one
-  --create-scratch     make the scratch of the layers where its disk is missing
+  --create-scratch     create the scratch of the layers if its disk is missing
   --vm=windows|linux   with --simulate: show where the layers are placed in a VM, which ends with the command.
                        With linux, LAYER and SCRATCH are virtual disks
-${SHARED_HELP}
+${HOST_HELP}
 
-A simulated machine that is new gets the folders named here; one that is in FILE already is taken as it is.`;
+Examples:
+  ${program("mount")} C:/layers/app C:/layers/servercore C:/containers/web
+  ${program("mount")} --create-scratch --mount-point=C:/mnt/web C:/layers/servercore C:/containers/web
+  ${program("unmount")} C:/containers/web`;
 
-async function run({ values, has, positionals, signal }: Arguments) {
-  if (positionals.length < 2) {
-    throw new UsageError(
-      "mount needs the folder of a layer or several, and that of the scratch. --help tells the usage",
-    );
-  }
-  if (values.vm !== undefined) return await showVM(values, positionals, signal);
-  const scratch = positionals.at(-1)!;
-  const id = values.id ?? win32.basename(scratch);
-  const volumeMountPath = values["mount-point"];
-  const host = await openHost(values.simulate, (machine) => {
-    positionals.slice(0, -1).forEach((layer) => machine.addLayer(layer));
-    machine.addScratch(scratch);
+interface MountRequest {
+  readonly id: string;
+  readonly layers: readonly string[];
+  readonly scratch: string;
+  readonly volumeMountPath: string | undefined;
+  readonly createScratch: boolean;
+  readonly simulate: string | undefined;
+}
+
+function plan({ values, has, positionals }: Arguments): Job {
+  if (values.id === "") throw new UsageError("--id is empty");
+  if (positionals.length < 2) throw new UsageError("mount needs the folder of one LAYER or more, and of the SCRATCH");
+  const last = positionals.length - 1;
+  const words = positionals.map((_, i) => i === last ? "SCRATCH" : last === 1 ? "LAYER" : `LAYER ${i + 1}`);
+  const paths = positionals.map((path, i) => windowsPath(path, words[i]!));
+  const scratch = paths[last]!;
+  // A root has no name, and is refused later.
+  const { id = win32.basename(scratch) || "root", simulate, vm, "mount-point": mountPoint } = values;
+  const request: MountRequest = {
+    id,
+    layers: paths.slice(0, last),
+    scratch,
+    volumeMountPath: mountPoint === undefined ? undefined : windowsPath(mountPoint, "--mount-point"),
+    createScratch: has("create-scratch"),
+    simulate,
+  };
+  return {
+    run: vm === undefined ? (signal) => mount(request, signal) : inVM(vm, request),
+    words: {
+      ...Object.fromEntries(words.map((word, i) => [`layerFolders[${i}]`, word])),
+      ...Object.fromEntries(words.map((word, i) => [`layers.layers[${i}].vhdPath`, word])),
+      "layers.scratchVhdPath": "SCRATCH",
+      containerId: "--id",
+      volumeMountPath: "--mount-point",
+      createScratch: "--create-scratch",
+      releaseCimFSHostLayers: "unmount",
+      unmountWCOWLayers: "unmount",
+    },
+    advice: (error) => advise(error, request),
+    undo: `${program("unmount")} ${shellArgument(scratch)}`,
+  };
+}
+
+async function mount(request: MountRequest, signal: AbortSignal): Promise<Result> {
+  const { id, layers, scratch, volumeMountPath, createScratch, simulate } = request;
+  const { mountWCOWLayers } = await import("../mod.ts");
+  const call = (host: Host) =>
+    mountWCOWLayers(id, [...layers, scratch], { host, signal, volumeMountPath, createScratch });
+  const host = await openHost({
+    command: "mount",
+    simulate,
+    call,
+    populate(machine) {
+      for (const layer of layers) if (!machine.exists(layer)) machine.addLayer(layer);
+      if (!createScratch && !machine.exists(`${scratch}\\sandbox.vhdx`)) machine.addScratch(scratch);
+    },
   });
-  const createScratch = has("create-scratch");
-  const layers = await mountWCOWLayers(id, positionals, { host, signal, volumeMountPath, createScratch });
-  // Calls on this thread keep the news of a Ctrl+C waiting: here is where it comes in. The clock of timers stood still as
-  // well, so that the first one is over at once.
-  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
-  if (signal.aborted) {
-    await layers.release();
-    throw signal.reason;
-  }
-  const { path, holds } = layers;
-  return { text: path, json: { id, path, volumeMountPath, holds } };
+  await using undo = new AsyncDisposableStack();
+  const mounted = undo.use(await call(host));
+  await throwIfInterrupted(signal);
+  undo.move();
+  return { text: mounted.path, json: { id, ...mounted.toJSON() }, holds: mounted.holds };
 }
 
-async function showVM(
-  { vm: os, simulate, id = "c1", "mount-point": mountPoint }: Arguments["values"],
-  positionals: readonly string[],
-  signal: AbortSignal,
-) {
-  if (simulate === undefined || mountPoint !== undefined) {
-    throw new UsageError("--vm goes with --simulate, and not with --mount-point. --help tells the usage");
+function inVM(os: string, request: MountRequest): Job["run"] {
+  const { id, layers, scratch, simulate, volumeMountPath } = request;
+  if (os !== "windows" && os !== "linux") throw new UsageError(`--vm takes windows or linux, not ${os}`);
+  if (simulate === undefined || volumeMountPath !== undefined) {
+    throw new UsageError("--vm goes with --simulate, and not with --mount-point");
   }
-  if (os !== "windows" && os !== "linux") {
-    throw new UsageError(`--vm takes windows or linux, not ${os}. --help tells the usage`);
-  }
-  const { placementRows, simulatedHost, simulatedVM } = await import("./support/simulated_vm.ts");
-  const host = await simulatedHost(simulate, os, positionals);
-  await using vm = await simulatedVM(host, os, signal);
-  const scratch = positionals.at(-1)!;
-  const layers = os === "windows" ? await mountWCOWLayers(id, positionals, { vm, signal }) : await mountLCOWLayers(id, {
-    layers: positionals.slice(0, -1).map((vhdPath) => ({ vhdPath })),
-    scratchVhdPath: scratch,
-  }, { vm, guestRoot: `/run/gcs/c/${id}`, signal });
-  const { path, holds } = layers;
-  const text = `${path}\n\n${columns(placementRows(layers))}`;
-  await layers.release();
-  return { text, json: { id, path, holds } };
+  return async (signal) => {
+    const { mountInVM, placementRows } = await import("./support/simulated_vm.ts");
+    const mounted = await mountInVM(os, { id, layers, scratch, simulate, signal });
+    return { text: `${mounted.path}\n\n${columns(placementRows(mounted))}`, json: { id, ...mounted } };
+  };
 }
 
-if (import.meta.main) await main({ help, options: ["id", "mount-point", "vm"], flags: ["create-scratch"], run });
+function advise(error: LayerError, { scratch, layers, volumeMountPath, createScratch }: MountRequest) {
+  const unmount = program("unmount");
+  if (error.name === "InUseError") return `To unmount it: ${unmount} ${shellArgument(scratch)}`;
+  if (error.name !== "InvalidInputError") return undefined;
+  const { argument } = error as InvalidInputError;
+  if (argument === `layerFolders[${layers.length}]` && win32.basename(scratch) !== "" && !createScratch) {
+    return "--create-scratch creates a scratch where there is none";
+  }
+  if (argument === "volumeMountPath") {
+    const folder = shellArgument(volumeMountPath!);
+    return `If a mount left it: ${unmount} --mount-point=${folder} ${shellArgument(scratch)}`;
+  }
+  return undefined;
+}
+
+if (import.meta.main) {
+  const options = {
+    ...HOST_OPTIONS,
+    id: "string",
+    "mount-point": "string",
+    vm: "string",
+    "create-scratch": "boolean",
+  } as const;
+  await main({ help, options, plan });
+}

@@ -4,30 +4,73 @@
  * @module
  */
 
-import { unmountWCOWLayers } from "../mod.ts";
-import { type Arguments, columns, holdRow, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
+import type { Host } from "../mod.ts";
+import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
+import { CommandError, UsageError } from "./support/errors.ts";
+import { holdRow } from "./support/holds.ts";
+import { openHost } from "./support/host.ts";
+import { program, shellArgument } from "./support/program.ts";
+import { columns } from "./support/text.ts";
+import { windowsPath } from "./support/windows_path.ts";
 
 const help = `\
 Unmounts the layers of a process-isolated Windows container, whoever mounted them, also after a crash.
-Prints what was given back. What is gone already counts as done, so it can be called twice. The activation, which is
-the attached disk, is always among it, as Windows doesn't tell whether it was there.
+Prints what was released. What is gone already counts as done, so it can be called twice. The activation, which is the
+attached disk, is always among it, as Windows doesn't tell whether it was there.
 
-Usage: deno task unmount [OPTION]... SCRATCH
+Usage: ${program("unmount")} [OPTION]... SCRATCH
 
-  SCRATCH              folder of the scratch layer, an absolute Windows path
+  SCRATCH              folder of the scratch layer
 
-  --mount-point=FOLDER a folder that shows the volume; only needed where Windows has lost track of it
-${SHARED_HELP}`;
+  --mount-point=FOLDER a folder that shows the volume; only needed if Windows has lost track of it
+${HOST_HELP}
 
-async function run({ values, positionals, signal }: Arguments) {
-  const [scratch, ...others] = positionals;
-  if (scratch === undefined || others.length > 0) {
-    throw new UsageError("unmount needs the folder of the scratch, and nothing else. --help tells the usage");
-  }
-  const host = await openHost(values.simulate);
-  const released = await unmountWCOWLayers(scratch, { host, signal, volumeMountPath: values["mount-point"] });
-  const rows = released.filter(({ wasHeld }) => wasHeld).map(({ hold }) => holdRow(hold));
-  return { text: columns(rows), json: { scratch, released } };
+Examples:
+  ${program("unmount")} C:/containers/web
+  ${program("unmount")} --mount-point=C:/mnt/web C:/containers/web`;
+
+interface UnmountRequest {
+  readonly scratch: string;
+  readonly volumeMountPath: string | undefined;
+  readonly simulate: string | undefined;
 }
 
-if (import.meta.main) await main({ help, options: ["mount-point"], run });
+function plan({ values, positionals }: Arguments): Job {
+  const [folder, ...others] = positionals;
+  if (folder === undefined || others.length > 0) {
+    throw new UsageError("unmount needs the folder of the SCRATCH, and nothing else");
+  }
+  const { simulate, "mount-point": mountPoint } = values;
+  const scratch = windowsPath(folder, "SCRATCH");
+  const volumeMountPath = mountPoint === undefined ? undefined : windowsPath(mountPoint, "--mount-point");
+  return {
+    run: (signal) => unmount({ scratch, volumeMountPath, simulate }, signal),
+    words: { scratchFolder: "SCRATCH", volumeMountPath: "--mount-point" },
+    undo: `${program("unmount")} ${shellArgument(scratch)}`,
+  };
+}
+
+async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, signal: AbortSignal): Promise<Result> {
+  const { unmountWCOWLayers } = await import("../mod.ts");
+  const { isInUse, kindOf, requireKind } = await import("../src/checks/existing.ts");
+  const call = (host: Host) => unmountWCOWLayers(scratch, { host, signal, volumeMountPath });
+  const host = await openHost({ command: "unmount", simulate, call });
+  // A mount point can outlive the scratch.
+  if (volumeMountPath === undefined) requireKind(host, scratch, "SCRATCH", "folder");
+  try {
+    const released = await call(host);
+    const rows = released.filter(({ wasHeld }) => wasHeld).map(({ hold }) => holdRow(hold));
+    return { text: columns(rows), json: { scratch, released } };
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    // Of the holds, the disk is released last.
+    const disk = `${scratch}\\sandbox.vhdx`;
+    if (kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
+    const holds = [{ kind: "activation", scratch }] as const;
+    throw new CommandError("Interrupted, with the layers still mounted, or a part of it", { cause: error, holds });
+  }
+}
+
+if (import.meta.main) {
+  await main({ help, options: { ...HOST_OPTIONS, "mount-point": "string" }, plan });
+}

@@ -4,24 +4,27 @@
  * @module
  */
 
-import { windowsHost } from "../mod.ts";
+import type { Host } from "../mod.ts";
 import type { SimulatedHost } from "../src/simulated/mod.ts";
 import {
-  attachDisk,
-  createDifferencingDisk,
-  createVhdx,
-  detachDisk,
-  expandScratch,
-  type Host,
-  isDiskInUse,
-  openDisk,
-} from "../src/storage/mod.ts";
-import { type Answer, type Arguments, columns, main, openHost, SHARED_HELP, UsageError } from "./support/command.ts";
+  type Arguments,
+  HOST_HELP,
+  HOST_OPTIONS,
+  type Job,
+  main,
+  type Result,
+  throwIfInterrupted,
+} from "./support/command.ts";
+import { CommandError, UsageError } from "./support/errors.ts";
+import { openHost } from "./support/host.ts";
+import { program, shellArgument } from "./support/program.ts";
+import { columns } from "./support/text.ts";
+import { windowsPath } from "./support/windows_path.ts";
 
 const help = `\
 Creates, attaches and shows virtual disks.
 
-Usage: deno task vhd [OPTION]... COMMAND ARGUMENT...
+Usage: ${program("vhd")} [OPTION]... COMMAND ARGUMENT...
 
   create DISK SIZE         create an empty disk that grows with what is written to it
   create-diff DISK PARENT  create a disk that holds what differs from PARENT
@@ -30,97 +33,120 @@ Usage: deno task vhd [OPTION]... COMMAND ARGUMENT...
   expand SCRATCH SIZE      make the disk sandbox.vhdx of a scratch folder larger, and the volume on it
   info DISK                show size and parent of a disk, and whether it is in use
 
-Paths are absolute Windows paths, those of disks to be created end in .vhdx; nothing is ever overwritten.
-SIZE is a number of bytes, or has a unit: 20GiB, 512MiB, 1TiB.
+Disks to be created end in .vhdx; nothing is ever overwritten. SIZE is a number of bytes, or has a unit: 20GiB, 512MiB,
+1TiB.
 
   --block-size=SIZE    create, create-diff: size of the disk's blocks; Windows chooses if not given
-${SHARED_HELP}
+${HOST_HELP}
 
-A simulated machine that is new gets the folders and disks named here, disks of 20 GiB, but for those to be created.`;
+Examples:
+  ${program("vhd")} create C:/disks/data.vhdx 20GiB
+  ${program("vhd")} attach C:/disks/data.vhdx
+  ${program("vhd")} info --json C:/disks/data.vhdx
+  ${program("vhd")} detach C:/disks/data.vhdx`;
 
-interface Job {
+/** The arguments of the actions, as `--help` calls them. */
+interface Operands {
+  readonly DISK: string;
+  readonly PARENT: string;
+  readonly SCRATCH: string;
+  readonly SIZE: number;
+}
+
+interface Work {
   readonly host: Host;
   readonly signal: AbortSignal;
   readonly blockSize: number | undefined;
 }
 
-interface Command {
-  /** How many arguments it takes. */
-  readonly takes: number;
-  /** What it does, where it can take long. */
+interface Action {
+  readonly takes: readonly (keyof Operands)[];
+  /** What it does, where that can take long. */
   readonly doing?: string;
-  /** Puts on a new simulated machine what it needs. */
-  furnish(machine: SimulatedHost, args: readonly string[]): void;
-  run(args: readonly string[], job: Job): Promise<Answer>;
+  /** Adds to a simulated machine what is missing. */
+  populate(machine: SimulatedHost, operands: Operands): void;
+  run(operands: Operands, work: Work): Promise<Result>;
 }
 
 const SIMULATED_SIZE = 20 * 2 ** 30;
-const disk = (machine: SimulatedHost, path: string) => machine.addFile(path, SIMULATED_SIZE);
-const folderOf = (path: string) => path.slice(0, path.lastIndexOf("\\"));
 
-const COMMANDS: Readonly<Record<string, Command>> = {
+function addDisk(machine: SimulatedHost, path: string): void {
+  if (!machine.exists(path)) machine.addFile(path, SIMULATED_SIZE);
+}
+
+function addFolderOf(machine: SimulatedHost, path: string): void {
+  machine.addFolder(path.slice(0, path.lastIndexOf("\\")));
+}
+
+const storage = () => import("../src/storage/mod.ts");
+
+const ACTIONS: Readonly<Record<string, Action>> = {
   create: {
-    takes: 2,
-    furnish: (machine, [path]) => machine.addFolder(folderOf(path!)),
-    async run([path, size], { host, signal, blockSize }) {
-      const bytes = bytesIn(size!);
-      await createVhdx(path!, { size: bytes, blockSize, host, signal });
-      return { text: path!, json: { path, size: bytes } };
+    takes: ["DISK", "SIZE"],
+    populate: (machine, { DISK }) => addFolderOf(machine, DISK),
+    async run({ DISK: path, SIZE: size }, { host, signal, blockSize }) {
+      await (await storage()).createVhdx(path, { size, blockSize, host, signal });
+      return { text: path, json: { path, size } };
     },
   },
   "create-diff": {
-    takes: 2,
-    furnish(machine, [path, parent]) {
-      machine.addFolder(folderOf(path!));
-      disk(machine, parent!);
+    takes: ["DISK", "PARENT"],
+    populate(machine, { DISK, PARENT }) {
+      addFolderOf(machine, DISK);
+      addDisk(machine, PARENT);
     },
-    async run([path, parent], { host, signal, blockSize }) {
-      await createDifferencingDisk(path!, parent!, { blockSize, host, signal });
-      return { text: path!, json: { path, parent } };
+    async run({ DISK: path, PARENT: parent }, { host, signal, blockSize }) {
+      await (await storage()).createDifferencingDisk(path, parent, { blockSize, host, signal });
+      return { text: path, json: { path, parent } };
     },
   },
   attach: {
-    takes: 1,
+    takes: ["DISK"],
     doing: "attaching",
-    furnish: (machine, [path]) => disk(machine, path!),
-    async run([path], { host, signal }) {
-      await using attached = await attachDisk(path!, { permanent: true, host, signal });
-      try {
-        signal.throwIfAborted();
-        const device = attached.physicalPath();
-        return { text: device, json: { path, device } };
-      } catch (error) {
-        await attached.detach();
-        throw error;
-      }
+    populate: (machine, { DISK }) => addDisk(machine, DISK),
+    async run({ DISK: path }, { host, signal }) {
+      await using disk = await (await storage()).attachDisk(path, { permanent: true, host, signal });
+      const hold = { kind: "attachedDisk", path } as const;
+      await using undo = new AsyncDisposableStack();
+      undo.defer(() =>
+        disk.detach().catch((cause) => {
+          throw new CommandError(`${path} can't be detached: ${cause.message}`, { cause, holds: [hold] });
+        })
+      );
+      const device = disk.physicalPath();
+      await throwIfInterrupted(signal);
+      undo.move();
+      return { text: device, json: { path, device }, holds: [hold] };
     },
   },
   detach: {
-    takes: 1,
+    takes: ["DISK"],
     doing: "detaching",
-    furnish: (machine, [path]) => disk(machine, path!),
-    async run([path], { host, signal }) {
-      const wasAttached = await detachDisk(path!, { host, signal });
+    populate: (machine, { DISK }) => addDisk(machine, DISK),
+    async run({ DISK: path }, { host, signal }) {
+      const wasAttached = await (await storage()).detachDisk(path, { host, signal });
       return { text: wasAttached ? `detached ${path}` : `${path} isn't attached`, json: { path, wasAttached } };
     },
   },
   expand: {
-    takes: 2,
+    takes: ["SCRATCH", "SIZE"],
     doing: "expanding",
-    furnish: (machine, [scratch]) => machine.addScratch(scratch!),
-    async run([scratch, size], { host, signal }) {
-      const bytes = bytesIn(size!);
-      await expandScratch(scratch!, bytes, { host, signal });
-      return { text: `expanded ${scratch} to ${shown(bytes)}`, json: { scratch, size: bytes } };
+    populate(machine, { SCRATCH }) {
+      if (!machine.exists(`${SCRATCH}\\sandbox.vhdx`)) machine.addScratch(SCRATCH);
+    },
+    async run({ SCRATCH: scratch, SIZE: size }, { host, signal }) {
+      await (await storage()).expandScratch(scratch, size, { host, signal });
+      return { text: `expanded ${scratch} to ${shown(size)}`, json: { scratch, size } };
     },
   },
   info: {
-    takes: 1,
-    furnish: (machine, [path]) => disk(machine, path!),
-    async run([path], { host, signal }) {
-      const inUse = isDiskInUse(path!, { host });
-      await using opened = await openDisk(path!, { host, signal });
-      const { size, fileSize, blockSize, sectorSize, parent } = opened.info();
+    takes: ["DISK"],
+    populate: (machine, { DISK }) => addDisk(machine, DISK),
+    async run({ DISK: path }, { host, signal }) {
+      const { isDiskInUse, openDisk } = await storage();
+      const inUse = isDiskInUse(path, { host });
+      await using disk = await openDisk(path, { host, signal });
+      const { size, fileSize, blockSize, sectorSize, parent } = disk.info();
       return {
         text: columns([
           ["size", shown(Number(size))],
@@ -151,24 +177,32 @@ function shown(bytes: number): string {
   return unit > 0 ? `${bytes / 1024 ** unit} ${UNITS[unit]}` : `${bytes} bytes`;
 }
 
-async function run({ values, positionals, signal }: Arguments): Promise<Answer> {
+function plan({ values, positionals }: Arguments): Job {
   const [name = "", ...args] = positionals;
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined;
-  if (command === undefined) {
-    throw new UsageError(`vhd needs a command: ${Object.keys(COMMANDS).join(", ")}. --help tells the usage`);
+  const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : undefined;
+  if (action === undefined) throw new UsageError(`vhd needs a command: ${Object.keys(ACTIONS).join(", ")}`);
+  const { takes, doing } = action;
+  if (args.length !== takes.length) {
+    const wanted = takes.length === 1 ? "one argument" : "two arguments";
+    throw new UsageError(`vhd ${name} takes ${wanted}, ${takes.join(" and ")}, not ${args.length}`);
   }
-  if (args.length !== command.takes) {
-    const wanted = command.takes === 1 ? "one argument" : "two arguments";
-    throw new UsageError(`vhd ${name} takes ${wanted}, not ${args.length}. --help tells the usage`);
-  }
-  const size = values["block-size"];
-  const blockSize = size === undefined ? undefined : bytesIn(size);
-  // On Deno's pool, so that the progress line can move meanwhile.
-  const host = values.simulate === undefined
-    ? windowsHost()
-    : await openHost(values.simulate, (machine) => command.furnish(machine, args));
-  using _ = command.doing === undefined ? undefined : progress(`${command.doing} ${args[0]}`);
-  return await command.run(args, { host, signal, blockSize });
+  const { simulate, "block-size": blocks } = values;
+  const operands = Object.fromEntries(
+    takes.map((word, i) => [word, word === "SIZE" ? bytesIn(args[i]!) : windowsPath(args[i]!, word)]),
+  ) as unknown as Operands;
+  const blockSize = blocks === undefined ? undefined : bytesIn(blocks);
+  const [first] = takes;
+  return {
+    async run(signal) {
+      const call = (host: Host) => action.run(operands, { host, signal, blockSize });
+      const populate = (machine: SimulatedHost) => action.populate(machine, operands);
+      const host = await openHost({ command: "vhd", simulate, call, populate });
+      using _ = doing === undefined ? undefined : progress(`${doing} ${args[0]}`);
+      return await call(host);
+    },
+    words: { path: first!, parent: "PARENT", folder: "SCRATCH", size: "SIZE", blockSize: "--block-size" },
+    ...(operands.DISK && { undo: `${program("vhd")} detach ${shellArgument(operands.DISK)}` }),
+  };
 }
 
 /** A line that says for how long something has been going on, where somebody can see it. */
@@ -187,4 +221,4 @@ function progress(doing: string): Disposable | undefined {
   };
 }
 
-if (import.meta.main) await main({ help, options: ["block-size"], run });
+if (import.meta.main) await main({ help, options: { ...HOST_OPTIONS, "block-size": "string" }, plan });

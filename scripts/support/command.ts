@@ -5,8 +5,10 @@
  */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { type Hold, type Host, LayerError, ReleaseError, UnwindError, windowsHost } from "../../mod.ts";
-import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { LayerError } from "../../mod.ts";
+import { CommandError, UsageError } from "./errors.ts";
+import type { HeldRecord } from "./holds.ts";
+import { printLine, toJson } from "./output.ts";
 
 /** The arguments of a command, parsed. */
 export interface Arguments {
@@ -16,80 +18,99 @@ export interface Arguments {
   has(flag: string): boolean;
   /** All else. */
   readonly positionals: readonly string[];
-  /** Aborted by Ctrl+C. */
-  readonly signal: AbortSignal;
 }
 
-/** What a command answers, in both forms. */
-export interface Answer {
+/** What a command prints, in both forms. */
+export interface Result {
   /** For people and for `$(…)`. */
   readonly text: string;
   /** For `--json`. */
-  readonly json: unknown;
+  readonly json?: unknown;
+  /** What the command leaves held on purpose. */
+  readonly holds?: readonly HeldRecord[];
+}
+
+/** What a command line asks for. */
+export interface Job {
+  /** Does it. `signal` is aborted by Ctrl+C. */
+  run(signal: AbortSignal): Promise<Result>;
+  /** What the library calls the arguments, and what `--help` calls them. */
+  readonly words?: Readonly<Record<string, string>>;
+  /** What to do about an error, where the command knows more than the library. */
+  advice?(error: LayerError): string | undefined;
+  /** The command line that releases what a failure left held. */
+  readonly undo?: string;
 }
 
 /** A command. */
 export interface Command {
   /** What `--help` prints. */
   readonly help: string;
-  /** Its options that take a value, besides `--simulate`. */
-  readonly options: readonly string[];
-  /** Its options without a value, besides `--json` and `--help`. */
-  readonly flags?: readonly string[];
-  /** Does it. */
-  run(args: Arguments): Promise<Answer>;
+  /** Its options besides `--help` and `--version`: with a value, or without. */
+  readonly options: Readonly<Record<string, "string" | "boolean">>;
+  /**
+   * Looks at the arguments.
+   *
+   * @throws {UsageError} if they are wrong.
+   */
+  plan(args: Arguments): Job;
 }
 
-/** The part of `--help` that is the same for all commands. */
-export const SHARED_HELP = `\
-  --json               print JSON; an error as {"error":{"name":…,"message":…}}
-  --simulate[=FILE]    work on a simulated host: in memory, or in FILE, which other commands can share
-  --help               print this
+/** The options of all commands that work on a machine. */
+export const HOST_OPTIONS = { json: "boolean", simulate: "string" } as const;
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.`;
+const SIMULATE_HELP = Deno.build.standalone
+  ? `\
+  --simulate           work on a simulated host in memory`
+  : `\
+  --simulate[=FILE]    work on a simulated host: in memory, or in FILE, which other commands can share. The :simulated
+                       tasks do that with simulated-host.state; another FILE has to be granted:
+                       deno run --allow-read=FILE --allow-write=FILE …`;
 
-/** The command line was wrong. */
-export class UsageError extends Error {
-  /** The class name. */
-  override readonly name = "UsageError";
-}
+/** The part of `--help` that is the same for all commands that work on a machine. */
+export const HOST_HELP = `\
+  --json               print JSON; a failure as {"error":{"name":…,"message":…,"holds":[…]}}
+${SIMULATE_HELP}
+  --version            print the version
+  -h, --help           print this
+
+Exit codes: 0 done; 1 failed, with nothing left behind; 2 wrong usage; 3 something is still held, and listed; 130 stopped
+by Ctrl+C, with nothing left behind.
+
+A simulated machine gets the layers and disks that are named here and missing on it. Delete FILE to start over.`;
 
 /** Runs a command with this process's arguments, and sets the exit code. */
 export async function main(command: Command): Promise<void> {
   const json = Deno.args.includes("--json");
+  let job: Job | undefined;
+  let signal: AbortSignal | undefined;
   try {
     const { values, positionals } = parse(command);
-    if (values.help) {
-      console.log(command.help);
-      return;
-    }
-    const answer = await interruptible((signal) =>
-      command.run({
-        values: values as Arguments["values"],
-        has: (flag) => values[flag] === true,
-        positionals,
-        signal,
-      })
-    );
-    console.log(json ? JSON.stringify(answer.json) : answer.text);
+    if (values.help) return printResult({ text: command.help }, false);
+    if (values.version) return printResult({ text: await version() }, false);
+    job = command.plan({
+      values: values as Arguments["values"],
+      has: (flag) => values[flag] === true,
+      positionals,
+    });
+    signal = interruptSignal();
+    printResult(await job.run(signal), json);
   } catch (error) {
-    Deno.exitCode = error instanceof UsageError ? 2 : 1;
-    if (json) {
-      console.log(JSON.stringify({ error: plain(error) }));
-    } else {
-      console.error(readable(error));
-    }
+    const { report } = await import("./failure.ts");
+    Deno.exitCode = report(error, { job, json, signal });
   }
 }
 
-function parse({ options, flags = [] }: Command) {
-  const config: ParseArgsOptionsConfig = {
-    help: { type: "boolean" },
-    json: { type: "boolean" },
-    simulate: { type: "string" },
-  };
-  for (const name of options) config[name] = { type: "string" };
-  for (const name of flags) config[name] = { type: "boolean" };
+function parse({ options }: Command) {
+  const config: ParseArgsOptionsConfig = { help: { type: "boolean", short: "h" }, version: { type: "boolean" } };
+  for (const [name, type] of Object.entries(options)) config[name] = { type };
+  const quoted = Deno.args.find((arg) => arg.includes('"'));
+  if (quoted !== undefined) {
+    throw new UsageError(
+      `An argument has a " in it: ${quoted}\n` +
+        'Windows takes \\" for a quotation mark: leave out the \\ before a closing ", as in "C:\\My Layers\\app"',
+    );
+  }
   try {
     return parseArgs({
       // The one option whose value may be left out, which parseArgs doesn't know.
@@ -99,71 +120,36 @@ function parse({ options, flags = [] }: Command) {
     });
   } catch (cause) {
     const [problem] = String((cause as Error).message).split(/\.\s/);
-    throw new UsageError(`${problem}. --help tells the usage`, { cause });
+    throw new UsageError(`${problem}`, { cause });
   }
 }
 
-async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function version(): Promise<string> {
+  const { default: { version } } = await import("../../deno.json", { with: { type: "json" } });
+  return `hcs-layers ${version}`;
+}
+
+// Nobody stops listening, so that a late Ctrl+C doesn't end the process between a mount and the news of it.
+function interruptSignal(): AbortSignal {
   const controller = new AbortController();
   const interrupt = () => controller.abort(new DOMException("Interrupted", "AbortError"));
-  const signals: Deno.Signal[] = ["SIGINT", Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM"];
-  for (const name of signals) Deno.addSignalListener(name, interrupt);
+  Deno.addSignalListener("SIGINT", interrupt);
+  Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", interrupt);
+  return controller.signal;
+}
+
+/** Throws if Ctrl+C was pressed until now. */
+export async function throwIfInterrupted(signal: AbortSignal): Promise<void> {
+  // The news of it waits for a turn of the event loop. The clock of timers stands still during calls on this thread, so that
+  // a first timer can be over before any news came in.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setTimeout(resolve));
+  signal.throwIfAborted();
+}
+
+function printResult({ text, json: value, holds = [] }: Result, json: boolean): void {
   try {
-    return await run(controller.signal);
-  } finally {
-    for (const name of signals) Deno.removeSignalListener(name, interrupt);
+    printLine(Deno.stdout, json ? toJson(value) : text);
+  } catch (cause) {
+    throw new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause, holds });
   }
-}
-
-/**
- * The host that `--simulate` asks for, or else this machine. A simulated machine that is new has nothing on its disk:
- * `furnish` puts there what the command needs.
- */
-export async function openHost(
-  simulate: string | undefined,
-  furnish: (machine: SimulatedHost) => void = () => {},
-): Promise<Host> {
-  // Nothing else goes on in this process, and a call is faster on its own thread than on one of the pool.
-  if (simulate === undefined) return windowsHost({ calls: "thread" });
-  const { SimulatedHost } = await import("../../src/simulated/mod.ts");
-  const machine = new SimulatedHost(simulate === "" ? {} : { file: simulate });
-  if (machine.paths().join() === "C:") furnish(machine);
-  return machine;
-}
-
-/** Rows in columns, each as wide as its widest text. */
-export function columns(rows: readonly (readonly string[])[], indent = ""): string {
-  const widths: number[] = [];
-  for (const row of rows) row.forEach((text, i) => widths[i] = Math.max(widths[i] ?? 0, text.length));
-  return rows
-    .map((row) => (indent + row.map((text, i) => text.padEnd(widths[i]!)).join("  ")).trimEnd())
-    .join("\n");
-}
-
-/** What is held, and where, as {@linkcode columns} takes it. */
-export function holdRow(hold: Hold): string[] {
-  return Object.values(hold).slice(0, 2).map(String);
-}
-
-/** An error for people: its message, and the stack as well where it is none of the library's, so a mistake in the code. */
-function readable(error: unknown): string {
-  if (error instanceof ReleaseError || error instanceof UnwindError) {
-    const held = columns(error.holds.map(holdRow), "  ");
-    return `error: ${error.message}.\nStill held, and to be given back by deno task unmount SCRATCH:\n${held}`;
-  }
-  const expected = error instanceof LayerError || error instanceof UsageError || error instanceof DOMException;
-  return expected ? `error: ${error.message}` : Deno.inspect(error);
-}
-
-/** An error as JSON takes it. */
-function plain(error: unknown): unknown {
-  if (!(error instanceof Error)) return { message: String(error) };
-  const { name, message } = error;
-  return {
-    ...error,
-    name,
-    message,
-    ...(error instanceof AggregateError && { errors: error.errors.map(plain) }),
-    ...(error instanceof UnwindError && { holds: error.holds }),
-  };
 }

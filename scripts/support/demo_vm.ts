@@ -6,15 +6,16 @@
 
 import { mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { columns } from "./command.ts";
 import { placementRows, simulatedVM } from "./simulated_vm.ts";
+import { type Demonstration, Transcript } from "./transcript.ts";
 
 const MIB = 2 ** 20;
 
-/** Shows it. Answers how much was held at the end. */
-export async function demoVMs(): Promise<number> {
+/** Mounts layers of two Linux containers and of a Windows container. */
+export async function demoVMs(): Promise<Demonstration> {
+  const shown = new Transcript();
   const host = new SimulatedHost();
-  title("1. A Linux VM: small disks share a vPMem device, one of 5 GiB and one with partitions are SCSI disks");
+  shown.scene("1. A Linux VM: small disks share a vPMem device, one of 5 GiB and one with partitions are SCSI disks");
   {
     await using vm = await simulatedVM(host, "linux");
     const sizes = { app: 3 * MIB, runtime: 80 * MIB, models: 5120 * MIB, tools: 40 * MIB, base: 30 * MIB };
@@ -30,41 +31,33 @@ export async function demoVMs(): Promise<number> {
         guestRoot: `/run/gcs/c/${id}`,
       });
     const web = await mount("web", 5);
-    show(web);
-    title("2. A second container with the same base and scratch: both are in the VM already");
+    shown.table(placementRows(web));
+    shown.scene("2. A second container with the same base and scratch: both are in the VM already");
     const before = requests(host);
     const log = await mount("log", 1);
-    show(log);
-    console.log(`\n  it took ${requests(host) - before} request of the VM`);
+    shown.table(placementRows(log));
+    shown.lines("", `  it took ${requests(host) - before} request of the VM`);
     await log.release();
     await web.release();
   }
 
-  title("3. A Windows VM: layers are shared folders, and the scratch is a disk");
+  shown.scene("3. A Windows VM: layers are shared folders, and the scratch is a disk");
   {
     await using vm = await simulatedVM(host, "windows");
     const folders = ["C:\\layers\\site", "C:\\layers\\iis", "C:\\layers\\servercore"];
     folders.forEach((folder) => host.addLayer(folder));
     host.addScratch("C:\\containers\\site");
     await using site = await mountWCOWLayers("site", [...folders, "C:\\containers\\site"], { vm });
-    show(site);
+    shown.table(placementRows(site));
   }
 
-  title("4. What is held now");
+  shown.scene("4. What is held now");
   // The VM's own scratch disk stays, as it is the VM's next time.
-  const held = host.held().filter(({ target }) => target !== "C:\\vms\\scratch\\sandbox.vhdx");
-  console.log(`  ${held.length} held`);
-  return held.length;
+  const held = host.held().filter(({ target }) => target !== "C:\\vms\\scratch\\sandbox.vhdx").length;
+  shown.lines(`  ${held} held`);
+  return { text: shown.text, held };
 }
 
 function requests(host: SimulatedHost): number {
   return host.calls.filter((call) => call.function === "HcsModifyComputeSystem").length;
-}
-
-function show(mounted: Parameters<typeof placementRows>[0]): void {
-  console.log(columns(placementRows(mounted), "  "));
-}
-
-function title(text: string): void {
-  console.log(`\n%c${text}\n`, "font-weight: bold");
 }

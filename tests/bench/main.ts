@@ -122,6 +122,19 @@ function micro(nanoseconds: number): string {
   return (nanoseconds / 1000).toFixed(1);
 }
 
+const HELP = `\
+Times the mount and release cycle: under Wine, against a C loop with the same native calls; without Wine, on the simulated
+host.
+
+Usage: deno task bench [-h | --help]`;
+
+const [option] = Deno.args;
+if (option !== undefined) {
+  const helps = option === "-h" || option === "--help";
+  console[helps ? "log" : "error"](helps ? HELP : `bench takes no ${option}. --help tells the usage`);
+  Deno.exit(helps ? 0 : 2);
+}
+
 const wine = await prepareWine();
 if ("skipped" in wine) {
   console.log(`On the simulated host, since there is no Wine: ${wine.skipped}`);

@@ -36,6 +36,18 @@ export async function ended(child: Deno.ChildProcess): Promise<Ended> {
   return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
 }
 
+/** Runs Deno with its standard output at a file or device. Returns what it wrote to the error output. */
+export async function runInto(output: string, args: readonly string[]): Promise<Omit<Ended, "stdout">> {
+  const shell = new Deno.Command("sh", {
+    args: ["-c", `exec "$0" "$@" > ${output}`, Deno.execPath(), ...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  });
+  const { code, stderr } = await shell.output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
 /** Runs Deno. */
 export function run(args: readonly string[], options?: StartOptions): Promise<Ended> {
   return ended(start(args, options));
@@ -48,9 +60,15 @@ export class Machine implements Disposable {
   readonly file = `${this.#folder}/machine.json`;
 
   /** The arguments for Deno of a `:simulated` task of deno.json, with this machine's file in place of the task's. */
-  args(task: "mount:simulated" | "unmount:simulated", ...args: string[]): string[] {
+  args(task: "mount:simulated" | "unmount:simulated" | "vhd:simulated", ...args: string[]): string[] {
     const command = config.tasks[task].command.replaceAll("simulated-host.state", this.file);
     return [...command.split(" ").slice(1), ...args];
+  }
+
+  /** How a command of the checkout is started on this machine, as the commands themselves tell it. */
+  program(command: string): string {
+    const { file } = this;
+    return `deno run --allow-read=${file} --allow-write=${file} scripts/${command}.ts --simulate=${file}`;
   }
 
   /** Runs `deno task mount:simulated`. */
@@ -61,6 +79,31 @@ export class Machine implements Disposable {
   /** Runs `deno task unmount:simulated`. */
   unmount(...args: string[]): Promise<Ended> {
     return run(this.args("unmount:simulated", ...args));
+  }
+
+  /** Runs `deno task vhd:simulated`. */
+  vhd(...args: string[]): Promise<Ended> {
+    return run(this.args("vhd:simulated", ...args));
+  }
+
+  /** Starts a command, and interrupts it while it waits for this machine, which something else uses. */
+  async interrupt(args: readonly string[]): Promise<Ended> {
+    this.host();
+    using file = await Deno.open(this.file, { read: true, write: true });
+    await file.lock(true);
+    const child = start(args);
+    const end = ended(child);
+    let over = false;
+    end.then(() => over = true);
+    const until = async (condition: () => Promise<boolean>) => {
+      while (!over && !(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+      if (over) throw new Error(`it ended before it was interrupted: ${JSON.stringify(await end)}`);
+    };
+    await until(async () => new RegExp(`-> FLOCK .* ${child.pid} `).test(await Deno.readTextFile("/proc/locks")));
+    child.kill("SIGINT");
+    await until(() => isIdle(child.pid));
+    await file.unlock();
+    return await end;
   }
 
   /** The machine, seen from this process. */
@@ -76,4 +119,15 @@ export class Machine implements Disposable {
   [Symbol.dispose](): void {
     Deno.removeSync(this.#folder, { recursive: true });
   }
+}
+
+/** Whether all threads of a process wait, with no signal on its way to one of them. */
+async function isIdle(pid: number): Promise<boolean> {
+  const statuses = await Promise.all(
+    Array.from(
+      Deno.readDirSync(`/proc/${pid}/task`),
+      ({ name }) => Deno.readTextFile(`/proc/${pid}/task/${name}/status`),
+    ),
+  );
+  return statuses.every((status) => /^State:\tS/m.test(status) && !/^(SigPnd|ShdPnd):\t.*[1-9a-f]/m.test(status));
 }

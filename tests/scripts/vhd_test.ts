@@ -1,25 +1,12 @@
+import { existsSync } from "node:fs";
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { type Ended, Machine, run } from "./run.ts";
+import { Machine, run } from "./run.ts";
 
 const DISK = "C:\\disks\\data.vhdx";
 const CHILD = "C:\\disks\\child.vhdx";
 
-function vhd(machine: Machine, ...args: string[]): Promise<Ended> {
-  const { file } = machine;
-  return run([
-    "run",
-    "--no-prompt",
-    "--quiet",
-    `--allow-read=${file}`,
-    `--allow-write=${file}`,
-    "scripts/vhd.ts",
-    `--simulate=${file}`,
-    ...args,
-  ]);
-}
-
 async function answer(machine: Machine, ...args: string[]): Promise<unknown> {
-  const { code, stdout, stderr } = await vhd(machine, "--json", ...args);
+  const { code, stdout, stderr } = await machine.vhd("--json", ...args);
   assertEquals([code, stderr], [0, ""], stdout);
   return JSON.parse(stdout);
 }
@@ -47,28 +34,46 @@ Deno.test("vhd creates, attaches, shows and detaches disks, each in a process of
 
 Deno.test("vhd expand grows the disk of a scratch", async () => {
   using machine = new Machine();
-  assertEquals(await vhd(machine, "expand", "C:\\scratch", "40GiB"), {
+  assertEquals(await machine.vhd("expand", "C:\\scratch", "40GiB"), {
     code: 0,
     stdout: "expanded C:\\scratch to 40 GiB\n",
     stderr: "",
   });
-  const { stdout } = await vhd(machine, "info", "C:\\scratch\\sandbox.vhdx");
+  const { stdout } = await machine.vhd("info", "C:\\scratch\\sandbox.vhdx");
   assertStringIncludes(stdout, "size     40 GiB\n");
 });
 
 Deno.test("vhd never overwrites, and says so", async () => {
   using machine = new Machine();
-  await vhd(machine, "create", DISK, "1GiB");
-  const again = await vhd(machine, "create", DISK, "2GiB");
+  await machine.vhd("create", DISK, "1GiB");
+  const again = await machine.vhd("create", DISK, "2GiB");
   assertEquals([again.code, again.stdout], [1, ""]);
-  assertStringIncludes(again.stderr, "path exists already");
+  assertStringIncludes(again.stderr, `DISK exists already: ${DISK}\n`);
+});
+
+Deno.test("vhd checks its arguments before a simulated machine is populated", async () => {
+  using machine = new Machine();
+  for (
+    const [args, problem] of [
+      [["create", "C:/disks/data", "1GiB"], "DISK doesn't end in .vhdx: C:\\disks\\data"],
+      [["create", DISK, "1KiB"], "SIZE is not between 3 MiB and 64 TiB, in bytes: 1024"],
+      [["create-diff", CHILD, "C:/disks/data.vhd"], "PARENT doesn't end in .vhdx: C:\\disks\\data.vhd"],
+      [["create", DISK, "1GiB", "--block-size=1"], "--block-size is neither 0 nor a power of two"],
+      [["expand", "C:/", "40GiB"], "SCRATCH is the root of a volume: C:\\"],
+    ] as [string[], string][]
+  ) {
+    const { code, stdout, stderr } = await machine.vhd(...args);
+    assertEquals([code, stdout], [1, ""]);
+    assertStringIncludes(stderr, `error: ${problem}`);
+    assertEquals(existsSync(machine.file), false);
+  }
 });
 
 const WRONG: [args: string[], says: string][] = [
   [[], "vhd needs a command: create, create-diff, attach, detach, expand, info"],
   [["toString", "C:\\x.vhdx"], "vhd needs a command"],
-  [["attach"], "vhd attach takes one argument, not 0"],
-  [["create", DISK], "vhd create takes two arguments, not 1"],
+  [["attach"], "vhd attach takes one argument, DISK, not 0"],
+  [["create", DISK], "vhd create takes two arguments, DISK and SIZE, not 1"],
   [["create", DISK, "20GB"], "20GB is no size"],
   [["create", DISK, "1GiB", "--block-size=big"], "big is no size"],
   [["create", DISK, "1GiB", "--blocks=1"], "Unknown option"],
@@ -76,7 +81,7 @@ const WRONG: [args: string[], says: string][] = [
 for (const [args, says] of WRONG) {
   Deno.test(`vhd refuses the command line ${JSON.stringify(args.join(" "))}`, async () => {
     using machine = new Machine();
-    const { code, stdout, stderr } = await vhd(machine, ...args);
+    const { code, stdout, stderr } = await machine.vhd(...args);
     assertEquals([code, stdout], [2, ""]);
     assertStringIncludes(stderr, says);
   });
