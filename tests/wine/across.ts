@@ -20,15 +20,15 @@ const COMMANDS = ["mount", "unmount"] as const;
 type Command = (typeof COMMANDS)[number];
 
 /** A stack of layers that Windows programs see, and the trace of those that get {@linkcode Stage.env}. */
-class Stage {
+export class Stage {
   readonly #folder: string;
-  readonly #wine: WineRoot;
+  readonly wine: WineRoot;
   readonly env: Record<string, string>;
   readonly layers: readonly string[];
   readonly scratch: string;
 
   constructor(wine: WineRoot) {
-    this.#wine = wine;
+    this.wine = wine;
     this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
     const inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
     for (const name of ["top", "base", "scratch"]) Deno.mkdirSync(`${this.#folder}/${name}`);
@@ -45,7 +45,7 @@ class Stage {
 
   /** What a user types. */
   task(command: Command, ...options: string[]): Promise<RunResult> {
-    return this.#wine.run(["task", "--quiet", command, ...options, ...this.operands(command)], { env: this.env });
+    return this.wine.run(["task", "--quiet", command, ...options, ...this.operands(command)], { env: this.env });
   }
 
   operands(command: Command): string[] {

@@ -6,6 +6,7 @@
  */
 
 import { across as acrossCommands } from "./across.ts";
+import { acrossBundles } from "./across_bundle.ts";
 import { acrossImages } from "./across_cimfs.ts";
 import { acrossDocs } from "./across_docs.ts";
 import { acrossDisks } from "./across_vhd.ts";
@@ -59,7 +60,14 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
   return { ...outcome, failed: Math.max(outcome.failed, 1) };
 }
 
-const across = [...acrossCommands, ...acrossDisks, ...acrossImages, ...acrossVM, ...acrossDocs];
+const across = [
+  ...acrossCommands,
+  ...acrossDisks,
+  ...acrossBundles,
+  ...acrossImages,
+  ...acrossVM,
+  ...acrossDocs,
+];
 
 async function testAcross(wine: WineRoot): Promise<Outcome> {
   const outcome = { passed: 0, failed: 0 };
