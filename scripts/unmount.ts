@@ -55,12 +55,14 @@ async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, s
   const { isInUse, kindOf, requireKind } = await import("../src/checks/existing.ts");
   const call = (host: Host) => unmountWCOWLayers(scratch, { host, signal, volumeMountPath });
   const host = await openHost({ command: "unmount", simulate, call });
-  // A mount point can outlive the scratch.
-  if (volumeMountPath === undefined) requireKind(host, scratch, "SCRATCH", "folder");
   try {
     const released = await call(host);
-    const rows = released.filter(({ wasHeld }) => wasHeld).map(({ hold }) => holdRow(hold));
-    return { text: columns(rows), json: { scratch, released } };
+    // Windows reports success for the disk of a folder that isn't there, too.
+    const isGone = kindOf(host, scratch) === undefined;
+    const held = released.filter(({ hold, wasHeld }) => wasHeld && !(isGone && hold.kind === "activation"));
+    // A mount point can outlive the scratch. A folder without one is a mistyped path.
+    if (held.length === 0) requireKind(host, scratch, "SCRATCH", "folder");
+    return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
     // Of the holds, the disk is released last.

@@ -1,4 +1,5 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { mountSandboxVolume } from "../../mod.ts";
 import { toJson } from "../../scripts/support/output.ts";
 import { Machine, run, runInto, start } from "./run.ts";
 
@@ -40,12 +41,18 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   );
 });
 
-Deno.test("unmount of a scratch folder that is gone takes a mount point that is left", async () => {
+Deno.test("unmount of a scratch folder that is gone removes a mount point that is left", async () => {
   using machine = new Machine();
   const host = machine.host();
-  host.addFolder("C:\\mnt");
-  const { code } = await machine.unmount("C:/containers/web", MOUNT_POINT);
-  assertEquals(code, 0);
+  const volume = host.addVolume("11111111-1111-1111-1111-111111111111");
+  await mountSandboxVolume("C:\\mnt\\web", volume, { host });
+  assertEquals(await machine.unmount("C:/containers/web", MOUNT_POINT), {
+    code: 0,
+    stdout: "mountPoint  C:\\mnt\\web\nfolder      C:\\mnt\\web\n",
+    stderr: "",
+  });
+  assertEquals(machine.held(), []);
+  assertEquals((await machine.unmount("C:/containers/web", MOUNT_POINT)).code, 1);
 });
 
 Deno.test("mount --json prints a failure as JSON on the standard output, with what is held", async () => {
