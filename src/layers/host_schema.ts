@@ -5,6 +5,7 @@
  */
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { kindOf } from "../checks/existing.ts";
 import { parentFolders } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -48,6 +49,7 @@ export async function toHostHcsSchemaLayers(
   const folders = parentFolders(readOnlyLayers, "readOnlyLayers");
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
+  requireGrantsFor(host, "layer");
   folders.forEach((folder, i) => {
     if (kindOf(host, diskOf(folder)) !== undefined) {
       throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);

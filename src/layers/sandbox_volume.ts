@@ -5,6 +5,7 @@
  */
 
 import { hostOptions } from "../checks/arguments.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -43,6 +44,7 @@ export async function mountSandboxVolume(
   const path = namedFolder(hostPath, "hostPath");
   const volume = volumeRoot(volumeName, "volumeName");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "files");
   checkMountable(host, path, "hostPath");
   return await withHolds(async (holds) => {
     await acquireMountPointAt(host, holds, { folder: path, volume }, signal);
@@ -91,6 +93,7 @@ export async function removeSandboxMountPoint(
   const { host, signal } = hostOptions(options, {});
   const path = namedFolder(hostPath, "hostPath");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "files");
   const holds = new HoldList();
   adoptMountPoint(host, holds, path);
   await holds.release({ signal });

@@ -5,6 +5,7 @@
  */
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { isUnasked } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -77,8 +78,10 @@ export async function unmountWCOWLayers(
     ? undefined
     : namedFolder(options.volumeMountPath, "volumeMountPath");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
   const image = containerId === undefined ? cimNoteOf(host, scratch)?.volume : await cimVolumeName(containerId);
+  if (image !== undefined) requireGrantsFor(host, "image");
   const mount = sessionOf(host).mounts.mountOf(scratch);
   const released = await releaseScratch(host, { scratch, image, volumeMountPath, signal });
   // So that a release by the owner never touches what is mounted there later.

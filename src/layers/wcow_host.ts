@@ -5,6 +5,7 @@
  */
 
 import { requireParents } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
@@ -17,7 +18,7 @@ import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { acquireOverlay } from "../host_holds/overlay_filter.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
-import { requireBuild, requireCimLayers } from "../session/builds.ts";
+import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../session/builds.ts";
 import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
 
 /**
@@ -28,11 +29,13 @@ import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
  * @throws {UnsupportedBuildError} if Windows can't do it.
  */
 export function checkHostLayers(host: Host, { layers }: LayerStack): string | undefined {
+  requireGrantsFor(host, "mount");
   requireBuild(host, "library", "Mounting layers");
   const image = imageOf(host, layers[0]!, "layerFolders[0]");
   if (image === undefined) {
     requireParents(host, layers, "layerFolders");
   } else {
+    requireGrantsFor(host, cimLayersDependOnRevision(host) ? "imageByRevision" : "image");
     requireCimLayers(host);
   }
   return image;

@@ -54,14 +54,19 @@ const SERVER_2022 = 20348;
 const SERVER_2022_REVISION = 2031;
 const SERVER_2025 = 26100;
 
+/** Whether the build alone doesn't tell if Windows can run containers on CIM images. */
+export function cimLayersDependOnRevision(host: Host): boolean {
+  return buildOf(host) < SERVER_2025;
+}
+
 /**
  * Refuses a Windows that can't run containers on CIM images, which takes more than {@linkcode firstBuild.cimFs}.
  *
  * @throws {UnsupportedBuildError} if the build is neither 20348.2031 or a later revision of it, nor 26100 or later.
  */
 export function requireCimLayers(host: Host): void {
+  if (!cimLayersDependOnRevision(host)) return;
   const build = buildOf(host);
-  if (build >= SERVER_2025) return;
   const revision = buildRevision(host);
   if (build === SERVER_2022 && revision >= SERVER_2022_REVISION) return;
   throw new UnsupportedBuildError(

@@ -62,7 +62,7 @@ export async function setupContainerBaseLayer(
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
   requireAbsent(host, join(folder, HIVES), "layer");
   requireAbsent(host, join(folder, LAYOUT), "layer");
   requireAbsentDisks(host, wanted);
@@ -94,7 +94,7 @@ export async function setupUtilityVMBaseLayer(
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
   requireAbsentDisks(host, wanted);
   await withHolds(async (holds) => {
     const base = await acquireBaseDisk(host, holds, wanted, signal);

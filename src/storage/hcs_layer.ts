@@ -37,7 +37,7 @@ export async function hcsImportLayer(
   const { host, signal } = hostOptions(options, { data: true });
   const data = layerDataOf(options.data, layerData());
   const to = namedFolder(layer, "layer");
-  const from = existingLayer(host, sourceFolder, "sourceFolder", signal);
+  const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
   requireDistinct(from, to, "sourceFolder", "is the folder of the layer itself");
   await native.importLayer(host, to, from, data);
 }
@@ -68,7 +68,7 @@ export async function hcsExportLayer(
   const data = layerDataOf(options.data, layerData());
   requireBoolean(writable, "writable");
   const to = namedFolder(exportFolder, "exportFolder");
-  const from = existingLayer(host, layer, "layer", signal);
+  const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
   requireDistinct(to, from, "exportFolder", "is the folder of the layer itself");
   requireKind(host, to, "exportFolder", "folder");
   await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
@@ -84,7 +84,7 @@ export async function hcsExportLayer(
  */
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
   requireUnused(host, folder);
   await native.destroyLayer(host, folder);
 }
@@ -114,7 +114,7 @@ export async function hcsSetupBaseOSLayer(
   if ((os.Type === "Vm") !== (vhd !== undefined)) {
     throw new InvalidInputError("vhd", "is for layers of type Vm, and needed for them", os);
   }
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
   await native.setupBaseOSLayer(host, folder, vhd ?? 0n, os);
 }
 

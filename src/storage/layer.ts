@@ -7,6 +7,7 @@
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { diskSize, hostOptions } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { type Operation, requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, parentFolders, requireDistinct, scratchParents, volumeIn } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -187,7 +188,7 @@ export async function expandScratchLayer(
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const bytes = diskSize(size, "size");
-  await expandDisk(host, existingLayer(host, layer, "layer", signal), "layer", bytes, signal);
+  await expandDisk(host, existingLayer(host, layer, "layer", signal, "scratchDisk"), "layer", bytes, signal);
 }
 
 /** Makes the disk of the scratch that `argument` names as large as `bytes`. */
@@ -349,15 +350,17 @@ export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}):
   return idOf(host, namedFolder(layer, "layer"));
 }
 
-/** The path of a layer's folder, which exists. */
+/** The path of a layer's folder, which exists. Deno has to have the grants for `operation`. */
 export function existingLayer(
   host: Host,
   layer: string,
   argument: string,
   signal: AbortSignal | undefined,
+  operation: Operation = "layer",
 ): string {
   const folder = namedFolder(layer, argument);
   signal?.throwIfAborted();
+  requireGrantsFor(host, operation);
   requireKind(host, folder, argument, "folder");
   return folder;
 }

@@ -7,6 +7,7 @@
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { diskSize, hostOptions, requireText } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, scratchParents } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -55,6 +56,7 @@ export async function createScratch(
   const parents = scratchParents(layers, "layers");
   const size = options.size === undefined ? undefined : diskSize(options.size, "size");
   signal?.throwIfAborted();
+  requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
   requireParents(host, parents, "layers");
   requireNoDisk(host, scratch, "folder");
   await withHolds(async (holds) => {
@@ -125,7 +127,7 @@ export async function expandScratch(
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const bytes = diskSize(size, "size");
-  await expand(host, existingLayer(host, folder, "folder", signal), "folder", bytes, signal);
+  await expand(host, existingLayer(host, folder, "folder", signal, "scratchDisk"), "folder", bytes, signal);
 }
 
 async function expand(

@@ -6,6 +6,7 @@
 
 import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
 import { isInUse, requireAbsent, requireFreeFile, requireKind } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
@@ -57,6 +58,7 @@ export async function createVhdx(path: string, options: CreateVhdxOptions): Prom
   const size = diskSize(options.size, "size");
   const blockSize = diskBlockSize(options.blockSize, "blockSize");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "disk");
   requireAbsent(host, file, "path");
   await createDisk(host, file, { size, blockSize }, signal);
 }
@@ -79,6 +81,7 @@ export async function createDifferencingDisk(
   const from = vhdxPath(parent, "parent");
   const blockSize = diskBlockSize(options.blockSize, "blockSize");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "disk");
   requireKind(host, from, "parent", "file");
   requireAbsent(host, file, "path");
   await createDisk(host, file, differencing(from, blockSize), signal);
@@ -136,6 +139,7 @@ export async function openDisk(path: string, options: HostOptions = {}): Promise
   const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
   return await open(host, file);
 }
@@ -161,6 +165,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
   });
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "disk");
   requireFreeFile(host, file, "path");
   return await withHolds(async (holds) => {
     const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
@@ -181,6 +186,7 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
   const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
+  requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
   // Nobody knows how Windows says that a disk isn't attached; one that is, is open.
   if (!isInUse(host, file)) return false;
@@ -198,6 +204,7 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
 export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {}): boolean {
   const { host } = hostOptions(options, {});
   const file = windowsPath(path, "path");
+  requireGrantsFor(host, "files");
   requireKind(host, file, "path", "file");
   return isInUse(host, file);
 }

@@ -99,6 +99,27 @@ const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
   }))
 );
 
+const ungranted: AcrossTest[] = COMMANDS.map((command) => ({
+  name: `deno task ${command} without any grant names all that it needs`,
+  async run(wine) {
+    const stage = new Stage(wine);
+    const { code, stdout, stderr } = await wine.run([
+      ...["run", "--no-prompt", "--no-remote", `scripts/${command}.ts`],
+      ...stage.operands(command),
+    ], { cwd: CHECKOUT });
+    assertEquals([code, stdout], [1, ""]);
+    const paths = (...dlls: string[]) => dlls.map((dll) => `C:\\Windows\\System32\\${dll}.dll`);
+    assertEquals(
+      stderr.trim(),
+      "error: Permissions are missing. Start Deno with --allow-env=SystemRoot " +
+        `--allow-ffi=${paths("kernel32", "ntdll", "vmcompute")}. ` +
+        `With CIM images also with --allow-ffi=${
+          paths("cimfs", "computestorage", ...command === "mount" ? ["advapi32"] : [])
+        }`,
+    );
+  },
+}));
+
 /** Starts a mount in a process that stops at a call of `fn`, or when all is mounted, and kills it there. */
 export async function mountKilledAt(
   wine: WineRoot,
@@ -182,5 +203,6 @@ export const across: readonly AcrossTest[] = [
     },
   },
   ...grants,
+  ...ungranted,
   ...killed,
 ];

@@ -179,6 +179,24 @@ const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
   }))
 );
 
+const ungranted: AcrossTest[] = COMMANDS.map((command) => ({
+  name: `deno task ${command} of layers on an image without the grants for images names all of them`,
+  run: (wine) =>
+    onBuild(wine, "20348.2031", async () => {
+      const stage = new ImageStage(wine);
+      if (command === "unmount") assertEquals((await stage.task("mount")).code, 0);
+      const before = stage.calls.length;
+      const { code, stdout, stderr } = await stage.run(command, ["kernel32", "ntdll", "vmcompute"]);
+      assertEquals([code, stdout, stage.calls.length], [1, "", before], stderr);
+      const dlls = command === "mount" ? ["cimfs", "computestorage", "advapi32"] : ["cimfs", "computestorage"];
+      const paths = dlls.map((dll) => `${SYSTEM32}\\${dll}.dll`);
+      assert(
+        stderr.toLowerCase().includes(`permissions are missing. start deno with --allow-ffi=${paths}`.toLowerCase()),
+        stderr,
+      );
+    }),
+}));
+
 const killed: AcrossTest[] = ([
   ["CimMountImage", 1],
   ["HcsAttachOverlayFilter", 2],
@@ -241,4 +259,4 @@ const left: AcrossTest = {
 };
 
 /** All of them, one after another. */
-export const acrossImages: readonly AcrossTest[] = [...builds, ...refused, ...grants, ...killed, left];
+export const acrossImages: readonly AcrossTest[] = [...builds, ...refused, ...grants, ...ungranted, ...killed, left];

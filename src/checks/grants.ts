@@ -1,0 +1,50 @@
+/**
+ * The DLLs that each operation calls, for which Deno has to have grants before it begins.
+ *
+ * @module
+ */
+
+import { advapi32 } from "../ffi/advapi32.ts";
+import { cimfs } from "../ffi/cimfs.ts";
+import { computestorage } from "../ffi/computestorage.ts";
+import { type Host, type PossibleDlls, requireGrants } from "../ffi/host.ts";
+import { kernel32 } from "../ffi/kernel32.ts";
+import { ntdll } from "../ffi/ntdll.ts";
+import type { Dll } from "../ffi/table.ts";
+import { virtdisk } from "../ffi/virtdisk.ts";
+import { vmcompute } from "../ffi/vmcompute.ts";
+
+const LAYERS = [kernel32, ntdll, vmcompute];
+const IMAGES = [...LAYERS, cimfs, computestorage];
+
+/** What each operation calls. */
+export const dllsOf = {
+  baseLayer: [kernel32, ntdll, virtdisk, computestorage, advapi32],
+  disk: [kernel32, virtdisk],
+  files: [kernel32],
+  hcsLayer: [kernel32, computestorage],
+  image: IMAGES,
+  imageByRevision: [...IMAGES, advapi32],
+  layer: [kernel32, vmcompute],
+  mount: LAYERS,
+  scratchDisk: [kernel32, virtdisk, vmcompute],
+  unmount: LAYERS,
+} satisfies Record<string, readonly Dll[]>;
+
+/** What is to be done. */
+export type Operation = keyof typeof dllsOf;
+
+// Whether layers are on an image shows only once kernel32.dll can be asked.
+const POSSIBLE: Readonly<Partial<Record<Operation, PossibleDlls>>> = {
+  mount: { when: "With CIM images", dlls: [cimfs, computestorage, advapi32] },
+  unmount: { when: "With CIM images", dlls: [cimfs, computestorage] },
+};
+
+/**
+ * Refuses an operation for which Deno lacks a grant.
+ *
+ * @throws {MissingPermissionError} with the flags for all that is missing.
+ */
+export function requireGrantsFor(host: Host, operation: Operation): void {
+  requireGrants(host, dllsOf[operation], POSSIBLE[operation]);
+}
