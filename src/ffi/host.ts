@@ -89,6 +89,15 @@ const THIS_MACHINE = {};
  * The Windows that this process runs on. Needs `--allow-env=SystemRoot`, and `--allow-ffi=<path>` for each DLL that is
  * used; both are asked for on first use, not here.
  *
+ * ```ts
+ * import { windowsHost } from "@hcs-layers/hcs-layers";
+ * import { resolvePath } from "@hcs-layers/hcs-layers/storage";
+ *
+ * // A tool that has nothing else to do meanwhile can call Windows on its own thread, which is faster.
+ * using host = windowsHost({ calls: "thread" });
+ * if (Deno.build.os === "windows") console.log(resolvePath("C:\\Windows", { host }));
+ * ```
+ *
  * @category Host
  */
 export function windowsHost(options: WindowsHostOptions = {}): WindowsHost {

@@ -192,7 +192,11 @@ export function physicalPath(host: Host, disk: bigint, path?: string): string {
   return fromWide(text);
 }
 
-/** The sizes of a disk, in bytes. */
+/**
+ * The sizes of a disk, in bytes.
+ *
+ * @category Virtual disks
+ */
 export interface DiskSizes {
   /** Size of the disk as its users see it. */
   readonly size: bigint;

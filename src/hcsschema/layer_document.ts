@@ -4,7 +4,11 @@
  * @module
  */
 
-/** A layer of a container. */
+/**
+ * A layer of a container.
+ *
+ * @category Layers by documents
+ */
 export interface Layer {
   /** Id of the layer: `nameToGuid` of its folder's name. Linux layers have none. */
   Id?: string;

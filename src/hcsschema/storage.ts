@@ -6,7 +6,11 @@
 
 import type { Layer } from "./layer_document.ts";
 
-/** A version of the schema. */
+/**
+ * A version of the schema.
+ *
+ * @category Layers by documents
+ */
 export interface Version {
   /** Major version. */
   Major?: number;
@@ -14,10 +18,18 @@ export interface Version {
   Minor?: number;
 }
 
-/** The filter that shows layers through a volume: of plain folders, or of CIM images. */
+/**
+ * The filter that shows layers through a volume: of plain folders, or of CIM images.
+ *
+ * @category Layers by documents
+ */
 export type FilterType = "WCIFS" | "UnionFS";
 
-/** What a layer is made of. */
+/**
+ * What a layer is made of.
+ *
+ * @category Layers by documents
+ */
 export interface LayerData {
   /** Version of the schema. */
   SchemaVersion: Version;
@@ -33,10 +45,18 @@ export interface ExportLayerOptions {
   IsWritableLayer?: boolean;
 }
 
-/** What an operating system layer is for: containers on the host, or the utility VM. */
+/**
+ * What an operating system layer is for: containers on the host, or the utility VM.
+ *
+ * @category Layers by documents
+ */
 export type OsLayerType = "Container" | "Vm";
 
-/** How an operating system layer is set up. */
+/**
+ * How an operating system layer is set up.
+ *
+ * @category Layers by documents
+ */
 export interface OsLayerOptions {
   /** What the layer is for. */
   Type?: OsLayerType;
@@ -46,7 +66,18 @@ export interface OsLayerOptions {
   SkipUpdateBcdForBoot?: boolean;
 }
 
-/** A document for {@linkcode LayerData}. `SchemaVersion` is always there, and empty where no version is asked for. */
+/**
+ * A document for {@linkcode LayerData}. `SchemaVersion` is always there, and empty where no version is asked for.
+ *
+ * ```ts
+ * import { layerData } from "@hcs-layers/hcs-layers/storage";
+ *
+ * const layer = { Id: "00000000-0000-5000-8000-000000000001", Path: "C:\\layers\\base" };
+ * console.log(layerData({ layers: [layer] })); // { SchemaVersion: {}, Layers: [ … ] }
+ * ```
+ *
+ * @category Layers by documents
+ */
 export function layerData(data: { layers?: readonly Layer[]; filterType?: FilterType } = {}): LayerData {
   return {
     SchemaVersion: {},

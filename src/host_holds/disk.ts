@@ -26,7 +26,11 @@ import { withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { removeFile } from "./new_file.ts";
 
-/** How a disk is attached. */
+/**
+ * How a disk is attached.
+ *
+ * @category Virtual disks
+ */
 export interface AttachOptions {
   /** Attaches it read-only. Default: false. */
   readOnly?: boolean | undefined;
@@ -40,7 +44,11 @@ export interface AttachOptions {
   bypassEncryptionPolicy?: boolean | undefined;
 }
 
-/** What Windows knows of a disk. */
+/**
+ * What Windows knows of a disk.
+ *
+ * @category Virtual disks
+ */
 export interface DiskInfo extends DiskSizes {
   /** The disk that it differs from, undefined if it differs from none. */
   readonly parent: { readonly path: string; readonly found: boolean } | undefined;
@@ -49,6 +57,8 @@ export interface DiskInfo extends DiskSizes {
 /**
  * A virtual disk that is open. Disposing of it closes it, and detaches it if it was attached without
  * {@linkcode AttachOptions.permanent}: `await using` does so on a thread of Deno's pool, `using` on this one.
+ *
+ * @category Virtual disks
  */
 export class Disk implements Disposable, AsyncDisposable {
   /** Path of its file. */

@@ -81,6 +81,17 @@ export function adoptMountPoint(host: Host, holds: HoldList, path: string, volum
  * {@linkcode mountSandboxVolume} or {@linkcode mountWCOWLayers} created it. A folder that isn't a mount point, or isn't
  * there, counts as done.
  *
+ * ```ts
+ * import { mountSandboxVolume, removeSandboxMountPoint } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * const volume = host.addVolume("11111111-2222-3333-4444-555555555555");
+ * await mountSandboxVolume("C:\\mnt\\c1", volume, { host });
+ * await removeSandboxMountPoint("C:\\mnt\\c1", { host });
+ * console.log(host.exists("C:\\mnt\\c1")); // false
+ * ```
+ *
  * @param hostPath Absolute path of the folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {ReleaseError} if Windows refuses.

@@ -9,6 +9,8 @@ import { LayerError } from "../errors/layer_error.ts";
 /**
  * The simulated host can't answer: nobody has seen what Windows does here, or Windows would end the process. Code that
  * meets this error relies on luck.
+ *
+ * @category Errors
  */
 export class SimulationError extends LayerError {
   /** The class name. */

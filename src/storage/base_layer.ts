@@ -20,7 +20,11 @@ import { differencing, vhdxPath } from "./virtual_disk.ts";
 import { grantGroup } from "./vm_access.ts";
 import { formatDisk } from "./writable_disk.ts";
 
-/** The disks of a base layer. */
+/**
+ * The disks of a base layer.
+ *
+ * @category Scratches and base layers
+ */
 export interface BaseLayerDisks {
   /** Absolute path of the base disk, which ends in `.vhdx` and must not exist. */
   base: string;
@@ -54,6 +58,7 @@ const BLOCK_SIZE = 2 ** 20;
  * @throws {InvalidInputError} if the layer doesn't exist, or something to be made does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ * @category Scratches and base layers
  */
 export async function setupContainerBaseLayer(
   layer: string,
@@ -81,11 +86,25 @@ export async function setupContainerBaseLayer(
  * disk, and lets virtual machines read both. A failure removes the disks again; the boot configuration that Windows
  * changed in the layer stays.
  *
+ * ```ts
+ * import { setupUtilityVMBaseLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addFolder("C:\\layers\\base\\UtilityVM\\Files");
+ * await setupUtilityVMBaseLayer("C:\\layers\\base\\UtilityVM", {
+ *   base: "C:\\layers\\base\\UtilityVM\\SystemTemplateBase.vhdx",
+ *   differencing: "C:\\layers\\base\\UtilityVM\\SystemTemplate.vhdx",
+ *   size: 10 * 2 ** 30,
+ * }, { host });
+ * ```
+ *
  * @param layer Absolute path of the folder of the utility VM, `UtilityVM` of a layer.
  * @param disks The disks to make, usually `SystemTemplateBase.vhdx` and `SystemTemplate.vhdx` in it.
  * @throws {InvalidInputError} if the layer doesn't exist, or a disk does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ * @category Scratches and base layers
  */
 export async function setupUtilityVMBaseLayer(
   layer: string,

@@ -13,7 +13,11 @@ import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireCimMount, dismount } from "../host_holds/cim_mount.ts";
 import { requireBuild } from "../session/builds.ts";
 
-/** An image mounted by {@linkcode mountCimImage}. */
+/**
+ * An image mounted by {@linkcode mountCimImage}.
+ *
+ * @category Results
+ */
 export interface MountedCimImage extends Mounted {
   /** Path of the image. */
   readonly image: string;
@@ -41,6 +45,7 @@ export interface MountedCimImage extends Mounted {
  * @throws {InvalidInputError} if there is no such image, or `volume` is no name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
  * @throws {NativeError} if Windows refuses; `ERROR_ALREADY_EXISTS` if there is such a volume.
+ * @category CIM images
  */
 export async function mountCimImage(
   image: string,
@@ -62,11 +67,23 @@ export async function mountCimImage(
 /**
  * Dismounts the volume of a CIM image, no matter which process mounted it.
  *
+ * ```ts
+ * import { dismountCimImage, mountCimImage } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addCimLayer("C:\\layers\\top");
+ * const volume = `\\\\?\\Volume{${crypto.randomUUID()}}\\`;
+ * await mountCimImage("C:\\layers\\cim-layers\\top.cim", volume, { host });
+ * console.log(await dismountCimImage(volume, { host })); // true
+ * ```
+ *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @returns False if there is no such volume.
  * @throws {InvalidInputError} if `volume` is no name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
  * @throws {NativeError} if Windows refuses.
+ * @category CIM images
  */
 export async function dismountCimImage(volume: string, options: HostOptions = {}): Promise<boolean> {
   const { host, signal } = hostOptions(options, {});

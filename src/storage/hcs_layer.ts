@@ -15,7 +15,11 @@ import { type LayerData, layerData, type OsLayerOptions } from "../hcsschema/sto
 import { requireBuild } from "../session/builds.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
 
-/** Options of {@linkcode hcsImportLayer}. */
+/**
+ * Options of {@linkcode hcsImportLayer}.
+ *
+ * @category Layers by documents
+ */
 export interface HcsImportLayerOptions extends HostOptions {
   /** The parents of the layer. Default: none. */
   data?: LayerData | undefined;
@@ -24,10 +28,23 @@ export interface HcsImportLayerOptions extends HostOptions {
 /**
  * Makes a layer out of the transport format. Windows creates the layer's folder.
  *
+ * ```ts
+ * import { hcsImportLayer, layerData, layerId } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addFolder("C:\\unpacked\\app");
+ * const parent = { Id: layerId("C:\\layers\\base", { host }), Path: "C:\\layers\\base" };
+ * const data = layerData({ layers: [parent] });
+ * await hcsImportLayer("C:\\layers\\app", "C:\\unpacked\\app", { data, host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param sourceFolder Absolute path of the folder with the transport format: not the layer's.
  * @throws {InvalidInputError} if the source doesn't exist, or is the layer.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @category Layers by documents
  */
 export async function hcsImportLayer(
   layer: string,
@@ -42,7 +59,11 @@ export async function hcsImportLayer(
   await native.importLayer(host, to, from, data);
 }
 
-/** Options of {@linkcode hcsExportLayer}. */
+/**
+ * Options of {@linkcode hcsExportLayer}.
+ *
+ * @category Layers by documents
+ */
 export interface HcsExportLayerOptions extends HostOptions {
   /** The parents of the layer. Default: none. */
   data?: LayerData | undefined;
@@ -53,10 +74,21 @@ export interface HcsExportLayerOptions extends HostOptions {
 /**
  * Writes a layer in the transport format.
  *
+ * ```ts
+ * import { hcsExportLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addFolder("C:\\export");
+ * await hcsExportLayer("C:\\layers\\base", "C:\\export", { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param exportFolder Absolute path of the folder to write to, which must exist.
  * @throws {InvalidInputError} if a folder doesn't exist, or both are one.
  * @throws {NativeError} if Windows refuses; part of the export may be there then.
+ * @category Layers by documents
  */
 export async function hcsExportLayer(
   layer: string,
@@ -77,10 +109,21 @@ export async function hcsExportLayer(
 /**
  * Deletes a layer with its folder. Refuses as `destroyLayer` does.
  *
+ * ```ts
+ * import { hcsDestroyLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\app");
+ * await hcsDestroyLayer("C:\\layers\\app", { host });
+ * console.log(host.exists("C:\\layers\\app")); // false
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
+ * @category Layers by documents
  */
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
@@ -89,7 +132,11 @@ export async function hcsDestroyLayer(layer: string, options: HostOptions = {}):
   await native.destroyLayer(host, folder);
 }
 
-/** Options of {@linkcode hcsSetupBaseOSLayer}. */
+/**
+ * Options of {@linkcode hcsSetupBaseOSLayer}.
+ *
+ * @category Layers by documents
+ */
 export interface HcsSetupBaseOSLayerOptions extends HostOptions {
   /** HANDLE of the attached disk of a utility VM (`Disk.handle`). A layer for containers has none. */
   vhd?: bigint | undefined;
@@ -98,10 +145,21 @@ export interface HcsSetupBaseOSLayerOptions extends HostOptions {
 /**
  * Sets up an operating system layer. `setupContainerBaseLayer` and `setupUtilityVMBaseLayer` make its disks too.
  *
+ * ```ts
+ * import { hcsSetupBaseOSLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * await hcsSetupBaseOSLayer("C:\\layers\\base", { Type: "Container" }, { host });
+ * console.log(host.exists("C:\\layers\\base\\Hives")); // true
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param os What the layer is for.
  * @throws {InvalidInputError} if there is no such folder, a layer of type `Vm` has no disk, or one of another type has.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsSetupBaseOSLayer(
   layer: string,
@@ -118,7 +176,11 @@ export async function hcsSetupBaseOSLayer(
   await native.setupBaseOSLayer(host, folder, vhd ?? 0n, os);
 }
 
-/** Options of {@linkcode hcsSetupBaseOSVolume}. */
+/**
+ * Options of {@linkcode hcsSetupBaseOSVolume}.
+ *
+ * @category Layers by documents
+ */
 export interface HcsSetupBaseOSVolumeOptions extends HostOptions {
   /** What the layer is for. Default: containers. */
   os?: OsLayerOptions | undefined;
@@ -127,11 +189,22 @@ export interface HcsSetupBaseOSVolumeOptions extends HostOptions {
 /**
  * Sets up an operating system layer on a volume. From build 19645.
  *
+ * ```ts
+ * import { hcsSetupBaseOSVolume } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * const volume = host.addVolume(crypto.randomUUID());
+ * await hcsSetupBaseOSVolume("C:\\layers\\base", volume, { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @throws {InvalidInputError} if there is no such folder, or `volume` is no volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19645.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsSetupBaseOSVolume(
   layer: string,
@@ -152,10 +225,22 @@ export async function hcsSetupBaseOSVolume(
 /**
  * Makes a scratch layer of a folder, at which the volume of a formatted disk is mounted, or of that volume.
  *
+ * ```ts
+ * import { hcsInitializeWritableLayer, layerData, layerId } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * const volume = host.addVolume(crypto.randomUUID());
+ * const parent = { Id: layerId("C:\\layers\\base", { host }), Path: "C:\\layers\\base" };
+ * await hcsInitializeWritableLayer(volume, layerData({ layers: [parent] }), { host });
+ * ```
+ *
  * @param layer Absolute path of the folder, or `\\?\Volume{guid}\`.
  * @param data The parents of the layer.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsInitializeWritableLayer(
   layer: string,
@@ -173,10 +258,24 @@ export async function hcsInitializeWritableLayer(
 /**
  * Attaches the filter that shows its parents through the volume of a scratch layer.
  *
+ * ```ts
+ * import * as storage from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * await using disk = await storage.mountWritableLayerDisk("C:\\scratch\\sandbox.vhdx", { host });
+ * const parent = { Id: storage.layerId("C:\\layers\\base", { host }), Path: "C:\\layers\\base" };
+ * await storage.hcsAttachLayerStorageFilter(disk.volume, storage.layerData({ layers: [parent] }), { host });
+ * await storage.hcsDetachLayerStorageFilter(disk.volume, { host });
+ * ```
+ *
  * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @param data The parents of the layer.
  * @throws {InvalidInputError} if there is no such volume or folder.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsAttachLayerStorageFilter(
   layer: string,
@@ -194,9 +293,20 @@ export async function hcsAttachLayerStorageFilter(
 /**
  * Removes the filter from the volume of a scratch layer. What Windows returns if there is none is not known.
  *
+ * ```ts
+ * import { hcsAttachLayerStorageFilter, hcsDetachLayerStorageFilter, layerData } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * const volume = host.addVolume(crypto.randomUUID());
+ * await hcsAttachLayerStorageFilter(volume, layerData(), { host });
+ * await hcsDetachLayerStorageFilter(volume, { host });
+ * ```
+ *
  * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsDetachLayerStorageFilter(
   layer: string,
@@ -211,11 +321,27 @@ export async function hcsDetachLayerStorageFilter(
 /**
  * Attaches the overlay filter to the volume of a scratch. From build 20348.
  *
+ * ```ts
+ * import * as storage from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addCimLayer("C:\\layers\\top");
+ * const scratch = host.addVolume(crypto.randomUUID());
+ * const image = `\\\\?\\Volume{${crypto.randomUUID()}}\\`;
+ * await using _ = await storage.mountCimImage("C:\\layers\\cim-layers\\top.cim", image, { host });
+ * const layer = { Id: storage.layerId("C:\\layers\\top", { host }), Path: `${image}Files` };
+ * const data = storage.layerData({ layers: [layer], filterType: "UnionFS" });
+ * await storage.hcsAttachOverlayFilter(scratch, data, { host });
+ * await storage.hcsDetachOverlayFilter(scratch, data, { host });
+ * ```
+ *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @param data What it shows: the folder `Files` of an image's volume, and the type of the filter.
  * @throws {InvalidInputError} if `volume` is no volume.
  * @throws {MissingExportError} if this Windows has no overlay filter.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsAttachOverlayFilter(
   volume: string,
@@ -232,11 +358,27 @@ export async function hcsAttachOverlayFilter(
 /**
  * Removes the overlay filter from the volume of a scratch. From build 20348.
  *
+ * ```ts
+ * import * as storage from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addCimLayer("C:\\layers\\top");
+ * const scratch = host.addVolume(crypto.randomUUID());
+ * const image = `\\\\?\\Volume{${crypto.randomUUID()}}\\`;
+ * await using _ = await storage.mountCimImage("C:\\layers\\cim-layers\\top.cim", image, { host });
+ * const layer = { Id: storage.layerId("C:\\layers\\top", { host }), Path: `${image}Files` };
+ * const data = storage.layerData({ layers: [layer], filterType: "UnionFS" });
+ * await storage.hcsAttachOverlayFilter(scratch, data, { host });
+ * await storage.hcsDetachOverlayFilter(scratch, data, { host });
+ * ```
+ *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @param data The type of the filter; all else plays no part.
  * @throws {InvalidInputError} if `volume` is no volume.
  * @throws {MissingExportError} if this Windows has no overlay filter.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsDetachOverlayFilter(
   volume: string,
@@ -253,10 +395,22 @@ export async function hcsDetachOverlayFilter(
 /**
  * Formats a disk as that of a scratch layer. `formatWritableLayerDisk` takes a path, and opens what the build needs.
  *
+ * ```ts
+ * import { createVhdx, hcsFormatWritableLayerVhd, openDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addFolder("C:\\scratch");
+ * await createVhdx("C:\\scratch\\sandbox.vhdx", { size: 20 * 2 ** 30, host });
+ * await using disk = await openDisk("C:\\scratch\\sandbox.vhdx", { host });
+ * await hcsFormatWritableLayerVhd(disk.handle, { host });
+ * ```
+ *
  * @param vhd From build 18362 on the HANDLE of a virtual disk (`Disk.handle`); on build 17763 the HANDLE of the device of
  * an attached one (`Disk.physicalPath`).
  * @throws {InvalidInputError} if it is no HANDLE.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsFormatWritableLayerVhd(
   vhd: bigint,
@@ -271,9 +425,20 @@ export async function hcsFormatWritableLayerVhd(
 /**
  * The volume on an attached disk, `\\?\Volume{guid}\`.
  *
+ * ```ts
+ * import { attachDisk, hcsGetLayerVhdMountPath } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await using disk = await attachDisk("C:\\scratch\\sandbox.vhdx", { host });
+ * console.log(await hcsGetLayerVhdMountPath(disk.handle, { host })); // \\?\Volume{…}\
+ * ```
+ *
  * @param vhd HANDLE of the disk (`Disk.handle`).
  * @throws {InvalidInputError} if it is no HANDLE.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers by documents
  */
 export async function hcsGetLayerVhdMountPath(
   vhd: bigint,

@@ -24,10 +24,22 @@ import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts"
  * Activates a layer: the disk of a scratch layer, `sandbox.vhdx`, is attached to the host, and stays so until
  * {@linkcode deactivateLayer}, also when the process ends.
  *
+ * ```ts
+ * import { activateLayer, deactivateLayer, layerMountPath } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await activateLayer("C:\\scratch", { host });
+ * console.log(await layerMountPath("C:\\scratch", { host })); // \\?\Volume{…}\
+ * await deactivateLayer("C:\\scratch", { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {InUseError} if the scratch is mounted by this process, or its disk is in use.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function activateLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
@@ -43,9 +55,21 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
  * Deactivates a layer, no matter which process activated it. Succeeds also if it isn't activated. Remove its filter first
  * ({@linkcode unprepareLayer}).
  *
+ * ```ts
+ * import { activateLayer, deactivateLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await activateLayer("C:\\scratch", { host });
+ * await deactivateLayer("C:\\scratch", { host });
+ * console.log(host.held()); // []
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function deactivateLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
@@ -58,10 +82,22 @@ export async function deactivateLayer(layer: string, options: HostOptions = {}):
  * Attaches the filter that shows the parents of a layer through it. One call at a time in this process, as Windows runs
  * into time-outs otherwise; an aborted signal ends the wait for the turn.
  *
+ * ```ts
+ * import { activateLayer, prepareLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * await activateLayer("C:\\scratch", { host });
+ * await prepareLayer("C:\\scratch", ["C:\\layers\\base"], { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param parents Absolute paths of the parents' folders, the topmost first; none for a base layer.
  * @throws {InvalidInputError} if a folder doesn't exist, or two parents have the same name.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function prepareLayer(
   layer: string,
@@ -78,10 +114,22 @@ export async function prepareLayer(
 /**
  * Removes the filter from a layer, no matter which process attached it.
  *
+ * ```ts
+ * import { deactivateLayer, unprepareLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * // Cleans up after another process. This scratch has no filter.
+ * console.log(await unprepareLayer("C:\\scratch", { host })); // false
+ * await deactivateLayer("C:\\scratch", { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @returns False if there was none.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function unprepareLayer(layer: string, options: HostOptions = {}): Promise<boolean> {
   const { host, signal } = hostOptions(options, {});
@@ -94,10 +142,20 @@ export async function unprepareLayer(layer: string, options: HostOptions = {}): 
  * Where the files of an activated layer are: the volume of a scratch, `\\?\Volume{guid}\`, or the folder of a read-only
  * layer. What Windows returns for a scratch that isn't activated is not known.
  *
+ * ```ts
+ * import { layerMountPath } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * console.log(await layerMountPath("C:\\layers\\base", { host })); // C:\layers\base
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {UnexpectedAnswerError} if Windows returns no path.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function layerMountPath(layer: string, options: HostOptions = {}): Promise<string> {
   const { host, signal } = hostOptions(options, {});
@@ -115,9 +173,20 @@ export async function layerMountPath(layer: string, options: HostOptions = {}): 
 /**
  * Whether there is a layer in a folder.
  *
+ * ```ts
+ * import { layerExists } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * console.log(await layerExists("C:\\layers\\base", { host })); // true
+ * console.log(await layerExists("C:\\layers\\app", { host })); // false
+ * ```
+ *
  * @param layer Absolute path of the folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function layerExists(layer: string, options: HostOptions = {}): Promise<boolean> {
   const { host, signal } = hostOptions(options, {});
@@ -126,7 +195,11 @@ export async function layerExists(layer: string, options: HostOptions = {}): Pro
   return await native.layerExists(host, folder);
 }
 
-/** Options of {@linkcode createLayer}. */
+/**
+ * Options of {@linkcode createLayer}.
+ *
+ * @category Layers
+ */
 export interface CreateLayerOptions extends HostOptions {
   /** Absolute path of the parent's folder. Default: none, for a base layer. */
   parent?: string | undefined;
@@ -135,9 +208,19 @@ export interface CreateLayerOptions extends HostOptions {
 /**
  * Creates an empty read-only layer.
  *
+ * ```ts
+ * import { createLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * await createLayer("C:\\layers\\app", { parent: "C:\\layers\\base", host });
+ * ```
+ *
  * @param layer Absolute path of its folder, which must not exist.
  * @throws {InvalidInputError} if the folder exists, or the parent doesn't.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, { parent: true });
@@ -153,10 +236,21 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
  * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GB, formatted. What a failing call leaves is
  * left; `createScratch` undoes what it did.
  *
+ * ```ts
+ * import { createScratchLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * await createScratchLayer("C:\\scratch", ["C:\\layers\\base"], { host });
+ * console.log(host.exists("C:\\scratch\\sandbox.vhdx")); // true
+ * ```
+ *
  * @param layer Absolute path of its folder, which must not hold a disk.
  * @param parents Absolute paths of the parents' folders, the topmost first.
  * @throws {InvalidInputError} if there are no parents, one doesn't exist, or the disk exists.
  * @throws {NativeError} if Windows refuses.
+ * @category Scratches and base layers
  */
 export async function createScratchLayer(
   layer: string,
@@ -175,11 +269,21 @@ export async function createScratchLayer(
 /**
  * Makes the disk of a scratch layer larger. The volume on it keeps its size: `expandScratch` grows both.
  *
+ * ```ts
+ * import { expandScratchLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await expandScratchLayer("C:\\scratch", 40 * 2 ** 30, { host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
  * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
  * @throws {InUseError} if the disk is in use.
  * @throws {NativeError} if Windows refuses.
+ * @category Scratches and base layers
  */
 export async function expandScratchLayer(
   layer: string,
@@ -218,10 +322,21 @@ export async function expandDisk(
  * It refuses as far as it can be known that the layer is in use: when this process has it activated or mounted, or shows
  * it as a parent of a scratch (Windows would end the process), and when the disk of a scratch is attached.
  *
+ * ```ts
+ * import { destroyLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\app");
+ * await destroyLayer("C:\\layers\\app", { host });
+ * console.log(host.exists("C:\\layers\\app")); // false
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
+ * @category Layers
  */
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
@@ -242,7 +357,11 @@ export function requireUnused(host: Host, folder: string): void {
   if (kindOf(host, diskOf(folder)) !== undefined) requireFreeDisk(host, folder);
 }
 
-/** Options of functions on layers with parents. */
+/**
+ * Options of functions on layers with parents.
+ *
+ * @category Layers
+ */
 export interface ParentOptions extends HostOptions {
   /** Absolute paths of the parents' folders, the topmost first. Default: none. */
   parents?: readonly string[] | undefined;
@@ -251,10 +370,21 @@ export interface ParentOptions extends HostOptions {
 /**
  * Copies a layer.
  *
+ * ```ts
+ * import { copyLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addLayer("C:\\layers\\app");
+ * await copyLayer("C:\\layers\\app", "D:\\layers\\app", { parents: ["C:\\layers\\base"], host });
+ * ```
+ *
  * @param source Absolute path of its folder.
  * @param destination Absolute path of the copy's folder, which must not exist.
  * @throws {InvalidInputError} if the source doesn't exist, or the destination does.
  * @throws {NativeError} if Windows refuses; part of the copy may be there then.
+ * @category Layers
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, { parents: true });
@@ -270,10 +400,22 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * Makes a layer out of the transport format. Needs the privileges `SeBackupPrivilege` and `SeRestorePrivilege`, which
  * `enablePrivileges` enables.
  *
+ * ```ts
+ * import { enablePrivileges, importLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addFolder("C:\\unpacked\\app");
+ * using _ = enablePrivileges(["SeBackupPrivilege", "SeRestorePrivilege"], { host });
+ * await importLayer("C:\\layers\\app", "C:\\unpacked\\app", { parents: ["C:\\layers\\base"], host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param folder Absolute path of the folder with the transport format.
  * @throws {InvalidInputError} if the folder doesn't exist, or is the layer.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @category Layers
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, { parents: true });
@@ -288,10 +430,23 @@ export async function importLayer(layer: string, folder: string, options: Parent
 /**
  * Writes a layer in the transport format. Needs the privilege `SeBackupPrivilege`, which `enablePrivileges` enables.
  *
+ * ```ts
+ * import { enablePrivileges, exportLayer } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addLayer("C:\\layers\\app");
+ * host.addFolder("C:\\export");
+ * using _ = enablePrivileges(["SeBackupPrivilege"], { host });
+ * await exportLayer("C:\\layers\\app", "C:\\export", { parents: ["C:\\layers\\base"], host });
+ * ```
+ *
  * @param layer Absolute path of the layer's folder.
  * @param folder Absolute path of the folder to write to, which must exist.
  * @throws {InvalidInputError} if a folder doesn't exist, or both are one.
  * @throws {NativeError} if Windows refuses; part of the export may be there then.
+ * @category Layers
  */
 export async function exportLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, { parents: true });
@@ -304,7 +459,11 @@ export async function exportLayer(layer: string, folder: string, options: Parent
   await native.exportLayer(host, from, to, parentLayers(host, parents));
 }
 
-/** A base image that Windows keeps for all. Windows may tell more of it. */
+/**
+ * A base image that Windows keeps for all. Windows may tell more of it.
+ *
+ * @category Layers
+ */
 export interface BaseImage {
   /** Name. */
   readonly Name?: string;
@@ -321,7 +480,16 @@ export interface BaseImage {
 /**
  * The base images in the image store of Windows.
  *
+ * ```ts
+ * import { baseImages } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * for (const { Name, Version, Path } of await baseImages({ host })) console.log(Name, Version, Path);
+ * ```
+ *
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]> {
   const { host, signal } = hostOptions(options, {});
@@ -341,9 +509,18 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
 /**
  * The id by which Windows knows the layer in a folder. It is made from the folder's name alone.
  *
+ * ```ts
+ * import { layerId } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * console.log(layerId("C:\\layers\\base", { host }) === layerId("D:\\other\\base", { host })); // true
+ * ```
+ *
  * @param layer Absolute path of the folder, which need not exist.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
+ * @category Layers
  */
 export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}): string {
   const { host } = hostOptions(options, {});

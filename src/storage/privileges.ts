@@ -32,6 +32,7 @@ import { sessionOf } from "../session/session.ts";
  * @throws {InvalidInputError} if a name is empty or holds a NUL.
  * @throws {MissingPrivilegeError} if the process doesn't have one; none is enabled then.
  * @throws {NativeError} if Windows refuses, such as a name that it doesn't know.
+ * @category Access and privileges
  */
 export function enablePrivileges(privileges: readonly string[], options: Pick<HostOptions, "host"> = {}): Disposable {
   const { host } = hostOptions(options, {});

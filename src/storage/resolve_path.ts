@@ -13,9 +13,19 @@ import type { HostOptions } from "../ffi/host_options.ts";
  * The path that a path leads to, with links and mount points resolved: `\\?\Volume{guid}\...`. If a file system has no
  * volume GUID, it is `\\?\C:\...` or `\\server\share\...`.
  *
+ * ```ts
+ * import { resolvePath } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * console.log(resolvePath("C:\\layers\\base", { host })); // \\?\Volume{…}\layers\base
+ * ```
+ *
  * @param path Absolute path of a file or folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if there is nothing at the path.
+ * @category Access and privileges
  */
 export function resolvePath(path: string, options: Pick<HostOptions, "host"> = {}): string {
   const { host } = hostOptions(options, {});

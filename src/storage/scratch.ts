@@ -21,7 +21,11 @@ import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
-/** Options of {@linkcode createScratch}. */
+/**
+ * Options of {@linkcode createScratch}.
+ *
+ * @category Scratches and base layers
+ */
 export interface CreateScratchOptions extends HostOptions {
   /** Size of its disk and volume in bytes, as {@linkcode expandScratch} takes it. Default: 20 GB, as Windows makes it. */
   size?: number | bigint | undefined;
@@ -45,6 +49,7 @@ export interface CreateScratchOptions extends HostOptions {
  * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @category Scratches and base layers
  */
 export async function createScratch(
   folder: string,
@@ -71,7 +76,11 @@ function requireNoDisk(host: Host, folder: string, argument: string): void {
   requireAbsent(host, diskOf(folder), argument);
 }
 
-/** Options of {@linkcode createUtilityVMScratch}. */
+/**
+ * Options of {@linkcode createUtilityVMScratch}.
+ *
+ * @category Scratches and base layers
+ */
 export interface CreateUtilityVMScratchOptions extends HostOptions {
   /** Id of the virtual machine that is to open the disk. */
   vmId: string;
@@ -82,11 +91,21 @@ export interface CreateUtilityVMScratchOptions extends HostOptions {
  * from the layer's `UtilityVM\SystemTemplate.vhdx`, which the virtual machine may open. A failure removes what was
  * created.
  *
+ * ```ts
+ * import { createUtilityVMScratch } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addWindowsBootLayer("C:\\layers\\base");
+ * await createUtilityVMScratch("C:\\vms\\web", "C:\\layers\\base", { vmId: crypto.randomUUID(), host });
+ * ```
+ *
  * @param folder Absolute path of the scratch's folder, which must not hold a disk.
  * @param layer Absolute path of the folder of the layer with the utility VM.
  * @throws {InvalidInputError} if the layer has no utility VM, or the disk exists. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @category Scratches and base layers
  */
 export async function createUtilityVMScratch(
   folder: string,
@@ -114,11 +133,21 @@ export async function createUtilityVMScratch(
  * Makes the disk of a scratch layer larger, and the volume on it. If the disk has the size already, only the volume grows, if
  * it can.
  *
+ * ```ts
+ * import { expandScratch } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await expandScratch("C:\\scratch", 40 * 2 ** 30, { host });
+ * ```
+ *
  * @param folder Absolute path of the scratch layer's folder.
  * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
  * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
  * @throws {InUseError} if the disk is in use.
  * @throws {NativeError} if Windows refuses; the disk may be larger than its volume then, and another call goes on.
+ * @category Scratches and base layers
  */
 export async function expandScratch(
   folder: string,

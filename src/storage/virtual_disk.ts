@@ -22,7 +22,11 @@ import {
   withDisk,
 } from "../host_holds/disk.ts";
 
-/** Options of {@linkcode createVhdx}. */
+/**
+ * Options of {@linkcode createVhdx}.
+ *
+ * @category Virtual disks
+ */
 export interface CreateVhdxOptions extends HostOptions {
   /** Size of the disk in bytes: a multiple of 512 between 3 MiB and 64 TiB. */
   size: number | bigint;
@@ -30,7 +34,11 @@ export interface CreateVhdxOptions extends HostOptions {
   blockSize?: number | undefined;
 }
 
-/** Options of {@linkcode createDifferencingDisk}. */
+/**
+ * Options of {@linkcode createDifferencingDisk}.
+ *
+ * @category Virtual disks
+ */
 export interface CreateDifferencingDiskOptions extends HostOptions {
   /** Size of its blocks in bytes: a power of two between 1 MiB and 256 MiB. Default: 0, Windows chooses. */
   blockSize?: number | undefined;
@@ -51,6 +59,7 @@ export interface CreateDifferencingDiskOptions extends HostOptions {
  * @param path Absolute path of the file, which ends in `.vhdx` and must not exist.
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
  * @throws {NativeError} if Windows refuses.
+ * @category Virtual disks
  */
 export async function createVhdx(path: string, options: CreateVhdxOptions): Promise<void> {
   const { host, signal } = hostOptions(options, { size: true, blockSize: true });
@@ -66,10 +75,20 @@ export async function createVhdx(path: string, options: CreateVhdxOptions): Prom
 /**
  * Creates a virtual disk that holds what differs from another. The other must not be written to any more.
  *
+ * ```ts
+ * import { createDifferencingDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addDisk("C:\\disks\\base.vhdx", 20 * 2 ** 30);
+ * await createDifferencingDisk("C:\\disks\\web.vhdx", "C:\\disks\\base.vhdx", { host });
+ * ```
+ *
  * @param path Absolute path of the file, which ends in `.vhdx` and must not exist.
  * @param parent Absolute path of the disk that it differs from.
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
  * @throws {NativeError} if Windows refuses.
+ * @category Virtual disks
  */
 export async function createDifferencingDisk(
   path: string,
@@ -134,6 +153,7 @@ export function vhdxPath(path: unknown, argument: string): string {
  * @param path Absolute path of its file.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows refuses.
+ * @category Virtual disks
  */
 export async function openDisk(path: string, options: HostOptions = {}): Promise<Disk> {
   const { host, signal } = hostOptions(options, {});
@@ -144,17 +164,32 @@ export async function openDisk(path: string, options: HostOptions = {}): Promise
   return await open(host, file);
 }
 
-/** Options of {@linkcode attachDisk}. */
+/**
+ * Options of {@linkcode attachDisk}.
+ *
+ * @category Virtual disks
+ */
 export interface AttachDiskOptions extends AttachOptions, HostOptions {}
 
 /**
  * Opens a virtual disk and attaches it. Disposing of it detaches it, unless it was attached with
  * {@linkcode AttachOptions.permanent}; the end of the process does too.
  *
+ * ```ts
+ * import { attachDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await using disk = await attachDisk("C:\\scratch\\sandbox.vhdx", { readOnly: true, host });
+ * console.log(disk.physicalPath(), disk.info().size);
+ * ```
+ *
  * @param path Absolute path of its file.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
+ * @category Virtual disks
  */
 export async function attachDisk(path: string, options: AttachDiskOptions = {}): Promise<Disk> {
   const { host, signal } = hostOptions(options, {
@@ -177,10 +212,23 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
 /**
  * Detaches a virtual disk from the host, no matter which process attached it.
  *
+ * ```ts
+ * import { attachDisk, detachDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * {
+ *   await using _ = await attachDisk("C:\\scratch\\sandbox.vhdx", { permanent: true, host });
+ * }
+ * console.log(await detachDisk("C:\\scratch\\sandbox.vhdx", { host })); // true
+ * ```
+ *
  * @param path Absolute path of its file.
  * @returns False if it isn't attached.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows refuses.
+ * @category Virtual disks
  */
 export async function detachDisk(path: string, options: HostOptions = {}): Promise<boolean> {
   const { host, signal } = hostOptions(options, {});
@@ -197,9 +245,20 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
 /**
  * Whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a virtual machine.
  *
+ * ```ts
+ * import { isDiskInUse, openDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addScratch("C:\\scratch");
+ * await using disk = await openDisk("C:\\scratch\\sandbox.vhdx", { host });
+ * console.log(isDiskInUse(disk.path, { host })); // true
+ * ```
+ *
  * @param path Absolute path of its file.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {NativeError} if Windows doesn't tell.
+ * @category Virtual disks
  */
 export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {}): boolean {
   const { host } = hostOptions(options, {});

@@ -17,10 +17,21 @@ import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
 /**
  * Lets one virtual machine open a file. The grant stays with the file, also when the machine is gone.
  *
+ * ```ts
+ * import { grantVmAccess } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addDisk("C:\\disks\\data.vhdx", 2 ** 30);
+ * await grantVmAccess("C:\\disks\\data.vhdx", "5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10", { host });
+ * console.log(host.grantsOf("C:\\disks\\data.vhdx"));
+ * ```
+ *
  * @param file Absolute path of the file.
  * @param vmId Id of the virtual machine.
  * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
  * @throws {NativeError} if Windows refuses.
+ * @category Access and privileges
  */
 export async function grantVmAccess(file: string, vmId: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
@@ -37,9 +48,20 @@ const VIRTUAL_MACHINES = "S-1-5-83-0";
  * Lets every virtual machine read a file, or a folder with all that is or will be in it. Base disks need it, from which
  * the disks of virtual machines differ.
  *
+ * ```ts
+ * import { grantVmGroupAccess } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addDisk("C:\\disks\\base.vhdx", 2 ** 30);
+ * await grantVmGroupAccess("C:\\disks\\base.vhdx", { host });
+ * console.log(host.grantsOf("C:\\disks\\base.vhdx")); // [ "s-1-5-83-0" ]
+ * ```
+ *
  * @param path Absolute path of the file or folder.
  * @throws {InvalidInputError} if there is nothing at the path.
  * @throws {NativeError} if Windows refuses.
+ * @category Access and privileges
  */
 export async function grantVmGroupAccess(path: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});

@@ -19,10 +19,21 @@ import { buildOf, firstBuild } from "../session/builds.ts";
 /**
  * Formats a virtual disk as that of a scratch layer. What is on it is lost.
  *
+ * ```ts
+ * import { createVhdx, formatWritableLayerDisk } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addFolder("C:\\scratch");
+ * await createVhdx("C:\\scratch\\sandbox.vhdx", { size: 20 * 2 ** 30, host });
+ * await formatWritableLayerDisk("C:\\scratch\\sandbox.vhdx", { host });
+ * ```
+ *
  * @param path Absolute path of its file.
  * @throws {InvalidInputError} if there is no such file.
  * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
+ * @category Scratches and base layers
  */
 export async function formatWritableLayerDisk(
   path: string,
@@ -50,7 +61,11 @@ export async function formatDisk(host: Host, disk: Disk): Promise<void> {
   await formatWritableLayerVhd(host, device.value);
 }
 
-/** A disk mounted by {@linkcode mountWritableLayerDisk}. */
+/**
+ * A disk mounted by {@linkcode mountWritableLayerDisk}.
+ *
+ * @category Results
+ */
 export interface MountedDisk extends Mounted {
   /** Path of its file. */
   readonly path: string;
@@ -76,6 +91,7 @@ export interface MountedDisk extends Mounted {
  * @throws {InvalidInputError} if there is no such file.
  * @throws {InUseError} if it is in use.
  * @throws {NativeError} if Windows refuses.
+ * @category Scratches and base layers
  */
 export async function mountWritableLayerDisk(
   path: string,
