@@ -1,5 +1,5 @@
 /**
- * Setting up the base layers of containers and of utility VMs: the disks from which their scratch disks differ.
+ * Setting up the base layers of containers and of utility VMs, with the disks that their scratch disks are based on.
  *
  * @module
  */
@@ -26,9 +26,9 @@ import { formatDisk } from "./writable_disk.ts";
  * @category Scratches and base layers
  */
 export interface BaseLayerDisks {
-  /** Absolute path of the base disk, which ends in `.vhdx` and must not exist. */
+  /** Absolute path of the base disk: ends in `.vhdx`, must not exist. */
   base: string;
-  /** Absolute path of the disk that differs from it and is copied for each scratch: likewise. */
+  /** Absolute path of the differencing disk on it, which is copied for each scratch: ends in `.vhdx`, must not exist. */
   differencing: string;
   /** Their size in bytes: a multiple of 512 between 3 MiB and 64 TiB. */
   size: number | bigint;
@@ -37,8 +37,8 @@ export interface BaseLayerDisks {
 const BLOCK_SIZE = 2 ** 20;
 
 /**
- * Sets up the base layer of containers: makes and formats its base disk, has Windows make `Hives` and `Layout` of the
- * layer, makes the differencing disk, and lets virtual machines read both disks. A failure removes all of it again.
+ * Sets up the base layer of containers: creates and formats its base disk, lets Windows create `Hives` and `Layout` in the
+ * layer, creates the differencing disk, and lets VMs read both disks. If a step fails, everything created is removed.
  *
  * ```ts
  * import { setupContainerBaseLayer } from "@hcs-layers/hcs-layers/storage";
@@ -54,10 +54,10 @@ const BLOCK_SIZE = 2 ** 20;
  * ```
  *
  * @param layer Absolute path of the layer's folder, with its `Files`.
- * @param disks The disks to make.
- * @throws {InvalidInputError} if the layer doesn't exist, or something to be made does. Nothing is ever replaced.
+ * @param disks The disks to create.
+ * @throws {InvalidInputError} if the layer doesn't exist, or something to be created does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
  * @category Scratches and base layers
  */
 export async function setupContainerBaseLayer(
@@ -74,7 +74,7 @@ export async function setupContainerBaseLayer(
   await withHolds(async (holds) => {
     const base = await acquireBaseDisk(host, holds, wanted, signal);
     await formatDisk(host, base);
-    // Windows wants to open it itself.
+    // Windows opens the disk itself in the next step, so it must be closed here.
     await base[Symbol.asyncDispose]();
     await holds.acquire(() => acquireBaseOSLayer(host, folder), signal);
     await acquireDifferencingDisk(host, holds, wanted, signal);
@@ -82,9 +82,9 @@ export async function setupContainerBaseLayer(
 }
 
 /**
- * Sets up the base layer of utility VMs: makes its base disk, has Windows fill it from the layer, makes the differencing
- * disk, and lets virtual machines read both. A failure removes the disks again; the boot configuration that Windows
- * changed in the layer stays.
+ * Sets up the base layer of utility VMs: creates its base disk, lets Windows fill it from the layer, creates the
+ * differencing disk, and lets VMs read both. If a step fails, the disks are removed; what Windows changed in the boot
+ * configuration of the layer stays.
  *
  * ```ts
  * import { setupUtilityVMBaseLayer } from "@hcs-layers/hcs-layers/storage";
@@ -100,10 +100,10 @@ export async function setupContainerBaseLayer(
  * ```
  *
  * @param layer Absolute path of the folder of the utility VM, `UtilityVM` of a layer.
- * @param disks The disks to make, usually `SystemTemplateBase.vhdx` and `SystemTemplate.vhdx` in it.
+ * @param disks The disks to create, usually `SystemTemplateBase.vhdx` and `SystemTemplate.vhdx` in that folder.
  * @throws {InvalidInputError} if the layer doesn't exist, or a disk does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was made couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
  * @category Scratches and base layers
  */
 export async function setupUtilityVMBaseLayer(
@@ -172,7 +172,7 @@ async function acquireDifferencingDisk(
 const HIVES = "Hives";
 const LAYOUT = "Layout";
 
-/** Has Windows make its part of the layer of a base image. None of it was there before; releasing it removes it again. */
+/** Lets Windows create its part of a base layer, none of which existed before. Releasing it removes that part. */
 async function acquireBaseOSLayer(host: Host, layer: string): Promise<Held<HoldOf<"baseOSLayer">>> {
   const remove = () => {
     const layout = removeFile(host, join(layer, LAYOUT));

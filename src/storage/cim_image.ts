@@ -1,5 +1,5 @@
 /**
- * CIM images mounted as volumes, one by one. `mountWCOWLayers` mounts those of layers.
+ * Mounting single CIM images as volumes. `mountWCOWLayers` mounts the images of layers.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export interface MountedCimImage extends Mounted {
 }
 
 /**
- * Mounts a CIM image as a volume, read-only. It stays mounted until it is released, also when the process ends. From build
- * 19041.
+ * Mounts a CIM image as a read-only volume. It stays mounted until it is released, even after the process ends. Needs
+ * Windows build 19041 or later.
  *
  * ```ts
  * import { mountCimImage } from "@hcs-layers/hcs-layers/storage";
@@ -41,10 +41,10 @@ export interface MountedCimImage extends Mounted {
  * ```
  *
  * @param image Absolute path of the image.
- * @param volume The volume that it becomes, `\\?\Volume{guid}\` with a GUID of the caller's choice.
- * @throws {InvalidInputError} if there is no such image, or `volume` is no name of a volume.
+ * @param volume The name of the new volume, `\\?\Volume{guid}\` with a GUID that you choose.
+ * @throws {InvalidInputError} if there is no such image, or `volume` isn't the name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
- * @throws {NativeError} if Windows refuses; `ERROR_ALREADY_EXISTS` if there is such a volume.
+ * @throws {NativeError} if Windows refuses: with `ERROR_ALREADY_EXISTS` if there is a volume with that name.
  * @category CIM images
  */
 export async function mountCimImage(
@@ -80,7 +80,7 @@ export async function mountCimImage(
  *
  * @param volume The volume, `\\?\Volume{guid}\`.
  * @returns False if there is no such volume.
- * @throws {InvalidInputError} if `volume` is no name of a volume.
+ * @throws {InvalidInputError} if `volume` isn't the name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
  * @throws {NativeError} if Windows refuses.
  * @category CIM images

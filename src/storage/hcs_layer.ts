@@ -1,5 +1,5 @@
 /**
- * Layers by documents: the functions of computestorage.dll, one each, under their names.
+ * Layers by documents: the functions of computestorage.dll, under their own names.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export interface HcsImportLayerOptions extends HostOptions {
 }
 
 /**
- * Makes a layer out of the transport format. Windows creates the layer's folder.
+ * Imports a layer from the transport format. Windows creates the layer's folder.
  *
  * ```ts
  * import { hcsImportLayer, layerData, layerId } from "@hcs-layers/hcs-layers/storage";
@@ -41,7 +41,7 @@ export interface HcsImportLayerOptions extends HostOptions {
  * ```
  *
  * @param layer Absolute path of the layer's folder.
- * @param sourceFolder Absolute path of the folder with the transport format: not the layer's.
+ * @param sourceFolder Absolute path of the folder with the transport format. It can't be the layer's folder.
  * @throws {InvalidInputError} if the source doesn't exist, or is the layer.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
  * @category Layers by documents
@@ -72,7 +72,7 @@ export interface HcsExportLayerOptions extends HostOptions {
 }
 
 /**
- * Writes a layer in the transport format.
+ * Exports a layer to the transport format.
  *
  * ```ts
  * import { hcsExportLayer } from "@hcs-layers/hcs-layers/storage";
@@ -107,7 +107,7 @@ export async function hcsExportLayer(
 }
 
 /**
- * Deletes a layer with its folder. Refuses as `destroyLayer` does.
+ * Deletes a layer with its folder. A layer in use is refused, as by `destroyLayer`.
  *
  * ```ts
  * import { hcsDestroyLayer } from "@hcs-layers/hcs-layers/storage";
@@ -138,12 +138,12 @@ export async function hcsDestroyLayer(layer: string, options: HostOptions = {}):
  * @category Layers by documents
  */
 export interface HcsSetupBaseOSLayerOptions extends HostOptions {
-  /** HANDLE of the attached disk of a utility VM (`Disk.handle`). A layer for containers has none. */
+  /** HANDLE of the attached disk of a utility VM (`Disk.handle`). Leave it out for containers. */
   vhd?: bigint | undefined;
 }
 
 /**
- * Sets up an operating system layer. `setupContainerBaseLayer` and `setupUtilityVMBaseLayer` make its disks too.
+ * Sets up an operating system layer. `setupContainerBaseLayer` and `setupUtilityVMBaseLayer` also create its disks.
  *
  * ```ts
  * import { hcsSetupBaseOSLayer } from "@hcs-layers/hcs-layers/storage";
@@ -157,7 +157,7 @@ export interface HcsSetupBaseOSLayerOptions extends HostOptions {
  *
  * @param layer Absolute path of the layer's folder.
  * @param os What the layer is for.
- * @throws {InvalidInputError} if there is no such folder, a layer of type `Vm` has no disk, or one of another type has.
+ * @throws {InvalidInputError} if there is no such folder, or if `vhd` is missing for type `Vm` or set for another type.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
  */
@@ -170,7 +170,7 @@ export async function hcsSetupBaseOSLayer(
   requireOsLayer(os);
   const vhd = options.vhd === undefined ? undefined : openHandle(options.vhd);
   if ((os.Type === "Vm") !== (vhd !== undefined)) {
-    throw new InvalidInputError("vhd", "is for layers of type Vm, and needed for them", os);
+    throw new InvalidInputError("vhd", "is required for layers of type Vm, and not allowed for others", os);
   }
   const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
   await native.setupBaseOSLayer(host, folder, vhd ?? 0n, os);
@@ -187,7 +187,7 @@ export interface HcsSetupBaseOSVolumeOptions extends HostOptions {
 }
 
 /**
- * Sets up an operating system layer on a volume. From build 19645.
+ * Sets up an operating system layer on a volume. Needs Windows build 19645 or later.
  *
  * ```ts
  * import { hcsSetupBaseOSVolume } from "@hcs-layers/hcs-layers/storage";
@@ -201,7 +201,7 @@ export interface HcsSetupBaseOSVolumeOptions extends HostOptions {
  *
  * @param layer Absolute path of the layer's folder.
  * @param volume The volume, `\\?\Volume{guid}\`.
- * @throws {InvalidInputError} if there is no such folder, or `volume` is no volume.
+ * @throws {InvalidInputError} if there is no such folder, or `volume` isn't the name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19645.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
@@ -223,7 +223,7 @@ export async function hcsSetupBaseOSVolume(
 }
 
 /**
- * Makes a scratch layer of a folder, at which the volume of a formatted disk is mounted, or of that volume.
+ * Initializes the volume of a formatted disk as a scratch layer.
  *
  * ```ts
  * import { hcsInitializeWritableLayer, layerData, layerId } from "@hcs-layers/hcs-layers/storage";
@@ -236,7 +236,7 @@ export async function hcsSetupBaseOSVolume(
  * await hcsInitializeWritableLayer(volume, layerData({ layers: [parent] }), { host });
  * ```
  *
- * @param layer Absolute path of the folder, or `\\?\Volume{guid}\`.
+ * @param layer The volume, `\\?\Volume{guid}\`, or the absolute path of the folder at which it is mounted.
  * @param data The parents of the layer.
  * @throws {InvalidInputError} if there is no such folder.
  * @throws {NativeError} if Windows refuses.
@@ -271,7 +271,7 @@ export async function hcsInitializeWritableLayer(
  * await storage.hcsDetachLayerStorageFilter(disk.volume, { host });
  * ```
  *
- * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
+ * @param layer The volume, `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @param data The parents of the layer.
  * @throws {InvalidInputError} if there is no such volume or folder.
  * @throws {NativeError} if Windows refuses.
@@ -291,7 +291,7 @@ export async function hcsAttachLayerStorageFilter(
 }
 
 /**
- * Removes the filter from the volume of a scratch layer. What Windows returns if there is none is not known.
+ * Removes the filter from the volume of a scratch layer. It is not known what Windows returns if there is none.
  *
  * ```ts
  * import { hcsAttachLayerStorageFilter, hcsDetachLayerStorageFilter, layerData } from "@hcs-layers/hcs-layers/storage";
@@ -303,7 +303,7 @@ export async function hcsAttachLayerStorageFilter(
  * await hcsDetachLayerStorageFilter(volume, { host });
  * ```
  *
- * @param layer Where the volume is: `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
+ * @param layer The volume, `\\?\Volume{guid}\`, or the absolute path of a folder at which it is mounted.
  * @throws {InvalidInputError} if the path is of the wrong form.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
@@ -319,7 +319,7 @@ export async function hcsDetachLayerStorageFilter(
 }
 
 /**
- * Attaches the overlay filter to the volume of a scratch. From build 20348.
+ * Attaches the overlay filter to the volume of a scratch. Needs Windows build 20348 or later.
  *
  * ```ts
  * import * as storage from "@hcs-layers/hcs-layers/storage";
@@ -337,8 +337,8 @@ export async function hcsDetachLayerStorageFilter(
  * ```
  *
  * @param volume The volume, `\\?\Volume{guid}\`.
- * @param data What it shows: the folder `Files` of an image's volume, and the type of the filter.
- * @throws {InvalidInputError} if `volume` is no volume.
+ * @param data The layer to show, which is the folder `Files` of an image's volume, and the type of the filter.
+ * @throws {InvalidInputError} if `volume` isn't the name of a volume.
  * @throws {MissingExportError} if this Windows has no overlay filter.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
@@ -356,7 +356,7 @@ export async function hcsAttachOverlayFilter(
 }
 
 /**
- * Removes the overlay filter from the volume of a scratch. From build 20348.
+ * Removes the overlay filter from the volume of a scratch. Needs Windows build 20348 or later.
  *
  * ```ts
  * import * as storage from "@hcs-layers/hcs-layers/storage";
@@ -374,8 +374,8 @@ export async function hcsAttachOverlayFilter(
  * ```
  *
  * @param volume The volume, `\\?\Volume{guid}\`.
- * @param data The type of the filter; all else plays no part.
- * @throws {InvalidInputError} if `volume` is no volume.
+ * @param data The type of the filter. Nothing else in it matters.
+ * @throws {InvalidInputError} if `volume` isn't the name of a volume.
  * @throws {MissingExportError} if this Windows has no overlay filter.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
@@ -393,7 +393,7 @@ export async function hcsDetachOverlayFilter(
 }
 
 /**
- * Formats a disk as that of a scratch layer. `formatWritableLayerDisk` takes a path, and opens what the build needs.
+ * Formats the disk of a scratch layer. `formatWritableLayerDisk` does the same by path, on every build.
  *
  * ```ts
  * import { createVhdx, hcsFormatWritableLayerVhd, openDisk } from "@hcs-layers/hcs-layers/storage";
@@ -406,9 +406,9 @@ export async function hcsDetachOverlayFilter(
  * await hcsFormatWritableLayerVhd(disk.handle, { host });
  * ```
  *
- * @param vhd From build 18362 on the HANDLE of a virtual disk (`Disk.handle`); on build 17763 the HANDLE of the device of
- * an attached one (`Disk.physicalPath`).
- * @throws {InvalidInputError} if it is no HANDLE.
+ * @param vhd From build 18362 on, the HANDLE of a virtual disk (`Disk.handle`). On build 17763, a HANDLE of the device of
+ * an attached disk (`Disk.physicalPath`).
+ * @throws {InvalidInputError} if `vhd` isn't a HANDLE.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
  */
@@ -423,7 +423,7 @@ export async function hcsFormatWritableLayerVhd(
 }
 
 /**
- * The volume on an attached disk, `\\?\Volume{guid}\`.
+ * Returns the volume on an attached disk, `\\?\Volume{guid}\`.
  *
  * ```ts
  * import { attachDisk, hcsGetLayerVhdMountPath } from "@hcs-layers/hcs-layers/storage";
@@ -436,7 +436,7 @@ export async function hcsFormatWritableLayerVhd(
  * ```
  *
  * @param vhd HANDLE of the disk (`Disk.handle`).
- * @throws {InvalidInputError} if it is no HANDLE.
+ * @throws {InvalidInputError} if `vhd` isn't a HANDLE.
  * @throws {NativeError} if Windows refuses.
  * @category Layers by documents
  */

@@ -1,5 +1,6 @@
 /**
- * Layers of containers, one function of vmcompute.dll each. A layer is named by the absolute path of its folder.
+ * Layers of containers. Each function calls one function of vmcompute.dll. A layer is named by the absolute path of its
+ * folder.
  *
  * @module
  */
@@ -21,8 +22,8 @@ import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 
 /**
- * Activates a layer: the disk of a scratch layer, `sandbox.vhdx`, is attached to the host, and stays so until
- * {@linkcode deactivateLayer}, also when the process ends.
+ * Activates a layer: attaches the disk of a scratch layer, `sandbox.vhdx`, to the host. The disk stays attached until
+ * {@linkcode deactivateLayer}, even after the process ends.
  *
  * ```ts
  * import { activateLayer, deactivateLayer, layerMountPath } from "@hcs-layers/hcs-layers/storage";
@@ -52,8 +53,8 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
 }
 
 /**
- * Deactivates a layer, no matter which process activated it. Succeeds also if it isn't activated. Remove its filter first
- * ({@linkcode unprepareLayer}).
+ * Deactivates a layer, no matter which process activated it. If the layer isn't activated, nothing happens. Remove its
+ * filter first ({@linkcode unprepareLayer}).
  *
  * ```ts
  * import { activateLayer, deactivateLayer } from "@hcs-layers/hcs-layers/storage";
@@ -79,8 +80,8 @@ export async function deactivateLayer(layer: string, options: HostOptions = {}):
 }
 
 /**
- * Attaches the filter that shows the parents of a layer through it. One call at a time in this process, as Windows runs
- * into time-outs otherwise; an aborted signal ends the wait for the turn.
+ * Attaches the filter that shows the parents of a layer through it. Calls of this process run one at a time, because
+ * Windows runs into timeouts otherwise. A call that waits for another one stops waiting when its signal is aborted.
  *
  * ```ts
  * import { activateLayer, prepareLayer } from "@hcs-layers/hcs-layers/storage";
@@ -139,8 +140,8 @@ export async function unprepareLayer(layer: string, options: HostOptions = {}): 
 }
 
 /**
- * Where the files of an activated layer are: the volume of a scratch, `\\?\Volume{guid}\`, or the folder of a read-only
- * layer. What Windows returns for a scratch that isn't activated is not known.
+ * Returns the path of the files of an activated layer: the volume of a scratch, `\\?\Volume{guid}\`, or the folder of a
+ * read-only layer. It is not known what Windows returns for a scratch that isn't activated.
  *
  * ```ts
  * import { layerMountPath } from "@hcs-layers/hcs-layers/storage";
@@ -171,7 +172,7 @@ export async function layerMountPath(layer: string, options: HostOptions = {}): 
 }
 
 /**
- * Whether there is a layer in a folder.
+ * Returns whether there is a layer in a folder.
  *
  * ```ts
  * import { layerExists } from "@hcs-layers/hcs-layers/storage";
@@ -233,8 +234,8 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
 }
 
 /**
- * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GB, formatted. What a failing call leaves is
- * left; `createScratch` undoes what it did.
+ * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GB, formatted. If the call fails, part of the
+ * layer may be left behind; `createScratch` cleans up.
  *
  * ```ts
  * import { createScratchLayer } from "@hcs-layers/hcs-layers/storage";
@@ -295,7 +296,7 @@ export async function expandScratchLayer(
   await expandDisk(host, existingLayer(host, layer, "layer", signal, "scratchDisk"), "layer", bytes, signal);
 }
 
-/** Makes the disk of the scratch that `argument` names as large as `bytes`. */
+/** Grows the disk of a scratch to `bytes`. Errors name `argument`. */
 export async function expandDisk(
   host: Host,
   folder: string,
@@ -310,7 +311,7 @@ export async function expandDisk(
   if (bytes < size) {
     throw new InvalidInputError("size", `is less than the ${size} bytes that the disk has`, `${bytes}`);
   }
-  // Nobody knows what Windows returns if the disk has the size already.
+  // Nobody knows what Windows returns if the disk already has that size.
   if (bytes === size) return;
   signal?.throwIfAborted();
   await native.expandSandboxSize(host, folder, bytes);
@@ -319,8 +320,8 @@ export async function expandDisk(
 /**
  * Deletes a layer with its folder.
  *
- * It refuses as far as it can be known that the layer is in use: when this process has it activated or mounted, or shows
- * it as a parent of a scratch (Windows would end the process), and when the disk of a scratch is attached.
+ * A layer that is known to be in use is refused: if this process has activated or mounted it, if this process shows it as
+ * a parent of a scratch (Windows would end the process), or if it is a scratch whose disk is attached.
  *
  * ```ts
  * import { destroyLayer } from "@hcs-layers/hcs-layers/storage";
@@ -345,7 +346,7 @@ export async function destroyLayer(layer: string, options: HostOptions = {}): Pr
   await native.destroyLayer(host, folder);
 }
 
-/** Refuses a layer that is known to be in use. */
+/** Throws if a layer is known to be in use. */
 export function requireUnused(host: Host, folder: string): void {
   const { mounts } = sessionOf(host);
   if (mounts.isActivated(folder)) {
@@ -358,7 +359,7 @@ export function requireUnused(host: Host, folder: string): void {
 }
 
 /**
- * Options of functions on layers with parents.
+ * Options of functions for layers that have parents.
  *
  * @category Layers
  */
@@ -397,7 +398,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
 }
 
 /**
- * Makes a layer out of the transport format. Needs the privileges `SeBackupPrivilege` and `SeRestorePrivilege`, which
+ * Imports a layer from the transport format. Needs the privileges `SeBackupPrivilege` and `SeRestorePrivilege`, which
  * `enablePrivileges` enables.
  *
  * ```ts
@@ -428,7 +429,7 @@ export async function importLayer(layer: string, folder: string, options: Parent
 }
 
 /**
- * Writes a layer in the transport format. Needs the privilege `SeBackupPrivilege`, which `enablePrivileges` enables.
+ * Exports a layer to the transport format. Needs the privilege `SeBackupPrivilege`, which `enablePrivileges` enables.
  *
  * ```ts
  * import { enablePrivileges, exportLayer } from "@hcs-layers/hcs-layers/storage";
@@ -460,7 +461,7 @@ export async function exportLayer(layer: string, folder: string, options: Parent
 }
 
 /**
- * A base image that Windows keeps for all. Windows may tell more of it.
+ * A base image in the image store of Windows. Windows may add further properties.
  *
  * @category Layers
  */
@@ -478,7 +479,7 @@ export interface BaseImage {
 }
 
 /**
- * The base images in the image store of Windows.
+ * Returns the base images in the image store of Windows.
  *
  * ```ts
  * import { baseImages } from "@hcs-layers/hcs-layers/storage";
@@ -507,7 +508,7 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
 }
 
 /**
- * The id by which Windows knows the layer in a folder. It is made from the folder's name alone.
+ * Returns the id by which Windows knows the layer in a folder. It depends only on the folder's name.
  *
  * ```ts
  * import { layerId } from "@hcs-layers/hcs-layers/storage";
@@ -527,7 +528,9 @@ export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}):
   return idOf(host, namedFolder(layer, "layer"));
 }
 
-/** The path of a layer's folder, which exists. Deno has to have the grants for `operation`. */
+/**
+ * Checks the path of a layer's folder, which must exist, and returns it. Deno must have the grants for `operation`.
+ */
 export function existingLayer(
   host: Host,
   layer: string,

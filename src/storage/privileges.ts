@@ -14,11 +14,11 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { sessionOf } from "../session/session.ts";
 
 /**
- * Enables privileges of the process, such as `SeBackupPrivilege` and `SeRestorePrivilege`, which import and export of
- * layers need. Disposing of what this returns restores them; a privilege that was enabled several times is restored with
- * the last of them.
+ * Enables privileges of the process, such as `SeBackupPrivilege` and `SeRestorePrivilege`, which importing and exporting
+ * layers need. Dispose of the returned object to restore them. If a privilege was enabled several times, it is restored
+ * when the last of the returned objects is disposed of.
  *
- * They are enabled for the whole process: Deno's thread pool makes calls on threads of its own.
+ * Privileges are enabled for the whole process, because native calls run on threads of Deno's pool.
  *
  * ```ts
  * import { enablePrivileges } from "@hcs-layers/hcs-layers/storage";
@@ -28,10 +28,10 @@ import { sessionOf } from "../session/session.ts";
  * using _ = enablePrivileges(["SeBackupPrivilege", "SeRestorePrivilege"], { host });
  * ```
  *
- * @returns Restores them when it is disposed of. If Windows refuses that, disposing of it again tries again.
- * @throws {InvalidInputError} if a name is empty or holds a NUL.
- * @throws {MissingPrivilegeError} if the process doesn't have one; none is enabled then.
- * @throws {NativeError} if Windows refuses, such as a name that it doesn't know.
+ * @returns An object that restores the privileges when it is disposed of. If that fails, dispose of it again.
+ * @throws {InvalidInputError} if a name is empty or contains a NUL character.
+ * @throws {MissingPrivilegeError} if the process doesn't have one of them. None is enabled then.
+ * @throws {NativeError} if Windows refuses, for instance because it doesn't know a name.
  * @category Access and privileges
  */
 export function enablePrivileges(privileges: readonly string[], options: Pick<HostOptions, "host"> = {}): Disposable {
@@ -40,11 +40,11 @@ export function enablePrivileges(privileges: readonly string[], options: Pick<Ho
     throw new InvalidInputError("privileges", "is not a list of names", privileges);
   }
   privileges.forEach((name, i) => requireText(name, `privileges[${i}]`));
-  const taken: string[] = [];
-  const enabled = { [Symbol.dispose]: () => restoreAll(host, taken) };
+  const acquired: string[] = [];
+  const enabled = { [Symbol.dispose]: () => restoreAll(host, acquired) };
   try {
     for (const name of new Set(privileges)) {
-      taken.push(name);
+      acquired.push(name);
       enable(host, name);
     }
     return enabled;
@@ -72,7 +72,7 @@ function enable(host: Host, name: string): void {
   }
 }
 
-// Those that are restored are gone from the list.
+// Removes from the list what is restored, so that another call continues with the rest.
 function restoreAll(host: Host, names: string[]): void {
   const errors: unknown[] = [];
   for (const name of names.splice(0).reverse()) {

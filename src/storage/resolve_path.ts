@@ -1,5 +1,5 @@
 /**
- * Paths as Windows resolves them.
+ * Resolving paths.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import { resolvePath as resolve } from "../ffi/final_path.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 
 /**
- * The path that a path leads to, with links and mount points resolved: `\\?\Volume{guid}\...`. If a file system has no
- * volume GUID, it is `\\?\C:\...` or `\\server\share\...`.
+ * Resolves the links and mount points in a path, and returns `\\?\Volume{guid}\...`. If the file system has no volume
+ * GUID, it returns `\\?\C:\...` or `\\server\share\...`.
  *
  * ```ts
  * import { resolvePath } from "@hcs-layers/hcs-layers/storage";

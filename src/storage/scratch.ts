@@ -1,5 +1,5 @@
 /**
- * Scratch layers: made from their parents, and made larger.
+ * Creating and expanding scratch layers.
  *
  * @module
  */
@@ -27,13 +27,13 @@ import { existingLayer, expandDisk } from "./layer.ts";
  * @category Scratches and base layers
  */
 export interface CreateScratchOptions extends HostOptions {
-  /** Size of its disk and volume in bytes, as {@linkcode expandScratch} takes it. Default: 20 GB, as Windows makes it. */
+  /** Size of its disk and volume in bytes, as for {@linkcode expandScratch}. Default: 20 GB, the size that Windows uses. */
   size?: number | bigint | undefined;
 }
 
 /**
- * Creates the scratch layer of a container: its folder if it is missing, and the disk `sandbox.vhdx` in it, formatted.
- * A failure removes what was created.
+ * Creates the scratch layer of a container: its folder if it is missing, and the formatted disk `sandbox.vhdx` in it.
+ * If a step fails, everything created is removed.
  *
  * ```ts
  * import { createScratch } from "@hcs-layers/hcs-layers/storage";
@@ -82,14 +82,13 @@ function requireNoDisk(host: Host, folder: string, argument: string): void {
  * @category Scratches and base layers
  */
 export interface CreateUtilityVMScratchOptions extends HostOptions {
-  /** Id of the virtual machine that is to open the disk. */
+  /** Id of the VM that will open the disk. */
   vmId: string;
 }
 
 /**
- * Creates the scratch of a Windows utility VM: its folder if it is missing, and the disk `sandbox.vhdx` in it, copied
- * from the layer's `UtilityVM\SystemTemplate.vhdx`, which the virtual machine may open. A failure removes what was
- * created.
+ * Creates the scratch of a Windows utility VM: its folder if it is missing, and the disk `sandbox.vhdx` in it, a copy of
+ * the layer's `UtilityVM\SystemTemplate.vhdx` that the VM may open. If a step fails, everything created is removed.
  *
  * ```ts
  * import { createUtilityVMScratch } from "@hcs-layers/hcs-layers/storage";
@@ -130,8 +129,7 @@ export async function createUtilityVMScratch(
 }
 
 /**
- * Makes the disk of a scratch layer larger, and the volume on it. If the disk has the size already, only the volume grows, if
- * it can.
+ * Expands the disk of a scratch layer and the volume on it. If the disk already has that size, only the volume is expanded.
  *
  * ```ts
  * import { expandScratch } from "@hcs-layers/hcs-layers/storage";
@@ -146,7 +144,7 @@ export async function createUtilityVMScratch(
  * @param size Size in bytes: a multiple of 512, not less than the disk has, at most 64 TiB.
  * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
  * @throws {InUseError} if the disk is in use.
- * @throws {NativeError} if Windows refuses; the disk may be larger than its volume then, and another call goes on.
+ * @throws {NativeError} if Windows refuses. If the disk was expanded and its volume was not, another call continues.
  * @category Scratches and base layers
  */
 export async function expandScratch(
@@ -167,9 +165,9 @@ async function expand(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   await expandDisk(host, scratch, argument, size, signal);
-  // When a filter is put on the volume, that grows it; but not with a CIM image.
+  // Attaching the WCIFS filter would expand the volume too, but a scratch for CIM images gets another filter.
   await withDisk(host, diskOf(scratch), signal, async (disk) => {
-    // Windows itself attaches scratch disks so; a policy for fixed drives would make the volume read-only.
+    // As Windows does for scratch disks. Otherwise a BitLocker policy for fixed drives can make the volume read-only.
     await disk.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();
     extendVolume(host, await scratchVolume(host, scratch));
@@ -189,7 +187,7 @@ function extendVolume(host: Host, path: string): void {
   const length = new Uint8Array(8);
   deviceIoControl(host, volume.value, { code: IOCTL_DISK_GET_LENGTH_INFO, output: length, path });
   const clusters = new DataView(length.buffer).getBigInt64(0, true) / CLUSTER;
-  // NTFS keeps one cluster back. Windows refuses to extend a volume that is full size.
+  // NTFS keeps one cluster in reserve. Windows refuses to extend a volume that already fills its disk.
   if (volumeSize(host, path) / CLUSTER + 1n >= clusters) return;
   const sectors = new Uint8Array(8);
   new DataView(sectors.buffer).setBigInt64(0, clusters * (CLUSTER / SECTOR), true);

@@ -30,7 +30,7 @@ import {
 export interface CreateVhdxOptions extends HostOptions {
   /** Size of the disk in bytes: a multiple of 512 between 3 MiB and 64 TiB. */
   size: number | bigint;
-  /** Size of its blocks in bytes: a power of two between 1 MiB and 256 MiB. Default: 0, Windows chooses. */
+  /** Size of its blocks in bytes: a power of two between 1 MiB and 256 MiB. Default: 0, which lets Windows choose. */
   blockSize?: number | undefined;
 }
 
@@ -40,12 +40,12 @@ export interface CreateVhdxOptions extends HostOptions {
  * @category Virtual disks
  */
 export interface CreateDifferencingDiskOptions extends HostOptions {
-  /** Size of its blocks in bytes: a power of two between 1 MiB and 256 MiB. Default: 0, Windows chooses. */
+  /** Size of its blocks in bytes: a power of two between 1 MiB and 256 MiB. Default: 0, which lets Windows choose. */
   blockSize?: number | undefined;
 }
 
 /**
- * Creates a virtual disk that grows with what is written to it. It has no partition and no volume.
+ * Creates a virtual disk whose file grows as data is written. It has no partition and no volume.
  *
  * ```ts
  * import { createVhdx } from "@hcs-layers/hcs-layers/storage";
@@ -57,7 +57,7 @@ export interface CreateDifferencingDiskOptions extends HostOptions {
  * ```
  *
  * @param path Absolute path of the file, which ends in `.vhdx` and must not exist.
- * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Virtual disks
  */
@@ -73,7 +73,7 @@ export async function createVhdx(path: string, options: CreateVhdxOptions): Prom
 }
 
 /**
- * Creates a virtual disk that holds what differs from another. The other must not be written to any more.
+ * Creates a differencing disk: it stores only what differs from its parent. From then on nothing may write to the parent.
  *
  * ```ts
  * import { createDifferencingDisk } from "@hcs-layers/hcs-layers/storage";
@@ -85,8 +85,8 @@ export async function createVhdx(path: string, options: CreateVhdxOptions): Prom
  * ```
  *
  * @param path Absolute path of the file, which ends in `.vhdx` and must not exist.
- * @param parent Absolute path of the disk that it differs from.
- * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @param parent Absolute path of the parent disk, which ends in `.vhdx`.
+ * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Virtual disks
  */
@@ -106,7 +106,7 @@ export async function createDifferencingDisk(
   await createDisk(host, file, differencing(from, blockSize), signal);
 }
 
-/** What a disk is created from that differs from `parent`. */
+/** Returns how to create a disk that differs from `parent`. */
 export function differencing(parent: string, blockSize: number): CreateVirtualDiskInit {
   return { parent, parentFlags: openFlag.CACHED_IO, blockSize };
 }
@@ -124,7 +124,7 @@ function createDisk(
 }
 
 /**
- * The path of a disk file. Windows goes by its name.
+ * Checks the path of a disk file and returns it. Windows recognizes the format by the extension.
  *
  * @throws {InvalidInputError} if it isn't an absolute path that ends in `.vhdx`.
  */
@@ -172,8 +172,8 @@ export async function openDisk(path: string, options: HostOptions = {}): Promise
 export interface AttachDiskOptions extends AttachOptions, HostOptions {}
 
 /**
- * Opens a virtual disk and attaches it. Disposing of it detaches it, unless it was attached with
- * {@linkcode AttachOptions.permanent}; the end of the process does too.
+ * Opens a virtual disk and attaches it. It is detached when it is disposed of or the process ends, unless it was attached
+ * with {@linkcode AttachOptions.permanent}.
  *
  * ```ts
  * import { attachDisk } from "@hcs-layers/hcs-layers/storage";
@@ -236,14 +236,14 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
-  // Nobody knows how Windows says that a disk isn't attached; one that is, is open.
+  // Nobody knows which error Windows returns for a disk that isn't attached. The file of an attached disk is open.
   if (!isInUse(host, file)) return false;
   await withDisk(host, file, signal, (disk) => disk.detach());
   return true;
 }
 
 /**
- * Whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a virtual machine.
+ * Returns whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a VM.
  *
  * ```ts
  * import { isDiskInUse, openDisk } from "@hcs-layers/hcs-layers/storage";
@@ -257,7 +257,7 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
  *
  * @param path Absolute path of its file.
  * @throws {InvalidInputError} if there is no such file.
- * @throws {NativeError} if Windows doesn't tell.
+ * @throws {NativeError} if Windows refuses to open the file for another reason.
  * @category Virtual disks
  */
 export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {}): boolean {

@@ -1,5 +1,5 @@
 /**
- * Who may open a file, besides Administrators: virtual machines.
+ * Letting VMs open files of the host.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { access, attribute, fileAttributes, fileFlag, openFile, share } from "..
 import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
 
 /**
- * Lets one virtual machine open a file. The grant stays with the file, also when the machine is gone.
+ * Lets one VM open a file. The right stays in the file's access list after the VM is gone.
  *
  * ```ts
  * import { grantVmAccess } from "@hcs-layers/hcs-layers/storage";
@@ -28,8 +28,8 @@ import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
  * ```
  *
  * @param file Absolute path of the file.
- * @param vmId Id of the virtual machine.
- * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @param vmId Id of the VM.
+ * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Access and privileges
  */
@@ -45,8 +45,8 @@ export async function grantVmAccess(file: string, vmId: string, options: HostOpt
 const VIRTUAL_MACHINES = "S-1-5-83-0";
 
 /**
- * Lets every virtual machine read a file, or a folder with all that is or will be in it. Base disks need it, from which
- * the disks of virtual machines differ.
+ * Lets every VM read a file, or a folder with everything that is or will be in it. The base disks of the differencing disks
+ * that VMs use need this.
  *
  * ```ts
  * import { grantVmGroupAccess } from "@hcs-layers/hcs-layers/storage";
@@ -70,7 +70,7 @@ export async function grantVmGroupAccess(path: string, options: HostOptions = {}
   await grantGroup(host, target);
 }
 
-/** {@linkcode grantVmGroupAccess} to a path that is checked. */
+/** Does what {@linkcode grantVmGroupAccess} does, for a path that is already checked. */
 export async function grantGroup(host: Host, path: string): Promise<void> {
   const attributes = fileAttributes(host, path);
   if (attributes === undefined) {

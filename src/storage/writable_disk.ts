@@ -1,5 +1,5 @@
 /**
- * Disks of scratch layers by path: formatting one, and mounting its volume.
+ * Formatting and mounting the disks of scratch layers, by path.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { acquireOpenDisk, type Disk, withDisk } from "../host_holds/disk.ts";
 import { buildOf, firstBuild } from "../session/builds.ts";
 
 /**
- * Formats a virtual disk as that of a scratch layer. What is on it is lost.
+ * Formats a virtual disk for a scratch layer. Its content is lost.
  *
  * ```ts
  * import { createVhdx, formatWritableLayerDisk } from "@hcs-layers/hcs-layers/storage";
@@ -52,7 +52,7 @@ export async function formatDisk(host: Host, disk: Disk): Promise<void> {
     await formatWritableLayerVhd(host, disk.handle);
     return;
   }
-  // Server 2019 knows only the device of an attached disk.
+  // Server 2019 formats only the device of an attached disk.
   await disk.attach({ bypassEncryptionPolicy: true });
   using device = openFile(host, disk.physicalPath(), {
     access: access.GENERIC_READ | access.GENERIC_WRITE,
@@ -74,7 +74,7 @@ export interface MountedDisk extends Mounted {
 }
 
 /**
- * Attaches the disk of a scratch layer, and returns its volume. It stays attached until it is released, or the process
+ * Attaches the disk of a scratch layer, and returns its volume. The disk stays attached until it is released or the process
  * ends.
  *
  * ```ts
