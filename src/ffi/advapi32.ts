@@ -1,5 +1,5 @@
 /**
- * advapi32.dll: the registry, the privileges of the process, and who may open a file.
+ * advapi32.dll: the registry, the privileges of the process, and the access lists of files.
  *
  * @module
  */
@@ -78,7 +78,7 @@ export const advapi32Symbols = {
       "usize", /* PACL system list, NULL */
     ],
     result: "u32", /* DWORD */
-    // Of a folder, it goes through everything in it.
+    // For a folder, it changes everything in it.
     nonblocking: true,
   },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -94,7 +94,7 @@ const HKEY_LOCAL_MACHINE = 0xffffffff80000002n;
 const RRF_RT_REG_DWORD = 0x10;
 const CURRENT_VERSION = "SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion";
 
-/** The revision of the build of Windows (UBR), such as 2031. */
+/** Returns the revision of the build of Windows (UBR), such as 2031. */
 export function buildRevision(host: Host): number {
   const data = new Uint8Array(4);
   const size = new Uint8Array([4, 0, 0, 0]);
@@ -118,7 +118,7 @@ const TOKEN_QUERY = 0x8;
 const SE_PRIVILEGE_ENABLED = 0x2;
 const TOKEN_PRIVILEGES_BYTES = 16;
 
-/** The token of this process, open for changing its privileges. */
+/** Opens the token of this process for changing its privileges. */
 export function openProcessToken(host: Host): Handle {
   const token = new Uint8Array(8);
   const process = host.symbols(kernel32).GetCurrentProcess();
@@ -128,10 +128,10 @@ export function openProcessToken(host: Host): Handle {
   return handleOf(host, addressIn(token));
 }
 
-/** The state of one privilege, as `AdjustTokenPrivileges` takes it. */
+/** The state of one privilege, in the form that `AdjustTokenPrivileges` expects. */
 export type PrivilegeState = Uint8Array<ArrayBuffer>;
 
-/** The state of a privilege that is enabled. */
+/** Returns the state of an enabled privilege. */
 export function enabledPrivilege(host: Host, name: string): PrivilegeState {
   const luid = new Uint8Array(8);
   if (host.symbols(advapi32).LookupPrivilegeValueW(null, wide(name), luid) === 0) {
@@ -146,17 +146,17 @@ export function enabledPrivilege(host: Host, name: string): PrivilegeState {
 }
 
 /**
- * Sets the state of a privilege. Answers the state before, `undefined` where that was the same.
+ * Sets the state of a privilege. Returns the state before, or `undefined` if it was the same.
  *
  * @throws {NativeError} with `ERROR_NOT_ALL_ASSIGNED` if the process doesn't have the privilege.
  */
 export function setPrivilege(host: Host, token: bigint, state: PrivilegeState): PrivilegeState | undefined {
   const previous = new Uint8Array(TOKEN_PRIVILEGES_BYTES);
   const { AdjustTokenPrivileges } = host.symbols(advapi32);
-  const answer = AdjustTokenPrivileges(token, 0, state, previous.byteLength, previous, new Uint8Array(4));
-  // The function succeeds too where it changed nothing, as the privilege isn't there.
+  const succeeded = AdjustTokenPrivileges(token, 0, state, previous.byteLength, previous, new Uint8Array(4));
+  // The function reports success even if it changed nothing because the process doesn't have the privilege.
   const error = lastError(host, "AdjustTokenPrivileges");
-  if (answer === 0 || error.win32 === win32.ERROR_NOT_ALL_ASSIGNED) {
+  if (succeeded === 0 || error.win32 === win32.ERROR_NOT_ALL_ASSIGNED) {
     throw error;
   }
   return new DataView(previous.buffer).getUint32(0, true) === 0 ? undefined : previous;

@@ -1,6 +1,6 @@
 /**
- * Buffers for native calls. Making a typed array takes longer than a native call does, making a view of one doesn't: so
- * small buffers are parts of larger ones. No part is handed out twice.
+ * Buffers for native calls. Creating a typed array takes longer than a native call; creating a view doesn't. So small
+ * buffers are views of parts of larger ones. No part is used twice.
  *
  * @module
  */
@@ -12,8 +12,8 @@ let shared = new Uint8Array(SHARED_BYTES);
 let used = 0;
 
 /**
- * A buffer of zeros, aligned for every type of Windows. It may be a part of a larger one: where its `buffer` is used, its
- * `byteOffset` has to be, too.
+ * Returns a buffer of zeros, aligned for every type of Windows. It may be part of a larger one, so use its `byteOffset`
+ * wherever you use its `buffer`.
  */
 export function buffer(bytes: number): Uint8Array<ArrayBuffer> {
   if (bytes > MOST_BYTES) {
@@ -28,7 +28,7 @@ export function buffer(bytes: number): Uint8Array<ArrayBuffer> {
   return part;
 }
 
-/** A view of the numbers in a buffer. */
+/** Returns a view for reading and writing numbers in a buffer. */
 export function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,6 +1,6 @@
 /**
- * Functions of this program that Windows calls on threads of its own. The one module that makes pointers out of Deno's
- * objects, for which Deno wants `--allow-ffi` without a path; loaded only when a VM is created.
+ * Functions of this program that Windows calls on its own threads. This is the only module that turns Deno's objects into
+ * pointers, which needs `--allow-ffi` without a path. It is loaded only when a VM is created.
  *
  * @module
  */
@@ -19,10 +19,10 @@ const definition = {
 } as const satisfies Deno.UnsafeCallbackDefinition;
 
 /**
- * Makes a callback. Windows' thread waits until the event loop has run `listener`; until it is disposed of, the
- * callback keeps the process alive.
+ * Creates a callback. The thread of Windows waits until the event loop has run `listener`. The callback keeps the process
+ * alive until it is disposed of.
  *
- * @throws {MissingPermissionError} if Deno was started without `--allow-ffi`, or with a path to it.
+ * @throws {MissingPermissionError} if Deno was started without `--allow-ffi`, or with `--allow-ffi` for certain paths only.
  */
 export function threadSafeCallback(listener: NotificationListener): NativeCallback {
   try {

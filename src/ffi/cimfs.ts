@@ -1,6 +1,6 @@
 /**
- * CimFS.dll: images of files (CIMs), mounted as read-only volumes. From build 19041; process-isolated containers use it
- * from build 20348.2031 on.
+ * CimFS.dll: images of files (CIMs), mounted as read-only volumes. It exists from build 19041 on; process-isolated
+ * containers can use it from build 20348.2031 on.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * computestorage.dll: layers by documents, formatting of scratch disks, and the filters of container volumes.
  *
- * All functions answer an HRESULT and may take long. Available from build 17763 unless said otherwise.
+ * All functions return an HRESULT and can be slow. They exist from build 17763 on unless their comment says otherwise.
  *
  * @module
  */
@@ -112,7 +112,7 @@ export const computestorage: Dll<typeof computestorageSymbols> = {
     "with build 20348 (Server 2022)",
 };
 
-/** Makes a layer at `layerPath` out of the transport format in `sourceFolderPath`. The folder must not be the same. */
+/** Imports the transport format in `sourceFolderPath` as a layer at `layerPath`, which must be another folder. */
 export async function importLayer(
   host: Host,
   layerPath: string,
@@ -128,7 +128,7 @@ export async function importLayer(
   );
 }
 
-/** Writes the layer at `layerPath` in the transport format into `exportFolderPath`. */
+/** Exports the layer at `layerPath` to `exportFolderPath`, in the transport format. */
 export async function exportLayer(
   host: Host,
   layerPath: string,
@@ -156,8 +156,8 @@ export async function destroyLayer(host: Host, layerPath: string): Promise<void>
 }
 
 /**
- * Sets up the operating system layer at `layerPath`. `vhd` is the handle of an attached disk for a layer of type `Vm`,
- * and `0n` for one of type `Container`.
+ * Sets up the operating system layer at `layerPath`. For a layer of type `Vm`, `vhd` is the handle of an attached disk;
+ * for one of type `Container`, it is `0n`.
  */
 export async function setupBaseOSLayer(
   host: Host,
@@ -190,7 +190,7 @@ export async function setupBaseOSVolume(
   );
 }
 
-/** Makes a scratch layer of the folder or volume at `writableLayerPath`. */
+/** Initializes the folder or volume at `writableLayerPath` as a scratch layer. */
 export async function initializeWritableLayer(
   host: Host,
   writableLayerPath: string,
@@ -200,13 +200,13 @@ export async function initializeWritableLayer(
   check(
     host,
     "HcsInitializeWritableLayer",
-    // There are no options yet: documented as NULL, and passed by the Windows tools as an empty string.
+    // There are no options yet. The documentation says NULL, but the Windows tools pass an empty string.
     await HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialise(data)), wide("")),
     writableLayerPath,
   );
 }
 
-/** Puts the filter that `data` names on the scratch volume at `layerPath`. */
+/** Attaches the filter that `data` names to the scratch volume at `layerPath`. */
 export async function attachLayerStorageFilter(host: Host, layerPath: string, data: LayerData): Promise<void> {
   const { HcsAttachLayerStorageFilter } = host.symbols(computestorage);
   check(
@@ -217,13 +217,13 @@ export async function attachLayerStorageFilter(host: Host, layerPath: string, da
   );
 }
 
-/** Takes the filter off the scratch volume at `layerPath`. */
+/** Detaches the filter from the scratch volume at `layerPath`. */
 export async function detachLayerStorageFilter(host: Host, layerPath: string): Promise<void> {
   const { HcsDetachLayerStorageFilter } = host.symbols(computestorage);
   check(host, "HcsDetachLayerStorageFilter", await HcsDetachLayerStorageFilter(wide(layerPath)), layerPath);
 }
 
-/** Puts the overlay filter that `data` names on the volume at `volumePath`. From build 20348. */
+/** Attaches the overlay filter that `data` names to the volume at `volumePath`. From build 20348. */
 export async function attachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
   const { HcsAttachOverlayFilter } = host.symbols(computestorage);
   check(
@@ -234,7 +234,7 @@ export async function attachOverlayFilter(host: Host, volumePath: string, data: 
   );
 }
 
-/** Takes the overlay filter off the volume at `volumePath`; of `data` only the filter's type counts. From build 20348. */
+/** Detaches the overlay filter from the volume at `volumePath`. Only the filter type in `data` matters. From build 20348. */
 export async function detachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
   const { HcsDetachOverlayFilter } = host.symbols(computestorage);
   check(
@@ -245,16 +245,16 @@ export async function detachOverlayFilter(host: Host, volumePath: string, data: 
   );
 }
 
-/** Formats a disk as a scratch layer. Build 17763 wants the handle of the disk device, later ones that of the VHD. */
+/** Formats a disk for a scratch layer. Build 17763 needs the handle of the disk device, later builds that of the VHD. */
 export async function formatWritableLayerVhd(host: Host, vhd: bigint): Promise<void> {
   check(host, "HcsFormatWritableLayerVhd", await host.symbols(computestorage).HcsFormatWritableLayerVhd(vhd));
 }
 
-/** The volume on an attached VHD, `\\?\Volume{guid}`. */
+/** Returns the volume on an attached VHD, `\\?\Volume{guid}`. */
 export function layerVhdMountPath(host: Host, vhd: bigint): Promise<string> {
   return takeWide(
     host,
-    // Documented as memory of LocalAlloc.
+    // The documentation says that LocalAlloc allocated this string.
     (address) => host.symbols(kernel32).LocalFree(address),
     async (out) =>
       check(

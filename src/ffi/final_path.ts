@@ -1,5 +1,5 @@
 /**
- * Paths as Windows resolves them.
+ * Resolving paths.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import type { Host } from "./host.ts";
 import { fileFlag, finalPath, finalPathName, openFile } from "./kernel32.ts";
 
 /**
- * The path that `path` leads to, with links and mount points resolved, in the form `\\?\Volume{guid}\...`; where a file
- * system has no volume GUID, such as a network share, `\\?\C:\...` or `\\server\share\...`.
+ * Resolves the links and mount points in `path`, and returns `\\?\Volume{guid}\...`. If the file system has no volume
+ * GUID, such as a network share, it returns `\\?\C:\...` or `\\server\share\...`.
  *
  * @throws {NativeError} if there is nothing at `path`.
  */
@@ -23,7 +23,7 @@ export function resolvePath(host: Host, path: string): string {
     try {
       return finalPathName(host, handle.value, name | volume, path).replace(/^\\\\\?\\UNC\\/i, "\\\\");
     } catch (error) {
-      // No volume GUID: the drive letter then. A parent that can't be listed: the name as it was given then.
+      // Without a volume GUID, use the drive letter. If a parent can't be listed, don't normalize the name.
       const code = error instanceof NativeError ? error.win32 : undefined;
       if (code === win32.ERROR_PATH_NOT_FOUND && volume === finalPath.VOLUME_NAME_GUID) {
         volume = finalPath.VOLUME_NAME_DOS;

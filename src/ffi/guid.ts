@@ -1,6 +1,6 @@
 /**
- * GUIDs: text such as `488d6829-ed71-5eed-ac15-2fb41ecac0fd`, and the 16 bytes that Windows keeps in memory (the first
- * three groups little endian).
+ * GUIDs, as text such as `488d6829-ed71-5eed-ac15-2fb41ecac0fd`, and as the 16 bytes that Windows keeps in memory (the
+ * first three groups are little endian).
  *
  * @module
  */
@@ -8,19 +8,19 @@
 import { buffer } from "./buffer.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 
-// Wider than RFC 9562, whose versions and variants Windows doesn't ask for.
+// More than RFC 9562 allows: Windows doesn't check versions and variants.
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-// Where in the text the two digits of each byte in memory stand.
+// The position in the text of the two digits of each byte in memory.
 const DIGITS_AT = [6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34] as const;
 
-/** Whether `value` is a GUID in text form. */
+/** Returns whether `value` is a GUID in text form. */
 export function isGuid(value: unknown): value is string {
   return typeof value === "string" && GUID.test(value);
 }
 
 /**
- * The memory form of a GUID.
+ * Returns the memory form of a GUID.
  *
  * @throws {InvalidInputError} if `guid` is not a GUID in text form.
  */
@@ -44,12 +44,12 @@ export function putGuid(bytes: Uint8Array, offset: number, guid: string): void {
   });
 }
 
-// Of `0` to `9`, the low half is the value; of letters of both cases it starts with 1 at `A`.
+// The low half of the codes of `0` to `9` is their value. For letters of either case, it is 1 for `A`, 2 for `B`, and so on.
 function digit(unit: number): number {
   return (unit & 15) + (unit > 0x40 ? 9 : 0);
 }
 
-/** The text form, in lower case, of the GUID whose memory form starts at `offset` of `bytes`. */
+/** Returns the text, in lower case, of the GUID whose memory form starts at `offset` of `bytes`. */
 export function guidText(bytes: Uint8Array, offset = 0): string {
   const text = [..."xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"];
   DIGITS_AT.forEach((at, i) => {

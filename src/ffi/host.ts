@@ -1,6 +1,6 @@
 /**
- * The host: the one seam between this library and Windows. Everything that is asked of Windows goes through the symbol
- * tables that a host hands out, and nothing above knows whether they are answered by DLLs or by a simulation.
+ * The host: the single interface between this library and Windows. Every native call goes through the symbol tables of a
+ * host, and no code above knows whether DLLs or a simulation are behind them.
  *
  * @module
  */
@@ -14,34 +14,37 @@ import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts
  * @category Host
  */
 export interface Host {
-  /** Identity of the machine: two hosts with the same one change the same state. */
+  /** Identity of the machine. Hosts with the same identity change the same state. */
   readonly machine: object;
 
   /**
-   * The functions of a DLL, which is loaded on first use.
+   * Returns the functions of a DLL, which is loaded on first use.
    *
    * @throws {MissingDllError} if there is no such DLL.
-   * @throws {MissingPermissionError} if Deno may not load it.
+   * @throws {MissingPermissionError} if Deno lacks the permission to load it.
    */
   symbols<T extends SymbolTable>(dll: Dll<T>): NativeSymbols<T>;
 
-  /** Resolves after `ms` milliseconds of this host's time; rejects with the signal's reason once it is aborted. */
+  /** Resolves after `ms` milliseconds of this host's time. Rejects with the signal's reason once it is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 
   /**
-   * Makes a function of this program one that Windows can call, from any thread of its own; that thread waits until
-   * `listener` has returned.
+   * Makes `listener` callable by Windows, from any of its threads. The calling thread waits until `listener` has returned.
    *
-   * @throws {MissingPermissionError} if Deno may not make one: it takes `--allow-ffi` without a path.
+   * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.
    */
   callback(listener: NotificationListener): Promise<NativeCallback>;
 }
 
-/** A notification of the compute service, as it arrives. */
+/**
+ * A notification of the compute service, in the form in which Windows passes it.
+ *
+ * @category Host
+ */
 export interface RawNotification {
   /** Its type. */
   readonly type: number;
-  /** What was passed when the callback was registered. */
+  /** The value that was passed when the callback was registered. */
   readonly context: bigint;
   /** An HRESULT. */
   readonly status: number;
@@ -49,10 +52,18 @@ export interface RawNotification {
   readonly data: bigint;
 }
 
-/** Takes notifications. */
+/**
+ * A function that receives notifications.
+ *
+ * @category Host
+ */
 export type NotificationListener = (notification: RawNotification) => void;
 
-/** A function that Windows can call, until it is disposed of (`using`). */
+/**
+ * A function that Windows can call until it is disposed of (`using`).
+ *
+ * @category Host
+ */
 export interface NativeCallback extends Disposable {
   /** Its address. */
   readonly address: bigint;
@@ -65,16 +76,16 @@ export interface NativeCallback extends Disposable {
  */
 export interface WindowsHostOptions {
   /**
-   * Where slow functions run. `"pool"`, the default: on a thread of Deno's pool, so that the event loop stays free.
-   * `"thread"`: on the calling thread, which is some 100 µs faster a call, for programs that do nothing else meanwhile.
-   * Functions that wait for this program to do something go to the pool all the same: those of VMs.
+   * The thread on which slow functions run. `"pool"`, the default, is a thread of Deno's pool, so that the event loop
+   * stays free. `"thread"` is the calling thread: each call is about 100 µs faster, but the program can do nothing else
+   * meanwhile. Functions for VMs always run on the pool, because they wait for this program to handle notifications.
    */
   calls?: "pool" | "thread";
 }
 
 /**
- * This machine. Closing it (`using`) unloads its DLLs, each once no call runs in it any more; the default host of the
- * library stays open. A closed host loads a DLL anew when it is asked for.
+ * This machine. Disposing of it (`using`) unloads its DLLs, each once no call runs in it any more. If it is used after
+ * that, it loads them again. The default host of the library stays open.
  *
  * @category Host
  */
@@ -82,18 +93,18 @@ export interface WindowsHost extends Host, Disposable {}
 
 const USUAL_SYSTEM32 = "C:\\Windows\\System32";
 
-// All hosts of this process on this machine are one machine.
+// All Windows hosts of this process stand for the same machine.
 const THIS_MACHINE = {};
 
 /**
- * The Windows that this process runs on. Needs `--allow-env=SystemRoot`, and `--allow-ffi=<path>` for each DLL that is
- * used; both are asked for on first use, not here.
+ * Returns a host for the Windows that this process runs on. It needs `--allow-env=SystemRoot`, and `--allow-ffi=<path>` for
+ * each DLL that is used. Both are needed on first use, not by this call, which succeeds on every operating system.
  *
  * ```ts
  * import { windowsHost } from "@hcs-layers/hcs-layers";
  * import { resolvePath } from "@hcs-layers/hcs-layers/storage";
  *
- * // A tool that has nothing else to do meanwhile can call Windows on its own thread, which is faster.
+ * // Calls on this thread are faster, for a tool that does nothing else meanwhile.
  * using host = windowsHost({ calls: "thread" });
  * if (Deno.build.os === "windows") console.log(resolvePath("C:\\Windows", { host }));
  * ```
@@ -106,7 +117,7 @@ export function windowsHost(options: WindowsHostOptions = {}): WindowsHost {
 
 let shared: Host | undefined;
 
-/** The host of all calls that don't name one: {@linkcode windowsHost} with its defaults. */
+/** Returns the host for calls that don't pass one: {@linkcode windowsHost} with its defaults. */
 export function defaultHost(): Host {
   return shared ??= windowsHost();
 }
@@ -223,7 +234,7 @@ function load(dll: Dll, calls: "pool" | "thread"): Library {
   for (const [name, fn] of Object.entries(dll.symbols)) {
     const slow = fn.nonblocking === true && (calls === "pool" || dll.waits === true);
     table[name] = { ...fn, nonblocking: slow };
-    // A missing export of a nonblocking function is noticed only by a synchronous entry for the same export.
+    // Deno reports a missing export only for synchronous functions, so nonblocking ones get a second entry to probe it.
     if (slow && fn.optional) {
       table[PROBE + name] = { name: fn.name ?? name, parameters: [], result: "void", optional: true };
     }

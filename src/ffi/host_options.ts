@@ -1,5 +1,5 @@
 /**
- * What every function takes that works on a machine.
+ * The options that all functions of the library have.
  *
  * @module
  */
@@ -7,16 +7,16 @@
 import type { Host } from "./host.ts";
 
 /**
- * Options of every function that works on a machine.
+ * Options of all functions that call Windows.
  *
  * @category Host
  */
 export interface HostOptions {
   /**
-   * Stops the work: what was begun is undone before the call rejects with the signal's reason. A call that Windows is at
-   * work on can't be stopped, so that the rejection comes after it has returned.
+   * Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. A native call that
+   * is running can't be interrupted, so the rejection comes after it has returned.
    */
   signal?: AbortSignal | undefined;
-  /** The machine to work on. Default: this one, with slow calls on Deno's thread pool. */
+  /** The machine to work on. Default: this machine, with slow calls on Deno's thread pool. */
   host?: Host | undefined;
 }

@@ -1,8 +1,8 @@
 /**
  * kernel32.dll: files, folders, volumes and their mount points, memory, last error and messages.
  *
- * Its functions answer by `GetLastError`, which belongs to a thread: so all of them are called on the calling thread,
- * and the error is fetched in the same breath.
+ * Its functions report errors through `GetLastError`, which is per thread. So all of them are called on the calling
+ * thread, and the error is read immediately after the call.
  *
  * @module
  */
@@ -139,7 +139,7 @@ export const kernel32Symbols = {
     ],
     result: "i32", /* BOOL */
   },
-  // One export, twice: into and out of native memory. A pointer never has to become a Deno object this way.
+  // One export under two names: into and out of native memory. This way a pointer never has to become a Deno object.
   copyIn: {
     name: "RtlMoveMemory",
     parameters: ["usize", /* void* to */ "buffer", /* const void* from */ "usize" /* SIZE_T bytes */],
@@ -174,16 +174,16 @@ export const access = {
   GENERIC_READ: 0x80000000,
 } as const;
 
-/** What others may do with a file while it is open. */
+/** What others may do with the file while it is open. */
 export const share = { NONE: 0, READ: 1, WRITE: 2, DELETE: 4, ALL: 7 } as const;
 
-/** What to do about a file that exists, or doesn't. */
+/** What to do depending on whether the file exists. */
 export const disposition = { CREATE_NEW: 1, CREATE_ALWAYS: 2, OPEN_EXISTING: 3 } as const;
 
-/** Flags of an open. */
+/** Flags for opening a file. */
 export const fileFlag = { BACKUP_SEMANTICS: 0x02000000, OPEN_REPARSE_POINT: 0x00200000 } as const;
 
-/** The form of a final path: how much is normalised, and how the volume is named. */
+/** The form of a final path: how much of it is normalized, and how the volume is named. */
 export const finalPath = { NAME_NORMALIZED: 0, NAME_OPENED: 8, VOLUME_NAME_DOS: 0, VOLUME_NAME_GUID: 1 } as const;
 
 const INVALID_ATTRIBUTES = 0xffffffff;
@@ -192,38 +192,38 @@ const FIND_DATA_BYTES = 592;
 const FIND_DATA_NAME = 44;
 const VOLUME_NAME_UNITS = 50;
 
-/** Windows' own words about an HRESULT, in the host's language; `undefined` if it has none, or can't be asked. */
+/** Returns the message of Windows for an HRESULT, in the host's language; `undefined` if there is none or it can't be read. */
 export function systemMessage(host: Host, code: number): string | undefined {
   try {
     const text = new Uint8Array(2 * 512);
     const units = host.symbols(kernel32).FormatMessageW(FORMAT_FROM_SYSTEM, 0n, code >>> 0, 0, text, 512, 0n);
     return units === 0 ? undefined : fromWide(text).trim();
   } catch {
-    // The failure that is being told must not give way to this one.
+    // This failure must not replace the one that is being reported.
     return undefined;
   }
 }
 
-/** The error of `fn` for the Win32 code that the calling thread has as its last error. */
+/** Returns the error of `fn` for the last error of the calling thread. */
 export function lastError(host: Host, fn: string, path?: string): NativeError {
   return errorOf(host, fn, fromWin32(host.symbols(kernel32).GetLastError()), path);
 }
 
-/** The error of `fn` for an HRESULT. */
+/** Returns the error of `fn` for an HRESULT. */
 export function errorOf(host: Host, fn: string, code: number, path?: string): NativeError {
   return new NativeError({ function: fn, code, path, systemMessage: systemMessage(host, code) });
 }
 
-/** Whether `error` says that a file or folder isn't there. */
+/** Returns whether `error` says that a file or folder doesn't exist. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof NativeError &&
     (error.win32 === win32.ERROR_FILE_NOT_FOUND || error.win32 === win32.ERROR_PATH_NOT_FOUND);
 }
 
-// Plain paths end at 260 units, for folders at 248, unless Windows is told to take them as they are.
+// Windows limits paths to 260 units, and those of folders to 248, unless they start with `\\?\`.
 const LONG = 247;
 
-/** `path` in the form in which kernel32 takes it at any length. `path` must be absolute and use `\`. */
+/** Returns `path` in the form that kernel32 accepts at any length. `path` must be absolute and use `\`. */
 export function longPath(path: string): string {
   if (path.length <= LONG || path.startsWith("\\\\?\\") || path.startsWith("\\\\.\\")) {
     return path;
@@ -235,9 +235,9 @@ const widePath = (path: string) => wide(longPath(path));
 const folderForm = (path: string) => wide(longPath(path.endsWith("\\") ? path : `${path}\\`));
 
 /**
- * The attributes of a file or folder, `undefined` where there is none.
+ * Returns the attributes of a file or folder, or `undefined` if there is none.
  *
- * @throws {NativeError} if Windows doesn't tell.
+ * @throws {NativeError} if Windows refuses.
  */
 export function fileAttributes(host: Host, path: string): number | undefined {
   const attributes = host.symbols(kernel32).GetFileAttributesW(widePath(path));
@@ -251,7 +251,7 @@ export function fileAttributes(host: Host, path: string): number | undefined {
   throw errorOf(host, "GetFileAttributesW", fromWin32(code), path);
 }
 
-/** Creates a folder in a folder that exists. Answers false where there is something of that name already. */
+/** Creates a folder in an existing folder. Returns false if there is already something with that name. */
 export function createDirectory(host: Host, path: string): boolean {
   if (host.symbols(kernel32).CreateDirectoryW(widePath(path), null) !== 0) {
     return true;
@@ -270,7 +270,7 @@ export function removeDirectory(host: Host, path: string): void {
   }
 }
 
-/** What a folder holds. */
+/** A file or folder in a folder. */
 export interface DirectoryEntry {
   /** Its name. */
   readonly name: string;
@@ -278,7 +278,7 @@ export interface DirectoryEntry {
   readonly attributes: number;
 }
 
-/** Whether a folder has nothing in it. */
+/** Returns whether a folder is empty. */
 export function isDirectoryEmpty(host: Host, path: string): boolean {
   for (const _ of directoryEntries(host, path)) {
     return false;
@@ -286,7 +286,7 @@ export function isDirectoryEmpty(host: Host, path: string): boolean {
   return true;
 }
 
-/** What is in a folder. */
+/** Lists the files and folders in a folder. */
 export function* directoryEntries(host: Host, path: string): Generator<DirectoryEntry, void> {
   const { FindFirstFileW, FindNextFileW, FindClose } = host.symbols(kernel32);
   const data = new Uint8Array(FIND_DATA_BYTES);
@@ -324,7 +324,7 @@ export function deleteFile(host: Host, path: string): void {
   }
 }
 
-/** The size of a file in bytes. */
+/** Returns the size of a file in bytes. */
 export function fileSize(host: Host, path: string): bigint {
   using file = openFile(host, path);
   const size = new Uint8Array(8);
@@ -338,7 +338,7 @@ const FILE_ID_INFO = 18;
 const FILE_ID_INFO_BYTES = 24;
 
 /**
- * Asks for the 128-bit id of a file or folder, which some file systems don't have.
+ * Checks that a file or folder has a 128-bit id. Some file systems have none.
  *
  * @throws {NativeError} if there is none.
  */
@@ -351,7 +351,7 @@ export function probeFileId(host: Host, handle: bigint, path: string): void {
   }
 }
 
-/** The size in bytes of the volume that a folder is on. */
+/** Returns the size in bytes of the volume that a folder is on. */
 export function volumeSize(host: Host, folder: string): bigint {
   const total = new Uint8Array(8);
   if (host.symbols(kernel32).GetDiskFreeSpaceExW(folderForm(folder), null, total, null) === 0) {
@@ -360,7 +360,7 @@ export function volumeSize(host: Host, folder: string): bigint {
   return new DataView(total.buffer).getBigUint64(0, true);
 }
 
-/** How to open a file; what isn't given is: no access, shared with all, must exist. */
+/** How to open a file. Default: without access, shared with everybody, the file must exist. */
 export interface OpenFileOptions {
   /** Sum of {@linkcode access}. */
   access?: number;
@@ -395,7 +395,7 @@ export function openFile(host: Host, path: string, options: OpenFileOptions = {}
   return handleOf(host, value);
 }
 
-/** A {@linkcode Handle} for an open HANDLE. */
+/** Wraps an open HANDLE in a {@linkcode Handle}. */
 export function handleOf(host: Host, value: bigint): Handle {
   return { value, [Symbol.dispose]: () => closeHandle(host, value) };
 }
@@ -407,7 +407,7 @@ export function closeHandle(host: Host, handle: bigint): void {
   }
 }
 
-/** Writes a small file, or an alternate data stream (`file:stream`), in place of what is there. */
+/** Writes a small file, or an alternate data stream (`file:stream`). Replaces an existing one. */
 export function writeText(host: Host, path: string, text: string): void {
   using file = openFile(host, path, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_ALWAYS });
   const bytes = new TextEncoder().encode(text);
@@ -427,7 +427,7 @@ export function readText(host: Host, path: string): string {
   return new TextDecoder().decode(bytes.subarray(0, new DataView(read.buffer).getUint32(0, true)));
 }
 
-/** The path that an open handle leads to, links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */
+/** Returns the path of an open handle, with links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */
 export function finalPathName(host: Host, handle: bigint, flags: number, path?: string): string {
   const { GetFinalPathNameByHandleW } = host.symbols(kernel32);
   let units = 512;
@@ -446,7 +446,7 @@ export function finalPathName(host: Host, handle: bigint, flags: number, path?: 
   throw errorOf(host, "GetFinalPathNameByHandleW", fromWin32(win32.ERROR_MORE_DATA), path);
 }
 
-/** Sends a control code to a device. Answers how many bytes of `output` were written. */
+/** Sends a control code to a device. Returns how many bytes of `output` were written. */
 export function deviceIoControl(
   host: Host,
   handle: bigint,
@@ -454,7 +454,7 @@ export function deviceIoControl(
 ): number {
   const { code, input, output } = request;
   const returned = new Uint8Array(4);
-  const answer = host.symbols(kernel32).DeviceIoControl(
+  const succeeded = host.symbols(kernel32).DeviceIoControl(
     handle,
     code,
     input ?? null,
@@ -464,7 +464,7 @@ export function deviceIoControl(
     returned,
     null,
   );
-  if (answer === 0) {
+  if (succeeded === 0) {
     throw lastError(host, "DeviceIoControl", request.path);
   }
   return new DataView(returned.buffer).getUint32(0, true);
@@ -477,14 +477,14 @@ export function setVolumeMountPoint(host: Host, folder: string, volume: string):
   }
 }
 
-/** Takes the mount point off a folder; the folder stays. */
+/** Removes the mount point from a folder. The folder stays. */
 export function deleteVolumeMountPoint(host: Host, folder: string): void {
   if (host.symbols(kernel32).DeleteVolumeMountPointW(folderForm(folder)) === 0) {
     throw lastError(host, "DeleteVolumeMountPointW", folder);
   }
 }
 
-/** The volume mounted at a folder, in the form `\\?\Volume{guid}\`. */
+/** Returns the volume mounted at a folder, in the form `\\?\Volume{guid}\`. */
 export function volumeNameForMountPoint(host: Host, folder: string): string {
   const text = new Uint8Array(2 * VOLUME_NAME_UNITS);
   if (
@@ -495,7 +495,7 @@ export function volumeNameForMountPoint(host: Host, folder: string): string {
   return fromWide(text);
 }
 
-/** The folders and drive letters at which a volume is mounted: none for a volume that isn't there. */
+/** Returns the folders and drive letters at which a volume is mounted, none if there is no such volume. */
 export function mountPointsOfVolume(host: Host, volume: string): string[] {
   const { GetVolumePathNamesForVolumeNameW } = host.symbols(kernel32);
   const needed = new Uint8Array(4);
@@ -518,9 +518,9 @@ export function mountPointsOfVolume(host: Host, volume: string): string[] {
 }
 
 /**
- * Throws where a function answered with an error.
+ * Throws if a function returned an error.
  *
- * @throws {NativeError} if `code` is negative, which is what makes an HRESULT an error.
+ * @throws {NativeError} if the HRESULT `code` is negative, which marks an error.
  */
 export function check(host: Host, fn: string, code: number, path?: string): void {
   if ((code | 0) < 0) {

@@ -1,5 +1,5 @@
 /**
- * Native memory, for structs that hold pointers and for strings that Windows hands out. Addresses are `bigint`s.
+ * Native memory, for structs that hold pointers and for strings that Windows allocates. Addresses are `bigint`s.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import { fromWide } from "./wide.ts";
 
 /** A block of native memory, freed by `using`. */
 export interface NativeBlock extends Disposable {
-  /** Where it starts. */
+  /** Address of its first byte. */
   readonly address: bigint;
 }
 
-/** Copies `bytes` into native memory of their own. */
+/** Allocates native memory and copies `bytes` into it. */
 export function nativeCopy(host: Host, bytes: Uint8Array<ArrayBuffer>): NativeBlock {
   const { LocalAlloc, LocalFree, copyIn } = host.symbols(kernel32);
   const size = BigInt(bytes.byteLength);
@@ -27,7 +27,7 @@ export function nativeCopy(host: Host, bytes: Uint8Array<ArrayBuffer>): NativeBl
   return { address, [Symbol.dispose]: () => void LocalFree(address) };
 }
 
-/** The wide string at an address. */
+/** Reads the wide string at an address. */
 export function readWide(host: Host, address: bigint): string {
   const { lstrlenW, copyOut } = host.symbols(kernel32);
   const text = new Uint8Array(2 * lstrlenW(address));
@@ -35,14 +35,14 @@ export function readWide(host: Host, address: bigint): string {
   return fromWide(text);
 }
 
-/** The address that a function left in an 8-byte out parameter. */
+/** Returns the address that a function stored in an 8-byte out parameter. */
 export function addressIn(out: Uint8Array<ArrayBuffer>): bigint {
   return new DataView(out.buffer, out.byteOffset).getBigUint64(0, true);
 }
 
 /**
- * Calls `fn` with an out parameter for a string that Windows allocates, reads the string and gives the memory back, also
- * where `fn` fails. The string is `""` where none was handed out.
+ * Calls `fn` with an out parameter for a string that Windows allocates, returns the string and frees its memory, even if
+ * `fn` fails. Returns `""` if Windows allocated no string.
  */
 export async function takeWide(
   host: Host,

@@ -1,25 +1,27 @@
 /**
- * For those who write a {@linkcode Host} of their own: one that records, forwards or refuses what is asked of Windows.
+ * For programs with their own {@linkcode Host}: one that records, forwards or refuses native calls.
  *
- * All that the library asks of Windows goes through {@linkcode Host.symbols}, with one symbol table a DLL. A host that
- * wraps another one hands out its functions, or others in their place.
+ * Every native call of the library goes through {@linkcode Host.symbols}, with one symbol table per DLL. A host that wraps
+ * another host returns that host's functions, or replaces some of them. This one notes which DLLs are used:
  *
  * ```ts
  * import type { Host } from "@hcs-layers/hcs-layers/host";
  * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ * import { layerExists } from "@hcs-layers/hcs-layers/storage";
  *
  * const inner = new SimulatedHost();
- * const asked = new Set<string>();
+ * const used = new Set<string>();
  * const host: Host = {
  *   machine: inner.machine,
  *   symbols(dll) {
- *     asked.add(dll.file);
+ *     used.add(dll.file);
  *     return inner.symbols(dll);
  *   },
  *   sleep: (ms, signal) => inner.sleep(ms, signal),
  *   callback: (listener) => inner.callback(listener),
  * };
- * console.log(host.machine === inner.machine, asked.size);
+ * await layerExists("C:\\layers\\base", { host });
+ * console.log(used); // Set(1) { "vmcompute.dll" }
  * ```
  *
  * @module

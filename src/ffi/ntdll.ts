@@ -1,5 +1,5 @@
 /**
- * ntdll.dll: the true version of Windows, whatever a program's manifest says.
+ * ntdll.dll: the true version of Windows, no matter what a program's manifest says.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export const ntdll: Dll<typeof ntdllSymbols> = {
   remedy: "It is part of every Windows",
 };
 
-/** The build number of Windows, such as 20348. */
+/** Returns the build number of Windows, such as 20348. */
 export function buildNumber(host: Host): number {
   const info = new DataView(new ArrayBuffer(284));
   info.setUint32(0, info.byteLength, true);

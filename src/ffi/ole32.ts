@@ -1,5 +1,5 @@
 /**
- * ole32.dll: frees the strings that vmcompute.dll hands out.
+ * ole32.dll: frees the strings that vmcompute.dll allocates.
  *
  * @module
  */

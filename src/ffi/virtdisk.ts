@@ -1,6 +1,6 @@
 /**
- * virtdisk.dll: virtual disks. Its functions answer a Win32 code; a handle stays open until it is closed, and a disk that
- * was attached without `PERMANENT_LIFETIME` goes with its last handle.
+ * virtdisk.dll: virtual disks. Its functions return a Win32 code. A disk that was attached without `PERMANENT_LIFETIME` is
+ * detached when its last handle is closed.
  *
  * @module
  */
@@ -108,19 +108,19 @@ const STORAGE_TYPE_BYTES = 20;
 const OPEN_BYTES = 28;
 const CREATE_BYTES = 128;
 const PHYSICAL_PATH_UNITS = 256;
-// Any provider finds the format by itself.
+// An unknown type makes Windows detect the format.
 const ANY_STORAGE = () => new Uint8Array(STORAGE_TYPE_BYTES);
 
 function checkCode(host: Host, fn: string, code: number, path?: string): void {
   if (code !== 0) {
-    // The codes of virtual disks themselves come in full, as 0xc03a....
+    // Codes that are specific to virtual disks are not Win32 codes, but complete: 0xc03a....
     throw errorOf(host, fn, code > 0xffff ? code : fromWin32(code), path);
   }
 }
 
-/** What a new disk is like. */
+/** The properties of a new disk. */
 export interface CreateVirtualDiskInit {
-  /** Its size in bytes; for a differencing disk that of its parent. */
+  /** Its size in bytes. Default: that of its parent, for a differencing disk. */
   size?: bigint;
   /** Size of its blocks in bytes; 0 lets Windows choose. */
   blockSize?: number;
@@ -130,7 +130,7 @@ export interface CreateVirtualDiskInit {
   parentFlags?: number;
 }
 
-/** Creates a disk file, and answers an open handle to it. */
+/** Creates a disk file, and returns an open handle to it. */
 export async function createVirtualDisk(host: Host, path: string, init: CreateVirtualDiskInit): Promise<Handle> {
   const parameters = new Uint8Array(CREATE_BYTES);
   const view = new DataView(parameters.buffer);
@@ -168,7 +168,7 @@ export async function openVirtualDisk(host: Host, path: string, flags: number = 
 
 /** Attaches an open disk to the host. `flags` is a sum of {@linkcode attachFlag}. */
 export async function attachVirtualDisk(host: Host, disk: bigint, flags: number, path?: string): Promise<void> {
-  // Without parameters: those of version 2 are unknown to build 17763.
+  // No parameters are passed, because build 17763 doesn't know their version 2.
   const code = await host.symbols(virtdisk).AttachVirtualDisk(disk, null, flags, 0, null, null);
   checkCode(host, "AttachVirtualDisk", code, path);
 }
@@ -178,7 +178,7 @@ export async function detachVirtualDisk(host: Host, disk: bigint, path?: string)
   checkCode(host, "DetachVirtualDisk", await host.symbols(virtdisk).DetachVirtualDisk(disk, 0, 0), path);
 }
 
-/** The device of an attached disk, `\\.\PhysicalDriveN`. */
+/** Returns the device of an attached disk, `\\.\PhysicalDriveN`. */
 export function physicalPath(host: Host, disk: bigint, path?: string): string {
   const text = new Uint8Array(2 * PHYSICAL_PATH_UNITS);
   const bytes = new Uint8Array(4);
@@ -212,7 +212,7 @@ const INFO_SIZE = 1;
 const INFO_PARENT_LOCATION = 3;
 const INFO_BYTES = 32;
 
-/** The sizes of an open disk. */
+/** Returns the sizes of an open disk. */
 export function diskSizes(host: Host, disk: bigint, path?: string): DiskSizes {
   const view = information(host, disk, INFO_SIZE, INFO_BYTES, path);
   return {
@@ -228,8 +228,8 @@ const PARENT_PATH = 12;
 const PARENT_BYTES = 2 * 4096;
 
 /**
- * The disk that an open disk differs from: its path, or the first of the paths under which it was looked for in vain;
- * `undefined` where the disk differs from none.
+ * Returns the parent of an open disk, or `undefined` if it isn't a differencing disk. If Windows didn't find the parent,
+ * `path` is the first path at which it searched.
  */
 export function diskParent(
   host: Host,

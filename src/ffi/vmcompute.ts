@@ -1,9 +1,8 @@
 /**
- * vmcompute.dll, the storage functions: layers with the WCIFS filter. Undocumented by Microsoft; the signatures are those
- * of the Windows container tools. All need an elevated process, and Windows build 17763 or later.
+ * vmcompute.dll, the storage functions: layers with the WCIFS filter. Microsoft doesn't document them; the signatures are
+ * those of the Windows container tools. All need an elevated process, and Windows build 17763 or later.
  *
- * A layer is named by the full path of its folder. Each function works on disks and filters, so each may take long;
- * `NameToGuid` alone only computes.
+ * A layer is named by the full path of its folder. Each function except `NameToGuid` can be slow.
  *
  * @module
  */
@@ -176,7 +175,7 @@ export const vmcompute: Dll<typeof vmcomputeSymbols> = {
     "`Enable-WindowsOptionalFeature -Online -FeatureName Containers`, on Server `Install-WindowsFeature Containers`",
 };
 
-/** A read-only layer as the parents of a layer are named. */
+/** A read-only layer, in the form in which the parents of a layer are passed. */
 export interface ParentLayer {
   /** `nameToGuid` of the folder's name. */
   readonly id: string;
@@ -191,21 +190,21 @@ const DESCRIPTOR_PATH = 24;
 
 const driverInfos = new WeakMap<Host, Uint8Array<ArrayBuffer>>();
 
-// Says "the filter driver, with paths in full". The same for all calls, and kept: it is 2 bytes of native memory.
+// Selects the filter driver, with full paths. It is the same for all calls, so its 2 bytes of native memory are kept.
 function driverInfo(host: Host): Uint8Array<ArrayBuffer> {
   let info = driverInfos.get(host);
   if (info === undefined) {
     info = new Uint8Array(DRIVER_INFO_BYTES);
     const view = new DataView(info.buffer);
     view.setInt32(0, FILTER_DRIVER, true);
-    // An empty string: vmcompute.dll faults on NULL.
+    // An empty string, because vmcompute.dll crashes on NULL.
     view.setBigUint64(8, nativeCopy(host, wide("")).address, true);
     driverInfos.set(host, info);
   }
   return info;
 }
 
-// The descriptors point at their paths, which have to stay until the call has settled.
+// The descriptors point to the paths, which must stay in memory until the call has settled.
 async function withParents(
   host: Host,
   parents: readonly ParentLayer[],
@@ -239,12 +238,12 @@ export function activateLayer(host: Host, layer: string): Promise<void> {
   return onLayer(host, "ActivateLayer", layer);
 }
 
-/** Detaches the scratch disk. Succeeds where it isn't attached. */
+/** Detaches the scratch disk. Succeeds if it isn't attached. */
 export function deactivateLayer(host: Host, layer: string): Promise<void> {
   return onLayer(host, "DeactivateLayer", layer);
 }
 
-/** Puts the filter on the scratch volume that shows the parents through it. `parents` is topmost first. */
+/** Attaches to the scratch volume the filter that shows the parents through it. `parents` is topmost first. */
 export async function prepareLayer(host: Host, layer: string, parents: readonly ParentLayer[]): Promise<void> {
   check(
     host,
@@ -258,12 +257,12 @@ export async function prepareLayer(host: Host, layer: string, parents: readonly 
   );
 }
 
-/** Takes the filter off the scratch volume. */
+/** Removes the filter from the scratch volume. */
 export function unprepareLayer(host: Host, layer: string): Promise<void> {
   return onLayer(host, "UnprepareLayer", layer);
 }
 
-/** Where an activated layer is found: `\\?\Volume{guid}`, with or without a closing `\`; `""` where Windows has none. */
+/** Returns the path of an activated layer: `\\?\Volume{guid}`, maybe with a closing `\`; `""` if Windows returns none. */
 export async function getLayerMountPath(host: Host, layer: string): Promise<string> {
   const { GetLayerMountPath } = host.symbols(vmcompute);
   const length = buffer(8);
@@ -278,7 +277,7 @@ export async function getLayerMountPath(host: Host, layer: string): Promise<stri
   return fromWide(path);
 }
 
-/** Whether there is a layer in a folder. */
+/** Returns whether there is a layer in a folder. */
 export async function layerExists(host: Host, layer: string): Promise<boolean> {
   const exists = new Uint8Array(4);
   check(
@@ -319,7 +318,7 @@ export async function createSandboxLayer(
   );
 }
 
-/** Grows the scratch disk to `bytes`; the volume on it stays as it is. */
+/** Expands the scratch disk to `bytes`. The volume on it keeps its size. */
 export async function expandSandboxSize(host: Host, layer: string, bytes: bigint): Promise<void> {
   check(
     host,
@@ -329,7 +328,7 @@ export async function expandSandboxSize(host: Host, layer: string, bytes: bigint
   );
 }
 
-/** Deletes the folder of a layer. Never call it for the base of a mounted layer: Windows kills the process. */
+/** Deletes the folder of a layer. Never call it for a parent of a mounted layer: Windows ends the process. */
 export function destroyLayer(host: Host, layer: string): Promise<void> {
   return onLayer(host, "DestroyLayer", layer);
 }
@@ -360,7 +359,7 @@ export async function copyLayer(
   );
 }
 
-/** Writes a layer in the transport format into `folder`. */
+/** Exports a layer to `folder`, in the transport format. */
 export async function exportLayer(
   host: Host,
   layer: string,
@@ -380,7 +379,7 @@ export async function exportLayer(
   );
 }
 
-/** Makes a layer from the transport format in `folder`. */
+/** Imports a layer from the transport format in `folder`. */
 export async function importLayer(
   host: Host,
   layer: string,
@@ -400,7 +399,7 @@ export async function importLayer(
   );
 }
 
-/** The GUID by which Windows knows a layer whose folder has this name. A pure function of the name. */
+/** Returns the GUID by which Windows knows a layer whose folder has this name. It depends only on the name. */
 export function nameToGuid(host: Host, name: string): string {
   const guid = new Uint8Array(16);
   check(host, "NameToGuid", host.symbols(vmcompute).NameToGuid(wide(name), guid), name);
@@ -413,15 +412,15 @@ export async function grantVmAccess(host: Host, vmId: string, file: string): Pro
 }
 
 /**
- * Takes back what {@linkcode grantVmAccess} granted.
+ * Revokes what {@linkcode grantVmAccess} granted.
  *
- * @throws {MissingExportError} if this Windows can't.
+ * @throws {MissingExportError} if this Windows lacks the function.
  */
 export async function revokeVmAccess(host: Host, vmId: string, file: string): Promise<void> {
   check(host, "RevokeVmAccess", await host.symbols(vmcompute).RevokeVmAccess(wide(vmId), wide(file)), file);
 }
 
-/** The base images installed on the host, as the JSON text that Windows keeps. */
+/** Returns the base images installed on the host, as the JSON text of Windows. */
 export function getBaseImages(host: Host): Promise<string> {
   return takeWide(
     host,
@@ -430,12 +429,12 @@ export function getBaseImages(host: Host): Promise<string> {
   );
 }
 
-/** Makes a base layer out of the files in `folder`; takes minutes. */
+/** Makes a base layer out of the files in `folder`. Runs for minutes. */
 export async function processBaseImage(host: Host, folder: string): Promise<void> {
   check(host, "ProcessBaseImage", await host.symbols(vmcompute).ProcessBaseImage(wide(folder)), folder);
 }
 
-/** Makes the utility VM of a base layer out of the files in `folder`; takes minutes. */
+/** Makes the utility VM of a base layer out of the files in `folder`. Runs for minutes. */
 export async function processUtilityImage(host: Host, folder: string): Promise<void> {
   check(
     host,

@@ -1,10 +1,10 @@
 /**
- * vmcompute.dll, the functions for compute systems: virtual machines and containers. Undocumented by Microsoft in this
- * form; the signatures are those of the Windows container tools. All need an elevated process, and Windows build 17763
+ * vmcompute.dll, the functions for compute systems: virtual machines and containers. Microsoft doesn't document this form
+ * of them; the signatures are those of the Windows container tools. All need an elevated process, and Windows build 17763
  * or later with Hyper-V.
  *
- * A compute system is named by the handle that creating or opening it answered, until the handle is closed. Operations
- * of the service may answer that they go on: the end is then told by a notification, see {@linkcode notification}.
+ * A compute system is named by the handle that creating or opening it returned, until the handle is closed. An operation
+ * can return that it is pending. A notification then reports its end, see {@linkcode notification}.
  *
  * @module
  */
@@ -145,23 +145,23 @@ export const notification = {
   ServiceDisconnect: 0x01000000,
 } as const satisfies Record<NotificationName, number>;
 
-/** Low halves of the codes of the compute service that say something else than failure. */
+// Low halves of those codes of the compute service that don't mean failure.
 const OPERATION_PENDING = 0x0103;
 const SYSTEM_NOT_FOUND = 0x010e;
 const SYSTEM_ALREADY_STOPPED = 0x0110;
 
-/** How an operation was taken: it is done, or goes on until its notification. */
+/** The progress of an operation when its call returns: it is done, or pending until its notification. */
 export type Progress = "done" | "pending";
 
 /** A compute system that was created. */
 export interface CreatedSystem {
   /** Its handle. */
   readonly system: bigint;
-  /** Whether its creation goes on. */
+  /** Whether its creation is done, or pending. */
   readonly progress: Progress;
 }
 
-/** The error of a function of the compute service, with what its result document says. */
+/** Returns the error of a function of the compute service, with what its result document says. */
 export function computeError(host: Host, fn: string, code: number, system?: string, result = ""): NativeError {
   return new NativeError({
     function: fn,
@@ -172,17 +172,17 @@ export function computeError(host: Host, fn: string, code: number, system?: stri
   });
 }
 
-// Calls a function with an out parameter for the result document. It can be there after a success as well.
+// Calls a function with an out parameter for the result document, which can be set even after a success.
 async function withResult(
   host: Host,
   call: (result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
 ): Promise<{ code: number; result: string }> {
   const result = new Uint8Array(8);
   const code = await call(result);
-  return { code: code >>> 0, result: take(host, result) };
+  return { code: code >>> 0, result: readAndFree(host, result) };
 }
 
-function take(host: Host, out: Uint8Array<ArrayBuffer>): string {
+function readAndFree(host: Host, out: Uint8Array<ArrayBuffer>): string {
   const address = addressIn(out);
   if (address === 0n) return "";
   try {
@@ -212,42 +212,42 @@ function requireDone(
   if ((code | 0) < 0) throw computeError(host, fn, code, system, result);
 }
 
-/** Creates a compute system. `id` names it in errors from here on. */
+/** Creates a compute system. `id` names it in errors. */
 export async function createSystem(host: Host, id: string, configuration: object): Promise<CreatedSystem> {
   const system = new Uint8Array(8);
-  const answer = await withResult(
+  const outcome = await withResult(
     host,
     (result) =>
       host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialise(configuration)), 0n, system, result),
   );
-  const progress = progressOf(host, "HcsCreateComputeSystem", answer, id);
+  const progress = progressOf(host, "HcsCreateComputeSystem", outcome, id);
   return { system: addressIn(system), progress };
 }
 
-/** Opens a compute system that exists. */
+/** Opens an existing compute system. */
 export async function openSystem(host: Host, id: string): Promise<bigint> {
   const system = new Uint8Array(8);
-  const answer = await withResult(
+  const outcome = await withResult(
     host,
     (result) => host.symbols(vmcomputeHcs).HcsOpenComputeSystem(wide(id), system, result),
   );
-  requireDone(host, "HcsOpenComputeSystem", answer, id);
+  requireDone(host, "HcsOpenComputeSystem", outcome, id);
   return addressIn(system);
 }
 
-/** Closes the handle of a compute system. The last one of a system created so ends the system. */
+/** Closes the handle of a compute system. Closing the last handle of one that was created here ends it. */
 export async function closeSystem(host: Host, system: bigint, id: string): Promise<void> {
   check(host, "HcsCloseComputeSystem", await host.symbols(vmcomputeHcs).HcsCloseComputeSystem(system), id);
 }
 
-/** What is done to a compute system as a whole. */
+/** The operations on a compute system as a whole. */
 export type SystemOperation =
   | "HcsStartComputeSystem"
   | "HcsPauseComputeSystem"
   | "HcsResumeComputeSystem"
   | "HcsSaveComputeSystem";
 
-/** Starts, pauses, resumes or saves a compute system. `options` is a document, or nothing. */
+/** Starts, pauses, resumes or saves a compute system. `options` is a document. */
 export async function operate(
   host: Host,
   fn: SystemOperation,
@@ -259,8 +259,8 @@ export async function operate(
 }
 
 /**
- * Ends a compute system, with its consent (`HcsShutdownComputeSystem`) or without (`HcsTerminateComputeSystem`).
- * Answers false where it was stopped or gone already, which is what was asked for.
+ * Ends a compute system: cleanly (`HcsShutdownComputeSystem`) or by force (`HcsTerminateComputeSystem`). Returns false if
+ * it was already stopped or gone, which is a success too.
  */
 export async function stopSystem(
   host: Host,
@@ -268,10 +268,10 @@ export async function stopSystem(
   system: bigint,
   id: string,
 ): Promise<boolean> {
-  const answer = await callOperation(host, fn, system);
-  const code = computeCodeOf(answer.code);
+  const outcome = await callOperation(host, fn, system);
+  const code = computeCodeOf(outcome.code);
   if (code === SYSTEM_ALREADY_STOPPED || code === SYSTEM_NOT_FOUND) return false;
-  progressOf(host, fn, answer, id);
+  progressOf(host, fn, outcome, id);
   return true;
 }
 
@@ -285,18 +285,18 @@ function callOperation(
   return withResult(host, (result) => host.symbols(vmcomputeHcs)[fn](system, text, result));
 }
 
-/** Changes a compute system. The service does this at once: that it goes on would be a failure. */
+/** Changes a compute system. The service does this synchronously, so a pending operation counts as a failure. */
 export async function modifySystem(host: Host, system: bigint, id: string, request: object): Promise<void> {
-  const answer = await withResult(
+  const outcome = await withResult(
     host,
     (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialise(request)), result),
   );
-  requireDone(host, "HcsModifyComputeSystem", answer, id);
+  requireDone(host, "HcsModifyComputeSystem", outcome, id);
 }
 
-/** Asks for properties of a compute system; answers JSON text. */
+/** Returns properties of a compute system, as JSON text. */
 export function systemProperties(host: Host, system: bigint, id: string, query: object): Promise<string> {
-  return withAnswer(
+  return withOutput(
     host,
     "HcsGetComputeSystemProperties",
     (properties, result) =>
@@ -305,18 +305,18 @@ export function systemProperties(host: Host, system: bigint, id: string, query: 
   );
 }
 
-/** Asks for the compute systems that fit a query; answers JSON text. */
+/** Returns the compute systems that match a query, as JSON text. */
 export function enumerateSystems(host: Host, query: object): Promise<string> {
-  return withAnswer(
+  return withOutput(
     host,
     "HcsEnumerateComputeSystems",
     (systems, result) => host.symbols(vmcomputeHcs).HcsEnumerateComputeSystems(wide(serialise(query)), systems, result),
   );
 }
 
-/** Asks for properties of the compute service, which are those of the host; answers JSON text. */
+/** Returns properties of the compute service, which are those of the host, as JSON text. */
 export function serviceProperties(host: Host, query: object): Promise<string> {
-  return withAnswer(
+  return withOutput(
     host,
     "HcsGetServiceProperties",
     (properties, result) =>
@@ -326,27 +326,27 @@ export function serviceProperties(host: Host, query: object): Promise<string> {
 
 /** Changes settings of the compute service. */
 export async function modifyServiceSettings(host: Host, settings: object): Promise<void> {
-  const answer = await withResult(
+  const outcome = await withResult(
     host,
     (result) => host.symbols(vmcomputeHcs).HcsModifyServiceSettings(wide(serialise(settings)), result),
   );
-  requireDone(host, "HcsModifyServiceSettings", answer);
+  requireDone(host, "HcsModifyServiceSettings", outcome);
 }
 
-async function withAnswer(
+async function withOutput(
   host: Host,
   fn: string,
-  call: (answer: Uint8Array<ArrayBuffer>, result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
+  call: (out: Uint8Array<ArrayBuffer>, result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
   system?: string,
 ): Promise<string> {
   const out = new Uint8Array(8);
   const outcome = await withResult(host, (result) => call(out, result));
-  const text = take(host, out);
+  const text = readAndFree(host, out);
   requireDone(host, fn, outcome, system);
   return text;
 }
 
-/** Has a callback called for each notification of a compute system. Answers the handle of the registration. */
+/** Registers a callback for the notifications of a compute system. Returns the handle of the registration. */
 export async function registerCallback(host: Host, system: bigint, id: string, callback: bigint): Promise<bigint> {
   const registration = new Uint8Array(8);
   check(
@@ -358,7 +358,7 @@ export async function registerCallback(host: Host, system: bigint, id: string, c
   return addressIn(registration);
 }
 
-/** Ends a registration. Once it has settled, the callback isn't called any more. */
+/** Ends a registration. Once this has settled, the callback isn't called any more. */
 export async function unregisterCallback(host: Host, registration: bigint, id: string): Promise<void> {
   check(
     host,

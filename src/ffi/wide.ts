@@ -1,5 +1,5 @@
 /**
- * Strings as Windows takes them: UTF-16, little endian, closed by a NUL.
+ * Strings in the form that Windows uses: UTF-16, little endian, NUL-terminated.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { buffer } from "./buffer.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 
 /**
- * The bytes of `text` as a NUL-terminated wide string, unit for unit.
+ * Returns the bytes of `text` as a NUL-terminated wide string.
  *
- * @throws {InvalidInputError} if `text` holds a NUL, which would cut it short in the DLL.
+ * @throws {InvalidInputError} if `text` contains a NUL character, which would end it early in the DLL.
  */
 export function wide(text: string): Uint8Array<ArrayBuffer> {
   const bytes = buffer(2 * text.length + 2);
@@ -18,7 +18,7 @@ export function wide(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The bytes of several strings one after the other, each with its NUL. */
+/** Returns the bytes of several strings one after the other, each NUL-terminated. */
 export function wideList(texts: readonly string[]): Uint8Array<ArrayBuffer> {
   const length = texts.reduce((sum, text) => sum + text.length + 1, 0);
   const bytes = buffer(2 * length);
@@ -41,21 +41,21 @@ function putUnits(units: Uint16Array, at: number, text: string): void {
   }
 }
 
-/** The string in `bytes` up to the first NUL, or to the end where there is none. */
+/** Returns the string in `bytes` up to the first NUL, or to the end if there is none. */
 export function fromWide(bytes: Uint8Array<ArrayBuffer>): string {
   const units = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1);
   const end = units.indexOf(0);
   return fromUnits(end < 0 ? units : units.subarray(0, end));
 }
 
-/** The strings of a list in which each is closed by a NUL and the list by another. */
+/** Returns the strings of a list in which each string ends with a NUL, and the list with another. */
 export function fromWideList(bytes: Uint8Array<ArrayBuffer>): string[] {
   const text = fromUnits(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1));
   const end = text.indexOf("\0\0");
   return (end < 0 ? text : text.slice(0, end)).split("\0").filter((entry) => entry !== "");
 }
 
-// Chunked, as one call takes only so many arguments.
+// In chunks, because the number of arguments of a call is limited.
 function fromUnits(units: Uint16Array): string {
   let text = "";
   for (let i = 0; i < units.length; i += 4096) {

@@ -1,5 +1,5 @@
 /**
- * ws2_32.dll: sockets between this host and the guests of its VMs (AF_HYPERV), which Deno doesn't have. Loaded only for
+ * ws2_32.dll: sockets between this host and the guests of its VMs (AF_HYPERV), which Deno doesn't offer. Loaded only for
  * Linux VMs.
  *
  * @module
@@ -57,12 +57,12 @@ const SOCKADDR_HV_BYTES = 36;
 const INVALID_SOCKET = 0xffffffffffffffffn;
 const BACKLOG = 1;
 
-/** The id of the service behind a port of a Linux guest's vsock. */
+/** Returns the id of the service for a vsock port of a Linux guest. */
 export function vsockService(port: number): string {
   return `${port.toString(16).padStart(8, "0")}-facb-11e6-bd58-64006a7986d3`;
 }
 
-/** Starts Winsock, until it is disposed of. Sockets have to be closed before. */
+/** Starts Winsock. It runs until the returned object is disposed of; close all sockets before. */
 export function startWinsock(host: Host): Disposable {
   const { WSAStartup, WSACleanup } = host.symbols(ws2);
   const error = WSAStartup(VERSION_2_2, new Uint8Array(WSADATA_BYTES));
@@ -74,17 +74,17 @@ export function startWinsock(host: Host): Disposable {
 export interface GuestConnection extends Disposable {
   /** Sends all of `bytes`. */
   send(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Fills the front of `buffer`; answers how much of it, and 0 once the connection has ended, however it did. */
+  /** Receives bytes into `buffer`. Returns how many, and 0 once the connection has ended, for whatever reason. */
   receive(buffer: Uint8Array<ArrayBuffer>): Promise<number>;
 }
 
 /** A socket to which guests connect, closed by `using`. */
 export interface GuestListener extends Disposable {
-  /** Waits for the next connection; `undefined` once the socket is closed. A thread of the pool waits. */
+  /** Waits for the next connection, on a thread of the pool. Returns `undefined` once the socket is closed. */
   accept(): Promise<GuestConnection | undefined>;
 }
 
-/** Listens for a VM (its GUID, not its id) at a service. Winsock has to be started. */
+/** Listens for connections of a VM (named by its GUID, not its id) to a service. Winsock must be started. */
 export function listenForGuest(host: Host, runtimeId: string, service: string): GuestListener {
   const { socket, bind, listen, accept } = host.symbols(ws2);
   const path = `${runtimeId}/${service}`;
@@ -124,13 +124,13 @@ function guestConnection(host: Host, handle: bigint, path: string): GuestConnect
         at += sent;
       }
     },
-    // A connection that was torn down is as ended as one that was closed.
+    // A broken connection has ended, just like a closed one.
     receive: async (buffer) => Math.max(0, await recv(handle, buffer, buffer.byteLength, 0)),
     [Symbol.dispose]: owned.close,
   };
 }
 
-// Closes once: Windows gives the number of a closed socket to the next one.
+// Closes only once, because Windows reuses the number of a closed socket for the next one.
 function closing(host: Host, handle: bigint): { readonly closed: boolean; close(): void } {
   let closed = false;
   return {
@@ -156,7 +156,7 @@ function lastSocketError(host: Host, fn: string, path: string) {
   return errorOf(host, fn, fromWin32(host.symbols(ws2).WSAGetLastError()), path);
 }
 
-// The code of a call on the pool is on another thread.
+// The error code can't be read: the call ran on the pool, and the code belongs to that thread.
 function unknownSocketError(host: Host, fn: string, path: string) {
   return errorOf(host, fn, fromWin32(win32.ERROR_GEN_FAILURE), path);
 }
