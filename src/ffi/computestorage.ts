@@ -6,7 +6,7 @@
  * @module
  */
 
-import { serialise } from "../hcsschema/serialise.ts";
+import { serialize } from "../hcsschema/serialize.ts";
 import type { ExportLayerOptions, LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import type { Host } from "./host.ts";
 import { check, kernel32 } from "./kernel32.ts";
@@ -123,7 +123,7 @@ export async function importLayer(
   check(
     host,
     "HcsImportLayer",
-    await HcsImportLayer(wide(layerPath), wide(sourceFolderPath), wide(serialise(data))),
+    await HcsImportLayer(wide(layerPath), wide(sourceFolderPath), wide(serialize(data))),
     layerPath,
   );
 }
@@ -143,8 +143,8 @@ export async function exportLayer(
     await HcsExportLayer(
       wide(layerPath),
       wide(exportFolderPath),
-      wide(serialise(data)),
-      wide(serialise(options)),
+      wide(serialize(data)),
+      wide(serialize(options)),
     ),
     layerPath,
   );
@@ -169,7 +169,7 @@ export async function setupBaseOSLayer(
   check(
     host,
     "HcsSetupBaseOSLayer",
-    await HcsSetupBaseOSLayer(wide(layerPath), vhd, wide(serialise(options))),
+    await HcsSetupBaseOSLayer(wide(layerPath), vhd, wide(serialize(options))),
     layerPath,
   );
 }
@@ -185,7 +185,7 @@ export async function setupBaseOSVolume(
   check(
     host,
     "HcsSetupBaseOSVolume",
-    await HcsSetupBaseOSVolume(wide(layerPath), wide(volumePath), wide(serialise(options))),
+    await HcsSetupBaseOSVolume(wide(layerPath), wide(volumePath), wide(serialize(options))),
     layerPath,
   );
 }
@@ -201,7 +201,7 @@ export async function initializeWritableLayer(
     host,
     "HcsInitializeWritableLayer",
     // There are no options yet. The documentation says NULL, but the Windows tools pass an empty string.
-    await HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialise(data)), wide("")),
+    await HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialize(data)), wide("")),
     writableLayerPath,
   );
 }
@@ -212,7 +212,7 @@ export async function attachLayerStorageFilter(host: Host, layerPath: string, da
   check(
     host,
     "HcsAttachLayerStorageFilter",
-    await HcsAttachLayerStorageFilter(wide(layerPath), wide(serialise(data))),
+    await HcsAttachLayerStorageFilter(wide(layerPath), wide(serialize(data))),
     layerPath,
   );
 }
@@ -229,7 +229,7 @@ export async function attachOverlayFilter(host: Host, volumePath: string, data: 
   check(
     host,
     "HcsAttachOverlayFilter",
-    await HcsAttachOverlayFilter(wide(volumePath), wide(serialise(data))),
+    await HcsAttachOverlayFilter(wide(volumePath), wide(serialize(data))),
     volumePath,
   );
 }
@@ -240,7 +240,7 @@ export async function detachOverlayFilter(host: Host, volumePath: string, data: 
   check(
     host,
     "HcsDetachOverlayFilter",
-    await HcsDetachOverlayFilter(wide(volumePath), wide(serialise(data))),
+    await HcsDetachOverlayFilter(wide(volumePath), wide(serialize(data))),
     volumePath,
   );
 }

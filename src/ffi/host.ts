@@ -122,20 +122,20 @@ export function defaultHost(): Host {
   return shared ??= windowsHost();
 }
 
-/** DLLs that an operation may turn out to need. */
+/** DLLs that an operation needs only under some condition. */
 export interface PossibleDlls {
-  /** They. */
+  /** The DLLs. */
   readonly dlls: readonly Dll[];
-  /** When it needs them, as a message begins: `With CIM images`. */
+  /** The condition, as the start of a sentence: `With CIM images`. */
   readonly when: string;
 }
 
 /**
- * Asks Deno for all grants that an operation needs before it begins, so that those that are missing are told at once and
- * not one by one. Only {@linkcode windowsHost} needs grants; one that was given is not asked for again.
+ * Requests all permissions that an operation needs before it begins, so that one error names all that are missing. Only
+ * {@linkcode windowsHost} needs permissions. Granted permissions are not requested again.
  *
- * @throws {MissingPermissionError} with the flags for all of `dlls` that Deno may not load. Its message names those that
- * are missing of `possible` as well.
+ * @throws {MissingPermissionError} with the flags for all of `dlls` that Deno may not load. Its message also names the
+ * missing flags for `possible`.
  */
 export function requireGrants(host: Host, dlls: readonly Dll[], possible?: PossibleDlls): void {
   if (host instanceof SystemHost) host.requireGrants(dlls, possible);
@@ -199,8 +199,8 @@ class SystemHost implements WindowsHost {
   }
 }
 
-// The flags for what Deno may not do, and loading these DLLs takes. `requestSync` asks somebody who sits at a terminal, as
-// Deno does at the first use; `querySync` asks nobody.
+// Returns the flags that are missing for loading these DLLs. `requestSync` prompts on a terminal, as Deno does on first
+// use; `querySync` doesn't.
 function missingFlags(dlls: readonly Dll[], ask: "requestSync" | "querySync"): string[] {
   const flags: string[] = [];
   if (dlls.length === 0) return flags;
@@ -224,7 +224,7 @@ const PROBE = "probe ";
 interface Library {
   /** Its functions. */
   readonly symbols: unknown;
-  /** Unloads it, once no call on the pool runs in it any more: its code would go away under that call. */
+  /** Unloads it once no call on the pool runs in it any more, because that call would crash. */
   close(): void;
 }
 

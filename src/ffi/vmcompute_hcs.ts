@@ -12,7 +12,7 @@
 import { computeCodeOf } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { resultLines } from "../hcsschema/results.ts";
-import { serialise } from "../hcsschema/serialise.ts";
+import { serialize } from "../hcsschema/serialize.ts";
 import type { Host } from "./host.ts";
 import { check, systemMessage } from "./kernel32.ts";
 import { addressIn, readWide } from "./memory.ts";
@@ -218,7 +218,7 @@ export async function createSystem(host: Host, id: string, configuration: object
   const outcome = await withResult(
     host,
     (result) =>
-      host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialise(configuration)), 0n, system, result),
+      host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialize(configuration)), 0n, system, result),
   );
   const progress = progressOf(host, "HcsCreateComputeSystem", outcome, id);
   return { system: addressIn(system), progress };
@@ -281,7 +281,7 @@ function callOperation(
   system: bigint,
   options?: object,
 ): Promise<{ code: number; result: string }> {
-  const text = wide(options === undefined ? "" : serialise(options));
+  const text = wide(options === undefined ? "" : serialize(options));
   return withResult(host, (result) => host.symbols(vmcomputeHcs)[fn](system, text, result));
 }
 
@@ -289,7 +289,7 @@ function callOperation(
 export async function modifySystem(host: Host, system: bigint, id: string, request: object): Promise<void> {
   const outcome = await withResult(
     host,
-    (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialise(request)), result),
+    (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialize(request)), result),
   );
   requireDone(host, "HcsModifyComputeSystem", outcome, id);
 }
@@ -300,7 +300,7 @@ export function systemProperties(host: Host, system: bigint, id: string, query: 
     host,
     "HcsGetComputeSystemProperties",
     (properties, result) =>
-      host.symbols(vmcomputeHcs).HcsGetComputeSystemProperties(system, wide(serialise(query)), properties, result),
+      host.symbols(vmcomputeHcs).HcsGetComputeSystemProperties(system, wide(serialize(query)), properties, result),
     id,
   );
 }
@@ -310,7 +310,7 @@ export function enumerateSystems(host: Host, query: object): Promise<string> {
   return withOutput(
     host,
     "HcsEnumerateComputeSystems",
-    (systems, result) => host.symbols(vmcomputeHcs).HcsEnumerateComputeSystems(wide(serialise(query)), systems, result),
+    (systems, result) => host.symbols(vmcomputeHcs).HcsEnumerateComputeSystems(wide(serialize(query)), systems, result),
   );
 }
 
@@ -320,7 +320,7 @@ export function serviceProperties(host: Host, query: object): Promise<string> {
     host,
     "HcsGetServiceProperties",
     (properties, result) =>
-      host.symbols(vmcomputeHcs).HcsGetServiceProperties(wide(serialise(query)), properties, result),
+      host.symbols(vmcomputeHcs).HcsGetServiceProperties(wide(serialize(query)), properties, result),
   );
 }
 
@@ -328,7 +328,7 @@ export function serviceProperties(host: Host, query: object): Promise<string> {
 export async function modifyServiceSettings(host: Host, settings: object): Promise<void> {
   const outcome = await withResult(
     host,
-    (result) => host.symbols(vmcomputeHcs).HcsModifyServiceSettings(wide(serialise(settings)), result),
+    (result) => host.symbols(vmcomputeHcs).HcsModifyServiceSettings(wide(serialize(settings)), result),
   );
   requireDone(host, "HcsModifyServiceSettings", outcome);
 }

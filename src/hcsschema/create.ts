@@ -1,6 +1,6 @@
 /**
- * The documents that create a utility VM: the argument of `HcsCreateComputeSystem`. Keys stand in the order in which
- * the container tools write them. An absent key means the default of Windows, so none is written with an empty value.
+ * The documents that create a utility VM: the argument of `HcsCreateComputeSystem`. Keys are in the order in which the
+ * container tools write them. An absent key means the default of Windows, so no key is written with an empty value.
  *
  * @module
  */
@@ -17,19 +17,19 @@ import type { Version } from "./storage.ts";
 
 /** A compute system that is a VM. */
 export interface ComputeSystem {
-  /** Who creates it; `hcsdiag list` shows it. */
+  /** Name of the program that creates it. `hcsdiag list` shows it. */
   readonly Owner?: string;
   /** Version of the schema. */
   readonly SchemaVersion: Version;
   /** The VM. */
   readonly VirtualMachine: VirtualMachine;
-  /** Whether the VM ends when nobody has a handle of it any more. */
+  /** Whether the VM ends when its last handle is closed. */
   readonly ShouldTerminateOnLastHandleClosed?: boolean;
 }
 
 /** A VM. */
 export interface VirtualMachine {
-  /** Whether a reset by the guest ends it. */
+  /** Whether it ends when the guest resets it. */
   readonly StopOnReset?: boolean;
   /** How it boots. */
   readonly Chipset: Chipset;
@@ -41,17 +41,17 @@ export interface VirtualMachine {
   readonly RegistryChanges?: RegistryChanges;
   /** Limits of its disks. */
   readonly StorageQoS?: StorageQoS;
-  /** Present where the compute service talks to the guest; absent where this program has to. */
+  /** Present if the compute service talks to the guest; absent if this program does. */
   readonly GuestConnection?: GuestConnection;
-  /** Where states of a crashed guest are saved. */
+  /** Where the state of a crashed guest is saved. */
   readonly DebugOptions?: DebugOptions;
 }
 
-/** How a VM boots; one of both is there. */
+/** How a VM boots. Exactly one of the two is present. */
 export interface Chipset {
   /** By the firmware. */
   readonly Uefi?: { readonly BootThis: UefiBootEntry };
-  /** Straight into a kernel. */
+  /** Directly into a kernel. */
   readonly LinuxKernelDirect?: LinuxKernelDirect;
 }
 
@@ -61,19 +61,19 @@ export interface UefiBootEntry {
   readonly DeviceType: "VmbFs";
   /** The file in it. */
   readonly DevicePath: string;
-  /** What the file is started with. */
+  /** The arguments for the file. */
   readonly OptionalData?: string;
-  /** The folder, where it isn't the share `os`. */
+  /** The folder, if it isn't the share `os`. */
   readonly VmbFsRootPath?: string;
 }
 
-/** The kernel that is booted. */
+/** The kernel to boot. */
 export interface LinuxKernelDirect {
   /** Its file. */
   readonly KernelFilePath: string;
   /** File of the initial RAM disk. */
   readonly InitRdPath?: string;
-  /** What it is started with. */
+  /** Its command line. */
   readonly KernelCmdLine: string;
 }
 
@@ -91,15 +91,15 @@ export interface Memory {
   readonly SizeInMB: number;
   /** Whether it is virtual memory of the host, rather than physical. */
   readonly AllowOvercommit?: boolean;
-  /** The guest may tell which pages it uses much. */
+  /** Whether the guest may report the pages that it uses much. */
   readonly EnableHotHint?: boolean;
-  /** Virtual memory is taken when it is used first. */
+  /** Whether virtual memory is allocated only when it is first used. */
   readonly EnableDeferredCommit?: boolean;
-  /** The guest may tell which pages it has no use for. */
+  /** Whether the guest may report the pages that it doesn't use. */
   readonly EnableColdDiscardHint?: boolean;
   /** Space for devices below 4 GiB, in MiB. */
   readonly LowMmioGapInMB?: number;
-  /** Where the space for devices above 4 GiB starts, in MiB. */
+  /** Start of the space for devices above 4 GiB, in MiB. */
   readonly HighMmioBaseInMB?: number;
   /** Size of that space, in MiB. */
   readonly HighMmioGapInMB?: number;
@@ -107,11 +107,11 @@ export interface Memory {
 
 /** The processors of a VM. */
 export interface Processor {
-  /** How many. */
+  /** Number of processors. */
   readonly Count: number;
-  /** How much of them the VM may use at most, in 1/1000 percent. */
+  /** The most that the VM may use of them, in 1/1000 percent. */
   readonly Limit?: number;
-  /** Its weight against other VMs. */
+  /** Its weight relative to other VMs. */
   readonly Weight?: number;
   /** The group of processors that it runs on. */
   readonly CpuGroup?: { readonly Id: string };
@@ -152,9 +152,9 @@ export interface ScsiController {
 export interface VirtualPMemController {
   /** Devices by number. */
   readonly Devices?: Readonly<Record<string, VirtualPMemDevice>>;
-  /** How many devices there can be. */
+  /** The largest number of devices. */
   readonly MaximumCount?: number;
-  /** How large one can be, in bytes. */
+  /** The largest size of one device, in bytes. */
   readonly MaximumSizeBytes?: number;
 }
 
@@ -162,7 +162,7 @@ export interface VirtualPMemController {
 export interface HvSocket {
   /** Their settings. */
   readonly HvSocketConfig: {
-    /** Who may bind one, as a security descriptor. */
+    /** The accounts that may bind one, as a security descriptor. */
     readonly DefaultBindSecurityDescriptor: string;
   };
 }
@@ -177,11 +177,11 @@ export interface VirtualSmb {
 
 /** Changes of a Windows guest's registry before it boots. */
 export interface RegistryChanges {
-  /** Values that are set. */
+  /** The values to set. */
   readonly AddValues?: readonly RegistryValue[];
 }
 
-/** A value of a guest's registry. One of the values is there, as {@linkcode RegistryValue.Type} says. */
+/** A value of a guest's registry. {@linkcode RegistryValue.Type} says which of the value keys is present. */
 export interface RegistryValue {
   /** The key that it is in. */
   readonly Key: RegistryKey;
@@ -197,7 +197,7 @@ export interface RegistryValue {
   readonly DWordValue?: number;
   /** A number of 64 bits. */
   readonly QWordValue?: number;
-  /** A type of one's own. */
+  /** A custom type. */
   readonly CustomType?: number;
 }
 
@@ -207,41 +207,41 @@ export interface RegistryKey {
   readonly Hive: "System" | "Software" | "Security" | "Sam";
   /** Its path in the hive. */
   readonly Name: string;
-  /** Whether it is gone after a restart. */
+  /** Whether it is lost on a restart. */
   readonly Volatile?: boolean;
 }
 
 /** Limits of a VM's disks. */
 export interface StorageQoS {
-  /** Most operations a second. */
+  /** Largest number of operations per second. */
   readonly IopsMaximum?: number;
-  /** Most bytes a second. */
+  /** Largest number of bytes per second. */
   readonly BandwidthMaximum?: number;
 }
 
 /** How the compute service talks to the guest. */
 export interface GuestConnection {
-  /** Over vsock, as Linux guests want it. */
+  /** Whether it uses vsock, as Linux guests need. */
   readonly UseVsock?: boolean;
-  /** The connection outlives a suspension of the VM. */
+  /** Whether the connection survives a suspension of the VM. */
   readonly UseConnectedSuspend?: boolean;
 }
 
-/** Where states of a crashed guest are saved. */
+/** Where the state of a crashed guest is saved. */
 export interface DebugOptions {
-  /** File for the state of a guest that could write a crash dump. */
+  /** File for the state of a guest that wrote a crash dump. */
   readonly BugcheckSavedStateFileName?: string;
-  /** File for the state of one that couldn't. */
+  /** File for the state of a guest that couldn't write one. */
   readonly BugcheckNoCrashdumpSavedStateFileName?: string;
 }
 
-/** What all VMs are made of. */
+/** The settings of all VMs. */
 export interface VMSettings {
-  /** Who creates it. */
+  /** Name of the program that creates it. */
   readonly owner: string;
-  /** Its memory; what is empty is left away. */
+  /** Its memory. Empty values are left out. */
   readonly memory: Memory;
-  /** Its processors; what is empty is left away. */
+  /** Its processors. Empty values are left out. */
   readonly processor: Processor;
   /** Limits of its disks. */
   readonly storageQoS: StorageQoS;
@@ -249,7 +249,7 @@ export interface VMSettings {
   readonly guestConnection: boolean;
 }
 
-/** What a Windows VM is made of. */
+/** The settings of a Windows VM. */
 export interface WindowsVMSettings extends VMSettings {
   /** The share with the guest's system. */
   readonly osShare: VirtualSmbShare;
@@ -257,11 +257,11 @@ export interface WindowsVMSettings extends VMSettings {
   readonly scratchPath: string;
   /** Values of the guest's registry. */
   readonly registryValues: readonly RegistryValue[];
-  /** Where states of a crashed guest are saved. */
+  /** Where the state of a crashed guest is saved. */
   readonly debug: DebugOptions;
 }
 
-/** What a Linux VM is made of. */
+/** The settings of a Linux VM. */
 export interface LinuxVMSettings extends VMSettings {
   /** How it boots. */
   readonly chipset: Chipset;
@@ -271,9 +271,9 @@ export interface LinuxVMSettings extends VMSettings {
   readonly bootDisk: string;
   /** Its persistent memory; `undefined` for none. */
   readonly pmem: VirtualPMemController | undefined;
-  /** The pipe of the host that its first serial port is; `""` for none. */
+  /** The pipe of the host that is connected to its first serial port; `""` for none. */
   readonly consolePipe: string;
-  /** Whether it has screen and keyboard. */
+  /** Whether it has a screen and a keyboard. */
   readonly graphicsConsole: boolean;
 }
 
@@ -282,7 +282,7 @@ const SCHEMA_VERSION: Version = { Major: 2, Minor: 1 };
 const HV_SOCKET: HvSocket = { HvSocketConfig: { DefaultBindSecurityDescriptor: "D:P(A;;FA;;;SY)(A;;FA;;;BA)" } };
 const DIRECT_FILE_MAPPING_IN_MB = 1024;
 
-/** The document of a Windows VM. */
+/** Returns the document of a Windows VM. */
 export function windowsVM(settings: WindowsVMSettings): ComputeSystem {
   return system(settings, {
     StopOnReset: true,
@@ -300,7 +300,7 @@ export function windowsVM(settings: WindowsVMSettings): ComputeSystem {
   });
 }
 
-/** The document of a Linux VM. */
+/** Returns the document of a Linux VM. */
 export function linuxVM(settings: LinuxVMSettings): ComputeSystem {
   const { scsiControllers, bootDisk, pmem, consolePipe, graphicsConsole } = settings;
   return system(settings, {
@@ -326,7 +326,7 @@ export function linuxVM(settings: LinuxVMSettings): ComputeSystem {
   });
 }
 
-/** Has a Linux guest accept all containers. It takes none before it has a policy. */
+/** Makes a Linux guest accept all containers. Without a policy, it accepts none. */
 export const openSecurityPolicy: ModifySettingRequest = {
   RequestType: "Add",
   GuestRequest: { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} },

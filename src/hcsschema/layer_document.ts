@@ -1,5 +1,5 @@
 /**
- * A layer, as documents name it.
+ * A layer, in the form in which documents name it.
  *
  * @module
  */
@@ -12,9 +12,9 @@
 export interface Layer {
   /** Id of the layer: `nameToGuid` of its folder's name. Linux layers have none. */
   Id?: string;
-  /** Where it is: a folder of the host, of a mounted image, or of the guest. */
+  /** Its path: a folder of the host, of a mounted image, or of the guest. */
   Path?: string;
-  /** How {@linkcode Layer.Path} is meant. */
+  /** How to interpret {@linkcode Layer.Path}. */
   PathType?: string;
   /** How it is cached. */
   Cache?: string;

@@ -1,12 +1,12 @@
 /**
- * Queries to the compute service, and what it answers. Windows may add keys to an answer; they are kept.
+ * Queries to the compute service, and its results. Windows may add keys to a result; they are kept.
  *
  * @module
  */
 
 import type { Version } from "./storage.ts";
 
-/** Which properties are asked for; the basic ones where none is named. */
+/** The properties to query. Default: the basic ones. */
 export interface PropertyQuery {
   /** Names of groups of properties. */
   readonly PropertyTypes?: readonly ("GuestConnection" | "ProcessorTopology")[];
@@ -31,9 +31,9 @@ export interface SystemProperties {
   readonly RuntimeOsType?: string;
   /** Its name. */
   readonly Name?: string;
-  /** Who created it. */
+  /** Name of the program that created it. */
   readonly Owner?: string;
-  /** The GUID under which the VM is known to Hyper-V, such as to its sockets. */
+  /** The GUID of the VM in Hyper-V, for instance for its sockets. */
   readonly RuntimeId?: string;
   /** Its state, such as `Created`, `Running`. */
   readonly State?: string;
@@ -55,11 +55,11 @@ export interface GuestConnectionInfo {
   readonly GuestDefinedCapabilities?: GuestDefinedCapabilities;
 }
 
-/** What the service in a guest can do. All are off where absent. */
+/** What the service in a guest can do. An absent capability is off. */
 export interface GuestDefinedCapabilities {
   /** Network namespaces can be added. */
   readonly NamespaceAddRequestSupported?: boolean;
-  /** Processes can be signalled. */
+  /** Processes can be signaled. */
   readonly SignalProcessSupported?: boolean;
   /** The service can log its stacks. */
   readonly DumpStacksSupported?: boolean;
@@ -69,7 +69,7 @@ export interface GuestDefinedCapabilities {
   readonly UpdateContainerSupported?: boolean;
 }
 
-/** Which compute systems are asked for; all where nothing is named. */
+/** The compute systems to query. Default: all. */
 export interface SystemQuery {
   /** Their ids. */
   readonly Ids?: readonly string[];
@@ -77,13 +77,13 @@ export interface SystemQuery {
   readonly Types?: readonly ("VirtualMachine" | "Container")[];
   /** Their names. */
   readonly Names?: readonly string[];
-  /** Who created them. */
+  /** Names of the programs that created them. */
   readonly Owners?: readonly string[];
 }
 
 /** Properties of the compute service. */
 export interface ServiceProperties {
-  /** One for each group that was asked for. */
+  /** One for each group of properties in the query. */
   readonly Properties?: readonly ProcessorTopology[];
 }
 

@@ -1,40 +1,40 @@
 /**
  * The requests that change a running VM: the argument of `HcsModifyComputeSystem`.
  *
- * Hosts and guests refuse keys that they don't know, and take an absent key for its default. So none of the constructors
- * leaves a key with an empty value in a document: `false`, `0`, `""`, an empty list.
+ * Hosts and guests refuse keys that they don't know, and an absent key means its default. So no function here writes a
+ * key with an empty value: `false`, `0`, `""`, or an empty list.
  *
  * @module
  */
 
 import type { Layer } from "./layer_document.ts";
 
-/** What is to be done. */
+/** What to do with a resource. */
 export type RequestType = "Add" | "Remove" | "Update" | "PreAdd";
 
 /** A change of a VM: its host part, its guest part, or both. */
 export interface ModifySettingRequest {
-  /** The resource of the host. A request for the guest alone has none. */
+  /** The resource of the host. A request only for the guest has none. */
   readonly ResourcePath?: string;
   /** What to do with it. */
   readonly RequestType?: RequestType;
   /** Its settings. */
   readonly Settings?: object;
-  /** What the guest is to do. */
+  /** The request for the guest. */
   readonly GuestRequest?: GuestModificationRequest;
 }
 
-/** The part of a change that is the guest's. */
+/** The guest's part of a change. */
 export interface GuestModificationRequest {
   /** What to do. */
   readonly RequestType?: RequestType;
-  /** With what. */
+  /** The kind of resource. */
   readonly ResourceType?: GuestResourceType;
   /** Its settings. */
   readonly Settings?: object;
 }
 
-/** What a guest keeps. */
+/** The kinds of resources of a guest. */
 export type GuestResourceType =
   | "CombinedLayers"
   | "HvSocket"
@@ -50,13 +50,13 @@ export interface VirtualSmbShare {
   readonly Name?: string;
   /** The folder. */
   readonly Path?: string;
-  /** The files in it that are shared, by their full paths; all where absent. */
+  /** The files in it that are shared, by their full paths. Absent for all. */
   readonly AllowedFiles?: readonly string[];
   /** How it is shared. */
   readonly Options?: VirtualSmbShareOptions;
 }
 
-/** How a folder is shared. All are off where absent. */
+/** How a folder is shared. An absent option is off. */
 export interface VirtualSmbShareOptions {
   /** No writing. */
   readonly ReadOnly?: boolean;
@@ -68,7 +68,7 @@ export interface VirtualSmbShareOptions {
   readonly NoOplocks?: boolean;
   /** Files are opened with the backup privilege, past their access lists. */
   readonly TakeBackupPrivilege?: boolean;
-  /** Files are opened as who opened the share's folder. */
+  /** Files are opened as the user who opened the share's folder. */
   readonly UseShareRootIdentity?: boolean;
   /** Files aren't mapped into the VM's memory. */
   readonly NoDirectmap?: boolean;
@@ -84,13 +84,13 @@ export interface VirtualSmbShareOptions {
   readonly ForceLevelIIOplocks?: boolean;
   /** Reparse points of a base layer are followed on the host. */
   readonly ReparseBaseLayer?: boolean;
-  /** Locks that are granted and never broken. */
+  /** Locks are always granted and never broken. */
   readonly PseudoOplocks?: boolean;
   /** Unbuffered reading and writing. */
   readonly NonCacheIo?: boolean;
-  /** Change notifications that never come. */
+  /** Change notifications are accepted and never sent. */
   readonly PseudoDirnotify?: boolean;
-  /** Each file is mapped by itself. */
+  /** Each file is mapped separately. */
   readonly SingleFileMapping?: boolean;
 }
 
@@ -114,7 +114,7 @@ export interface VirtualPMemDevice {
   readonly ImageFormat?: VirtualPMemImageFormat;
 }
 
-/** A file that a VM sees as a part of a persistent memory device. */
+/** A file that a VM sees as part of a persistent memory device. */
 export interface VirtualPMemMapping {
   /** The file. */
   readonly HostPath?: string;
@@ -127,7 +127,7 @@ export type VirtualPMemImageFormat = "Vhd1" | "Vhdx";
 
 /** A disk of a Windows guest. */
 export interface WCOWMappedVirtualDisk {
-  /** Where the guest mounts it. */
+  /** Path at which the guest mounts it. */
   readonly ContainerPath?: string;
   /** Its LUN on controller 0. */
   readonly Lun?: number;
@@ -135,21 +135,21 @@ export interface WCOWMappedVirtualDisk {
 
 /** A disk of a Linux guest. */
 export interface LCOWMappedVirtualDisk {
-  /** Where the guest mounts it. */
+  /** Path at which the guest mounts it. */
   readonly MountPath?: string;
   /** Its LUN. */
   readonly Lun?: number;
   /** Its controller, by number. */
   readonly Controller?: number;
-  /** The partition, from 1; absent for the whole disk. */
+  /** The partition, counted from 1. Absent for the whole disk. */
   readonly Partition?: number;
   /** No writing. */
   readonly ReadOnly?: boolean;
-  /** The guest encrypts it with a key of its own. */
+  /** The guest encrypts it with its own key. */
   readonly Encrypted?: boolean;
   /** Options of the mount. */
   readonly Options?: readonly string[];
-  /** The guest formats it where it has no file system. */
+  /** The guest formats it if it has no file system. */
   readonly EnsureFilesystem?: boolean;
   /** The file system to format it with. */
   readonly Filesystem?: string;
@@ -159,21 +159,21 @@ export interface LCOWMappedVirtualDisk {
 export interface LCOWMappedVPMemDevice {
   /** Number of the device. */
   readonly DeviceNumber?: number;
-  /** Where the guest mounts it. */
+  /** Path at which the guest mounts it. */
   readonly MountPath?: string;
-  /** The part of the device that is meant; absent for all of it. */
+  /** The part of the device. Absent for all of it. */
   readonly MappingInfo?: LCOWVPMemMappingInfo;
 }
 
 /** A part of a persistent memory device. */
 export interface LCOWVPMemMappingInfo {
-  /** Where it starts. */
+  /** Its first byte. */
   readonly DeviceOffsetInBytes?: number;
-  /** How long it is. */
+  /** Its length in bytes. */
   readonly DeviceSizeInBytes?: number;
 }
 
-/** A SCSI disk that a Linux guest is to let go of. */
+/** A SCSI disk that a Linux guest is to eject. */
 export interface SCSIDevice {
   /** Its controller, by number. */
   readonly Controller?: number;
@@ -181,19 +181,19 @@ export interface SCSIDevice {
   readonly Lun?: number;
 }
 
-/** Layers that the guest shows as one tree. */
+/** Layers that the guest combines into one tree. */
 export interface CombinedLayers {
   /** Id of the container; Linux guests only. */
   readonly ContainerID?: string;
-  /** Where the tree is. */
+  /** Path of the tree. */
   readonly ContainerRootPath?: string;
   /** Read-only layers, topmost first. */
   readonly Layers?: readonly Layer[];
-  /** Where changes are kept; a Windows guest keeps them at the root. */
+  /** Path where changes are stored. A Windows guest stores them at the root. */
   readonly ScratchPath?: string;
 }
 
-/** The controllers' ids, by number: UUIDs of version 5 made of the number, the same in every VM. */
+/** The ids of the controllers by number: UUIDs of version 5, made from the number and the same in every VM. */
 export const SCSI_CONTROLLERS: readonly string[] = [
   "df6d0690-79e5-55b6-a5ec-c1e2f77f580a",
   "0110f83b-de10-5172-a266-78bca56bf50a",
@@ -201,7 +201,7 @@ export const SCSI_CONTROLLERS: readonly string[] = [
   "305891a9-b251-5dfe-91a2-c25d9212275b",
 ];
 
-/** A document without the keys that are to be absent. */
+/** Returns a document without the keys that must be absent. */
 export function present<T extends object>(document: T): T {
   return Object.fromEntries(Object.entries(document).filter(([, value]) => !isEmpty(value))) as T;
 }
@@ -213,12 +213,12 @@ function isEmpty(value: unknown): boolean {
 
 const SHARES = "VirtualMachine/Devices/VirtualSmb/Shares";
 
-/** Shares a folder. */
+/** Returns the request that shares a folder. */
 export function addShare(share: VirtualSmbShare): ModifySettingRequest {
   return { ResourcePath: SHARES, RequestType: "Add", Settings: present(share) };
 }
 
-/** Ends sharing a folder. */
+/** Returns the request that stops sharing a folder. */
 export function removeShare(name: string): ModifySettingRequest {
   return { ResourcePath: SHARES, RequestType: "Remove", Settings: { Name: name } };
 }
@@ -231,12 +231,12 @@ export interface SCSISlot {
   readonly lun: number;
 }
 
-/** Attaches a disk. */
+/** Returns the request that attaches a disk. */
 export function attachDisk(slot: SCSISlot, attachment: Attachment): ModifySettingRequest {
   return { ResourcePath: attachmentPath(slot), RequestType: "Add", Settings: present(attachment) };
 }
 
-/** Detaches a disk. */
+/** Returns the request that detaches a disk. */
 export function detachDisk(slot: SCSISlot): ModifySettingRequest {
   return { ResourcePath: attachmentPath(slot), RequestType: "Remove" };
 }
@@ -245,17 +245,17 @@ function attachmentPath({ controller, lun }: SCSISlot): string {
   return `VirtualMachine/Devices/Scsi/${SCSI_CONTROLLERS[controller]}/Attachments/${lun}`;
 }
 
-/** Has a guest mount a disk. */
+/** Returns the request that mounts a disk in a guest. */
 export function mountDisk(disk: WCOWMappedVirtualDisk | LCOWMappedVirtualDisk): ModifySettingRequest {
   return inGuest("Add", "MappedVirtualDisk", disk);
 }
 
-/** Has a guest unmount a disk. A Linux guest wants only path, place and partition here. */
+/** Returns the request that unmounts a disk in a guest. A Linux guest accepts only path, place and partition here. */
 export function unmountDisk(disk: WCOWMappedVirtualDisk | LCOWMappedVirtualDisk): ModifySettingRequest {
   return inGuest("Remove", "MappedVirtualDisk", disk);
 }
 
-/** Has a Linux guest let go of a disk before it is detached. */
+/** Returns the request with which a Linux guest ejects a disk before it is detached. */
 export function unplugDisk({ controller, lun }: SCSISlot): ModifySettingRequest {
   return inGuest("Remove", "SCSIDevice", { Controller: controller, Lun: lun } satisfies SCSIDevice);
 }
@@ -264,11 +264,11 @@ export function unplugDisk({ controller, lun }: SCSISlot): ModifySettingRequest 
 export interface PMemDevice {
   /** Number of the device. */
   readonly device: number;
-  /** Where the guest mounts it. */
+  /** Path at which the guest mounts it. */
   readonly guestPath: string;
 }
 
-/** Adds a persistent memory device. */
+/** Returns the request that adds a persistent memory device. */
 export function addPMemDevice(at: PMemDevice, settings: VirtualPMemDevice): ModifySettingRequest {
   return {
     ResourcePath: devicePath(at),
@@ -278,20 +278,20 @@ export function addPMemDevice(at: PMemDevice, settings: VirtualPMemDevice): Modi
   };
 }
 
-/** Removes a persistent memory device. */
+/** Returns the request that removes a persistent memory device. */
 export function removePMemDevice(at: PMemDevice): ModifySettingRequest {
   return { ResourcePath: devicePath(at), RequestType: "Remove", GuestRequest: pmemInGuest("Remove", at) };
 }
 
-/** A file as a part of a persistent memory device. */
+/** A file as part of a persistent memory device. */
 export interface PMemMapping extends PMemDevice {
-  /** Where it starts on the device, in bytes. */
+  /** Its offset on the device, in bytes. */
   readonly offset: number;
-  /** Its length in bytes, whole pages. */
+  /** Its length in bytes, a multiple of the page size. */
   readonly size: number;
 }
 
-/** Maps a file into a persistent memory device. */
+/** Returns the request that maps a file into a persistent memory device. */
 export function addPMemMapping(at: PMemMapping, settings: VirtualPMemMapping): ModifySettingRequest {
   return {
     ResourcePath: `${devicePath(at)}/Mappings/${at.offset}`,
@@ -301,7 +301,7 @@ export function addPMemMapping(at: PMemMapping, settings: VirtualPMemMapping): M
   };
 }
 
-/** Takes a file out of a persistent memory device. */
+/** Returns the request that removes a file from a persistent memory device. */
 export function removePMemMapping(at: PMemMapping): ModifySettingRequest {
   return {
     ResourcePath: `${devicePath(at)}/Mappings/${at.offset}`,
@@ -331,12 +331,12 @@ function pmemInGuest(
   return { RequestType: type, ResourceType: "VPMemDevice", Settings: present(settings) };
 }
 
-/** Has a guest show layers as one tree. */
+/** Returns the request that combines layers into one tree in a guest. */
 export function combineLayers(layers: CombinedLayers): ModifySettingRequest {
   return inGuest("Add", "CombinedLayers", layers);
 }
 
-/** Has a guest take a tree of layers apart. */
+/** Returns the request that removes a tree of layers from a guest. */
 export function removeCombinedLayers(root: string): ModifySettingRequest {
   return inGuest("Remove", "CombinedLayers", { ContainerRootPath: root } satisfies CombinedLayers);
 }

@@ -1,6 +1,5 @@
 /**
- * The result documents of vmcompute.dll: what the compute service has to say about a call, most of all about a failed
- * one.
+ * The result documents of vmcompute.dll: what the compute service reports about a call, in particular about a failed one.
  *
  * @module
  */
@@ -19,7 +18,7 @@ export interface ResultError {
 export interface ErrorEvent {
   /** The event as a sentence. */
   readonly Message?: string;
-  /** Where in the compute service. */
+  /** Part of the compute service in which it happened. */
   readonly StackTrace?: string;
   /** Id of the event's provider. */
   readonly Provider?: string;
@@ -27,16 +26,16 @@ export interface ErrorEvent {
   readonly EventId?: number;
   /** Flags of the event. */
   readonly Flags?: number;
-  /** What reported it. */
+  /** The component that reported it. */
   readonly Source?: string;
-  /** The values in the event, where there is no sentence made of them. */
+  /** The values in the event, if there is no sentence that contains them. */
   readonly Data?: readonly { readonly Type?: string; readonly Value?: unknown }[];
 }
 
 /**
- * A result document for people: a line for its message, and one for each of its events. Text that is no result document
- * is one line, as it is all that there is; an empty text has no lines. What has another form than expected is left out, so
- * that an odd document never hides the failure that it comes with.
+ * Formats a result document for people: one line for its message, and one for each of its events. Text that is not a result
+ * document becomes one line; an empty text has no lines. Parts of an unexpected form are left out, so that such a document
+ * never hides the failure that it describes.
  */
 export function resultLines(text: string): string[] {
   if (text.trim() === "") return [];
@@ -74,7 +73,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** Whether a value has a text. */
+/** Returns whether a value has a text. */
 function isScalar(value: unknown): value is string | number | boolean {
   return typeof value === "string" ? value !== "" : typeof value === "number" || typeof value === "boolean";
 }

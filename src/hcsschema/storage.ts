@@ -67,7 +67,7 @@ export interface OsLayerOptions {
 }
 
 /**
- * A document for {@linkcode LayerData}. `SchemaVersion` is always there, and empty where no version is asked for.
+ * Returns {@linkcode LayerData}. `SchemaVersion` is always present, and empty.
  *
  * ```ts
  * import { layerData } from "@hcs-layers/hcs-layers/storage";
