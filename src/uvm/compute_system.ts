@@ -1,6 +1,5 @@
 /**
- * A compute system: a virtual machine as the compute service knows it, with its handle, its callback and its
- * notifications.
+ * A compute system: a virtual machine of the compute service, with its handle, its callback and its notifications.
  *
  * @module
  */
@@ -30,16 +29,16 @@ import { basicProperties, type PropertyQuery, type SystemProperties } from "../h
 import { log } from "../log.ts";
 import { Notifications } from "./notifications.ts";
 
-/** What stops a wait. The request to the compute service goes on. */
+/** Options of calls that wait for the compute service. */
 export interface WaitOptions {
-  /** Stops waiting; the call rejects with its reason. */
+  /** Stops the wait: the call rejects with the signal's reason. The request to the compute service goes on. */
   signal?: AbortSignal | undefined;
 }
 
 const SYSTEM_NOT_FOUND = 0x010e;
 const SYSTEM_ALREADY_STOPPED = 0x0110;
 
-// A system that was told to end does so within a second or two; its disks stay open that long.
+// A terminated system ends within a second or two. Its disks stay open until then.
 const EXIT_LIMIT_MS = 10_000;
 
 const COMPLETION = {
@@ -50,9 +49,9 @@ const COMPLETION = {
 } as const satisfies Record<SystemOperation, number>;
 
 /**
- * A compute system of which this process has a handle. {@linkcode ComputeSystem.close} gives the handle and the
- * callback back; until then the callback keeps the process alive. The system itself ends with its last handle, if it
- * was created so.
+ * A compute system of which this process has a handle. {@linkcode ComputeSystem.close} closes the handle and releases the
+ * callback; until then the callback keeps the process alive. If the document of the system says so, the system ends when
+ * its last handle is closed.
  */
 export class ComputeSystem implements AsyncDisposable {
   /** Id of the system. */
@@ -63,7 +62,7 @@ export class ComputeSystem implements AsyncDisposable {
   #handle: bigint;
   #callback: NativeCallback | undefined;
   #registration: bigint | undefined;
-  // Calls that Windows is at work on, and which have the handle.
+  // Running native calls that use the handle.
   readonly #calls = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
@@ -80,12 +79,12 @@ export class ComputeSystem implements AsyncDisposable {
   }
 
   /**
-   * Creates a compute system, and waits until it is there.
+   * Creates a compute system, and waits until that is done.
    *
-   * @param document What it is made of.
+   * @param document The settings of the system.
    * @throws {NativeError} if the compute service refuses.
-   * @throws {VMStateError} if the system ends before it is there.
-   * @throws the reason of `signal`. A system that comes to be all the same is ended.
+   * @throws {VMStateError} if the system ends while it is being created.
+   * @throws the reason of `signal`. If the system is created nevertheless, it is ended.
    */
   static async create(host: Host, id: string, document: object, options: WaitOptions = {}): Promise<ComputeSystem> {
     const { signal } = options;
@@ -105,7 +104,7 @@ export class ComputeSystem implements AsyncDisposable {
   }
 
   /**
-   * Opens a compute system that exists, created by any process.
+   * Opens an existing compute system, no matter which process created it.
    *
    * @throws {NativeError} if there is none with that id, or the compute service refuses.
    */
@@ -113,7 +112,7 @@ export class ComputeSystem implements AsyncDisposable {
     return ComputeSystem.#attach(host, id, options.signal, () => openSystem(host, id), () => Promise.resolve(true));
   }
 
-  // Gets a handle and registers a callback with it; `end` does what has to come before a handle is closed again.
+  // Gets a handle and registers a callback. If that fails, `end` runs before the handle is closed.
   static async #attach(
     host: Host,
     id: string,
@@ -123,7 +122,7 @@ export class ComputeSystem implements AsyncDisposable {
   ): Promise<ComputeSystem> {
     signal?.throwIfAborted();
     const notifications = new Notifications(host, id);
-    // First, as it takes a permission of its own.
+    // First, because this needs an additional permission.
     const callback = await host.callback((raw) => notifications.deliver(raw));
     const opening = open();
     let handle: bigint;
@@ -131,7 +130,7 @@ export class ComputeSystem implements AsyncDisposable {
       handle = await notifications.during(opening, signal);
     } catch (error) {
       callback[Symbol.dispose]();
-      // Nobody waits for the handle any more, but it may come.
+      // Nobody waits for the handle any more, but Windows may still return one.
       opening.then((late) => attempt(id, () => end(late), () => closeSystem(host, late, id)), () => {});
       throw error;
     }
@@ -150,7 +149,7 @@ export class ComputeSystem implements AsyncDisposable {
     return this.#notifications.end;
   }
 
-  /** Starts it, and waits until it runs: for a VM with a guest connection, until its guest answers. */
+  /** Starts it, and waits until it runs. If it has a guest connection, waits until the guest responds. */
   start(options: WaitOptions = {}): Promise<void> {
     return this.#operate("HcsStartComputeSystem", options);
   }
@@ -165,7 +164,7 @@ export class ComputeSystem implements AsyncDisposable {
     return this.#operate("HcsResumeComputeSystem", options);
   }
 
-  /** Saves its state. `how` is the document that says where. */
+  /** Saves its state. `how` is the document that names the file. */
   save(how: object, options: WaitOptions = {}): Promise<void> {
     return this.#operate("HcsSaveComputeSystem", options, how);
   }
@@ -180,7 +179,7 @@ export class ComputeSystem implements AsyncDisposable {
     await this.#call((handle) => modifySystem(this.host, handle, this.id, request), options.signal);
   }
 
-  /** Its properties: the basic ones, or those that `query` asks for. */
+  /** Returns the basic properties, or those that `query` names. */
   async properties(query: PropertyQuery = basicProperties, options: WaitOptions = {}): Promise<SystemProperties> {
     const text = await this.#call((handle) => systemProperties(this.host, handle, this.id, query), options.signal);
     try {
@@ -190,32 +189,32 @@ export class ComputeSystem implements AsyncDisposable {
     }
   }
 
-  /** Asks the guest to shut down. Doesn't wait until it has: see {@linkcode ComputeSystem.waitForExit}. */
+  /** Requests a shutdown from the guest. {@linkcode ComputeSystem.waitForExit} waits until it is done. */
   async shutdown(options: WaitOptions = {}): Promise<void> {
     await this.#stop("HcsShutdownComputeSystem", options.signal);
   }
 
   /**
-   * Ends it, and waits until it has ended, up to 10 seconds. One that has ended already is fine.
+   * Ends it, and waits up to 10 seconds until it has ended. Does nothing if it has already ended.
    *
    * @throws {NativeError} if the compute service refuses.
    */
   async terminate(options: WaitOptions = {}): Promise<void> {
     const runs = await this.#stop("HcsTerminateComputeSystem", options.signal);
     if (runs && !await this.waitForExit(EXIT_LIMIT_MS)) {
-      log("warn", () => `the compute system ${this.id} was told to end, and doesn't say that it has`);
+      log("warn", () => `the compute system ${this.id} was terminated, but did not report its end`);
     }
     this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
 
-  /** Waits until it has stopped running, however it ends; at most `limit` milliseconds. Returns whether it has. */
+  /** Waits until it has stopped running for any reason, but at most `limit` milliseconds. Returns whether it has. */
   waitForExit(limit: number): Promise<boolean> {
     return this.#notifications.waitForExit(limit);
   }
 
   /**
-   * Releases callback and handle; from here on every call is refused. Waits until Windows has returned from all calls
-   * that were made. After a failure, another call goes on with what is left; calls side by side are one.
+   * Releases the callback and the handle; from now on every call is refused. Waits until all running native calls have
+   * returned. After a failure, another call continues with what is left. Concurrent calls share one release.
    *
    * @throws {NativeError} if Windows refuses.
    */
@@ -235,7 +234,7 @@ export class ComputeSystem implements AsyncDisposable {
       await unregisterCallback(this.host, this.#registration, this.id);
       this.#registration = undefined;
     }
-    // Not before: Windows may call it until it is unregistered.
+    // Only now, because Windows may call it until it is unregistered.
     this.#callback?.[Symbol.dispose]();
     this.#callback = undefined;
     if (this.#handle !== 0n) {
@@ -255,7 +254,7 @@ export class ComputeSystem implements AsyncDisposable {
     try {
       progress = await this.#call((handle) => operate(this.host, fn, handle, this.id, how), signal);
     } catch (error) {
-      // The requested operation counts first, even if the system ended right after it.
+      // If the operation was completed, it succeeded, even if the system ended right after it.
       if (error !== this.end || !this.#notifications.has(type)) throw error;
     }
     await this.#completed(fn, type, progress, signal);
@@ -267,7 +266,7 @@ export class ComputeSystem implements AsyncDisposable {
     if ((status | 0) < 0) throw computeError(this.host, fn, status, this.id, data);
   }
 
-  // Returns false if it had stopped already.
+  // Returns false if it had already stopped.
   async #stop(fn: "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem", signal?: AbortSignal): Promise<boolean> {
     if (this.#notifications.exited) return false;
     if (this.#handle === 0n || this.end?.reason === "closed") throw this.end;
@@ -282,7 +281,7 @@ export class ComputeSystem implements AsyncDisposable {
       return await this.#notifications.during(this.#track(fn), signal);
     } catch (error) {
       if (!hasStopped(error)) throw error;
-      // The notification of it is late, or lost.
+      // The system has ended, and the notification of that is late or lost.
       const end = new VMStateError(this.id, "exited", { cause: error, code: error.code });
       this.#notifications.finish(end);
       throw end;
@@ -298,13 +297,13 @@ export class ComputeSystem implements AsyncDisposable {
   }
 }
 
-// Gives up a system that nobody will ever use, step by step; there is no caller to report a failure to.
+// Cleans up a system that nobody will use. Failures are only logged, because there is no caller to report them to.
 async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promise<void> {
   for (const step of steps) {
     try {
       await step();
     } catch (error) {
-      log("warn", () => `giving up the compute system ${id}: ${messageOf(error)}`);
+      log("warn", () => `cleaning up the compute system ${id}: ${messageOf(error)}`);
     }
   }
 }

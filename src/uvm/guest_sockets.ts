@@ -1,9 +1,9 @@
 /**
- * What a Linux guest needs of its host to boot: entropy, and somebody who takes its log. Without either its `init`
- * waits forever.
+ * What a Linux guest needs from its host to boot: entropy, and a receiver for its log. Without either, its `init` waits
+ * forever.
  *
- * Accepting and receiving wait on threads of Deno's pool: one until the guest has its entropy, and one for as long as
- * the guest writes its log.
+ * Accepting and receiving block threads of Deno's pool: one until the guest has its entropy, and one while the guest
+ * writes its log.
  *
  * @module
  */
@@ -16,21 +16,21 @@ import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
 const ENTROPY_BYTES = 512;
 const CHUNK_BYTES = 64 * 1024;
-// A line that is longer is no line of a log.
+// Longer lines are split.
 const LONGEST_LINE = 1024 * 1024;
 
 /** The sockets that serve one guest. */
 export interface GuestSockets extends AsyncDisposable {
-  /** Settles when the guest has its entropy; rejects where it couldn't be given. Resolves also once all is closed. */
+  /** Resolves when the guest has received its entropy, or all sockets are closed. Rejects if sending it failed. */
   readonly served: Promise<void>;
 }
 
 /**
- * Listens for a guest, and serves it as soon as it boots.
+ * Listens for a guest, and serves it when it boots.
  *
  * @param vm The VM: its id for the log, its GUID for the sockets.
- * @param options Whether the guest writes a log.
- * @throws {NativeError} if Windows has no such sockets.
+ * @param options With `log`, the log of the guest is received.
+ * @throws {NativeError} if Windows doesn't support such sockets.
  */
 export function serveGuest(
   host: Host,
@@ -57,7 +57,7 @@ export function serveGuest(
   };
 }
 
-// One connection; nobody else is to come.
+// Accepts one connection, and then closes the listener.
 async function acceptOne(listener: GuestListener, open: Set<Disposable>): Promise<GuestConnection | undefined> {
   try {
     const connection = await listener.accept();
@@ -83,7 +83,7 @@ async function serveEntropy(listener: GuestListener, open: Set<Disposable>): Pro
   }
 }
 
-// Never rejects: a VM is of use without its log.
+// Never rejects, because a VM can be used without its log.
 async function forwardLog(listener: GuestListener, open: Set<Disposable>, vm: string): Promise<void> {
   try {
     const connection = await acceptOne(listener, open);
@@ -121,7 +121,7 @@ const LEVELS: ReadonlyMap<unknown, Level> = new Map([
   ["warning", "warn"],
 ]);
 
-/** Puts a line of a guest's log, which is JSON, into the log of the library. What isn't JSON is a crash, as a rule. */
+/** Writes a line of a guest's log, which is JSON, to the log of the library. A line that isn't JSON is usually a crash. */
 function forwardLine(line: string, vm: string): void {
   if (line.trim() === "") return;
   const entry = parse(line);

@@ -1,10 +1,10 @@
 /**
- * What the compute service tells about a system: which waits it settles, and which it ends.
+ * The notifications of the compute service about a system, and the waits that they end.
  *
- * - Of each type the latest one is kept until somebody asks for it: it may come before the call to which it belongs has
- *   returned, and more often than expected.
- * - The notification that is waited for counts before any that ends the system, where both are there.
- * - The end of the system, a crash of the guest, or a lost connection ends all waits at once, for good.
+ * - The latest notification of each type is kept until somebody waits for it, because it can come before the call that it
+ *   belongs to has returned, and more often than expected.
+ * - If both the awaited notification and the end of the system have come, the awaited notification wins.
+ * - The end of the system, a crash of the guest, or a lost connection ends all waits, including later ones.
  *
  * @module
  */
@@ -36,7 +36,7 @@ const ENDS: ReadonlyMap<number, VMStateReason> = new Map([
 const NAMES = new Map<number, string>(Object.entries(notification).map(([name, type]) => [type, name]));
 
 interface Wait {
-  /** The type that settles it; `undefined` for one that only the end of the system concerns. */
+  /** The type that settles it; `undefined` if only the end of the system does. */
   readonly type: number | undefined;
   settle(notification: Notification): void;
   reject(error: unknown): void;
@@ -52,7 +52,7 @@ export class Notifications {
   #exited = false;
   #end: VMStateError | undefined;
 
-  /** Those of the system with an id. */
+  /** Starts with no notifications, for the system with an id. */
   constructor(host: Host, id: string) {
     this.#host = host;
     this.#id = id;
@@ -68,16 +68,16 @@ export class Notifications {
     return this.#exited;
   }
 
-  /** Takes a notification, while Windows' thread waits. */
+  /** Handles a notification. The thread of Windows waits meanwhile. */
   deliver({ type, status, data }: RawNotification): void {
-    // The text is Windows', and gone after this.
+    // Read now, because Windows frees the text after this.
     const received: Notification = { status: status >>> 0, data: textAt(this.#host, data) };
     log("debug", () => `${this.#id}: ${NAMES.get(type) ?? `notification ${type}`} ${printable(received)}`);
     const waits = [...this.#waits].filter((wait) => wait.type === type);
     if (waits.length === 0) this.#latest.set(type, received);
     waits.forEach((wait) => wait.settle(received));
     if (type === notification.SystemExited) this.#exited = true;
-    // After a lost service no notification comes any more.
+    // Once the service is lost, no notification comes any more.
     if (type === notification.SystemExited || type === notification.ServiceDisconnect) this.#exit.resolve();
     const reason = ENDS.get(type);
     if (reason !== undefined) {
@@ -90,18 +90,18 @@ export class Notifications {
     }
   }
 
-  /** Ends all waits, now and in future. The first reason stays. */
+  /** Ends all current and later waits. If it is called again, the first reason stays. */
   finish(error: VMStateError): void {
     this.#end ??= error;
     this.#waits.forEach((wait) => wait.reject(error));
   }
 
-  /** Whether one of a type has come that nobody has asked for yet. */
+  /** Returns whether there is a notification of a type that nobody has waited for. */
   has(type: number): boolean {
     return this.#latest.has(type);
   }
 
-  /** Forgets what came of a type so far: it belongs to something that was asked earlier. */
+  /** Forgets the notification of a type that came so far, which belongs to an earlier request. */
   forget(type: number): void {
     this.#latest.delete(type);
   }
@@ -117,25 +117,25 @@ export class Notifications {
     this.#latest.delete(type);
     if (latest !== undefined) return Promise.resolve(latest);
     const { promise, resolve, reject } = Promise.withResolvers<Notification>();
-    const leave = this.#enter({ type, settle: resolve, reject }, signal);
-    return promise.finally(leave);
+    const remove = this.#add({ type, settle: resolve, reject }, signal);
+    return promise.finally(remove);
   }
 
   /**
-   * Waits for something else, as long as the system lives. What is waited for goes on, whatever becomes of the wait.
+   * Waits for `work` while the system lives. If the wait ends early, `work` still goes on.
    *
    * @throws {VMStateError} if the system ended.
    * @throws the reason of `signal`.
    */
   during<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const leave = this.#enter({ type: undefined, settle() {}, reject }, signal);
+    const remove = this.#add({ type: undefined, settle() {}, reject }, signal);
     work.then(resolve, reject);
-    return promise.finally(leave);
+    return promise.finally(remove);
   }
 
-  // Answers how to leave again.
-  #enter(wait: Wait, signal: AbortSignal | undefined): () => void {
+  // Returns a function that ends the wait.
+  #add(wait: Wait, signal: AbortSignal | undefined): () => void {
     if (this.#end !== undefined) wait.reject(this.#end);
     if (signal?.aborted) wait.reject(signal.reason);
     const abort = () => wait.reject(signal!.reason);
@@ -148,8 +148,7 @@ export class Notifications {
   }
 
   /**
-   * Waits until the system has stopped running, however it ends; not longer than `limit` milliseconds. Answers whether
-   * it has.
+   * Waits until the system has stopped running for any reason, but at most `limit` milliseconds. Returns whether it has.
    */
   async waitForExit(limit: number): Promise<boolean> {
     const wake = new AbortController();
@@ -160,7 +159,7 @@ export class Notifications {
   }
 }
 
-// A text that can't be read must not keep the notification from those who wait for it.
+// Doesn't throw: if the text can't be read, the notification still counts.
 function textAt(host: Host, address: bigint): string {
   if (address === 0n) return "";
   try {

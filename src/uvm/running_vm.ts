@@ -1,5 +1,5 @@
 /**
- * What the devices of a VM need of it.
+ * The interface of a VM that its devices use.
  *
  * @module
  */
@@ -11,24 +11,24 @@ import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 /** The operating system in a VM. */
 export type GuestOS = "windows" | "linux";
 
-/** How far a VM is. `ended`: it exited, was closed, or its connection is lost; nothing in it is held any more. */
+/** The state of a VM. `ended`: it exited, was closed, or its connection is lost; nothing in it is held any more. */
 export type VMState = "created" | "running" | "ended";
 
 /** A VM that can be changed while it runs. */
 export interface RunningVM {
-  /** Id of the VM; files are granted to it by this. */
+  /** Id of the VM, to which access to files is granted. */
   readonly id: string;
   /** The machine that it runs on. */
   readonly host: Host;
   /** The operating system in it. */
   readonly os: GuestOS;
-  /** How far it is. */
+  /** Its state. */
   readonly state: VMState;
-  /** Why it has ended; undefined while it has not. */
+  /** Why it has ended; undefined if it has not. */
   readonly end?: VMStateError | undefined;
 
   /**
-   * Changes the VM, its host part and its guest part. Aborting ends waiting, not the change.
+   * Changes the VM: the host's part and the guest's part. Aborting ends the wait, not the change.
    *
    * @throws {NativeError} if the host or the guest refuses.
    */
@@ -36,7 +36,7 @@ export interface RunningVM {
 }
 
 /**
- * Sends a request that removes something. A VM that has ended has nothing left to remove, so that counts as done.
+ * Sends a request that removes something. If the VM has ended, there is nothing left to remove, which is a success.
  *
  * @throws {NativeError} if the host or the guest refuses.
  */

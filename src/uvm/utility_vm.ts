@@ -1,5 +1,5 @@
 /**
- * Utility VMs: virtual machines that carry the layers of containers.
+ * Utility VMs: virtual machines that hold the layers of containers.
  *
  * @module
  */
@@ -41,13 +41,13 @@ import type { VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, type WindowsVMOptions } from "./plans/windows_vm.ts";
 
 /**
- * Options of a VM, by the system in it.
+ * Options of a VM, depending on the operating system in it.
  *
  * @category Layers in a VM
  */
 export type UtilityVMOptions = LinuxVMOptions | WindowsVMOptions;
 
-/** Copies the disk that a VM writes to from its template. Releasing it deletes the copy. */
+/** Copies the template to the disk that a VM writes to. Releasing it deletes the copy. */
 // deno-lint-ignore require-await
 async function acquireScratch(
   host: Host,
@@ -75,7 +75,7 @@ async function acquireAccess(host: Host, vm: string, path: string): Promise<Held
       try {
         return await revokeAccess(host, vm, path);
       } catch (error) {
-        // A right to a file that is gone is of no use to anybody.
+        // If the file is gone, so is the right to open it.
         if (isNotFound(error)) return false;
         throw error;
       }
@@ -83,12 +83,12 @@ async function acquireAccess(host: Host, vm: string, path: string): Promise<Held
   };
 }
 
-/** A VM that is held by its handle. */
+/** A VM that is held through its handle. */
 interface HeldSystem extends Held<HoldOf<"computeSystem">> {
   readonly system: ComputeSystem;
 }
 
-/** Creates the VM. Releasing it ends it. */
+/** Creates the VM. Releasing it ends the VM. */
 async function acquireSystem(
   host: Host,
   id: string,
@@ -104,7 +104,7 @@ async function acquireSystem(
       try {
         await system.terminate();
       } catch (error) {
-        // It ends with its handle.
+        // It ends when its handle is closed.
         log("warn", () => `ending the VM ${id}: ${messageOf(error)}`);
       }
       await system.close();
@@ -114,10 +114,10 @@ async function acquireSystem(
 }
 
 /**
- * Creates a utility VM; {@linkcode UtilityVM.start} boots it.
+ * Creates a utility VM. {@linkcode UtilityVM.start} boots it.
  *
- * Needs `--allow-ffi` without a path, as Windows reports on a VM by calling back. Changing the VM afterwards, and
- * mounting layers in it, takes no more than the paths of the DLLs.
+ * This needs `--allow-ffi` without a path, because Windows reports the state of a VM through a callback. Changing the VM
+ * afterwards, and mounting layers in it, needs only `--allow-ffi` with the paths of the DLLs.
  *
  * ```ts
  * import { createUtilityVM } from "@hcs-layers/hcs-layers";
@@ -130,11 +130,11 @@ async function acquireSystem(
  * console.log(vm.id, vm.capabilities);
  * ```
  *
- * @throws {InvalidInputError} if an option is refused, or two contradict each other; nothing was changed then.
- * @throws {UnsupportedBuildError} if this Windows can't do what is asked for.
- * @throws {MissingPermissionError} if Deno may not take notifications.
+ * @throws {InvalidInputError} if an option is refused, or two contradict each other. Nothing was changed.
+ * @throws {UnsupportedBuildError} if this Windows is too old for an option.
+ * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.
  * @throws {NativeError} if Windows refuses, with the events that it reports.
- * @throws {UnwindError} if Windows refuses and what was done before couldn't be undone.
+ * @throws {UnwindError} if Windows refuses, and what was done before couldn't be undone.
  * @category Layers in a VM
  */
 export async function createUtilityVM(
@@ -148,7 +148,7 @@ export async function createUtilityVM(
   const plan = planVM(host, options);
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
-  // The scratch outlives the VM, and is deleted only if the VM can't be created.
+  // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
   return await withHolds(async (made) => {
     const { scratch } = plan;
     if (scratch !== undefined && kindOf(host, scratch.path) === undefined) {
@@ -187,16 +187,16 @@ async function createPlanned(
 }
 
 async function hostProcessors(host: Host): Promise<number> {
-  const answer = await serviceProperties(host, processorTopology);
+  const text = await serviceProperties(host, processorTopology);
   let count: unknown;
   try {
-    const { Properties }: ServiceProperties = JSON.parse(answer);
+    const { Properties }: ServiceProperties = JSON.parse(text);
     count = Properties?.[0]?.LogicalProcessorCount;
   } catch (cause) {
-    throw new UnexpectedAnswerError("HcsGetServiceProperties", "is not JSON", answer, { cause });
+    throw new UnexpectedAnswerError("HcsGetServiceProperties", "is not JSON", text, { cause });
   }
   if (!Number.isSafeInteger(count) || (count as number) < 1) {
-    throw new UnexpectedAnswerError("HcsGetServiceProperties", "has no LogicalProcessorCount", answer);
+    throw new UnexpectedAnswerError("HcsGetServiceProperties", "has no LogicalProcessorCount", text);
   }
   return count as number;
 }
@@ -211,28 +211,28 @@ interface UtilityVMInit {
 let newVM: (init: UtilityVMInit) => UtilityVM;
 
 /**
- * A utility VM of this process, made by {@linkcode createUtilityVM}. It ends when it is closed (`await using`), and
- * with the process.
+ * A utility VM of this process, created by {@linkcode createUtilityVM}. It ends when it is closed (`await using`), or when
+ * the process ends.
  *
  * | state | becomes | by |
  * | --- | --- | --- |
  * | `created` | `running` | `start()` |
- * | `created` | `ended` | `close()`, `terminate()`, a `start()` that failed once the VM was on its way |
+ * | `created` | `ended` | `close()`, `terminate()`, a `start()` that failed after the VM began to boot |
  * | `running` | `ended` | `close()`, `terminate()`, the exit or a crash of the guest, a lost connection |
  *
- * A VM that has ended refuses everything but `close()`, with a {@linkcode VMStateError}. What waits when it ends is
- * refused at once.
+ * A VM that has ended refuses every call except `close()`, with a {@linkcode VMStateError}. Calls that wait when it ends
+ * reject at once.
  *
  * @category Layers in a VM
  */
 export class UtilityVM implements AsyncDisposable {
   /** Id of the VM. */
   readonly id: string;
-  /** The GUID under which Hyper-V knows it. */
+  /** Its GUID in Hyper-V. */
   readonly runtimeId: string;
   /** The machine that it runs on. */
   readonly host: Host;
-  /** The system in it. */
+  /** The operating system in it. */
   readonly os: "windows" | "linux";
   readonly #holds: HoldList;
   readonly #system: ComputeSystem;
@@ -268,18 +268,18 @@ export class UtilityVM implements AsyncDisposable {
     });
   }
 
-  /** How far it is. */
+  /** Its state. */
   get state(): "created" | "running" | "ended" {
     if (this.#system.end !== undefined) return "ended";
     return this.#progress === "running" ? "running" : "created";
   }
 
-  /** Why it has ended; undefined while it has not. */
+  /** Why it has ended; undefined if it has not. */
   get end(): VMStateError | undefined {
     return this.#system.end;
   }
 
-  /** How many places it has for disks and persistent memory, and how many are used. */
+  /** How many slots it has for disks and persistent memory, and how many are used. */
   get capacity(): readonly DeviceCapacity[] {
     return [this.#scsi.capacity, this.#vpmem.capacity];
   }
@@ -290,13 +290,14 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   /**
-   * Boots it, and waits until its guest answers. A Linux guest is given its entropy, and its log goes to the library's.
+   * Boots it, and waits until its guest responds. A Linux guest receives entropy, and its log is written to that of the
+   * library.
    *
-   * Windows sets no limit to the time that this takes: pass `AbortSignal.timeout(120_000)`, or what fits.
+   * Windows doesn't limit the time of this: pass a signal such as `AbortSignal.timeout(120_000)`.
    *
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
-   * @throws the reason of `signal`; the VM is ended then.
+   * @throws the reason of `signal`. The VM is ended.
    */
   async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { signal } = waitOptions(options);
@@ -322,14 +323,14 @@ export class UtilityVM implements AsyncDisposable {
       this.#sockets = serveGuest(this.host, this, sockets);
     }
     const started = this.#system.start({ signal });
-    // A guest without entropy never starts, so that its failure ends the wait.
+    // A guest without entropy never starts, so a failure to send it ends the wait.
     await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });
     this.#guest = GuestConnectionInfo ?? {};
     if (this.os === "linux") await this.#system.modify(openSecurityPolicy, { signal });
   }
 
-  // The start may have got anywhere.
+  // Ends a VM whose start failed in an unknown state.
   async #abandon(): Promise<void> {
     try {
       await this.terminate();
@@ -354,13 +355,13 @@ export class UtilityVM implements AsyncDisposable {
     await this.#system.modify(request, options);
   }
 
-  /** What the compute service knows about it. */
+  /** Returns its properties in the compute service. */
   async properties(options: { signal?: AbortSignal | undefined } = {}): Promise<SystemProperties> {
     return await this.#system.properties(undefined, waitOptions(options));
   }
 
   /**
-   * Ends it without asking the guest, and waits until it has ended, up to 10 seconds. It still has to be closed.
+   * Ends it by force, without a shutdown of the guest, and waits up to 10 seconds until it has ended. Close it afterwards.
    *
    * @throws {NativeError} if Windows refuses.
    * @throws {VMStateError} if the VM was closed.
@@ -370,8 +371,8 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   /**
-   * Ends it, if it hasn't ended, and releases all that it holds: its sockets, its handles, its access to files. All its
-   * devices are gone with it. After a failure, another call goes on with what is left; a second call does nothing.
+   * Ends it if it hasn't ended, and releases all that it holds: its sockets, its handles, its access to files. Its devices
+   * end with it. After a failure, another call continues with what is left. After a success, another call does nothing.
    *
    * @throws {ReleaseError} if something is still held.
    */

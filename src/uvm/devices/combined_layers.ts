@@ -1,8 +1,8 @@
 /**
  * Layers that the guest has combined to the root of a container.
  *
- * A combination lives as any device does (see `device.ts`), but has one use. It takes one request to the guest to combine
- * and one to take apart; if combining fails, the guest is told to take apart what it may have combined.
+ * A combination has the life of a device (see `device.ts`), but only one use. One request to the guest combines layers, and
+ * another removes the combination. If combining fails, the removal is requested too, in case the guest did part of it.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import { log } from "../../log.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
-/** What is combined, and where. */
+/** The layers to combine, and the path of the result. */
 export interface CombinedLayersInit {
-  /** What no two combinations in a VM have in common: the container's folder, and its part of the scratch. */
+  /** Keys that no two combinations in a VM may share: the container's folder, and its part of the scratch. */
   readonly exclusiveKeys: readonly string[];
   /** The root of the container in the guest. */
   readonly guestPath: string;
-  /** The layers; called when they are combined, as the names of shares are known only then. */
+  /** Returns the layers. Called when they are combined, because the names of shares are known only then. */
   readonly layers: () => Omit<Settings, "ContainerRootPath">;
 }
 
@@ -30,12 +30,12 @@ export class CombinedLayers {
   readonly #registry = new DeviceRegistry<Device<HoldOf<"layerTree">>>();
   readonly #keys = new Set<string>();
 
-  /** None. */
+  /** Starts with no combinations. */
   constructor(vm: RunningVM) {
     this.#vm = vm;
   }
 
-  /** The use of a combination, which rests on its layers. Undefined if another one has an exclusive key of it. */
+  /** Reserves a combination, which rests on its layers. Returns undefined if another one has one of its exclusive keys. */
   reserve(
     { exclusiveKeys, guestPath, layers }: CombinedLayersInit,
     restsOn: readonly Held[],
@@ -55,8 +55,8 @@ export class CombinedLayers {
             ...rest,
           }));
         } catch (error) {
-          // Usually there is nothing to take apart, and the guest says so.
-          await remove().catch((failure) => log("debug", () => `taking apart ${guestPath}: ${messageOf(failure)}`));
+          // Usually there is nothing to remove, and this request fails.
+          await remove().catch((failure) => log("debug", () => `removing ${guestPath}: ${messageOf(failure)}`));
           throw error;
         }
       },

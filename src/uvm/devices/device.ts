@@ -1,5 +1,5 @@
 /**
- * The life of a device of a VM, whatever kind of device: reserved, attached, used by several, removed.
+ * The life of a device of a VM, for all kinds of devices: reserved, attached, used by several, removed.
  *
  * ```text
  *             reserve()          attach()           request done
@@ -16,54 +16,55 @@
  *
  * | state | slot | in the VM | which uses hold it |
  * | --- | --- | --- | --- |
- * | reserved | taken | no | none |
- * | attaching | taken | requested, once | all that wait for the outcome, which they share |
- * | attached | taken | yes | each use whose `attach()` succeeded and whose `release()` has not yet |
- * | removing | taken | removal requested, once | the last use |
- * | stuck | taken | in part: `removed` steps of its removal are done | the use whose `release()` failed |
+ * | reserved | allocated | no | none |
+ * | attaching | allocated | requested, once | all uses that wait for the outcome, which they share |
+ * | attached | allocated | yes | each use whose `attach()` succeeded and whose `release()` has not yet |
+ * | removing | allocated | removal requested, once | the last use |
+ * | stuck | allocated | in part: `removed` steps of its removal are done | the use whose `release()` failed |
  *
- * - If attaching fails, the device is reserved again, and no use holds it: the next one may try again.
- * - If removing fails, the device stays with the use that released it; its next `release()` goes on with the step that
- *   failed. Another use that attaches the device meanwhile takes it over if no step was done yet, and the first use's
- *   release then finds nothing to do. If a step was done, the removal is finished first and the device is attached anew.
- * - A wait that is aborted gives up its hold, unless it is the only one: the request is under way, and its outcome needs an
- *   owner who can release it.
+ * - If attaching fails, the device is reserved again, and no use holds it. The next `attach()` tries again.
+ * - If removing fails, the device stays with the use that released it. Its next `release()` continues with the step that
+ *   failed. Another use may attach the device meanwhile. If no step was done yet, the device stays attached and passes to
+ *   that use, and the next `release()` of the first use does nothing. If a step was done, the removal is finished first,
+ *   and then the device is attached again.
+ * - If a wait is aborted, its use no longer holds the device, unless it is the only one: the request is under way, and
+ *   its outcome needs a use that can release it.
  *
  * @module
  */
 
 import type { Held, Hold } from "../../holds/hold.ts";
 
-/** What a registry has to know about one device. */
+/** What a registry needs to know about one device. */
 export interface Device<H extends Hold = Hold> {
-  /** The record of it. What isn't known before it is attached, such as the name of a share, is empty before. */
+  /** The record of it. A property that is known only once it is attached, such as the name of a share, is empty before. */
   readonly hold: H;
-  /** Requests it. Leaves nothing behind if it throws. */
+  /** Requests that it is attached. If this throws, it leaves nothing behind. */
   attach(): Promise<void>;
-  /** Requests its removal, step by step. A step that was done isn't requested again. */
+  /** Requests its removal, step by step. A completed step isn't requested again. */
   readonly removal: readonly (() => Promise<void>)[];
   /** Frees its slot. */
   free(): void;
 }
 
-/** The devices of one kind in a VM, by what they are made of. */
+/** The devices of one kind in a VM, by keys such as the file. */
 export class DeviceRegistry<D extends Device> {
   readonly #entries = new Map<string, Entry<D>>();
 
-  /** Whether there is a device for `key`, attached or reserved. */
+  /** Returns whether there is a device for `key`, attached or reserved. */
   has(key: string): boolean {
     return this.#entries.has(key);
   }
 
-  /** The device for `key`, if it is attached. */
+  /** Returns the device for `key`, if it is attached. */
   find(key: string): D | undefined {
     const entry = this.#entries.get(key);
     return entry?.state === "attached" ? entry.device : undefined;
   }
 
   /**
-   * A use of the device for `key`. If there is no such device, `make` makes one with its slot, if one is free. The use rests
-   * on `restsOn` once it is attached.
+   * Reserves the device for `key`, and returns a use of it. If there is no such device yet, `make` creates it with its
+   * slot, or returns undefined if no slot is free. Once attached, the use rests on `restsOn`.
    */
   reserve(key: string, make: () => D, restsOn?: readonly Held[]): DeviceUse<D>;
   reserve(key: string, make: () => D | undefined, restsOn?: readonly Held[]): DeviceUse<D> | undefined;
@@ -81,13 +82,13 @@ export class DeviceRegistry<D extends Device> {
 
 class Entry<D extends Device> {
   state: "reserved" | "attaching" | "attached" | "removing" | "stuck" = "reserved";
-  /** The request under way. Its rejection is always handled. */
+  /** The running request. Its rejection is always handled. */
   pending: Promise<void> = Promise.resolve();
-  /** Steps of the removal that are done. */
+  /** Number of steps of the removal that are done. */
   removed = 0;
   /** The uses that keep the slot. */
   readonly uses = new Set<DeviceUse<D>>();
-  /** Those of them that hold the device, or wait for it to be attached. */
+  /** The uses that hold the device, or wait for it to be attached. */
   readonly holders = new Set<DeviceUse<D>>();
 
   constructor(readonly device: D, readonly forget: () => void) {}
@@ -133,14 +134,14 @@ class Entry<D extends Device> {
   }
 }
 
-/** One use of a device, from its reservation on. Releases exactly what it attached, once. */
+/** One use of a device, from its reservation on. Releases exactly what it attached, and only once. */
 export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable {
   /** What it rests on. */
   readonly restsOn: readonly Held[];
   readonly #entry: Entry<D>;
   #releasing: Promise<boolean> | undefined;
 
-  /** Made by {@linkcode DeviceRegistry.reserve}. */
+  /** Called by {@linkcode DeviceRegistry.reserve}. */
   constructor(entry: Entry<D>, restsOn: readonly Held[]) {
     this.#entry = entry;
     this.restsOn = restsOn;
@@ -158,11 +159,11 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   }
 
   /**
-   * Has the device attached, unless it is already. Resolves with this use.
+   * Attaches the device, unless it is already attached. Resolves with this use.
    *
-   * @throws what the VM reports; nothing is held then.
-   * @throws the reason of `signal`, if others wait for the device as well. A use that waits alone gets the outcome, as the
-   * request can't be called back.
+   * @throws what the VM reports. Nothing is held.
+   * @throws the reason of `signal`, if other uses wait for the device as well. If this use is the only one, it waits for the
+   * outcome, because the request can't be canceled.
    */
   async attach(signal?: AbortSignal): Promise<this> {
     const entry = this.#entry;
@@ -207,10 +208,10 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   }
 
   /**
-   * Gives the device up; the last use has it removed. Calls side by side are one. Returns false if there was nothing left to
-   * give up.
+   * Releases the device; the last use removes it from the VM. Concurrent calls share one release. Returns false if there was
+   * nothing left to release.
    *
-   * @throws what the VM reports; the device is still held, and another call goes on where this one stopped.
+   * @throws what the VM reports. The device is still held, and another call continues where this one stopped.
    */
   release(): Promise<boolean> {
     return this.#releasing ??= this.#release().finally(() => this.#releasing = undefined);
@@ -236,7 +237,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
     return false;
   }
 
-  /** Gives up the slot of a device that this use doesn't hold; one that it holds stays. */
+  /** Frees the reservation of a device that was not attached. A device that this use holds stays. */
   [Symbol.dispose](): void {
     if (!this.#entry.holders.has(this)) this.#leave();
   }
@@ -250,7 +251,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   }
 }
 
-/** What `promise` resolves with, or the reason of `signal` once it is aborted and `giveUp` agrees. */
+/** Waits for `promise`, or until `signal` is aborted, if `giveUp` then returns true. */
 function unlessAborted(
   promise: Promise<void>,
   signal: AbortSignal | undefined,

@@ -1,10 +1,9 @@
 /**
- * Shares out the 4 GiB of a persistent memory device among the files mapped into it.
+ * Divides the 4 GiB of a persistent memory device among the files mapped into it.
  *
- * A buddy allocator whose blocks have four buddies: regions are of 1 MiB, 4 MiB, 16 MiB and so on up to 4 GiB, each at a
- * multiple of its size. A file gets the smallest region that holds it. Of the free regions the smallest that suffices is
- * taken, of several the one with the lowest offset, and quartered down to the size wanted; four free quarters become one
- * region again.
+ * This is a buddy allocator that splits blocks into quarters: regions have 1 MiB, 4 MiB, 16 MiB and so on up to 4 GiB, each
+ * at a multiple of its size. A file gets the smallest region that is large enough. It is split off the smallest free region
+ * that is large enough; among several of that size, the one with the lowest offset. Four free quarters are merged again.
  *
  * @module
  */
@@ -13,7 +12,7 @@ const SMALLEST = 2 ** 20;
 const QUARTERS = 4;
 const LARGEST_CLASS = 6;
 
-/** How many bytes a {@linkcode RegionAllocator} has. */
+/** Size of the device of a {@linkcode RegionAllocator} in bytes. */
 export const DEVICE_BYTES: number = SMALLEST * QUARTERS ** LARGEST_CLASS;
 
 /** Regions of one device. */
@@ -22,17 +21,17 @@ export class RegionAllocator {
   readonly #free: number[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
   readonly #busy = new Map<number, number>();
 
-  /** A device that is all free. */
+  /** Starts with the whole device free. */
   constructor() {
     this.#free[LARGEST_CLASS]!.push(0);
   }
 
-  /** How many regions are taken. */
+  /** How many regions are allocated. */
   get used(): number {
     return this.#busy.size;
   }
 
-  /** Takes a region of at least `bytes`, which is more than 0. Answers its offset, `undefined` where there is none. */
+  /** Allocates a region of at least `bytes`, more than 0. Returns its offset, or `undefined` if none is free. */
   allocate(bytes: number): number | undefined {
     const wanted = classOf(bytes);
     let from = wanted;
@@ -48,20 +47,20 @@ export class RegionAllocator {
   }
 
   /**
-   * Gives a region back.
+   * Frees a region.
    *
-   * @throws {RangeError} if none was taken at `offset`.
+   * @throws {RangeError} if none is allocated at `offset`.
    */
   release(offset: number): void {
     let size = this.#busy.get(offset);
-    if (size === undefined) throw new RangeError(`no region was taken at offset ${offset}`);
+    if (size === undefined) throw new RangeError(`no region is allocated at offset ${offset}`);
     this.#busy.delete(offset);
     insert(this.#free[size]!, offset);
     for (; size < LARGEST_CLASS; size++) {
       const free = this.#free[size]!;
       const parent = offset - offset % bytesOf(size + 1);
       const first = free.indexOf(parent);
-      // The list is sorted, so that four quarters stand side by side.
+      // The list is sorted, so four quarters of one region are next to each other.
       if (first < 0 || free[first + QUARTERS - 1] !== parent + (QUARTERS - 1) * bytesOf(size)) return;
       free.splice(first, QUARTERS);
       insert(this.#free[size + 1]!, parent);

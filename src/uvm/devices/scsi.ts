@@ -2,9 +2,9 @@
  * Disks of a VM on its SCSI controllers: the right of the VM to open a disk's file, the attachment, and the guest's mounts
  * of it. Up to 4 controllers of 64 slots each.
  *
- * Each of the three lives as any device does (see `device.ts`). A mounted disk takes all three, in this order.
+ * Each of the three has the life of a device (see `device.ts`). A mounted disk needs all three, in this order.
  *
- * | device | attached by | removed by | one for |
+ * | device | attached by | removed by | exists once for |
  * | --- | --- | --- | --- |
  * | access | `GrantVmAccess` | `RevokeVmAccess` | each writable file |
  * | attachment | an Add to the host | Linux: the guest unplugs the disk; then a Remove to the host | each file |
@@ -38,7 +38,7 @@ import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
 
-/** How many disks a controller takes. */
+/** How many disks a controller can have. */
 export const LUNS_PER_CONTROLLER = 64;
 /** How many controllers a VM can have. */
 export const MAXIMUM_CONTROLLERS = 4;
@@ -55,13 +55,13 @@ export interface SCSIAttachment extends Device<HoldOf<"scsiAttachment">> {
 /** A disk mounted in the guest. */
 export type SCSIMount = Device<HoldOf<"scsiMount">>;
 
-/** How a Linux guest mounts a disk. A Windows guest takes no options. */
+/** How a Linux guest mounts a disk. A Windows guest has no options. */
 export interface SCSIMountOptions {
-  /** The partition, from 1. Default: the whole disk. */
+  /** The partition, counted from 1. Default: the whole disk. */
   readonly partition?: number;
   /** Whether it is mounted read-only. */
   readonly readOnly?: boolean;
-  /** Encrypts the disk with a key that the guest makes and forgets. */
+  /** Whether the guest encrypts the disk with a new key that it never stores. */
   readonly encrypted?: boolean;
   /** Options of the mount. */
   readonly options?: readonly string[];
@@ -73,7 +73,7 @@ export interface SCSIMountOptions {
 export interface SCSIOptions {
   /** How many controllers the VM has, 0 to 4. */
   readonly controllers: number;
-  /** The VM's own disks, and where they are. */
+  /** The VM's own disks, with their slots. */
   readonly own: readonly (SCSISlot & { readonly hostPath: string })[];
 }
 
@@ -87,7 +87,7 @@ export class SCSIDisks {
   readonly #attachments = new DeviceRegistry<SCSIAttachment>();
   readonly #mounts = new DeviceRegistry<SCSIMount>();
 
-  /** No disks but the VM's own. */
+  /** Starts with only the VM's own disks. */
   constructor(vm: RunningVM, options: SCSIOptions) {
     this.#vm = vm;
     this.#slots = new SlotAllocator(options.controllers * LUNS_PER_CONTROLLER);
@@ -102,28 +102,27 @@ export class SCSIDisks {
     return { device: "SCSI slots", total: this.#slots.total, used: this.#slots.used };
   }
 
-  /** Whether a disk has a slot. */
+  /** Returns whether a disk has a slot. */
   has(file: HostFile): boolean {
     return this.#attachments.has(file.key);
   }
 
-  /** A use of the VM's right to open a disk's file. */
+  /** Reserves the VM's right to open a disk's file. */
   reserveAccess(file: HostFile): DeviceUse<SCSIAccess> {
     const vm = this.#vm;
     return this.#accesses.reserve(file.key, () => ({
       hold: { kind: "vmAccess", vm: vm.id, hostPath: file.path },
       attach: () => grantVmAccess(vm.host, vm.id, file.path),
-      // Also of a VM that has ended: the access is in the file's list, which outlives it.
+      // Even if the VM has ended, because the file's access list still contains it.
       removal: [async () => void await revokeAccess(vm.host, vm.id, file.path)],
       free() {},
     }));
   }
 
   /**
-   * A use of a disk, undefined if no slot is free.
+   * Reserves the attachment of a disk. Returns undefined if no slot is free.
    *
-   * @throws {InUseError} if the VM has the disk in another way: attached for writing and wanted without, or the other way
-   * round, or as one that it was created with.
+   * @throws {InUseError} if the VM already has the disk and `readOnly` differs, or if the VM was created with the disk.
    */
   reserveAttachment(
     file: HostFile,
@@ -145,7 +144,7 @@ export class SCSIDisks {
         hold: { kind: "scsiAttachment", vm: vm.id, hostPath: path, ...slot },
         readOnly,
         attach: () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
-        // A Linux kernel is confused by a disk that just disappears.
+        // A Linux guest must release the disk before it disappears.
         removal: vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach],
         free: () => this.#slots.free(place),
       };
@@ -162,9 +161,9 @@ export class SCSIDisks {
   }
 
   /**
-   * A use of a mount of an attached disk.
+   * Reserves a mount of an attached disk.
    *
-   * @throws {InvalidInputError} if the guest is Windows and can't do it: it has no options, and uses controller 0 alone.
+   * @throws {InvalidInputError} if a Windows guest can't do it: it supports no options, and only controller 0.
    */
   reserveMount(attachment: DeviceUse<SCSIAttachment>, options: SCSIMountOptions = {}): DeviceUse<SCSIMount> {
     const vm = this.#vm;
@@ -204,7 +203,7 @@ export class SCSIDisks {
   }
 }
 
-/** Revokes the right of a VM to open a file. Returns false on a Windows that can't: without the VM, it is of use to nobody. */
+/** Revokes the right of a VM to open a file. Returns false if this Windows can't: without the VM, the right has no effect. */
 export async function revokeAccess(host: Host, vm: string, path: string): Promise<boolean> {
   try {
     await revokeVmAccess(host, vm, path);

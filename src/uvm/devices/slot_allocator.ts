@@ -1,19 +1,19 @@
 /**
- * Numbered slots of which the lowest free one is allocated.
+ * Numbered slots. The lowest free slot is always allocated first.
  *
  * @module
  */
 
-/** Slots `0` to `total - 1`. Allocating one costs the same however many are allocated. */
+/** The slots `0` to `total - 1`. The cost of an allocation doesn't depend on how many are allocated. */
 export class SlotAllocator {
   /** How many there are. */
   readonly total: number;
   readonly #allocated: boolean[] = [];
   #used = 0;
-  // Every slot below is allocated.
+  // All slots below this one are allocated.
   #floor = 0;
 
-  /** Slots that are all free. */
+  /** Starts with all slots free. */
   constructor(total: number) {
     this.total = total;
   }
@@ -31,7 +31,7 @@ export class SlotAllocator {
     return this.#floor++;
   }
 
-  /** Allocates a certain slot, which must be free. */
+  /** Allocates a specific slot, which must be free. */
   claim(slot: number): void {
     this.#allocated[slot] = true;
     this.#used++;

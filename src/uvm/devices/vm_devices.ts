@@ -1,8 +1,8 @@
 /**
  * The devices of a VM.
  *
- * They are no properties of the public `UtilityVM`, so that its users depend on what it does and not on how layers are
- * placed in it; those who place them look the devices up here.
+ * They are not properties of the public `UtilityVM`, so that users don't depend on how layers are attached to it. The code
+ * that attaches layers finds the devices here.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type { SCSIDisks } from "./scsi.ts";
 import type { VPMemDevices } from "./vpmem.ts";
 import type { VSMBShares } from "./vsmb.ts";
 
-/** What can be attached to a VM, and what decides how. */
+/** The devices of a VM, and the settings that decide how they are used. */
 export interface VMDevices {
   /** The folders that it sees; for a Windows guest. */
   readonly vsmb: VSMBShares;
@@ -39,13 +39,13 @@ export interface LayerVM extends VMDevices {
 
 const devices = new WeakMap<RunningVM, VMDevices>();
 
-/** Makes the devices of a new VM known. */
+/** Registers the devices of a new VM. */
 export function setDevices(vm: RunningVM, its: VMDevices): void {
   devices.set(vm, its);
 }
 
 /**
- * The devices of a VM that is to carry layers of a container with `os`.
+ * Returns the devices of a VM for the layers of a container with `os`.
  *
  * @throws {InvalidInputError} if `vm` isn't a VM of `createUtilityVM`, or has another system in it.
  * @throws {VMStateError} if it isn't running.

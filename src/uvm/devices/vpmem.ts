@@ -1,9 +1,9 @@
 /**
- * Read-only files that a Linux VM sees as persistent memory: each as a device of its own, or several mapped into one
- * device of 4 GiB, next to each other.
+ * Read-only files that a Linux VM sees as persistent memory: each as its own device, or several mapped into one device of
+ * 4 GiB, next to each other.
  *
- * A file lives as any device does (see `device.ts`); it takes one request to attach and one to remove, which each have a
- * part for the host and one for the guest. If the VM boots from persistent memory, device 0 is its own.
+ * A file has the life of a device (see `device.ts`). One request attaches it and one removes it; each has a part for the
+ * host and a part for the guest. If the VM boots from persistent memory, it uses device 0 for that.
  *
  * @module
  */
@@ -29,7 +29,7 @@ import { SlotAllocator } from "./slot_allocator.ts";
 export const MAXIMUM_PMEM_DEVICES = 128;
 /** How many files can be mapped into one device. */
 export const MAPPINGS_PER_DEVICE = 1024;
-/** Size of a page; files are mapped by whole ones. */
+/** Size of a page in bytes. Files are mapped in whole pages. */
 export const PAGE_BYTES = 4096;
 
 /** A file that a VM sees as persistent memory. */
@@ -39,11 +39,11 @@ export type VPMemFile = Device<HoldOf<"vpmemFile">>;
 export interface VPMemOptions {
   /** How many devices the VM has, 0 to 128. */
   readonly deviceCount: number;
-  /** How large a file may be that gets a device of its own, in bytes. */
+  /** Largest size in bytes of a file that gets its own device. */
   readonly deviceSizeBytes: number;
-  /** Whether several files are mapped into one device; the devices have 4 GiB then. */
+  /** Whether several files are mapped into one device. The devices then have 4 GiB. */
   readonly multiMapping: boolean;
-  /** The file that the VM boots from, where that is on device 0. */
+  /** The file that the VM boots from, if it is on device 0. */
   readonly bootPath?: string | undefined;
 }
 
@@ -53,12 +53,12 @@ export class VPMemDevices {
   readonly #options: VPMemOptions;
   readonly #files = new DeviceRegistry<VPMemFile>();
   readonly #boot: string | undefined;
-  // Devices that are taken as a whole: by a file each, or where files are mapped by the boot file alone.
+  // Devices that one file uses as a whole. With several files per device, that is only the one with the boot file.
   readonly #devices: SlotAllocator;
-  // The other devices, where files are mapped, as far as they were ever needed.
+  // The devices into which several files are mapped, created on first use.
   readonly #regions: RegionAllocator[] = [];
 
-  /** No devices but the VM's own. */
+  /** Starts with only the VM's own device. */
   constructor(vm: RunningVM, options: VPMemOptions) {
     this.#vm = vm;
     this.#options = options;
@@ -82,13 +82,13 @@ export class VPMemDevices {
     };
   }
 
-  /** Whether a file has a device. */
+  /** Returns whether a file has a device. */
   has(file: HostFile): boolean {
     return this.#files.has(file.key);
   }
 
   /**
-   * A use of a file as persistent memory, undefined if no device has space for it.
+   * Reserves persistent memory for a file. Returns undefined if no device has space for it.
    *
    * @param file A fixed VHD.
    * @param bytes Its size, more than 0.

@@ -1,9 +1,9 @@
 /**
  * Folders of the host that a Windows VM sees, over VSMB.
  *
- * A share lives as any device does (see `device.ts`); it takes one request to attach and one to remove. Its name is new
- * each time that it is attached, `s1`, `s2` and so on in hexadecimal, as a guest may remember a name. The same folder is one
- * share, however its path is written.
+ * A share has the life of a device (see `device.ts`), with one request to attach it and one to remove it. It gets a new name
+ * each time it is attached, `s1`, `s2` and so on in hexadecimal, because a guest may remember names. A folder is shared
+ * once, even if it is named by different paths.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface VSMBOptions {
 
 const GUEST_PREFIX = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
 
-// As the tools for Windows containers share a layer.
+// The options with which the Windows container tools share layers.
 const LAYER_OPTIONS: VirtualSmbShareOptions = {
   ReadOnly: true,
   ShareRead: true,
@@ -45,14 +45,14 @@ export class VSMBShares {
   readonly #shares = new DeviceRegistry<VSMBShare>();
   #names = 0;
 
-  /** No shares. */
+  /** Starts with no shares. */
   constructor(vm: RunningVM, options: VSMBOptions) {
     this.#vm = vm;
     this.#noDirectMap = options.noDirectMap;
   }
 
   /**
-   * A use of the share of a folder.
+   * Reserves the share of a folder.
    *
    * @throws {NativeError} if the folder can't be opened.
    */
@@ -63,7 +63,7 @@ export class VSMBShares {
     });
   }
 
-  /** The share of a folder, undefined if it isn't shared. */
+  /** Returns the share of a folder, or undefined if it isn't shared. */
   find(folder: HostFile): VSMBShare | undefined {
     return this.#shares.find(folder.key);
   }

@@ -1,5 +1,5 @@
 /**
- * Linux utility VMs: what they are made of.
+ * The options of Linux utility VMs, and the documents made from them.
  *
  * @module
  */
@@ -23,51 +23,51 @@ import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, 
  * @category Layers in a VM
  */
 export interface LinuxVMOptions extends CommonVMOptions {
-  /** The system in it. */
+  /** The operating system in it. */
   os: "linux";
-  /** Absolute path of the folder with kernel and root file system. Default: `C:\Program Files\Linux Containers`. */
+  /** Absolute path of the folder with the kernel and the root file system. Default: `C:\Program Files\Linux Containers`. */
   bootFolder?: string;
-  /** Whether the kernel is booted without firmware. Default: true from Windows build 18286, which it needs. */
+  /** Whether the kernel is booted without firmware. Default: true on Windows build 18286 and later, which it needs. */
   kernelDirect?: boolean;
-  /** File name of the kernel in the folder. Default: `vmlinux` if it exists and with `kernelDirect`, else `kernel`. */
+  /** File name of the kernel in the folder. Default: `vmlinux` if it exists and `kernelDirect` is true, otherwise `kernel`. */
   kernelFile?: string;
   /**
    * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default:
-   * `rootfs.vhd` if it exists, else `initrd.img`. A disk takes vPMem device 0, or the first SCSI slot if there is no
+   * `rootfs.vhd` if it exists, otherwise `initrd.img`. A disk uses vPMem device 0, or the first SCSI slot if there is no
    * vPMem.
    */
   rootFile?: string;
-  /** Further options of the kernel. */
+  /** Additional options of the kernel. */
   kernelOptions?: string;
-  /** Pipe of the host that is the guest's console, such as `\\.\pipe\vm1`. Starts a shell there. */
+  /** Pipe of the host for the guest's console, such as `\\.\pipe\vm1`. Starts a shell there. */
   consolePipe?: string;
-  /** Whether the VM has screen and keyboard. Starts a shell there. Default: false. */
+  /** Whether the VM has a screen and a keyboard. Starts a shell there. Default: false. */
   graphicsConsole?: boolean;
   /** Whether PCI devices can be passed to it. Default: false. */
   vpciEnabled?: boolean;
-  /** What the guest runs. Default: `/bin/gcs -v4 -log-format json -loglevel info`. */
+  /** The command that the guest runs. Default: `/bin/gcs -v4 -log-format json -loglevel info`. */
   command?: string;
-  /** Whether the standard output of the command goes to the log. Default: false. */
+  /** Whether the standard output of the command is written to the log. Default: false. */
   forwardStdout?: boolean;
-  /** Whether its standard error, which is the log of the guest, goes to the log. Default: true. */
+  /** Whether its standard error, which is the log of the guest, is written to the log. Default: true. */
   forwardStderr?: boolean;
-  /** Whether the guest's clock is left alone. Default: false. */
+  /** Whether the guest's clock is not synchronized with the host's. Default: false. */
   disableTimeSync?: boolean;
-  /** Whether the guest keeps what may be secret out of its log. Default: false. */
+  /** Whether the guest leaves possible secrets out of its log. Default: false. */
   scrubLogs?: boolean;
   /** Folder in the guest for dumps of crashed processes. */
   processDumpLocation?: string;
-  /** Whether the guest may tell which pages it has no use for. From Windows build 18967. Default: false. */
+  /** Whether the guest may report pages that it doesn't use. Needs Windows build 18967. Default: false. */
   enableColdDiscardHint?: boolean;
-  /** How many SCSI controllers, 0 to 4, for 64 disks each. Default: 1, and 4 if there is no vPMem. */
+  /** Number of SCSI controllers for 64 disks each, 0 to 4. Default: 1, or 4 if there is no vPMem. */
   scsiControllerCount?: number;
-  /** How many vPMem devices, 0 to 128. Default: 64. */
+  /** Number of vPMem devices, 0 to 128. Default: 64. */
   vpmemDeviceCount?: number;
-  /** Size of the largest file that may become a vPMem device, in bytes, a multiple of 4096. Default: 4 GiB. */
+  /** Size of the largest file that can be a vPMem device, in bytes: a multiple of 4096. Default: 4 GiB. */
   vpmemSizeBytes?: number;
-  /** Whether several files share a vPMem device of 4 GiB. Default: true from Windows build 18362, which it needs. */
+  /** Whether several files share a vPMem device of 4 GiB. Default: true on Windows build 18362 and later, which it needs. */
   vpmemMultiMapping?: boolean;
-  /** Whether the guest encrypts scratch disks, with keys that it makes and forgets. Default: false. */
+  /** Whether the guest encrypts scratch disks, with new keys that it never stores. Default: false. */
   encryptScratch?: boolean;
 }
 
@@ -100,9 +100,9 @@ const DEFAULT_BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
 const DEFAULT_COMMAND = "/bin/gcs -v4 -log-format json -loglevel info";
 const DEFAULT_PMEM_DEVICES = 64;
 const DEFAULT_PMEM_BYTES = 4 * 2 ** 30;
-/** Port of the guest's vsock where it gets its entropy. */
+/** The vsock port from which the guest reads entropy. */
 export const ENTROPY_PORT = 1;
-/** Port of the guest's vsock where its log goes. */
+/** The vsock port to which the guest writes its log. */
 export const LOG_PORT = 109;
 
 /**
@@ -271,7 +271,7 @@ function kernelArgumentsOf(options: LinuxVMOptions, console: boolean, processors
   return [
     console ? " 8250_core.nr_uarts=1 8250_core.skip_txen_test=1 console=ttyS0,115200" : " 8250_core.nr_uarts=0",
     graphics && " console=tty",
-    // A panic ends the VM, unless it has a console on which somebody may look at it.
+    // A panic ends the VM, unless it has a console on which somebody can read the message.
     !debugging && " panic=-1 quiet",
     options.kernelOptions !== undefined && ` ${textOr(options.kernelOptions, "options.kernelOptions", "")}`,
     !options.vpciEnabled && " pci=off",

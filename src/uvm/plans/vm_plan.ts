@@ -1,5 +1,5 @@
 /**
- * What utility VMs of both systems can be given.
+ * The options that Linux and Windows utility VMs have in common.
  *
  * @module
  */
@@ -15,14 +15,14 @@ import type { VPMemOptions } from "../devices/vpmem.ts";
 import type { GuestOS } from "../running_vm.ts";
 
 /**
- * Options of a VM with either system in it.
+ * Options of both Linux and Windows VMs.
  *
  * @category Layers in a VM
  */
 export interface CommonVMOptions {
   /** Id of the VM, unique on the host. Default: a random UUID. */
   id?: string;
-  /** Who creates it, as `hcsdiag list` shows it. Default: `hcs-layers`. */
+  /** Name of the program that creates it, which `hcsdiag list` shows. Default: `hcs-layers`. */
   owner?: string;
   /** Memory in MiB, rounded up to an even number. Default: 1024. */
   memorySizeInMB?: number;
@@ -37,43 +37,43 @@ export interface CommonVMOptions {
   fullyPhysicallyBacked?: boolean;
   /** Space for devices below 4 GiB, in MiB. Default: Windows decides. */
   lowMMIOGapInMB?: number;
-  /** Where the space for devices above 4 GiB starts, in MiB. Default: Windows decides. */
+  /** Start of the space for devices above 4 GiB, in MiB. Default: Windows decides. */
   highMMIOBaseInMB?: number;
   /** Size of that space, in MiB. Default: Windows decides. */
   highMMIOGapInMB?: number;
-  /** How many processors; not more than the host has. Default: 2. */
+  /** Number of processors, at most as many as the host has. Default: 2. */
   processorCount?: number;
-  /** How much of a processor may be used at most, as Hyper-V counts it (100000 is all). Default: Windows decides. */
+  /** The most that the VM may use of its processors, in 1/1000 percent. Default: Windows decides. */
   processorLimit?: number;
-  /** Weight against other VMs. Default: Windows decides. */
+  /** Weight relative to other VMs. Default: Windows decides. */
   processorWeight?: number;
-  /** GUID of a group of processors to run on. From Windows build 19043. */
+  /** GUID of a group of processors to run on. Needs Windows build 19043. */
   cpuGroupId?: string;
   /** Limits of the VM's disks. Default: none. */
   storageQoS?: {
-    /** Most operations a second. */
+    /** Largest number of operations per second. */
     iopsMaximum?: number;
-    /** Most bytes a second. */
+    /** Largest number of bytes per second. */
     bandwidthMaximum?: number;
   };
   /**
-   * Who connects to the guest. `"internal"`, the default: the compute service, which passes the guest's part of each change
-   * of the VM on to it. `"none"`: nobody; the document has no such key then.
+   * The connection to the guest. With `"internal"`, the default, the compute service connects to the guest and forwards the
+   * guest's part of each change of the VM. With `"none"`, there is no connection.
    */
   guestConnection?: "internal" | "none";
 }
 
-/** A planned VM: nothing was changed yet. */
+/** A planned VM. Nothing has been changed yet. */
 export interface VMPlan {
-  /** The system in it. */
+  /** The operating system in it. */
   readonly os: GuestOS;
   /** Its id. */
   readonly id: string;
-  /** How many processors it is to have. */
+  /** The number of processors in its options. */
   readonly processorCount: number;
-  /** Its document, for as many processors as it gets. */
+  /** Returns its document, for the number of processors that it gets. */
   document(processors: number): ComputeSystem;
-  /** Whether no file of the host is to be mapped into it. */
+  /** Whether no file of the host may be mapped into it. */
   readonly physicallyBacked: boolean;
   /** Whether its shares are never mapped into its memory. */
   readonly noDirectMap: boolean;
@@ -93,15 +93,15 @@ const DEFAULT_MEMORY_IN_MB = 1024;
 const DEFAULT_PROCESSORS = 2;
 const DEFAULT_OWNER = "hcs-layers";
 
-/** Options of both systems, checked. */
+/** The common options, checked. */
 export interface CommonVMSettings {
   /** Id of the VM. */
   readonly id: string;
-  /** How many processors it is to have. */
+  /** The number of processors in its options. */
   readonly processorCount: number;
-  /** Whether no file of the host is to be mapped into it. */
+  /** Whether no file of the host may be mapped into it. */
   readonly physicallyBacked: boolean;
-  /** For the document, with as many processors as the VM gets. */
+  /** Returns the settings for the document, for the number of processors that the VM gets. */
   settings(processors: number): VMSettings;
 }
 
@@ -130,7 +130,7 @@ export function requireBooleans<T extends object>(options: T, names: readonly (k
 }
 
 /**
- * Checks the options of both systems. `hints` are the hints about memory that a system lets its guest give.
+ * Checks the common options. `hints` returns the hints about memory that the guest may give.
  *
  * @throws {InvalidInputError} if an option is refused, or two contradict each other.
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.

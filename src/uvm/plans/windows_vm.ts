@@ -1,5 +1,5 @@
 /**
- * Windows utility VMs: what they are made of.
+ * The options of Windows utility VMs, and the documents made from them.
  *
  * @module
  */
@@ -19,23 +19,23 @@ import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, 
  * @category Layers in a VM
  */
 export interface WindowsVMOptions extends CommonVMOptions {
-  /** The system in it. */
+  /** The operating system in it. */
   os: "windows";
   /**
-   * Absolute paths of the folders of the image that it boots: read-only ones from the topmost to the base, of which the
-   * first one with a folder `UtilityVM` is booted, and last the folder for the disk that the guest writes to. The disk,
-   * `sandbox.vhdx`, is copied from the image's template if it is missing, and stays when the VM is closed.
+   * Absolute paths of the folders of the image to boot: the read-only layers, the topmost first, then the folder for the
+   * disk that the guest writes to. The VM boots from the first layer with a folder `UtilityVM`. If the disk,
+   * `sandbox.vhdx`, is missing, it is copied from the template in that layer. It stays when the VM is closed.
    */
   layerFolders: readonly string[];
   /** Whether folders of the host are never mapped into the guest's memory. Default: false. */
   noDirectMap?: boolean;
   /** Whether containers see the network compartments of the whole VM. Default: false. */
   disableCompartmentNamespace?: boolean;
-  /** Folder in containers for dumps of crashed processes. Turns the guest's own error reporting off. */
+  /** Folder in containers for dumps of crashed processes. Turns off the guest's own error reporting. */
   processDumpLocation?: string;
-  /** Folder of the host for states of a crashed guest. All VMs must be allowed to write to it. */
+  /** Folder of the host for the state of a crashed guest. All VMs must be allowed to write to it. */
   dumpFolder?: string;
-  /** Further values of the guest's registry. */
+  /** Additional values for the guest's registry. */
   registryValues?: readonly RegistryValue[];
 }
 
@@ -67,7 +67,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions): VMPlan {
   if (!Array.isArray(layerFolders) || layerFolders.length < 2) {
     throw new InvalidInputError(
       "options.layerFolders",
-      "needs at least two folders, an image's and one for the disk",
+      "needs at least two folders: one of the image, and one for the disk",
       layerFolders,
     );
   }
@@ -127,7 +127,7 @@ function registryOf(options: WindowsVMOptions): RegistryValue[] {
   const values: RegistryValue[] = [];
   if (options.processDumpLocation !== undefined) {
     textOr(options.processDumpLocation, "options.processDumpLocation", "");
-    // The reporting service runs from the start, as dumps of some exceptions are lost else, and reports nothing.
+    // Without a running reporting service, dumps of some exceptions are lost. It runs, but is set to report nothing.
     values.push(
       dword("System", "ControlSet001\\Services\\WerSvc", "Start", 2),
       dword("Software", "Microsoft\\Windows\\Windows Error Reporting", "Disabled", 1),
