@@ -57,9 +57,9 @@ async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, s
   const host = await openHost({ command: "unmount", simulate, call });
   try {
     const released = await call(host);
-    // Windows reports success for the disk of a folder that isn't there, too.
+    // Windows reports success for folders that aren't there, too.
     const isGone = kindOf(host, scratch) === undefined;
-    const held = released.filter(({ hold, wasHeld }) => wasHeld && !(isGone && hold.kind === "activation"));
+    const held = released.filter(({ hold, wasHeld }) => wasHeld && !(isGone && "scratch" in hold));
     // A mount point can outlive the scratch. A folder without one is a mistyped path.
     if (held.length === 0) requireKind(host, scratch, "SCRATCH", "folder");
     return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
