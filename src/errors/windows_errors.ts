@@ -196,7 +196,7 @@ export function commandLine(flags: readonly string[]): string {
 }
 
 /** Whether an error says that Windows could not be asked at all: a DLL, a function or a grant is missing. */
-export function isUnasked(error: unknown): boolean {
+export function neverReachedWindows(error: unknown): boolean {
   return error instanceof MissingDllError || error instanceof MissingExportError ||
     error instanceof MissingPermissionError;
 }

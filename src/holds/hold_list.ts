@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isUnasked } from "../errors/windows_errors.ts";
+import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Held, Hold } from "./hold.ts";
 import { ReleaseError, UnwindError } from "./release_errors.ts";
@@ -154,7 +154,7 @@ export class HoldList {
         log("debug", () => `released ${JSON.stringify(held.hold)}`);
       } catch (error) {
         errors.push(error);
-        if (!mayBeGone || isUnasked(error)) stuck.push(held);
+        if (!mayBeGone || neverReachedWindows(error)) stuck.push(held);
       }
     }
     if (errors.length > 0) throw new ReleaseError(this, aborted ? [...errors, signal?.reason] : errors);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isUnasked } from "../errors/windows_errors.ts";
+import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileAttributes } from "../ffi/kernel32.ts";
@@ -30,7 +30,7 @@ export function overlayOf(
         return true;
       } catch (error) {
         // A filter goes with its volume.
-        if (!isUnasked(error) && isGone(host, volume)) return false;
+        if (!neverReachedWindows(error) && isGone(host, volume)) return false;
         throw error;
       }
     },

@@ -1,5 +1,5 @@
 /**
- * Layers of process-isolated containers, as documents name them.
+ * Layers of process-isolated containers, in the form of documents.
  *
  * @module
  */
@@ -17,10 +17,11 @@ import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { layerId } from "../session/session.ts";
 
 /**
- * The read-only layers of a process-isolated container as the document of the container names them. Mounts nothing.
+ * Returns the read-only layers of a process-isolated container in the form in which the container's document names them.
+ * Mounts nothing.
  *
- * Plain folders come back one by one, in the order given. If the topmost layer has a CIM image, there is one layer: the
- * volume of the image, which has to be mounted, by this process or another.
+ * If the layers are plain folders, it returns each of them, in the same order. If the topmost layer has a CIM image, it
+ * returns one layer: the volume of the image, which this process or another must have mounted.
  *
  * ```ts
  * import { toHostHcsSchemaLayers } from "@hcs-layers/hcs-layers";
@@ -31,9 +32,9 @@ import { layerId } from "../session/session.ts";
  * ```
  *
  * @param containerId Id of the container.
- * @param readOnlyLayers Absolute paths of the read-only layers' folders, from the topmost to the base: what
- * `mountWCOWLayers` takes, without the scratch.
- * @throws {InvalidInputError} if an argument is refused, such as a scratch among the layers.
+ * @param readOnlyLayers Absolute paths of the read-only layers' folders, from the topmost to the base, as for
+ * `mountWCOWLayers` but without the scratch.
+ * @throws {InvalidInputError} if an argument is refused, for instance because a layer is a scratch.
  * @throws {NotMountedError} if the image isn't mounted.
  * @category Layers on the host
  */

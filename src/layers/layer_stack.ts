@@ -25,12 +25,12 @@ export interface LayerStack {
 export interface AcquiredLayers {
   /** Root of the container's file system. */
   readonly path: string;
-  /** Where each layer went. */
+  /** Where the files of each layer are. */
   readonly placements: readonly LayerPlacement[];
 }
 
 /**
- * The stack in a list of folders, the scratch last.
+ * Checks a list of folders with the scratch last, and returns them as a stack.
  *
  * @throws {InvalidInputError} if there are fewer than two, one is no absolute path, or two read-only ones have one name.
  */
@@ -52,13 +52,13 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
   return { layers, scratch, scratchArgument };
 }
 
-/** Refuses a scratch folder that isn't there, or has no disk. */
+/** Throws if the scratch folder doesn't exist, or has no disk. */
 export function requireScratch(host: Host, { scratch, scratchArgument }: LayerStack): void {
   requireKind(host, scratch, scratchArgument, "folder");
   requireKind(host, diskOf(scratch), scratchArgument, "file");
 }
 
-/** Whether a scratch has its disk. */
+/** Returns whether a scratch has its disk. */
 export function hasScratchDisk(host: Host, { scratch }: LayerStack): boolean {
   return kindOf(host, diskOf(scratch)) !== undefined;
 }

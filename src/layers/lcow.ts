@@ -31,10 +31,10 @@ import { acquireScratch, diskPlacement, reserveScratch, type ScratchDisk } from 
 export interface LCOWLayer {
   /**
    * Absolute path of the layer's disk: a fixed VHD, or a VHDX, with an ext4 file system. The group of all VMs must be
-   * allowed to read it, as the tools that make layers see to.
+   * allowed to read it. Tools that create layers allow that.
    */
   readonly vhdPath: string;
-  /** The partition with the layer, from 1. Default, and 0: the whole disk. */
+  /** The partition with the layer, counted from 1. Default: 0, the whole disk. */
   readonly partition?: number;
 }
 
@@ -46,7 +46,7 @@ export interface LCOWLayer {
 export interface LCOWLayers {
   /** Read-only layers, topmost first. */
   readonly layers: readonly LCOWLayer[];
-  /** Absolute path of the scratch disk; containers may share one. */
+  /** Absolute path of the scratch disk. Several containers may share one. */
   readonly scratchVhdPath: string;
 }
 
@@ -60,7 +60,7 @@ export interface MountLCOWLayersOptions {
   vm: UtilityVM;
   /** The container's folder in the guest, such as `/run/gcs/c/<container id>`. */
   guestRoot: string;
-  /** Stops the work: what was begun is undone before the call rejects with the signal's reason. */
+  /** Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
@@ -74,20 +74,20 @@ export interface MountedLCOWLayers extends Mounted {
   readonly path: string;
   /** The container's folder on the scratch disk, in the guest. */
   readonly scratchPath: string;
-  /** Where each layer went: the read-only ones in the order in which they were given, then the scratch. */
+  /** Where the files of each layer are: the read-only layers in the order of the arguments, then the scratch. */
   readonly placements: readonly LayerPlacement[];
 }
 
 /**
  * Mounts the layers of a Linux container in a utility VM.
  *
- * Each layer's disk becomes persistent memory of the VM if it fits there: vPMem takes whole disks up to the size of a
- * device, and as many as there are devices, or regions of devices. All other layers, those on a partition, and all in a VM
- * whose memory is physically backed, are SCSI disks, as the scratch is. A place for each is found before the VM is
- * changed. What several containers use is attached once.
+ * Each layer's disk becomes persistent memory (vPMem) of the VM if there is space for the whole disk in a device. A disk
+ * that doesn't fit is attached as a SCSI disk, and so are the scratch, layers on a partition, and all layers of a VM whose
+ * memory is physically backed. Nothing is changed unless there is space for all disks. A disk that several containers use
+ * is attached once.
  *
- * Layers are attached side by side, then the scratch; then the guest combines them. A failure, or an aborted signal,
- * releases all that was acquired before the call rejects.
+ * The layers are attached concurrently, then the scratch; then the guest combines them. If a step fails or the signal is
+ * aborted, everything acquired is released before the call rejects.
  *
  * ```ts
  * import { createUtilityVM, mountLCOWLayers } from "@hcs-layers/hcs-layers";
@@ -104,14 +104,14 @@ export interface MountedLCOWLayers extends Mounted {
  * console.log(mounted.path, mounted.scratchPath);
  * ```
  *
- * @param containerId Id of the container; it names the container's folder on the scratch disk.
+ * @param containerId Id of the container, and name of its folder on the scratch disk.
  * @param layers The layers and the scratch.
- * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {VMStateError} if the VM isn't running.
- * @throws {InUseError} if the VM has a disk in another way, or `guestRoot` is another container's.
- * @throws {NoRoomError} if the VM has no place for all layers, with the numbers; nothing was changed then.
+ * @throws {InUseError} if the VM uses a disk in a conflicting way, or another container uses `guestRoot`.
+ * @throws {NoRoomError} if the VM has no space for all disks. Nothing was changed.
  * @throws {NativeError} if Windows or the guest refuses.
- * @throws {UnwindError} if one refuses and what was acquired before couldn't be released.
+ * @throws {UnwindError} if one refuses, and what was acquired before couldn't be released.
  * @category Layers in a VM
  */
 export async function mountLCOWLayers(
@@ -226,7 +226,7 @@ function placementOf(vhdPath: string, layer: LayerPlace): LayerPlacement {
   return { layer: vhdPath, scratch: false, device: { kind: "vpmem", device }, path: guestPath };
 }
 
-// Finds places for all or none. What is reserved is given up again with `plan`, unless it is attached.
+// Reserves places for all disks, or throws. When `plan` is disposed of, it frees the places that were not attached.
 function reserveAll(
   layerVM: LayerVM,
   plan: DisposableStack,
@@ -259,11 +259,11 @@ function reserveLayer(
   plan: DisposableStack,
   { file, bytes, partition }: Disk,
 ): LayerPlace | undefined {
-  // A disk is in a VM in one way only.
+  // A VM can have a disk as persistent memory or as a SCSI disk, but not both.
   if (partition !== 0 && vpmem.has(file)) {
     throw new InUseError(
       file.path,
-      `is persistent memory of the VM ${vm.id} already, so that its partitions can't be mounted`,
+      `is already persistent memory of the VM ${vm.id}, so its partitions can't be mounted`,
       vm.id,
     );
   }

@@ -1,5 +1,5 @@
 /**
- * What a mount returns: where it is, where each layer went, and how it is released.
+ * What a mount returns.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Mounted } from "../holds/mounted.ts";
 
 /**
- * What carries a layer.
+ * What makes the files of a layer available.
  *
  * @category What a mount returns
  */
@@ -23,7 +23,7 @@ export type LayerDevice =
     readonly image: string;
   }
   | {
-    /** A virtual disk that is attached to the host: the scratch. */
+    /** A virtual disk attached to the host. Only the scratch is one. */
     readonly kind: "disk";
   }
   | {
@@ -48,18 +48,18 @@ export type LayerDevice =
   };
 
 /**
- * Where a layer went.
+ * Where the files of a layer are.
  *
  * @category What a mount returns
  */
 export interface LayerPlacement {
   /** The layer's folder or disk on the host. */
   readonly layer: string;
-  /** Whether it is the scratch, which takes what the container writes. */
+  /** Whether it is the scratch, to which the container writes. */
   readonly scratch: boolean;
-  /** What carries it. */
+  /** What makes its files available. */
   readonly device: LayerDevice;
-  /** Where its files are found: in the guest if it is in a VM, else on the host. */
+  /** Path of its files: in the guest if it is in a VM, otherwise on the host. */
   readonly path: string;
 }
 
@@ -71,9 +71,9 @@ export interface LayerPlacement {
 export interface MountedLayers extends Mounted {
   /** Root of the container's file system: `\\?\Volume{guid}\` on the host, `c:\mounts\scsi\mN` in a VM. */
   readonly path: string;
-  /** The folder at which that volume is mounted as well, if one was asked for. */
+  /** The folder at which that volume is also mounted, if the option was set. */
   readonly volumeMountPath: string | undefined;
-  /** Where each layer went: the read-only ones in the order in which they were given, then the scratch. */
+  /** Where the files of each layer are: the read-only layers in the order of the arguments, then the scratch. */
   readonly placements: readonly LayerPlacement[];
 }
 
@@ -83,7 +83,7 @@ export interface MountedLayers extends Mounted {
  * @category What a mount returns
  */
 export interface MountedVolume extends Mounted {
-  /** The folder at which the volume is found. */
+  /** The folder at which the volume is mounted. */
   readonly path: string;
   /** The volume, `\\?\Volume{guid}\`. */
   readonly volume: string;

@@ -1,5 +1,5 @@
 /**
- * The volume of a scratch disk at a folder with a friendly name.
+ * Mounting the volume of a scratch disk at a folder.
  *
  * @module
  */
@@ -16,8 +16,8 @@ import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
 /**
- * Mounts the volume of a scratch disk at a folder. The folder is created if it is missing, its parents too; if it
- * exists, it has to be empty. A failure removes only what was created.
+ * Mounts the volume of a scratch disk at a folder. If the folder or its parents are missing, they are created; if the
+ * folder exists, it must be empty. If a step fails, only what was created is removed.
  *
  * ```ts
  * import { mountSandboxVolume } from "@hcs-layers/hcs-layers";
@@ -52,13 +52,13 @@ export async function mountSandboxVolume(
   });
 }
 
-/** What is mounted where. */
+/** A volume, and the folder to mount it at. */
 interface MountPointInit {
   readonly folder: string;
   readonly volume: string;
 }
 
-/** Acquires the folder, which is created if it is missing, and the mount point on it. */
+/** Acquires a folder, which is created if it is missing, and the mount point on it. */
 export async function acquireMountPointAt(
   host: Host,
   holds: HoldList,
@@ -69,7 +69,7 @@ export async function acquireMountPointAt(
   await holds.acquire(() => acquireMountPoint(host, init, [folder]), signal);
 }
 
-/** Adds the mount point at a folder, and the folder if this library created it, to what is to be released. */
+/** Adds the mount point at a folder to the holds to release, and also the folder if this library created it. */
 export function adoptMountPoint(host: Host, holds: HoldList, path: string, volume?: string): void {
   const folder = folderOf(host, path);
   holds.adopt(folder);
@@ -77,9 +77,9 @@ export function adoptMountPoint(host: Host, holds: HoldList, path: string, volum
 }
 
 /**
- * Removes the mount point from a folder, no matter which process mounted it, and the folder if
- * {@linkcode mountSandboxVolume} or {@linkcode mountWCOWLayers} created it. A folder that isn't a mount point, or isn't
- * there, counts as done.
+ * Removes the mount point from a folder, no matter which process mounted it. If {@linkcode mountSandboxVolume} or
+ * {@linkcode mountWCOWLayers} created the folder, it is removed too. Succeeds if the folder isn't a mount point or doesn't
+ * exist.
  *
  * ```ts
  * import { mountSandboxVolume, removeSandboxMountPoint } from "@hcs-layers/hcs-layers";

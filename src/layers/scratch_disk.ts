@@ -20,7 +20,7 @@ export interface ScratchDisk {
   readonly mount: DeviceUse<SCSIMount>;
 }
 
-/** Reserves a writable disk, which is given up again with `plan` unless it is attached. Undefined if no slot is free. */
+/** Reserves a writable disk, which disposing of `plan` frees unless it is attached. Returns undefined if no slot is free. */
 export function reserveScratch(
   scsi: SCSIDisks,
   plan: DisposableStack,
@@ -44,7 +44,7 @@ export async function acquireScratch(
   await holds.acquire(() => mount.attach(signal), signal);
 }
 
-/** Where a mounted disk went. */
+/** Returns the placement of a layer on a mounted disk. */
 export function diskPlacement(
   layer: string,
   { mount: { hold: { controller, lun, guestPath } } }: { readonly mount: DeviceUse<SCSIMount> },

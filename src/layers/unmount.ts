@@ -1,5 +1,5 @@
 /**
- * Unmounting in another process than the one that mounted.
+ * Unmounting by the scratch folder, also in another process than the one that mounted.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder } from "../checks/windows_path.ts";
-import { isUnasked } from "../errors/windows_errors.ts";
+import { neverReachedWindows } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
@@ -30,21 +30,21 @@ import { adoptMountPoint } from "./sandbox_volume.ts";
  */
 export interface UnmountWCOWLayersOptions extends HostOptions {
   /**
-   * Id of the container. Needed only for a CIM image that another tool mounted, as this library leaves a note of the
-   * image in the scratch folder.
+   * Id of the container. Needed only if another tool mounted a CIM image. This library leaves a note in the scratch folder
+   * that names the image.
    */
   containerId?: string | undefined;
   /**
-   * A folder at which the volume was mounted. Needed only if the disk is gone and the mount point isn't, so that Windows
-   * doesn't know of it any more.
+   * A folder at which the volume was mounted. Needed only if the disk is gone and the mount point is left, because Windows
+   * then doesn't list the mount point any more.
    */
   volumeMountPath?: string | undefined;
 }
 
 /**
- * Unmounts what {@linkcode mountWCOWLayers} mounted on the host, from this process or another, knowing the scratch folder
- * alone: mount points of its volume with the folders that were created for them, the filter, the CIM image if there is
- * one, the disk. What is gone already counts as done, so that it can be called after a crash, or twice.
+ * Unmounts what {@linkcode mountWCOWLayers} mounted on the host, in this process or another. The scratch folder is enough
+ * to find everything: the mount points of its volume with the folders that were created for them, the filter, the CIM
+ * image if there is one, and the disk. Succeeds for what is already gone, so you can call it after a crash, or twice.
  *
  * ```ts
  * import { mountWCOWLayers, unmountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -59,7 +59,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * ```
  *
  * @param scratchFolder Absolute path of the scratch layer's folder.
- * @returns What was released, in that order.
+ * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
@@ -84,15 +84,15 @@ export async function unmountWCOWLayers(
   if (image !== undefined) requireGrantsFor(host, "image");
   const mount = sessionOf(host).mounts.mountOf(scratch);
   const released = await releaseScratch(host, { scratch, image, volumeMountPath, signal });
-  // So that a release by the owner never touches what is mounted there later.
+  // Otherwise, a later release by the owner could release what is mounted there by then.
   mount?.disown(mount.held);
   return released;
 }
 
 /**
- * Releases what {@linkcode mountWCOWLayers} acquired on the host for a container on a CIM image, from this process or
- * another: mount points of the scratch volume, the overlay filter, the image, the scratch disk. Each step is tried, and
- * what is gone already counts as done, so that it can be called after a crash, or twice.
+ * Releases what {@linkcode mountWCOWLayers} acquired on the host for a container on a CIM image, in this process or
+ * another: the mount points of the scratch volume, the overlay filter, the image, and the scratch disk. It tries each step,
+ * and succeeds for what is already gone, so you can call it after a crash, or twice.
  *
  * ```ts
  * import { mountWCOWLayers, releaseCimFSHostLayers } from "@hcs-layers/hcs-layers";
@@ -107,7 +107,7 @@ export async function unmountWCOWLayers(
  *
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @param containerId Id of the container, after which the image's volume is named.
- * @returns What was released, in that order.
+ * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
@@ -123,13 +123,13 @@ export async function releaseCimFSHostLayers(
 
 interface ScratchToRelease {
   readonly scratch: string;
-  /** Volume of the CIM image; without one the scratch is released as one with the WCIFS filter. */
+  /** Volume of the CIM image. If undefined, the scratch has the WCIFS filter. */
   readonly image: string | undefined;
   readonly volumeMountPath: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-// Puts into a list what a mount acquires, in the same order, and releases the list, which goes backwards.
+// Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
 async function releaseScratch(
   host: Host,
   { scratch, image, volumeMountPath, signal }: ScratchToRelease,
@@ -154,7 +154,7 @@ async function releaseScratch(
     }
   }
   const released = await release(holds, signal);
-  // A scratch that isn't mounted has no volume. This one was, so that its mount points may be left.
+  // A scratch that isn't mounted has no volume. This one was mounted, so some of its mount points may be left.
   if (error !== undefined && released.some(({ hold, wasHeld }) => hold.kind === "filter" && wasHeld)) {
     throw error;
   }
@@ -165,7 +165,7 @@ async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string;
   try {
     return { volume: await scratchVolume(host, scratch) };
   } catch (error) {
-    if (isUnasked(error)) throw error;
+    if (neverReachedWindows(error)) throw error;
     return { error };
   }
 }
@@ -174,7 +174,7 @@ async function release(holds: HoldList, signal: AbortSignal | undefined): Promis
   try {
     return await holds.release({ signal });
   } catch (error) {
-    // Nobody knows how Windows says that an overlay filter isn't there. With the disk detached after it, it isn't.
+    // Nobody knows which error Windows returns for a missing overlay filter. Now that the disk is detached, it is gone.
     if (error instanceof ReleaseError && error.holds.every((hold) => hold.kind === "overlay")) {
       return await holds.release({ signal });
     }

@@ -29,30 +29,29 @@ import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
  * @category Layers on the host
  */
 export interface MountWCOWLayersOptions extends HostOptions {
-  /** Absolute path of a folder at which the scratch volume is mounted as well: missing or empty. Not with `vm`. */
+  /** Absolute path of a missing or empty folder at which the scratch volume is also mounted. Not available with `vm`. */
   volumeMountPath?: string | undefined;
   /**
-   * Creates the scratch if its folder lacks the disk, from the read-only layers, which have to be plain folders. It
-   * stays when the layers are released, and is removed again only if the mount fails. Default: false.
+   * Whether to create the scratch from the read-only layers if its folder has no disk. The layers must be plain folders.
+   * The scratch stays when the layers are released; it is removed only if the mount fails. Default: false.
    */
   createScratch?: boolean | undefined;
-  /** A running Windows VM to mount the layers in, instead of on the host. It brings its own `host`. */
+  /** A running Windows VM in which the layers are mounted, instead of on the host. Its host replaces `host`. */
   vm?: UtilityVM | undefined;
 }
 
 /**
- * Mounts the layers of a Windows container: of a process-isolated one on the host, or in a utility VM.
+ * Mounts the layers of a Windows container: on the host for a process-isolated container, or in a utility VM.
  *
- * On the host the scratch disk is attached (`ActivateLayer`). Then the read-only layers are made to show through its
- * volume: plain folders by the WCIFS filter (`PrepareLayer`); if the topmost layer has a CIM image
- * (`cim-layers\<name>.cim` beside its folder), by mounting that (`CimMountImage`) and the UnionFS filter
- * (`HcsAttachOverlayFilter`). An image holds the files of all layers, so that the folders below the topmost one are not
- * used. With the WCIFS filter, both steps together are tried up to five times, 100 ms apart, if Windows says that the
- * disk isn't ready.
+ * On the host, it attaches the scratch disk (`ActivateLayer`), and then makes the read-only layers visible in its volume.
+ * If the layers are plain folders, the WCIFS filter does that (`PrepareLayer`). If the topmost layer has a CIM image
+ * (`cim-layers\<name>.cim` next to its folder), the image is mounted (`CimMountImage`), and the UnionFS filter shows it
+ * (`HcsAttachOverlayFilter`). The image contains the files of all layers, so the folders of the lower layers are not used.
+ * With the WCIFS filter, both steps are tried up to five times, 100 ms apart, if Windows reports that the disk isn't ready.
  *
- * In a VM the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them.
+ * In a VM, the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them.
  *
- * A failure, or an aborted signal, releases all that was acquired before the call rejects.
+ * If a step fails or the signal is aborted, everything acquired is released before the call rejects.
  *
  * ```ts
  * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -66,14 +65,14 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * ```
  *
  * @param containerId Id of the container. The volume of a CIM image is named after it.
- * @param layerFolders Absolute paths of the layers' folders: read-only ones from the topmost to the base, the scratch
- * last. No two read-only folders may have the same name, as Windows knows a layer by it.
- * @throws {InvalidInputError} if an argument is refused; nothing was changed then.
+ * @param layerFolders Absolute paths of the layers' folders: the read-only layers from the topmost to the base, then the
+ * scratch. No two read-only folders may have the same name, because Windows identifies a layer by that.
+ * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later.
- * @throws {NoRoomError} if the VM has no room for the scratch disk; nothing was changed then.
+ * @throws {NoRoomError} if the VM has no slot for the scratch disk. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses and what was acquired before couldn't be released.
+ * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.
  * @category Layers on the host
  */
 export async function mountWCOWLayers(
@@ -128,7 +127,7 @@ export async function mountWCOWLayers(
   });
 }
 
-// A scratch can be made of plain folders only.
+// A scratch can be created only from plain folders.
 function requireFolders(host: Host, { layers }: LayerStack): void {
   if (imageOf(host, layers[0]!, "layerFolders[0]") !== undefined) {
     throw new InvalidInputError("createScratch", "works with layers that are plain folders only", layers[0]);

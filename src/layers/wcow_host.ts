@@ -22,11 +22,11 @@ import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../se
 import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
 
 /**
- * Looks at a stack that is to be mounted on the host. Returns the path of its image, undefined if its layers are plain
+ * Checks a stack that is to be mounted on the host. Returns the path of its image, or undefined if its layers are plain
  * folders.
  *
- * @throws {InvalidInputError} if a folder or the image isn't there, or isn't what it should be.
- * @throws {UnsupportedBuildError} if Windows can't do it.
+ * @throws {InvalidInputError} if a folder or the image is missing, or of the wrong kind.
+ * @throws {UnsupportedBuildError} if this Windows is too old.
  */
 export function checkHostLayers(host: Host, { layers }: LayerStack): string | undefined {
   requireGrantsFor(host, "mount");
@@ -41,20 +41,20 @@ export function checkHostLayers(host: Host, { layers }: LayerStack): string | un
   return image;
 }
 
-/** What a mount on the host is made of. */
+/** The parts of a mount on the host. */
 export interface HostMount {
   /** The machine. */
   readonly host: Host;
   /** The folders. */
   readonly stack: LayerStack;
-  /** What the disk of the scratch rests on: the hold on its file if it was created just now. */
+  /** What the disk of the scratch rests on: the hold on its file, if that was created by this call. */
   readonly scratchFile: readonly Held[];
 }
 
 const ATTEMPTS = 5;
 const ATTEMPT_PAUSE_MS = 100;
 
-/** Mounts plain folders: the disk, then the WCIFS filter, both again if Windows says that the disk isn't ready. */
+/** Mounts plain folders: the disk, then the WCIFS filter. Tries both again if Windows reports that the disk isn't ready. */
 export async function acquireFolders(
   holds: HoldList,
   { host, stack: { layers, scratch }, scratchFile }: HostMount,
@@ -68,7 +68,7 @@ export async function acquireFolders(
       break;
     } catch (error) {
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
-      // If undoing fails, the caller gets to try that again.
+      // If undoing fails, what is left stays in the list, and the caller releases it.
       if (await holds.unwind(error, before) !== error) throw error;
       log("warn", () => `attempt ${attempt} of ${ATTEMPTS} to mount ${scratch}: ${messageOf(error)}`);
     }
@@ -84,7 +84,7 @@ export async function acquireFolders(
   };
 }
 
-// The volume of a disk that was just attached can be late, above all on Server 2019 under load.
+// The volume of a newly attached disk can be late, in particular on Server 2019 under load.
 function isNotReady(error: unknown): boolean {
   return error instanceof NativeError &&
     (error.win32 === win32.ERROR_NOT_READY || error.win32 === win32.ERROR_DEVICE_NOT_CONNECTED);

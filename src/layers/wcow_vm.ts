@@ -23,7 +23,7 @@ import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts
 /**
  * Looks at a stack that is to be mounted in a VM.
  *
- * @throws {InvalidInputError} if the VM or a folder isn't there or isn't what it should be.
+ * @throws {InvalidInputError} if the VM or a folder is missing, or of the wrong kind.
  * @throws {VMStateError} if the VM isn't running.
  */
 export function checkVMLayers(utilityVM: UtilityVM, stack: LayerStack): LayerVM {
@@ -33,11 +33,11 @@ export function checkVMLayers(utilityVM: UtilityVM, stack: LayerStack): LayerVM 
 }
 
 /**
- * Mounts a stack in a VM: its layers are shared with it, its scratch disk is attached to it, and the guest combines them
- * at the root of that disk. All places are found before anything is changed.
+ * Mounts a stack in a VM: shares the layers, attaches the scratch disk, and makes the guest combine them at the root of
+ * that disk. Everything is reserved before anything is changed.
  *
  * @throws {NoRoomError} if the VM has no slot for the scratch disk.
- * @throws {InUseError} if the scratch is another container's in the VM.
+ * @throws {InUseError} if another container in the VM uses the scratch.
  */
 export async function acquireVMLayers(
   holds: HoldList,
@@ -82,8 +82,8 @@ export async function acquireVMLayers(
 }
 
 /**
- * The read-only layers of a container in a Windows VM, as the document of the container names them: their ids, and where
- * the guest finds them.
+ * Returns the read-only layers of a container in a Windows VM in the form in which the container's document names them:
+ * with their ids, and their paths in the guest.
  *
  * ```ts
  * import { createUtilityVM, getHCSLayers, mountWCOWLayers } from "@hcs-layers/hcs-layers";
