@@ -1,5 +1,5 @@
 /**
- * Arguments that are no paths: what they have to be, also when they come from a program without types.
+ * Checks of arguments that are not paths. Programs without types need them too.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 
-/** Refuses what is not a string, is empty, or holds a NUL. */
+/** Throws unless a value is a string that isn't empty and contains no NUL character. */
 export function requireText(value: unknown, argument: string): asserts value is string {
   if (typeof value !== "string") {
     throw new InvalidInputError(argument, "is not a string", value);
@@ -17,46 +17,46 @@ export function requireText(value: unknown, argument: string): asserts value is 
     throw new InvalidInputError(argument, "is empty", value);
   }
   if (value.includes("\0")) {
-    throw new InvalidInputError(argument, "holds a NUL character", value);
+    throw new InvalidInputError(argument, "contains a NUL character", value);
   }
 }
 
-/** A text as {@linkcode requireText} has it; `fallback` if there is none. */
+/** Checks a text as {@linkcode requireText} does, and returns it, or `fallback` if there is none. */
 export function textOr(value: unknown, argument: string, fallback: string): string {
   if (value === undefined || value === null) return fallback;
   requireText(value, argument);
   return value;
 }
 
-/** Refuses what is neither left out nor a boolean. */
+/** Throws unless a value is a boolean or undefined. */
 export function requireBoolean(value: unknown, argument: string): asserts value is boolean | undefined {
   if (value !== undefined && typeof value !== "boolean") {
     throw new InvalidInputError(argument, "is not a boolean", value);
   }
 }
 
-/** A whole number from `least` to `most`; `fallback` if there is none. */
+/** Checks a whole number from `least` to `most`, and returns it, or `fallback` if there is none. */
 export function wholeNumberOr(
   value: unknown,
   argument: string,
   { fallback, least = 0, most = Number.MAX_SAFE_INTEGER }: { fallback: number; least?: number; most?: number },
 ): number {
-  const given = value ?? fallback;
-  if (!Number.isSafeInteger(given) || (given as number) < least || (given as number) > most) {
+  const number = value ?? fallback;
+  if (!Number.isSafeInteger(number) || (number as number) < least || (number as number) > most) {
     const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
     throw new InvalidInputError(argument, `is not a whole number ${range}`, value);
   }
-  return given as number;
+  return number as number;
 }
 
-/** Refuses what is not an object with properties of its own. */
+/** Throws unless a value is an object, but no array. */
 export function requireObject(value: unknown, argument: string): asserts value is Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new InvalidInputError(argument, "is not an object", value);
   }
 }
 
-/** Refuses options that are no object, or have a name that isn't known: a misspelled one would be ignored in silence. */
+/** Throws if options are no object, or have an unknown name: a misspelled option would have no effect. */
 export function requireOptions(
   options: unknown,
   known: Readonly<Record<string, true>>,
@@ -71,10 +71,10 @@ export function requireOptions(
 }
 
 /**
- * The machine to work on, and what stops the work.
+ * Checks options, and returns the host and the signal in them.
  *
- * @param further The names of the other options that the function has.
- * @throws {InvalidInputError} if `options` is no object, has an option that isn't known, or a host or signal that is none.
+ * @param further The names of the other options of the function.
+ * @throws {InvalidInputError} if `options` isn't an object, has an unknown option, or has a wrong `host` or `signal`.
  */
 export function hostOptions<T extends HostOptions>(
   options: T,
@@ -87,7 +87,7 @@ export function hostOptions<T extends HostOptions>(
   return { host, signal };
 }
 
-/** Refuses what is neither left out nor an AbortSignal. */
+/** Throws unless a value is an AbortSignal or undefined. */
 export function requireSignal(signal: unknown): asserts signal is AbortSignal | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidInputError("signal", "is not an AbortSignal", signal);
@@ -100,7 +100,7 @@ const LEAST_VHDX = 3n * MIB;
 const MOST_VHDX = 64n * 2n ** 40n;
 
 /**
- * The size of a disk in bytes.
+ * Checks the size of a disk in bytes, and returns it.
  *
  * @throws {InvalidInputError} if it isn't a whole number, not a multiple of 512, or not between 3 MiB and 64 TiB.
  */
@@ -116,7 +116,7 @@ export function diskSize(size: unknown, argument: string): bigint {
 }
 
 /**
- * The size of a disk's blocks in bytes; 0, the default, lets Windows choose.
+ * Checks the size of a disk's blocks in bytes, and returns it. With 0, the default, Windows chooses.
  *
  * @throws {InvalidInputError} if it is neither 0 nor a power of two between 1 MiB and 256 MiB.
  */

@@ -1,5 +1,5 @@
 /**
- * Files and folders of the host that a VM is given.
+ * Files and folders of the host that a VM uses.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import type { Host } from "../ffi/host.ts";
 
 /** A file or folder of the host. */
 export interface HostFile {
-  /** The path by which the VM is to get it. */
+  /** The path that is passed to the VM. */
   readonly path: string;
-  /** The same for all paths that lead to it. */
+  /** A key that is the same for all paths of the file. */
   readonly key: string;
 }
 
 /**
- * The file or folder at an absolute path, to be given under that path.
+ * Returns the file or folder at an absolute path, which is passed to the VM under that path.
  *
  * @throws {NativeError} if there is none.
  */
@@ -25,7 +25,7 @@ export function hostFile(host: Host, path: string): HostFile {
 }
 
 /**
- * The file or folder at an absolute path, to be given under the path that it leads to.
+ * Returns the file or folder at an absolute path, which is passed to the VM under its resolved path.
  *
  * @throws {NativeError} if there is none.
  */

@@ -1,5 +1,5 @@
 /**
- * What paths are accepted, and in which form they reach Windows.
+ * Checks of paths, and the form in which they are passed to Windows.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { requireText } from "./arguments.ts";
 
 const PREFIXED = /^\\\\[?.]\\/;
 
-// Most paths have this form already.
+// Most paths already have this form.
 const NORMAL = /^[A-Za-z]:(\\(?!\.{1,2}(\\|$))[^\\/]+)+$/;
 
 /**
- * The path of a file or folder in the form in which Windows gets it: absolute, with `\`, `.` and `..` resolved, without
- * a closing `\` (but for a root). Case and characters stay as they are, at any length.
+ * Checks the path of a file or folder, and returns it in the form that is passed to Windows: absolute, with `\`, with `.`
+ * and `..` resolved, and without a closing `\` (except for a root). Case and characters are not changed, at any length.
  *
  * @throws {InvalidInputError} if it isn't an absolute Windows path: `C:\folder`, `\\server\share\folder`, `\\?\...`.
  */
@@ -26,7 +26,7 @@ export function windowsPath(path: unknown, argument: string): string {
     return path;
   }
   if (PREFIXED.test(path)) {
-    // Windows resolves nothing in these. Only a closing `\` is removed, unless it is the root of a volume.
+    // Windows resolves nothing in these, so only a closing `\` is removed, unless the path is the root of a volume.
     return /^\\\\[?.]\\[^\\]*\\?$/.test(path) ? path : path.replace(/\\+$/, "");
   }
   if (!path.includes("\\")) {
@@ -39,7 +39,7 @@ export function windowsPath(path: unknown, argument: string): string {
   return /^[A-Za-z]:\\$/.test(normal) ? normal : normal.replace(/\\+$/, "");
 }
 
-/** {@linkcode windowsPath} of a folder that has a name, so is no root. */
+/** Does what {@linkcode windowsPath} does, for a folder with a name: a root is refused. */
 export function namedFolder(path: unknown, argument: string): string {
   const folder = windowsPath(path, argument);
   if (nameOf(folder) === "") {
@@ -51,12 +51,12 @@ export function namedFolder(path: unknown, argument: string): string {
 // `C:\`, `\\server\share`, `\\?\UNC\server\share`, `\\?\C:\`, `\\?\Volume{guid}\`
 const ROOT = /^([A-Za-z]:|\\\\([?.]\\UNC\\)?[^\\?.][^\\]*\\[^\\]+|\\\\[?.]\\[^\\]+)\\?$/i;
 
-/** The last part of a path, `""` for a root. */
+/** Returns the last part of a path, or `""` for a root. */
 export function nameOf(path: string): string {
   return ROOT.test(path) ? "" : path.slice(path.lastIndexOf("\\") + 1);
 }
 
-/** The key under which a path is the same to Windows, whose file names have no case. */
+/** Returns a key that is the same for paths that are the same to Windows, which ignores case. */
 export function pathKey(path: string): string {
   const plain = PREFIXED.test(path)
     ? path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "")
@@ -64,12 +64,12 @@ export function pathKey(path: string): string {
   return plain.toLowerCase();
 }
 
-/** Refuses a path of the other, if both lead to the same. */
+/** Throws if two paths are the same. The error names `argument`. */
 export function requireDistinct(path: string, other: string, argument: string, problem: string): void {
   if (pathKey(path) === pathKey(other)) throw new InvalidInputError(argument, problem, path);
 }
 
-/** Whether `path` is `folder`, or in it. */
+/** Returns whether `path` is `folder`, or in it. */
 export function isWithin(path: string, folder: string): boolean {
   return `${pathKey(path)}\\`.startsWith(`${pathKey(folder)}\\`);
 }
@@ -77,7 +77,7 @@ export function isWithin(path: string, folder: string): boolean {
 const VOLUME = /^\\\\\?\\Volume\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}\\?$/i;
 
 /**
- * The name of a volume with its closing `\`.
+ * Checks the name of a volume, and returns it with its closing `\`.
  *
  * @throws {InvalidInputError} if `name` isn't of the form `\\?\Volume{guid}` or `\\?\Volume{guid}\`.
  */
@@ -90,32 +90,32 @@ export function volumeRoot(name: unknown, argument: string): string {
   return root;
 }
 
-/** The name of a volume with its closing `\`, undefined if `name` isn't one. */
+/** Returns the name of a volume with its closing `\`, or undefined if `name` isn't one. */
 export function volumeIn(name: string): string | undefined {
   if (!VOLUME.test(name)) return undefined;
   return name.endsWith("\\") ? name : `${name}\\`;
 }
 
 /**
- * The volume that a function of Windows returned.
+ * Checks the name of a volume that a function of Windows returned, and returns it with its closing `\`.
  *
- * @throws {UnexpectedAnswerError} if it isn't the name of one.
+ * @throws {UnexpectedAnswerError} if it isn't the name of a volume.
  */
-export function returnedVolume(operation: string, answer: string): string {
-  const volume = volumeIn(answer);
-  if (volume === undefined) throw new UnexpectedAnswerError(operation, "is not the name of a volume", answer);
+export function returnedVolume(operation: string, result: string): string {
+  const volume = volumeIn(result);
+  if (volume === undefined) throw new UnexpectedAnswerError(operation, "is not the name of a volume", result);
   return volume;
 }
 
-/** The GUID in the name of a volume. */
+/** Returns the GUID in the name of a volume. */
 export function volumeGuid(volume: string): string {
   return volume.slice("\\\\?\\Volume{".length, -"}\\".length);
 }
 
 /**
- * The folders of read-only layers, the topmost first.
+ * Checks the folders of read-only layers, the topmost first, and returns them.
  *
- * @throws {InvalidInputError} if one is no absolute path, or two have the same name, by which Windows knows a layer.
+ * @throws {InvalidInputError} if a path isn't absolute, or two have the same name, by which Windows identifies a layer.
  */
 export function parentFolders(folders: unknown, argument: string): string[] {
   if (!Array.isArray(folders)) {
@@ -129,7 +129,7 @@ export function parentFolders(folders: unknown, argument: string): string[] {
     if (twin !== undefined) {
       throw new InvalidInputError(
         `${argument}[${i}]`,
-        `has the same folder name as ${argument}[${twin}], by which Windows would take them for one layer`,
+        `has the same folder name as ${argument}[${twin}], so Windows would mistake them for one layer`,
         path,
       );
     }
@@ -138,7 +138,7 @@ export function parentFolders(folders: unknown, argument: string): string[] {
   });
 }
 
-/** The parents of a scratch, of which there is at least one: without, Windows creates no disk. */
+/** Checks the parents of a scratch, at least one: without parents, Windows creates no disk. */
 export function scratchParents(folders: unknown, argument: string): string[] {
   const layers = parentFolders(folders, argument);
   if (layers.length === 0) {

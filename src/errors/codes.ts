@@ -2,13 +2,13 @@
  * Error codes by name. Windows returns them in four forms (an HRESULT, a Win32 code as return value, a Win32 code from
  * `GetLastError`, an NTSTATUS); here all are HRESULTs, a Win32 code `n` being `0x80070000 | n`.
  *
- * Names and values are those of winerror.h. Where it has two names for one value, such as `ERROR_ACCESS_DENIED` and
+ * Names and values are those of winerror.h. If it has two names for one value, such as `ERROR_ACCESS_DENIED` and
  * `E_ACCESSDENIED`, the one with `ERROR_` is here.
  *
  * @module
  */
 
-/** Win32 codes that this library, or somebody who mounts layers, meets. */
+/** The Win32 codes that this library uses, or that can occur when mounting layers. */
 export const win32 = {
   ERROR_SUCCESS: 0,
   ERROR_INVALID_FUNCTION: 1,
@@ -64,7 +64,7 @@ export const win32 = {
   WSAECONNRESET: 10054,
 } as const;
 
-/** HRESULTs outside the Win32 facility that this library, or somebody who mounts layers, meets. */
+/** The HRESULTs outside the Win32 facility that this library uses, or that can occur when mounting layers. */
 export const hresult = {
   E_NOTIMPL: 0x80004001,
   E_FAIL: 0x80004005,
@@ -165,7 +165,7 @@ export const hresult = {
   ERROR_VHD_METADATA_FULL: 0xc03a0028,
 } as const;
 
-/** The name of a code that is known here. */
+/** The name of one of these codes. */
 export type CodeName = keyof typeof win32 | keyof typeof hresult;
 
 const NAMES: ReadonlyMap<number, CodeName> = new Map<number, CodeName>([
@@ -173,27 +173,27 @@ const NAMES: ReadonlyMap<number, CodeName> = new Map<number, CodeName>([
   ...Object.entries(hresult).map(([name, code]) => [code, name as CodeName] as const),
 ]);
 
-/** The HRESULT of a Win32 code. */
+/** Returns the HRESULT of a Win32 code. */
 export function fromWin32(code: number): number {
   return code === 0 ? 0 : (0x80070000 | (code & 0xffff)) >>> 0;
 }
 
-/** The Win32 code in an HRESULT of the Win32 facility, `undefined` for all others. */
+/** Returns the Win32 code in an HRESULT of the Win32 facility, or `undefined` for all others. */
 export function win32Of(code: number): number | undefined {
   return (code & 0x1fff0000) === 0x00070000 ? code & 0xffff : undefined;
 }
 
-/** The low half of an HRESULT of the compute service, of either severity; `undefined` for all others. */
+/** Returns the low half of an HRESULT of the compute service, of either severity, or `undefined` for all others. */
 export function computeCodeOf(code: number): number | undefined {
   return (code & 0x1fff0000) === 0x00370000 ? code & 0xffff : undefined;
 }
 
-/** `0x` and eight digits. */
+/** Formats a code as `0x` and eight digits. */
 export function hex(code: number): string {
   return `0x${(code >>> 0).toString(16).padStart(8, "0")}`;
 }
 
-/** The name of an HRESULT in winerror.h, `undefined` if it isn't known here. */
+/** Returns the name of an HRESULT in winerror.h, or `undefined` if it isn't one of the codes here. */
 export function nameOf(code: number): CodeName | undefined {
   return NAMES.get(code >>> 0);
 }

@@ -1,5 +1,5 @@
 /**
- * What to do about an error of Windows, where reports of real hosts or Windows' documentation tell.
+ * What to do about errors of Windows, according to reports from real hosts and the documentation of Windows.
  *
  * @module
  */
@@ -11,21 +11,21 @@ type Hints = Readonly<Partial<Record<CodeName, string>>>;
 const ELEVATE = "run as Administrator or SYSTEM";
 const FILTER_DRIVER =
   "a file system filter of another program (cloud drive, antivirus, encryption) refused the new volume: `fltmc` lists them";
-const NEEDS_NTFS = "layers need an NTFS volume: ReFS and exFAT don't do";
+const NEEDS_NTFS = "layers need an NTFS volume: ReFS and exFAT don't work";
 const NEWER_IMAGE = "the layer was made for a newer Windows than this host's";
 const DISK_LATE = "Windows didn't get the disk's volume ready in time: try again with fewer mounts at once";
 const WRITE_PROTECTED =
   "a BitLocker policy may protect fixed drives from writing, or a SAN policy keeps new disks read-only (`san` in diskpart)";
-const DISK_IN_USE = "the disk file is attached or mounted already, or its last detach isn't finished yet";
+const DISK_IN_USE = "the disk file is already attached or mounted, or its last detach isn't finished yet";
 const HYPER_V = "turn on the Windows feature Hyper-V";
 const CONTAINERS = "turn on the Windows feature Containers";
 const PATH_TOO_LONG = "the path is too long for this function: use shorter folder names";
 
-// By function of Windows, then by code.
+// By the function that failed, then by code.
 const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   ActivateLayer: {
     ERROR_SHARING_VIOLATION:
-      "the scratch disk is open elsewhere (another mount, a virtual machine, a GPU driver, antivirus), " +
+      "the scratch disk is already open (another mount, a virtual machine, a GPU driver, antivirus), " +
       "or the image is newer than the host. Unmount the scratch folder first",
     ERROR_NOT_READY: DISK_LATE,
     ERROR_DEVICE_NOT_CONNECTED: DISK_LATE,
@@ -33,8 +33,8 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   },
   PrepareLayer: {
     ERROR_INVALID_FUNCTION: `${FILTER_DRIVER}. Or the layers are not on NTFS`,
-    ERROR_INVALID_PARAMETER: "the same scratch is mounted already, or its disk was expanded and its volume was not",
-    ERROR_TIMEOUT: "many layers are being mounted at once: try again with fewer side by side",
+    ERROR_INVALID_PARAMETER: "the scratch is already mounted, or its disk was expanded and its volume was not",
+    ERROR_TIMEOUT: "many layers are being mounted at once: try again with fewer concurrent mounts",
     ERROR_NOT_READY: DISK_LATE,
     ERROR_DEVICE_NOT_CONNECTED: DISK_LATE,
     ERROR_WRITE_PROTECT: WRITE_PROTECTED,
@@ -73,13 +73,13 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   },
   SetVolumeMountPointW: { ERROR_DIR_NOT_EMPTY: "the folder is not empty or has a volume mounted already" },
   GetFileAttributesW: {
-    ERROR_ACCESS_DENIED: `the file or folder is being deleted while somebody has it open, or: ${ELEVATE}`,
+    ERROR_ACCESS_DENIED: `the file or folder is being deleted while it is open; otherwise ${ELEVATE}`,
   },
   DeviceIoControl: { ERROR_WRITE_PROTECT: "a BitLocker policy may protect fixed drives from writing" },
-  CimMountImage: { ERROR_ALREADY_EXISTS: "a volume of this container is mounted already: release that one first" },
+  CimMountImage: { ERROR_ALREADY_EXISTS: "a volume of this container is already mounted: release it first" },
 };
 
-// By code, for all functions that have none of their own.
+// By code, for functions without an entry for that code.
 const OF_CODE: Hints = {
   ERROR_ACCESS_DENIED: ELEVATE,
   ERROR_PRIVILEGE_NOT_HELD: ELEVATE,
@@ -101,7 +101,7 @@ const OF_CODE: Hints = {
   ERROR_BUFFER_OVERFLOW: PATH_TOO_LONG,
 };
 
-/** What to do about an error of a function of Windows, `undefined` if that isn't known. */
+/** Returns what to do about an error of a function of Windows, or `undefined` if that isn't known. */
 export function hintFor(fn: string, code: number): string | undefined {
   const name = nameOf(code);
   return name && (OF_FUNCTION[fn]?.[name] ?? OF_CODE[name]);

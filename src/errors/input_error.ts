@@ -1,5 +1,5 @@
 /**
- * Arguments that are refused.
+ * The error for a refused argument.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { printable } from "./printable.ts";
 export class InvalidInputError extends LayerError {
   /** The class name. */
   override readonly name = "InvalidInputError";
-  /** The argument as the caller knows it, such as `layerFolders[1]` or `options.volumeMountPath`. */
+  /** The argument from the caller's point of view, such as `layerFolders[1]` or `options.volumeMountPath`. */
   readonly argument: string;
   /** The value that was refused. */
   readonly value: unknown;

@@ -1,15 +1,15 @@
 /**
- * The root of all errors that the library throws on purpose.
+ * The base class of all errors of the library.
  *
  * @module
  */
 
 /**
- * Base of all errors of this library: `error instanceof LayerError` tells them from everybody else's.
+ * Base class of all errors of this library. `error instanceof LayerError` distinguishes them from other errors.
  *
  * @category Errors
  */
 export abstract class LayerError extends Error {
-  /** The class name, also in minified code. */
+  /** The class name, even in minified code. */
   abstract override readonly name: string;
 }

@@ -1,25 +1,25 @@
 /**
- * Values as text for messages and log lines. Whatever the value is, there is a text and nothing is thrown: a message that
- * can't be made would hide the failure that it tells of.
+ * Formatting values for messages and log lines. This works for every value and never throws, because an error here would
+ * hide the failure that the message describes.
  *
  * @module
  */
 
-/** Longer texts are cut. */
+/** Length at which texts are cut. */
 const LONGEST = 4000;
-/** Deeper objects are left out. */
+/** Depth at which nested objects are left out. */
 const DEEPEST = 5;
 const UNPRINTABLE = "[unprintable]";
 
 /**
- * A value as JSON where it has one, in which nothing is missing: `5n`, `Symbol(a)`, `undefined`, errors by their message,
- * `[circular]`, and `[unprintable]` for what throws when it is looked at.
+ * Formats a value as JSON, and values that have no JSON as `5n`, `Symbol(a)`, `undefined`, the message of an error,
+ * `[circular]`, or `[unprintable]` if reading them throws.
  */
 export function printable(value: unknown): string {
   return cut(textOf(() => value, []));
 }
 
-/** What an error says, or anything else that was thrown. */
+/** Returns the message of an error, or of anything else that was thrown. */
 export function messageOf(error: unknown): string {
   try {
     if (typeof error === "string") return cut(error);
@@ -31,7 +31,7 @@ export function messageOf(error: unknown): string {
   }
 }
 
-// Each value is fetched in here, as that can throw as well.
+// Each value is read in here, because that can throw too.
 function textOf(get: () => unknown, around: readonly unknown[]): string {
   try {
     const value = get();
@@ -67,7 +67,7 @@ function objectText(value: object, around: readonly unknown[]): string {
   }}`;
 }
 
-// Stops as soon as it is long enough, so that a huge value costs no more than its first part.
+// Stops when the text is long enough, so that a huge value costs no more than its first part.
 function joined<T>(parts: Iterable<T>, text: (part: T) => string): string {
   let all = "";
   for (const part of parts) {

@@ -1,5 +1,5 @@
 /**
- * States in which something can't be done: in use, closed, not mounted, a result of Windows that can't be right.
+ * Errors about the state of something: in use, closed, not mounted, or an impossible result of Windows.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { LayerError } from "./layer_error.ts";
 import { printable } from "./printable.ts";
 
 /**
- * Something is in use by somebody else. Nothing was changed.
+ * A file, folder or disk is in use. Nothing was changed.
  *
  * @category Errors
  */
@@ -17,7 +17,7 @@ export class InUseError extends LayerError {
   override readonly name = "InUseError";
   /** What is in use. */
   readonly path: string;
-  /** Who uses it, if it is known: `this process`, or a virtual machine by its id. */
+  /** The user, if known: `this process`, or the id of a virtual machine. */
   readonly by: string | undefined;
 
   /** An error that reads `<path> <problem>`. */
@@ -29,7 +29,7 @@ export class InUseError extends LayerError {
 }
 
 /**
- * An object is used after it was closed.
+ * An object was used after it was closed.
  *
  * @category Errors
  */
@@ -47,7 +47,7 @@ export class ClosedError extends LayerError {
 }
 
 /**
- * Windows reported success with a result that can't be right. What had been changed until then is undone.
+ * Windows reported success, but returned an impossible result. Everything that was changed until then was undone.
  *
  * @category Errors
  */
@@ -68,7 +68,7 @@ export class UnexpectedAnswerError extends LayerError {
 }
 
 /**
- * The image of a container's layers has to be mounted, and isn't.
+ * The image of a container's layers must be mounted, but isn't.
  *
  * @category Errors
  */

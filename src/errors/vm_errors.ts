@@ -8,32 +8,32 @@ import { hex, nameOf } from "./codes.ts";
 import { LayerError } from "./layer_error.ts";
 
 /**
- * How much of one kind of device a VM has, and how much of it is used.
+ * The number of devices of one kind that a VM has, and how many are used.
  *
  * @category Layers in a VM
  */
 export interface DeviceCapacity {
-  /** What it is, such as `SCSI slots`. */
+  /** The kind of device, such as `SCSI slots`. */
   readonly device: string;
   /** How many there are. */
   readonly total: number;
   /** How many are used. */
   readonly used: number;
-  /** The largest file that one can hold, in bytes, if that is limited. */
+  /** Size in bytes of the largest file for one device, if that is limited. */
   readonly maximumBytes?: number;
 }
 
 /**
- * A VM has no free place for what is to be added. Nothing was changed.
+ * A VM has no free slots for the disks to attach. Nothing was changed.
  *
  * @category Errors
  */
 export class NoRoomError extends LayerError {
   /** The class name. */
   override readonly name = "NoRoomError";
-  /** How many more SCSI slots it would take. */
+  /** How many more SCSI slots would be needed. */
   readonly missing: number;
-  /** How much the VM has of each kind of device. */
+  /** The capacity of the VM, for each kind of device. */
   readonly room: readonly DeviceCapacity[];
 
   /** An error with the numbers. */
@@ -41,7 +41,7 @@ export class NoRoomError extends LayerError {
     super(
       `The VM has no room for ${what}: ${missing} more SCSI slot${missing === 1 ? "" : "s"} needed. ` +
         room.map(({ device, total, used, maximumBytes }) =>
-          `${used} of ${total} ${device} taken${maximumBytes === undefined ? "" : `, each up to ${maximumBytes} bytes`}`
+          `${used} of ${total} ${device} used${maximumBytes === undefined ? "" : `, each up to ${maximumBytes} bytes`}`
         ).join("; "),
     );
     this.missing = missing;
@@ -58,11 +58,11 @@ const STATES: Readonly<Record<VMStateReason, string>> = {
   closed: "was closed",
 };
 
-/** The states that a {@linkcode VMStateError} tells of. */
+/** The states that a {@linkcode VMStateError} reports. */
 export type VMStateReason = VMStateError["reason"];
 
 /**
- * A VM isn't in the state for what is asked of it, or left that state while it was waited for.
+ * A VM isn't in the required state for a call, or left that state during the call.
  *
  * @category Errors
  */
@@ -76,15 +76,15 @@ export class VMStateError extends LayerError {
   /** The HRESULT with which it ended, if Windows reported one. */
   readonly code: number | undefined;
 
-  /** An error with the state, and what Windows said about the end of the VM. */
+  /** An error with the state, and the details that Windows reported. */
   constructor(
     vm: string,
     reason: VMStateReason,
     options: ErrorOptions & { code?: number | undefined; details?: readonly string[] } = {},
   ) {
     const { code, details = [] } = options;
-    const told = code === undefined ? "" : ` (${[hex(code), nameOf(code)].filter(Boolean).join(" ")})`;
-    super([`The VM ${vm} ${STATES[reason]}${told}`, ...details].join("\n  "), options);
+    const reported = code === undefined ? "" : ` (${[hex(code), nameOf(code)].filter(Boolean).join(" ")})`;
+    super([`The VM ${vm} ${STATES[reason]}${reported}`, ...details].join("\n  "), options);
     this.vm = vm;
     this.reason = reason;
     this.code = code;

@@ -1,5 +1,5 @@
 /**
- * Errors of Windows, and of what is missing to call it.
+ * Errors of Windows, and errors about what is missing to call it.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import { hintFor } from "./hints.ts";
 import { LayerError } from "./layer_error.ts";
 import { messageOf } from "./printable.ts";
 
-/** What a {@linkcode NativeError} is made of. */
+/** The properties of a new {@linkcode NativeError}. */
 export interface NativeErrorInit {
   /** The function that failed. */
   function: string;
   /** What it returned, as an HRESULT. */
   code: number;
-  /** What it was asked to work on. */
+  /** The file, folder or other object that the call was for. */
   path?: string | undefined;
-  /** What Windows says about the code, in the host's language. */
+  /** The message of Windows for the code, in the host's language. */
   systemMessage?: string | undefined;
-  /** Further lines, such as the events of a result document. */
+  /** Additional lines, such as the events of a result document. */
   details?: readonly string[] | undefined;
 }
 
@@ -31,9 +31,9 @@ export interface NativeErrorInit {
 export class NativeError extends LayerError {
   /** The class name. */
   override readonly name = "NativeError";
-  /** The operation: the function of Windows that failed, such as `ActivateLayer`. */
+  /** The function of Windows that failed, such as `ActivateLayer`. */
   readonly operation: string;
-  /** What it was asked to work on, if that has a path. */
+  /** The file, folder or other object that the call was for, if there is one. */
   readonly path: string | undefined;
   /** The HRESULT, as an unsigned number. */
   readonly code: number;
@@ -44,7 +44,7 @@ export class NativeError extends LayerError {
   /** What to do about it, if known. */
   readonly hint: string | undefined;
 
-  /** An error that names function, path, code, the code's name, Windows' own words and what to do. */
+  /** An error that names the function, path, code, and name of the code, with the message of Windows and what to do. */
   constructor(init: NativeErrorInit) {
     const code = init.code >>> 0;
     const symbol = nameOf(code);
@@ -77,7 +77,7 @@ export class MissingDllError extends LayerError {
   /** File name of the DLL. */
   readonly dll: string;
 
-  /** An error that says which DLL is missing and what brings it. */
+  /** An error that says which DLL is missing, and how to get it. */
   constructor(dll: string, remedy: string, options?: ErrorOptions) {
     super(`${dll} can't be loaded. ${remedy}`, options);
     this.dll = dll;
@@ -97,7 +97,7 @@ export class MissingExportError extends LayerError {
   /** The function that it lacks. */
   readonly function: string;
 
-  /** An error that says which function is missing and what brings it. */
+  /** An error that says which function is missing, and how to get it. */
   constructor(dll: string, fn: string, remedy: string) {
     super(`${dll} has no function ${fn} on this Windows. ${remedy}`);
     this.dll = dll;
@@ -106,7 +106,7 @@ export class MissingExportError extends LayerError {
 }
 
 /**
- * The build of Windows doesn't have what was asked for.
+ * The build of Windows is too old for a feature.
  *
  * @category Errors
  */
@@ -116,7 +116,7 @@ export class UnsupportedBuildError extends LayerError {
   /** The build found, such as `19043.928`, or `19043` if the revision doesn't matter. */
   readonly build: string;
 
-  /** An error that says which build was found, and which do. */
+  /** An error that says which build was found, and which builds are supported. */
   constructor(feature: string, build: string, supported: string) {
     super(`${feature} needs ${supported}; this host is Windows build ${build}`);
     this.build = build;
@@ -124,7 +124,7 @@ export class UnsupportedBuildError extends LayerError {
 }
 
 /**
- * The process doesn't have a privilege of Windows that is needed.
+ * The process doesn't have a required privilege.
  *
  * @category Errors
  */
@@ -142,7 +142,7 @@ export class MissingPrivilegeError extends LayerError {
 }
 
 /**
- * Privileges of the process could not be restored to what they were.
+ * Privileges of the process could not be restored to their earlier state.
  *
  * @category Errors
  */
@@ -163,7 +163,7 @@ export class PrivilegeRestoreError extends LayerError {
 }
 
 /**
- * Deno was started without permissions that are needed.
+ * Deno was started without required permissions.
  *
  * @category Errors
  */
@@ -172,10 +172,10 @@ export class MissingPermissionError extends LayerError {
   override readonly name = "MissingPermissionError";
   /** The flags that grant them, one for each permission, such as `--allow-ffi=C:\Windows\System32\vmcompute.dll`. */
   readonly flags: readonly string[];
-  /** All of {@linkcode MissingPermissionError.flags} as a command line takes them. */
+  /** All of {@linkcode MissingPermissionError.flags}, as on a command line. */
   readonly flag: string;
 
-  /** An error that names the flags, and says why they are needed if they alone don't. */
+  /** An error that names the flags, with the reason if the flags don't make it clear. */
   constructor(flags: readonly string[], options?: ErrorOptions & { because?: string | undefined }) {
     const flag = commandLine(flags);
     const missing = flags.length === 1 ? "A permission is missing" : "Permissions are missing";
@@ -185,7 +185,7 @@ export class MissingPermissionError extends LayerError {
   }
 }
 
-/** Flags with their values, as a command line takes them: those of one name as one. */
+/** Joins flags for a command line. Flags with the same name become one. */
 export function commandLine(flags: readonly string[]): string {
   const values = new Map<string, string[]>();
   for (const flag of flags) {
@@ -195,7 +195,7 @@ export function commandLine(flags: readonly string[]): string {
   return [...values].map(([name, all]) => all.length === 0 ? name : `${name}=${all}`).join(" ");
 }
 
-/** Whether an error says that Windows could not be asked at all: a DLL, a function or a grant is missing. */
+/** Returns whether an error means that Windows was not called: a DLL, a function or a permission is missing. */
 export function neverReachedWindows(error: unknown): boolean {
   return error instanceof MissingDllError || error instanceof MissingExportError ||
     error instanceof MissingPermissionError;

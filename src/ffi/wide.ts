@@ -35,7 +35,7 @@ function putUnits(units: Uint16Array, at: number, text: string): void {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit === 0) {
-      throw new InvalidInputError("text", "holds a NUL character", text);
+      throw new InvalidInputError("text", "contains a NUL character", text);
     }
     units[at + i] = unit;
   }

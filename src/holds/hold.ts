@@ -1,18 +1,20 @@
 /**
- * The idea that the library hangs on. Everything that is taken from Windows is a hold: a record of what is held and
- * where, with the one way to release it. A mount is a list of holds.
+ * The central idea of the library. Everything that is acquired from Windows is a hold: a record of what is held and where,
+ * with the way to release it. A mount is a list of holds.
  *
  * @module
  */
 
 /**
- * What is held of Windows, and where: plain data that survives `JSON.stringify`.
+ * A record of what is held of Windows, and where. It is plain data, so it survives `JSON.stringify`.
  *
- * Holds on the host outlive the process, and another process can release them from their records, as
- * `unmountWCOWLayers` does. Exceptions are `openDisk`, which ends with the process, and holds on things that a function
- * made and that are removed only if it fails: `newFile`, `newDisk`, `baseOSLayer`, `vmScratch`. Holds with a `vm`, and
- * `computeSystem`, live and die with the VM, and only the process that created the VM can release them; a `vmAccess`
- * outlives the VM, as it is in the file's access list.
+ * - Most holds on the host outlive the process, and another process can release them from their records, as
+ *   `unmountWCOWLayers` does.
+ * - `openDisk` ends with the process.
+ * - `newFile`, `newDisk`, `baseOSLayer` and `vmScratch` stand for something that a function created. They are released only
+ *   if the function fails.
+ * - `computeSystem`, and holds with a `vm`, end with the VM. Only the process that created the VM can release them. A
+ *   `vmAccess`, however, outlives the VM, because it is in the file's access list.
  *
  * @category What a mount returns
  */
@@ -62,13 +64,13 @@ export type Hold =
     readonly image?: string;
   }
   | {
-    /** A folder for a mount point or a scratch, with what was missing of its path. */
+    /** A folder for a mount point or a scratch, with the parents that were missing. */
     readonly kind: "folder";
     /** Path of the folder. */
     readonly folder: string;
     /**
-     * The folders that were created for it, the innermost first. If it isn't known, as in another process, the marks on
-     * the folders tell.
+     * The folders that were created for it, the innermost first. If undefined, as in another process, marks on the folders
+     * tell which ones this library created.
      */
     readonly created?: readonly string[];
   }
@@ -99,7 +101,7 @@ export type Hold =
     readonly path: string;
   }
   | {
-    /** What Windows makes in the layer of a base image: `Hives` and `Layout`. */
+    /** What Windows creates in a base layer: `Hives` and `Layout`. */
     readonly kind: "baseOSLayer";
     /** Folder of the layer. */
     readonly layer: string;
@@ -135,7 +137,7 @@ export type Hold =
     readonly hostPath: string;
     /** Name of the share. */
     readonly name: string;
-    /** Where the guest finds it. */
+    /** Its path in the guest. */
     readonly guestPath: string;
   }
   | {
@@ -155,7 +157,7 @@ export type Hold =
     readonly kind: "scsiMount";
     /** Id of the VM. */
     readonly vm: string;
-    /** Where the guest has it. */
+    /** Its path in the guest. */
     readonly guestPath: string;
     /** Number of the controller. */
     readonly controller: number;
@@ -169,35 +171,35 @@ export type Hold =
     readonly vm: string;
     /** The file. */
     readonly hostPath: string;
-    /** Where the guest has it. */
+    /** Its path in the guest. */
     readonly guestPath: string;
     /** Number of the vPMem device. */
     readonly device: number;
   }
   | {
-    /** Layers that the guest has combined to the root of a container. */
+    /** Layers that the guest has combined into the root of a container. */
     readonly kind: "layerTree";
     /** Id of the VM. */
     readonly vm: string;
-    /** Where the guest has it. */
+    /** Its path in the guest. */
     readonly guestPath: string;
   };
 
 /** The record of one kind of hold. */
 export type HoldOf<K extends Hold["kind"]> = Extract<Hold, { readonly kind: K }>;
 
-/** Something that is held: the record of it, and the way to release it. */
+/** Something that is held: its record, and the way to release it. */
 export interface Held<H extends Hold = Hold> {
   /** The record. */
   readonly hold: H;
-  /** What it rests on. None of that can be released while this is held. */
+  /** The holds that it rests on. They can't be released while this is held. */
   readonly restsOn: readonly Held[];
 
   /**
-   * Releases it. Returns false if there was nothing to release, which is a success too: another process may have released
-   * it already.
+   * Releases it. Returns false if there was nothing to release, for instance because another process has already released
+   * it.
    *
-   * @throws what keeps it held; another call tries again.
+   * @throws the error that prevents the release. Another call tries again.
    */
   release(): Promise<boolean>;
 }

@@ -9,22 +9,22 @@ import { log } from "../log.ts";
 import type { Held, Hold } from "./hold.ts";
 import { ReleaseError, UnwindError } from "./release_errors.ts";
 
-/** What is known of a hold that is put into a list without being acquired. */
+/** Options for adding a hold that was not acquired through the list. */
 export interface AdoptOptions {
   /**
-   * Whether it may be gone already, in a case for which Windows has no answer of its own. Its failure keeps nothing that
-   * it rests on from being released. Default: false.
+   * Whether it may already be gone, and no particular error of Windows says so. If its release fails, the holds that it
+   * rests on are released nevertheless. Default: false.
    */
   mayBeGone?: boolean;
 }
 
 /**
- * Options of everything that releases.
+ * Options of all functions that release holds.
  *
  * @category What a mount returns
  */
 export interface ReleaseOptions {
-  /** Stops between two steps; what is left stays held, and can be released later. */
+  /** Stops the release between two steps. What is left stays held, and can be released later. */
   signal?: AbortSignal | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface ReleaseOptions {
 export interface ReleasedHold {
   /** The record. */
   readonly hold: Hold;
-  /** False if Windows said that it was gone already. */
+  /** False if it was already gone. */
   readonly wasHeld: boolean;
 }
 
@@ -61,7 +61,7 @@ export class HoldList {
   }
 
   /**
-   * Puts what `acquisition` acquires at the end of the list.
+   * Runs `acquisition`, and adds the hold that it acquires to the end of the list.
    *
    * @throws the reason of `signal` if it is aborted: before anything is acquired, or after, with the hold in the list.
    */
@@ -75,10 +75,10 @@ export class HoldList {
   }
 
   /**
-   * Acquires several holds side by side, and puts them at the end of the list in the order given. If some fail, all have
-   * settled before this throws, and those that were acquired are in the list.
+   * Acquires several holds concurrently, and adds them to the end of the list in the order of `acquisitions`. If some fail,
+   * this throws once all have settled, and those that were acquired are in the list.
    *
-   * @throws the first error in the order given.
+   * @throws the first error in the order of `acquisitions`.
    */
   async acquireAll<T extends Held>(
     acquisitions: readonly (() => Promise<T>)[],
@@ -97,20 +97,20 @@ export class HoldList {
     return acquired;
   }
 
-  /** Puts something at the end of the list that is held already, by this process or another. */
+  /** Adds a hold to the end of the list that this process or another has already acquired. */
   adopt(held: Held, { mayBeGone = false }: AdoptOptions = {}): void {
     this.#entries = [...this.#entries, { held, mayBeGone }];
   }
 
-  /** Takes holds out of the list without releasing them: they are there to stay, or somebody else releases them. */
+  /** Removes holds from the list without releasing them: they stay, or other code releases them. */
   disown(held: readonly Held[]): void {
     this.#entries = this.#entries.filter((entry) => !held.includes(entry.held));
   }
 
   /**
-   * Releases everything, last first. If a step fails, the others are tried all the same, except for what the stuck one
-   * rests on: nobody knows what Windows does when, for instance, a filter loses its disk. What failed stays in the list,
-   * so that another call goes on from there. Calls side by side are one call, and each is stopped by its own signal only.
+   * Releases everything, last first. If a step fails, the others are still tried, except for what the failed hold rests on:
+   * nobody knows what Windows does if, for instance, a filter loses its disk. What failed stays in the list, so that
+   * another call continues from there. Concurrent calls share one release, but each is stopped only by its own signal.
    *
    * @throws {ReleaseError} with all errors if something is still held.
    * @throws the reason of the signal if it was aborted between two steps.
@@ -125,7 +125,7 @@ export class HoldList {
       try {
         return await releasing.done;
       } catch (error) {
-        // Another call's signal ended it: what is left is this call's to release.
+        // The signal of another call stopped the release, so this call continues with what is left.
         if (releasing.signal?.aborted && !signal?.aborted) continue;
         throw error;
       }
@@ -163,9 +163,9 @@ export class HoldList {
   }
 
   /**
-   * Releases everything because of `error`, and returns the error to throw: that one, or an {@linkcode UnwindError}
-   * around it if releasing failed as well. Knows no signal: what was begun is undone, whether somebody waits for it or
-   * not. `from` is how many holds at the start of the list to leave alone.
+   * Releases everything because of `error`, and returns the error to throw: `error` itself, or an {@linkcode UnwindError}
+   * with it as the cause if the release failed too. This can't be aborted, because nothing may be left behind. The first
+   * `from` holds of the list stay.
    */
   async unwind(error: unknown, from = 0): Promise<unknown> {
     try {
@@ -178,7 +178,7 @@ export class HoldList {
 }
 
 /**
- * Runs `body` with an empty list; if it throws, everything that it acquired is released before the error goes on.
+ * Runs `body` with an empty list. If it throws, everything that it acquired is released before the error is rethrown.
  *
  * @throws {UnwindError} if `body` threw and something couldn't be released.
  */

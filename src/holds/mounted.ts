@@ -1,5 +1,5 @@
 /**
- * A list of holds as the caller gets it.
+ * A list of holds in the form in which the caller gets it.
  *
  * @module
  */
@@ -13,22 +13,22 @@ import type { HoldList, ReleaseOptions } from "./hold_list.ts";
  * @category What a mount returns
  */
 export interface Mounted extends AsyncDisposable {
-  /** What it holds of Windows, in the order in which it was acquired. */
+  /** What it holds, in the order in which it was acquired. */
   readonly holds: readonly Hold[];
 
   /**
-   * Releases everything, last first, each step tried even if an earlier one fails. Once all is released, calling it again
-   * does nothing; after a failure it goes on with what is left; calls side by side are one.
+   * Releases everything, last first. It tries each step even if an earlier one fails. After a failure, another call
+   * continues with what is left. Once everything is released, another call does nothing. Concurrent calls share one release.
    *
    * @throws {ReleaseError} with all errors if something is still held.
    */
   release(options?: ReleaseOptions): Promise<void>;
 
-  /** All its properties as plain data, for `JSON.stringify`. */
+  /** Returns all its properties as plain data, for `JSON.stringify`. */
   toJSON(): object;
 }
 
-// A class, as an object literal with methods takes longer to create than all native calls of a mount together.
+// A class, because creating an object literal with methods is slower than all native calls of a mount together.
 class MountedHolds implements Mounted {
   readonly #holds: HoldList;
 
@@ -57,7 +57,7 @@ class MountedHolds implements Mounted {
   }
 }
 
-/** A {@linkcode Mounted} over a list of holds, with further properties. */
+/** Creates a {@linkcode Mounted} from a list of holds, with additional properties. */
 export function mounted<T extends object>(holds: HoldList, properties: T): T & Mounted {
   return Object.assign(new MountedHolds(holds), properties);
 }

@@ -15,18 +15,18 @@ interface Remaining {
 }
 
 /**
- * Some of what was to be released is still held. Every step was tried; `errors` has one error for each that failed.
+ * Something that was to be released is still held. Every step was tried; `errors` has one error for each that failed.
  *
  * @category Errors
  */
 export class ReleaseError extends LayerError implements AsyncDisposable {
   /** The class name. */
   override readonly name: string = "ReleaseError";
-  /** Why: one error for each step that failed. */
+  /** One error for each step that failed. */
   readonly errors: readonly unknown[];
   readonly #remaining: Remaining;
 
-  /** An error over what is left. The message says what that is and why, unless one is given. */
+  /** An error about what is left. The default message says what is left, and why. */
   constructor(
     remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
     errors: readonly unknown[],
@@ -38,7 +38,7 @@ export class ReleaseError extends LayerError implements AsyncDisposable {
     this.#remaining = remaining;
   }
 
-  /** What is still held. {@linkcode ReleaseError.release} shortens it. */
+  /** What is still held. It gets shorter when {@linkcode ReleaseError.release} succeeds for a part of it. */
   get holds(): readonly Hold[] {
     return this.#remaining.holds;
   }
@@ -57,7 +57,7 @@ export class ReleaseError extends LayerError implements AsyncDisposable {
     return this.release();
   }
 
-  /** The error as `JSON.stringify` prints it, with what is still held. */
+  /** Returns the error as plain data for `JSON.stringify`, with what is still held. */
   toJSON(): object {
     const { name, message, holds, errors } = this;
     return { name, message, holds, errors: errors.map(toJSON) };
@@ -65,8 +65,8 @@ export class ReleaseError extends LayerError implements AsyncDisposable {
 }
 
 /**
- * A mount failed, and what it had acquired until then could not be released completely. `cause` is why the mount failed,
- * `errors` has that and what failed in releasing.
+ * A function failed, and something that it had acquired until then could not be released. `cause` is the error of the
+ * function; `errors` contains it and the errors of the releases.
  *
  * @category Errors
  */
@@ -74,7 +74,7 @@ export class UnwindError extends ReleaseError {
   /** The class name. */
   override readonly name = "UnwindError";
 
-  /** An error over what is left. */
+  /** An error about what is left. */
   constructor(
     remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
     cause: unknown,
@@ -86,8 +86,10 @@ export class UnwindError extends ReleaseError {
 }
 
 function describe(holds: readonly Hold[], errors: readonly unknown[]): string {
-  return `${holds.length} of what was mounted could not be released (${holds.map(({ kind }) => kind).join(", ")}): ` +
-    `${errors.map(messageOf).join("; ")}. Release again to go on from here`;
+  return `${holds.length} hold${holds.length === 1 ? "" : "s"} could not be released (${
+    holds.map(({ kind }) => kind).join(", ")
+  }): ` +
+    `${errors.map(messageOf).join("; ")}. Release again to continue`;
 }
 
 function toJSON(error: unknown): unknown {

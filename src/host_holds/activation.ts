@@ -1,5 +1,5 @@
 /**
- * The hold on a scratch disk: attached to the host, with its volume reachable.
+ * The hold on a scratch disk that is attached to the host.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import { sessionOf } from "../session/session.ts";
 /** File name of the disk of a scratch layer. */
 export const SCRATCH_DISK = "sandbox.vhdx";
 
-/** Path of the disk of a scratch layer. */
+/** Returns the path of the disk of a scratch layer. */
 export function diskOf(scratch: string): string {
   return `${scratch}\\${SCRATCH_DISK}`;
 }
 
-/** The attached disk of a scratch, no matter which process attached it. */
+/** Returns the hold on the attached disk of a scratch, no matter which process attached it. */
 export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {
   return {
     hold: { kind: "activation", scratch },
@@ -35,11 +35,11 @@ export function activationOf(host: Host, scratch: string, restsOn: readonly Held
 }
 
 /**
- * Attaches the disk of a scratch. A second `ActivateLayer` of the same scratch must never happen: undoing it would take
- * the first one's disk away. Two mounts of this process exclude each other here; a mount of another one shows in the disk
- * being open.
+ * Attaches the disk of a scratch. `ActivateLayer` must never be called twice for the same scratch, because undoing the
+ * second call would detach the disk of the first. Within this process, the session prevents that. If another process has
+ * activated the scratch, its disk is open.
  *
- * @throws {InUseError} if it is activated already, or somebody has its disk open.
+ * @throws {InUseError} if the scratch is already activated, or its disk is open.
  * @throws {NativeError} if Windows refuses.
  */
 export async function acquireActivation(
@@ -49,7 +49,7 @@ export async function acquireActivation(
 ): Promise<Held<HoldOf<"activation">>> {
   const { mounts } = sessionOf(host);
   if (!mounts.claim(scratch)) {
-    throw new InUseError(scratch, "is mounted already. Unmount it first", "this process");
+    throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
   }
   try {
     requireFreeDisk(host, scratch);
@@ -62,8 +62,8 @@ export async function acquireActivation(
 }
 
 /**
- * Has Windows release something of a scratch. Returns false if the folder of the scratch is gone: then nothing of it can be
- * held.
+ * Runs `release`, which releases something of a scratch. Returns false if it failed because the folder of the scratch is
+ * gone, because then nothing of the scratch can be held.
  */
 export async function unlessGone(host: Host, scratch: string, release: () => Promise<unknown>): Promise<boolean> {
   try {
@@ -74,7 +74,7 @@ export async function unlessGone(host: Host, scratch: string, release: () => Pro
   }
 }
 
-/** Refuses a scratch whose disk somebody has open. */
+/** Throws if the disk of a scratch is open. */
 export function requireFreeDisk(host: Host, scratch: string): void {
   const disk = diskOf(scratch);
   if (isInUse(host, disk)) {
@@ -87,10 +87,10 @@ export function requireFreeDisk(host: Host, scratch: string): void {
 }
 
 /**
- * The volume of an activated scratch, in the form `\\?\Volume{guid}\`.
+ * Returns the volume of an activated scratch, `\\?\Volume{guid}\`.
  *
- * @throws {NativeError} if Windows doesn't tell.
- * @throws {UnexpectedAnswerError} if what it tells is no volume.
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows returns something that isn't a volume.
  */
 export async function scratchVolume(host: Host, scratch: string): Promise<string> {
   return returnedVolume("GetLayerMountPath", await getLayerMountPath(host, scratch));

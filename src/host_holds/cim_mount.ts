@@ -1,5 +1,5 @@
 /**
- * The hold on a CIM image: mounted as a volume.
+ * The hold on a CIM image that is mounted as a volume.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export async function acquireCimMount(host: Host, init: CimMountInit): Promise<H
   };
 }
 
-/** The mounted image of a container's layers, no matter which process mounted it. */
+/** Returns the hold on the mounted image of a container's layers, no matter which process mounted it. */
 export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">): Held<HoldOf<"cimVolume">> {
   return {
     hold: { kind: "cimVolume", ...init },
@@ -46,8 +46,8 @@ export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">):
 }
 
 /**
- * Mounts the image of a container's layers, and notes that in the scratch. A volume that is there already is adopted if
- * the note says that it was mounted from this image for this scratch: then a crash left it.
+ * Mounts the image of a container's layers, and notes that in the scratch folder. If the volume already exists and the note
+ * names the same volume and image, a crash left it mounted, and it is adopted.
  */
 export async function acquireLayerCim(
   host: Host,

@@ -1,6 +1,6 @@
 /**
- * The note in a scratch folder of the CIM image that its container is mounted with: an alternate data stream. Windows
- * doesn't tell which image a volume shows, nor which volume goes with a scratch; after a crash this does.
+ * The note in a scratch folder about the CIM image of its container: an alternate data stream. Windows can't say which
+ * image a volume shows, or which volume belongs to a scratch. After a crash, the note says so.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Host } from "../ffi/host.ts";
 import { deleteFile, readText, writeText } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 
-/** What is noted. */
+/** The content of the note. */
 export interface CimNote {
   /** The volume. */
   readonly volume: string;
@@ -21,7 +21,7 @@ export interface CimNote {
 
 const NOTE = ":hcs-layers.cim";
 
-/** The note of a scratch folder, undefined if there is none. */
+/** Returns the note of a scratch folder, or undefined if there is none. */
 export function cimNoteOf(host: Host, scratch: string): CimNote | undefined {
   try {
     const { volume, image } = JSON.parse(readText(host, scratch + NOTE));
@@ -40,12 +40,12 @@ export function writeCimNote(host: Host, scratch: string, note: CimNote | undefi
       writeText(host, scratch + NOTE, JSON.stringify(note));
     }
   } catch (error) {
-    // A file system without streams, or no note to delete: then the container's id has to be known to find the volume.
+    // The file system has no streams, or there is no note. Then the volume can be found only by the container's id.
     log("debug", () => `note of ${scratch}: ${messageOf(error)}`);
   }
 }
 
-/** Whether both name the same volume and image. */
+/** Returns whether two notes name the same volume and image. */
 export function isSameCim(one: CimNote, other: CimNote): boolean {
   return pathKey(one.volume) === pathKey(other.volume) && pathKey(one.image) === pathKey(other.image);
 }

@@ -1,5 +1,5 @@
 /**
- * The holds on disk files: open, or created and open.
+ * The holds on disk files that are open, or newly created and open.
  *
  * @module
  */
@@ -34,9 +34,9 @@ import { removeFile } from "./new_file.ts";
 export interface AttachOptions {
   /** Attaches it read-only. Default: false. */
   readOnly?: boolean | undefined;
-  /** Gives its volumes drive letters. Default: false. */
+  /** Assigns drive letters to its volumes. Default: false. */
   driveLetter?: boolean | undefined;
-  /** Keeps it attached, when the last handle to it is closed, until it is detached. Default: false. */
+  /** Keeps it attached after its last handle is closed, until it is detached. Default: false. */
   permanent?: boolean | undefined;
   /**
    * Exempts it from the BitLocker policy that makes fixed drives without encryption read-only. Default: false.
@@ -50,13 +50,13 @@ export interface AttachOptions {
  * @category Virtual disks
  */
 export interface DiskInfo extends DiskSizes {
-  /** The disk that it differs from, undefined if it differs from none. */
+  /** Its parent, and whether that was found. Undefined if it isn't a differencing disk. */
   readonly parent: { readonly path: string; readonly found: boolean } | undefined;
 }
 
 /**
- * A virtual disk that is open. Disposing of it closes it, and detaches it if it was attached without
- * {@linkcode AttachOptions.permanent}: `await using` does so on a thread of Deno's pool, `using` on this one.
+ * An open virtual disk. Disposing of it closes it, and detaches it if it was attached without
+ * {@linkcode AttachOptions.permanent}. `await using` does that on a thread of Deno's pool, `using` on the calling thread.
  *
  * @category Virtual disks
  */
@@ -67,7 +67,7 @@ export class Disk implements Disposable, AsyncDisposable {
   #handle: Handle | undefined;
   #attached = false;
 
-  /** A disk on a handle that is open. `openDisk` opens one. */
+  /** A disk with an open handle. Use `openDisk` instead. */
   constructor(host: Host, path: string, handle: Handle) {
     this.#host = host;
     this.path = path;
@@ -90,7 +90,7 @@ export class Disk implements Disposable, AsyncDisposable {
    * Attaches it to the host.
    *
    * @throws {ClosedError} if it was closed.
-   * @throws {NativeError} if Windows refuses; `ERROR_SHARING_VIOLATION` if it is attached already.
+   * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` if it is already attached.
    */
   async attach(options: AttachOptions = {}): Promise<void> {
     await attachVirtualDisk(this.#host, this.handle, flagsOf(options), this.path);
@@ -109,20 +109,20 @@ export class Disk implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The device of the attached disk, `\\.\PhysicalDriveN`.
+   * Returns the device of the attached disk, `\\.\PhysicalDriveN`.
    *
    * @throws {ClosedError} if it was closed.
-   * @throws {NativeError} if Windows doesn't tell.
+   * @throws {NativeError} if Windows refuses.
    */
   physicalPath(): string {
     return physicalPath(this.#host, this.handle, this.path);
   }
 
   /**
-   * Its sizes, and the disk that it differs from.
+   * Returns its sizes and its parent.
    *
    * @throws {ClosedError} if it was closed.
-   * @throws {NativeError} if Windows doesn't tell.
+   * @throws {NativeError} if Windows refuses.
    */
   info(): DiskInfo {
     const sizes = diskSizes(this.#host, this.handle, this.path);
@@ -136,10 +136,10 @@ export class Disk implements Disposable, AsyncDisposable {
     this.#attached = false;
   }
 
-  /** Detaches it, unless it is attached for good, and closes it. */
+  /** Detaches it, unless it is attached permanently, and closes it. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#attached) {
-      // Closing would do it too, but on this thread. It does it as well if somebody else was faster.
+      // Closing would detach it too, but on this thread. If this fails, closing follows anyway.
       await this.detach().catch((error) => log("debug", () => messageOf(error)));
     }
     this[Symbol.dispose]();
@@ -153,7 +153,7 @@ function flagsOf(options: AttachOptions): number {
     (options.bypassEncryptionPolicy ? attachFlag.BYPASS_DEFAULT_ENCRYPTION_POLICY : 0);
 }
 
-/** A disk that is held: open until it is released. */
+/** A held disk, which is open until it is released. */
 export interface HeldDisk<K extends "newDisk" | "openDisk"> extends Held<HoldOf<K>> {
   /** The open disk. */
   readonly disk: Disk;
@@ -191,13 +191,13 @@ export async function acquireOpenDisk(host: Host, path: string): Promise<HeldDis
   };
 }
 
-/** Opens a disk. One that differs from another is opened also if both were moved together. */
+/** Opens a disk. A differencing disk can be opened even if it was moved together with its parent. */
 export async function openDisk(host: Host, path: string): Promise<Disk> {
   const flags = openFlag.CACHED_IO | openFlag.IGNORE_RELATIVE_PARENT_LOCATOR;
   return new Disk(host, path, await openVirtualDisk(host, path, flags));
 }
 
-/** Runs `use` with a disk that is open until `use` is done. */
+/** Opens a disk, runs `use` with it, and closes it. */
 export function withDisk<T>(
   host: Host,
   path: string,

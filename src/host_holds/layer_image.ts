@@ -1,5 +1,5 @@
 /**
- * Layers whose files are in CIM images: where the images are, and under which volumes they are mounted.
+ * Layers whose files are in CIM images: the paths of the images, and the volumes under which they are mounted.
  *
  * @module
  */
@@ -11,20 +11,21 @@ import { attribute, fileAttributes, fileSize } from "../ffi/kernel32.ts";
 
 const CIM_FOLDER = "cim-layers";
 
-// Upstream documents another one, and compiles this one in, two bytes short. Both tools find each other's volumes by it.
+// The Windows container tools use this namespace, although they document another one, whose last two bytes it lacks. With
+// the same namespace, this library finds their volumes, and they find its volumes.
 const CIM_VOLUME_NAMESPACE = "6827367b-c388-4e9b-961c-6d2c936c0000";
 
-/** Path of the image of a layer, `cim-layers\<name>.cim` beside the layer's folder. There need not be one. */
+/** Returns the path of the image of a layer, `cim-layers\<name>.cim` next to the layer's folder. It need not exist. */
 export function cimPath(folder: string): string {
   const end = folder.lastIndexOf("\\") + 1;
   return `${folder.slice(0, end)}${CIM_FOLDER}\\${folder.slice(end)}.cim`;
 }
 
 /**
- * Path of the image of a layer, undefined if the layer has none and is a plain folder.
+ * Returns the path of the image of a layer, or undefined if the layer is a plain folder.
  *
- * @throws {InvalidInputError} if the image is empty, or no file.
- * @throws {NativeError} if Windows doesn't tell.
+ * @throws {InvalidInputError} if the image is empty, or not a file.
+ * @throws {NativeError} if Windows refuses.
  */
 export function imageOf(host: Host, folder: string, argument: string): string | undefined {
   const image = cimPath(folder);
@@ -39,7 +40,7 @@ export function imageOf(host: Host, folder: string, argument: string): string | 
   return image;
 }
 
-/** The volume under which the image of a container is mounted, `\\?\Volume{guid}\`. */
+/** Returns the volume under which the image of a container is mounted, `\\?\Volume{guid}\`. */
 export async function cimVolumeName(containerId: string): Promise<string> {
   return `\\\\?\\Volume{${await generate(CIM_VOLUME_NAMESPACE, new TextEncoder().encode(containerId))}}\\`;
 }

@@ -1,5 +1,5 @@
 /**
- * The hold on a folder for a mount point or a scratch: ours only if we created it.
+ * The hold on a folder for a mount point or a scratch. Only folders that this library created are removed.
  *
  * @module
  */
@@ -24,13 +24,13 @@ import {
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { log } from "../log.ts";
 
-// An alternate data stream on a folder that this library created. It doesn't count as content, can't be seen while a
-// volume is mounted at the folder, and dies with it: so that another process can tell our folders from everybody else's.
+// The name of an alternate data stream on folders that this library created, by which another process recognizes them. It
+// doesn't count as content, is hidden while a volume is mounted at the folder, and is deleted with the folder.
 const MARK = ":hcs-layers.created";
 
 /**
- * A folder that was created, or not, by this process or another. What is ours of it is what `created` names; if that isn't
- * known, what bears our mark.
+ * Returns the hold on a folder, no matter which process created it. Releasing it removes the folders in `created`, or, if
+ * that is undefined, those that have the mark.
  */
 export function folderOf(host: Host, path: string, created?: readonly string[]): Held<HoldOf<"folder">> {
   return {
@@ -42,13 +42,13 @@ export function folderOf(host: Host, path: string, created?: readonly string[]):
       for (const part of created ?? []) {
         removed = remove(host, part) || removed;
       }
-      // Parents that another mount created and left to this one, or all if this process doesn't know them.
+      // Parents that another mount created while this one used them, or all folders if this process didn't create any.
       return created?.length !== 0 && removeMarked(host, path) || removed;
     },
   };
 }
 
-/** Creates what is missing of a path. Releasing it removes just that again. */
+/** Creates the missing folders of a path. Releasing the hold removes only those. */
 // deno-lint-ignore require-await
 export async function acquireFolder(host: Host, path: string): Promise<Held<HoldOf<"folder">>> {
   const created: string[] = [];
@@ -77,7 +77,7 @@ function create(host: Host, path: string, created: string[]): void {
   }
 }
 
-// If a file system has no streams, only this process knows that the folder is ours.
+// On a file system without streams, only this process knows that it created the folder.
 const NO_STREAMS: readonly number[] = [
   win32.ERROR_INVALID_NAME,
   win32.ERROR_INVALID_PARAMETER,
@@ -108,7 +108,7 @@ function hasNoStreams(error: unknown): boolean {
   return error instanceof NativeError && NO_STREAMS.includes(error.win32 ?? 0);
 }
 
-// Removes the folders that bear our mark, from `path` up, past those that are gone already.
+// Removes the folders that have the mark, from `path` up, and skips those that are already gone.
 function removeMarked(host: Host, path: string): boolean {
   let removed = false;
   for (let at = path, parent = dirname(at);; at = parent, parent = dirname(at)) {
@@ -121,13 +121,13 @@ function removeMarked(host: Host, path: string): boolean {
 }
 
 function remove(host: Host, path: string): boolean {
-  // What is mounted here by now is somebody else's.
+  // Another program has mounted something here since.
   if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
   try {
     removeDirectory(host, path);
     return true;
   } catch (error) {
-    // Somebody was faster, or uses the folder: then it is theirs.
+    // Another program has removed the folder, or uses it. In both cases, it isn't ours to remove.
     if (fileAttributes(host, path) === undefined || isUsed(host, path, error)) return false;
     throw error;
   }
@@ -138,10 +138,10 @@ function isUsed(host: Host, path: string, error: unknown): boolean {
 }
 
 /**
- * Refuses a folder that a volume can't be mounted at: a file, a folder with something in it, a mount point. One that
- * doesn't exist is fine.
+ * Throws if a volume can't be mounted at a path, because it is a file, a folder that isn't empty, or a mount point. The
+ * folder need not exist.
  *
- * @throws {InvalidInputError} naming the argument and the path.
+ * @throws {InvalidInputError} that names the argument and the path.
  */
 export function checkMountable(host: Host, path: string, argument: string): void {
   const attributes = fileAttributes(host, path);
@@ -150,7 +150,7 @@ export function checkMountable(host: Host, path: string, argument: string): void
     throw new InvalidInputError(argument, "is a file, not a folder", path);
   }
   if ((attributes & attribute.REPARSE_POINT) !== 0) {
-    throw new InvalidInputError(argument, "is a mount point or a link already", path);
+    throw new InvalidInputError(argument, "is already a mount point or a link", path);
   }
   if (!isDirectoryEmpty(host, path)) {
     throw new InvalidInputError(argument, "is not empty", path);

@@ -1,5 +1,5 @@
 /**
- * The hold on a mount point: a folder at which a volume is found.
+ * The hold on a mount point: a volume mounted at a folder.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
 } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 
-/** The mount point at a folder, no matter which process created it: of `volume`, or of any if that isn't known. */
+/** Returns the mount point at a folder, no matter which process created it: of `volume`, or of any volume if undefined. */
 export function mountPointOf(
   host: Host,
   init: Omit<HoldOf<"mountPoint">, "kind">,
@@ -53,15 +53,14 @@ function remove(host: Host, { folder, volume }: { readonly folder: string; reado
   }
   const mounted = volume === undefined ? volumeNameForMountPoint(host, folder) : volumeAt(host, folder);
   if (mounted !== undefined && !isVolume(host, mounted, volume ?? mounted)) {
-    // Somebody else's by now.
+    // Another program has mounted its volume here since.
     return false;
   }
   try {
     deleteVolumeMountPoint(host, folder);
   } catch (error) {
     if (fileAttributes(host, folder) === undefined) return false;
-    // Nobody knows what Windows does for a volume that is gone. The link to it is left on the folder, and can
-    // be deleted as a link.
+    // Nobody knows what Windows does for a volume that is gone. The folder still links to it, and the link can be deleted.
     if (fileAttributes(host, volume ?? mounted!) !== undefined) throw error;
     deleteMountLink(host, folder);
   }
@@ -76,7 +75,7 @@ function volumeAt(host: Host, path: string): string | undefined {
   }
 }
 
-// A volume can have several names, of which Windows tells one.
+// A volume can have several names, and Windows returns one of them.
 function isVolume(host: Host, mounted: string, volume: string): boolean {
   return pathKey(mounted) === pathKey(volume) || pathKey(mounted) === pathKey(volumeAt(host, volume) ?? "");
 }

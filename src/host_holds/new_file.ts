@@ -1,5 +1,5 @@
 /**
- * The hold on a file that did not exist before, and removing what this library made.
+ * The hold on a new file, and the removal of files and folders that this library created.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Host } from "../ffi/host.ts";
 import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 
-/** Has `make` make a file that did not exist before. Releasing it deletes the file. */
+/** Runs `make`, which creates a file that did not exist before. Releasing the hold deletes the file. */
 export async function acquireNewFile(
   host: Host,
   path: string,
@@ -29,7 +29,7 @@ export function removeFile(host: Host, path: string): boolean {
   return unlessGone(() => deleteFile(host, path));
 }
 
-/** Deletes a folder with all that is in it, but nothing behind a link or a mount point. Returns false if there is none. */
+/** Deletes a folder with its content, but nothing behind a link or a mount point. Returns false if there is none. */
 export function removeTree(host: Host, folder: string): boolean {
   return unlessGone(() => {
     for (const { name, attributes } of [...directoryEntries(host, folder)]) {

@@ -1,5 +1,5 @@
 /**
- * The hold on a scratch that is being created: its folder and its disk.
+ * The holds on a new scratch: its folder and its disk.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export interface NewScratch {
   readonly layers: readonly string[];
 }
 
-/** Creates the folder and the disk of a scratch, neither of which is ever replaced. Returns the hold on the disk. */
+/** Creates the folder and the disk of a scratch, and never replaces existing ones. Returns the hold on the disk. */
 export async function acquireNewScratch(
   host: Host,
   holds: HoldList,

@@ -13,7 +13,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { layerId } from "../session/session.ts";
 import { scratchVolume } from "./activation.ts";
 
-/** The overlay filter on a scratch, no matter which process attached it. */
+/** Returns the hold on the overlay filter of a scratch, no matter which process attached it. */
 export function overlayOf(
   host: Host,
   init: Omit<HoldOf<"overlay">, "kind">,
@@ -29,7 +29,7 @@ export function overlayOf(
         await detachOverlayFilter(host, volume, layerData({ filterType: "UnionFS" }));
         return true;
       } catch (error) {
-        // A filter goes with its volume.
+        // A filter is removed with its volume.
         if (!neverReachedWindows(error) && isGone(host, volume)) return false;
         throw error;
       }
@@ -56,7 +56,7 @@ function isGone(host: Host, volume: string): boolean {
   }
 }
 
-// Windows knows best; if it doesn't, the scratch may be detached already.
+// Prefers what Windows returns. It fails if the scratch is already detached.
 async function volumeOf(
   host: Host,
   { scratch, volume }: { readonly scratch: string; readonly volume?: string },

@@ -1,5 +1,5 @@
 /**
- * The hold on the WCIFS filter: on a scratch volume, showing the read-only layers through it.
+ * The hold on the WCIFS filter, which makes the read-only layers visible in a scratch volume.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { parentLayers, sessionOf } from "../session/session.ts";
 import { unlessGone } from "./activation.ts";
 
-/** What a filter is attached to, and what it shows. */
+/** The scratch that a filter is attached to, and the layers that it shows. */
 export interface FilterInit {
   /** Folder of the scratch layer. */
   readonly scratch: string;
@@ -20,7 +20,7 @@ export interface FilterInit {
   readonly layers?: readonly string[];
 }
 
-/** The filter on a scratch, no matter which process attached it. */
+/** Returns the hold on the filter of a scratch, no matter which process attached it. */
 export function filterOf(
   host: Host,
   { scratch, layers = [] }: FilterInit,
@@ -37,7 +37,7 @@ export function filterOf(
   };
 }
 
-/** Attaches the filter to an activated scratch, one at a time in this process; `signal` ends the wait for the turn. */
+/** Attaches the filter to an activated scratch. Calls of this process run one at a time; `signal` also ends that wait. */
 export async function acquireFilter(
   host: Host,
   init: FilterInit & { readonly layers: readonly string[] },
@@ -61,7 +61,7 @@ async function unprepare(host: Host, scratch: string): Promise<boolean> {
   }
 }
 
-// What Windows returns for a scratch that isn't activated, and for one that is but has no filter.
+// The errors of Windows for a scratch that isn't activated, and for an activated one without a filter.
 function isNoFilter(error: unknown): boolean {
   return error instanceof NativeError &&
     (error.win32 === win32.ERROR_DEV_NOT_EXIST || error.code === hresult.ERROR_FLT_INSTANCE_NOT_FOUND);

@@ -1,5 +1,5 @@
 /**
- * What the Windows at hand can do: all rules about builds.
+ * All rules about the builds of Windows.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { sessionOf } from "./session.ts";
 export const firstBuild = {
   /** The library: Server 2019, and Windows 10 version 1809. */
   library: 17763,
-  /** Formatting a scratch disk that isn't attached; the builds before know only the device of an attached one. */
+  /** Formatting a scratch disk that isn't attached. Earlier builds format only the device of an attached disk. */
   formatDetachedDisk: 17764,
   /** A Linux kernel that is booted without UEFI. */
   kernelDirect: 18286,
   /** Several files in one vPMem device. */
   vpmemMultiMapping: 18362,
-  /** Hints about memory that the guest has no use for. */
+  /** Hints about memory that the guest doesn't use. */
   enableColdDiscardHint: 18967,
   /** CimFS: images as volumes. */
   cimFs: 19041,
@@ -29,15 +29,15 @@ export const firstBuild = {
   cpuGroup: 19043,
 } as const;
 
-/** The build of Windows, asked for once per machine. */
+/** Returns the build of Windows, which is read once per machine. */
 export function buildOf(host: Host): number {
   return sessionOf(host).build(host);
 }
 
 /**
- * Refuses a build that is older than a feature.
+ * Throws if this Windows is older than a feature.
  *
- * @throws {UnsupportedBuildError} naming the feature as `what`.
+ * @throws {UnsupportedBuildError} that names the feature as `what`.
  */
 export function requireBuild(host: Host, feature: keyof typeof firstBuild, what: string): void {
   const build = buildOf(host);
@@ -60,7 +60,7 @@ export function cimLayersDependOnRevision(host: Host): boolean {
 }
 
 /**
- * Refuses a Windows that can't run containers on CIM images, which takes more than {@linkcode firstBuild.cimFs}.
+ * Throws if this Windows can't run containers on CIM images, which needs more than {@linkcode firstBuild.cimFs}.
  *
  * @throws {UnsupportedBuildError} if the build is neither 20348.2031 or a later revision of it, nor 26100 or later.
  */
@@ -77,7 +77,7 @@ export function requireCimLayers(host: Host): void {
   );
 }
 
-/** Whether files can be mapped into a VM only if their file system has 128-bit file ids. */
+/** Returns whether files can be mapped into a VM only if their file system has 128-bit file ids. */
 export function mapsByFileIdOnly(host: Host): boolean {
   const build = buildOf(host);
   return build >= 18362 && build <= 19042;

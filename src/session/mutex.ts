@@ -1,10 +1,10 @@
 /**
- * A lock that one has at a time.
+ * A lock.
  *
  * @module
  */
 
-/** Runs one at a time, in the order of arrival. */
+/** Runs functions one at a time, in the order of the calls. */
 export class Mutex {
   #busy = false;
   readonly #waiting: (() => void)[] = [];
@@ -12,7 +12,7 @@ export class Mutex {
   /**
    * Waits for its turn and runs `body`.
    *
-   * @throws the reason of `signal` if it is aborted before the turn comes; `body` isn't run then.
+   * @throws the reason of `signal` if it is aborted before `body` runs.
    */
   async run<T>(body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
@@ -23,7 +23,7 @@ export class Mutex {
     try {
       return await body();
     } finally {
-      // The turn goes to the next one at once, so that a call that arrives now doesn't get in between.
+      // Passes the lock on immediately, so that a new call doesn't get it first.
       const next = this.#waiting.shift();
       if (next === undefined) {
         this.#busy = false;

@@ -1,6 +1,5 @@
 /**
- * What this process remembers of a machine. The one owner of it: nothing else is kept between two calls, but for what the
- * caller holds.
+ * What this process remembers about a machine. Nothing else is kept between two calls, except what the caller holds.
  *
  * @module
  */
@@ -13,35 +12,35 @@ import { nameToGuid, type ParentLayer } from "../ffi/vmcompute.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { Mutex } from "./mutex.ts";
 
-/** What this process knows of a scratch. */
+/** What this process knows about a scratch. */
 export interface ScratchUse {
   /** Folder of the scratch layer. */
   readonly scratch: string;
   /** Whether this process attached its disk. */
   readonly activated: boolean;
-  /** Folders of the read-only layers that this process shows through it, topmost first. */
+  /** Folders of the read-only layers that this process made visible in it, topmost first. */
   readonly layers: readonly string[];
-  /** The mount that it belongs to; undefined while it is being mounted, and outside of mounts. */
+  /** The mount that it belongs to. Undefined while it is being mounted, and if it isn't part of a mount. */
   readonly mount: HoldList | undefined;
 }
 
-/** The scratches that this process has activated or put a filter on, by folder. */
+/** The scratches that this process has activated or attached a filter to, by folder. */
 export class MountTable {
   readonly #uses = new Map<string, ScratchUse>();
 
-  /** All of them. */
+  /** Returns all of them. */
   list(): ScratchUse[] {
     return [...this.#uses.values()];
   }
 
-  /** Notes that a scratch is being activated. Returns false if this process has it activated already. */
+  /** Notes that a scratch is being activated. Returns false if this process has already activated it. */
   claim(scratch: string): boolean {
     if (this.#find(scratch)?.activated) return false;
     this.#change(scratch, { activated: true });
     return true;
   }
 
-  /** Forgets that a scratch is activated, and the mount that it belonged to. */
+  /** Forgets that a scratch was activated, and the mount that it belonged to. */
   unclaim(scratch: string): void {
     this.#change(scratch, { activated: false, mount: undefined });
   }
@@ -51,22 +50,22 @@ export class MountTable {
     this.#change(scratch, { mount });
   }
 
-  /** The mount that a scratch belongs to. */
+  /** Returns the mount that a scratch belongs to. */
   mountOf(scratch: string): HoldList | undefined {
     return this.#find(scratch)?.mount;
   }
 
-  /** Notes the layers that are shown through a scratch; none once its filter is gone. */
+  /** Notes the layers that are visible in a scratch, none once its filter is removed. */
   setLayers(scratch: string, layers: readonly string[]): void {
     this.#change(scratch, { layers });
   }
 
-  /** Whether the folder is, or holds, a scratch that is activated. */
+  /** Returns whether the folder is or contains an activated scratch. */
   isActivated(folder: string): boolean {
     return this.list().some(({ activated, scratch }) => activated && isWithin(scratch, folder));
   }
 
-  /** Whether the folder is, or holds, a layer that is shown through a scratch. */
+  /** Returns whether the folder is or contains a layer that is visible in a scratch. */
   isShown(folder: string): boolean {
     return this.list().some(({ layers }) => layers.some((layer) => isWithin(layer, folder)));
   }
@@ -88,32 +87,32 @@ export class MountTable {
 
 /** A privilege that this process has enabled. */
 export interface EnabledPrivilege {
-  /** How often it was enabled and not restored. */
+  /** How many times it was enabled and not yet restored. */
   count: number;
-  /** Its state before, undefined if it was enabled already. */
+  /** Its state before, or undefined if it was already enabled. */
   readonly before: PrivilegeState | undefined;
 }
 
-// Ids are a pure function of names, so that one call a name is enough. Bounded, as a long-lived process sees ever new ones.
+// Ids depend only on names, so they are cached. The limit is for long-lived processes, which see ever new names.
 const MOST_IDS = 4096;
 
-/** What this process remembers of one machine. */
+/** What this process remembers about one machine. */
 export class Session {
-  /** Which scratches and layers it uses. */
+  /** The scratches and layers that it uses. */
   readonly mounts: MountTable = new MountTable();
-  /** Held around `PrepareLayer`, which runs into time-outs of Windows when calls overlap. */
+  /** The lock for `PrepareLayer`, because overlapping calls run into timeouts of Windows. */
   readonly prepareLayer: Mutex = new Mutex();
   /** The privileges that it has enabled, by name. */
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();
   #build: number | undefined;
 
-  /** The build of Windows, such as 20348. */
+  /** Returns the build of Windows, such as 20348. */
   build(host: Host): number {
     return this.#build ??= buildNumber(host);
   }
 
-  /** The id by which Windows knows a layer, made from the name of its folder alone. */
+  /** Returns the id by which Windows knows a layer. It depends only on the name of the layer's folder. */
   layerId(host: Host, name: string): string {
     let id = this.#ids.get(name);
     if (id === undefined) {
@@ -124,7 +123,7 @@ export class Session {
     return id;
   }
 
-  /** All that is remembered, as plain data. */
+  /** Returns everything that is remembered, as plain data. */
   toJSON(): {
     readonly build: number | undefined;
     readonly layerIds: number;
@@ -142,19 +141,19 @@ export class Session {
 
 const sessions = new WeakMap<object, Session>();
 
-/** The session of the machine that a host stands for. */
+/** Returns the session of a host's machine. */
 export function sessionOf(host: Host): Session {
   let session = sessions.get(host.machine);
   if (session === undefined) sessions.set(host.machine, session = new Session());
   return session;
 }
 
-/** The id by which Windows knows the layer in `folder`, made from the folder's name alone. */
+/** Returns the id by which Windows knows the layer in `folder`. It depends only on the folder's name. */
 export function layerId(host: Host, folder: string): string {
   return sessionOf(host).layerId(host, nameOf(folder));
 }
 
-/** Read-only layers in the form in which vmcompute.dll takes them. */
+/** Returns read-only layers in the form that vmcompute.dll expects. */
 export function parentLayers(host: Host, folders: readonly string[]): ParentLayer[] {
   return folders.map((path) => ({ id: layerId(host, path), path }));
 }

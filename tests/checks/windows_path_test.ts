@@ -43,7 +43,7 @@ const REFUSED: [path: unknown, problem: string][] = [
   ["", "is empty"],
   [undefined, "is not a string"],
   [7, "is not a string"],
-  ["C:\\a\0", "holds a NUL"],
+  ["C:\\a\0", "contains a NUL"],
   ["/var/lib", "is not a Windows path"],
   ["C:/layers/1", "is not a Windows path"],
   ["layers", "is not a Windows path"],

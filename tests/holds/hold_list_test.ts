@@ -56,7 +56,7 @@ Deno.test("HoldList.release() tries every step, keeps what failed with all error
   const { log, failing, names, list } = things();
   const holds = await list("a", "b", "c");
   failing.add("-a").add("-c");
-  const error = await assertRejects(() => holds.release(), ReleaseError, "2 of what was mounted could not be released");
+  const error = await assertRejects(() => holds.release(), ReleaseError, "2 holds could not be released");
   assertEquals(error.errors.map(messageOf), ["-c failed", "-a failed"]);
   assertEquals(error.holds, [thing("a"), thing("c")]);
   assertEquals(names(holds), ["a", "c"]);

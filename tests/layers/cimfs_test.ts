@@ -163,7 +163,7 @@ Deno.test("mountWCOWLayers() refuses the volume of another image, and leaves it 
     NativeError,
   );
   assertEquals(error.win32, 183);
-  assertStringIncludes(error.message, "release that one first");
+  assertStringIncludes(error.message, "release it first");
   assertEquals(host.held().map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
   await first.release();
   assertEquals(host.held(), []);

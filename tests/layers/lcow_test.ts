@@ -436,8 +436,8 @@ Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, be
   );
   assertEquals(
     error.message,
-    "The VM has no room for 4 layers and a scratch disk: 2 more SCSI slots needed. 62 of 64 SCSI slots taken; " +
-      "0 of 1 vPMem devices taken, each up to 2097152 bytes",
+    "The VM has no room for 4 layers and a scratch disk: 2 more SCSI slots needed. 62 of 64 SCSI slots used; " +
+      "0 of 1 vPMem devices used, each up to 2097152 bytes",
   );
   assertEquals(error.missing, 2);
   assertEquals(t.requests, []);

@@ -175,7 +175,7 @@ Deno.test("mountWCOWLayers() refuses a scratch for which the VM has no place, be
   const error = await assertRejects(() => mount(t, ...STACK), NoRoomError);
   assertEquals(
     error.message,
-    "The VM has no room for the scratch disk of C:\\scratch\\1: 1 more SCSI slot needed. 64 of 64 SCSI slots taken",
+    "The VM has no room for the scratch disk of C:\\scratch\\1: 1 more SCSI slot needed. 64 of 64 SCSI slots used",
   );
   assertEquals(t.requests, []);
 });
