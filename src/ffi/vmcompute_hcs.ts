@@ -118,7 +118,11 @@ export const vmcomputeHcs: Dll<typeof vmcomputeHcsSymbols> = {
   waits: true,
 };
 
-/** The name of a type of notification, in the container tools. */
+/**
+ * The name of a type of notification, in the container tools.
+ *
+ * @category Simulation
+ */
 export type NotificationName =
   | "SystemExited"
   | "SystemCreateCompleted"

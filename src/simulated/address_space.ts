@@ -7,10 +7,10 @@
 import { fromWide, wide } from "../ffi/wide.ts";
 import { SimulationError } from "./simulation_error.ts";
 
-// Each block starts at a multiple of this, so that an address tells its block.
+// Each block starts at a multiple of this, so the block of an address can be calculated.
 const SPAN = 1n << 32n;
 
-/** Blocks of memory at made-up addresses. Whatever would crash a process throws a {@linkcode SimulationError}. */
+/** Blocks of memory at invented addresses. An access that would crash a process throws a {@linkcode SimulationError}. */
 export class AddressSpace {
   readonly #blocks = new Map<bigint, Uint8Array<ArrayBuffer>>();
   #next = 1n;
@@ -42,7 +42,7 @@ export class AddressSpace {
     }
   }
 
-  /** The memory from `address` on: `bytes` of it, or all to the end of the block. */
+  /** Returns the memory from `address` on: `bytes` of it, or all to the end of the block. */
   view(address: bigint, bytes?: number): Uint8Array<ArrayBuffer> {
     const block = this.#blocks.get(address / SPAN);
     const offset = Number(address % SPAN);
@@ -52,7 +52,7 @@ export class AddressSpace {
     return block.subarray(offset, bytes === undefined ? undefined : offset + bytes);
   }
 
-  /** The wide string at `address`. */
+  /** Reads the wide string at `address`. */
   readWide(address: bigint): string {
     return fromWide(this.view(address));
   }

@@ -26,7 +26,7 @@ import {
 import { unknown } from "./simulation_error.ts";
 import type { FileHandle } from "./kernel32.ts";
 
-// By LUID. Windows knows all of them; Administrators have all but the first two, disabled.
+// In the order of their LUIDs. Administrators have all but the first two, initially disabled.
 const PRIVILEGES = [
   "SeCreateTokenPrivilege",
   "SeTcbPrivilege",
@@ -64,7 +64,7 @@ const accessEntry: Decoder<AccessEntry> = (raw, memory) => {
   };
 };
 
-/** The privileges of a process that are enabled. */
+/** Returns the privileges of a process that are enabled. */
 export function enabledPrivileges(process: Process): Set<string> {
   let names = enabled.get(process);
   if (names === undefined) {
@@ -80,7 +80,7 @@ export const advapi32Functions: SimulatedDll = {
     { token: big, disableAll: number, state: buffer, size: number, previous: buffer, needed: buffer },
     ({ process }, { token, state, size, previous }) => {
       process.handles.get<OpenHandle>(token, "token");
-      if (size < 16) unknown("adjusting privileges with no room for the previous state");
+      if (size < 16) unknown("adjusting privileges without a buffer for the previous state");
       const view = new DataView(state.buffer, state.byteOffset);
       if (view.getUint32(0, true) !== 1) unknown("adjusting several privileges at once");
       const luid = view.getUint32(4, true) - FIRST_LUID;
@@ -99,7 +99,7 @@ export const advapi32Functions: SimulatedDll = {
     },
   ),
 
-  // A SID and a list of grants are kept as text.
+  // SIDs and lists of grants are stored as text.
   ConvertStringSidToSidW: define(BOOL, { text, sid: buffer }, ({ process }, { text, sid }) => {
     put64(sid, process.memory.allocateWide(text));
   }),
@@ -148,7 +148,7 @@ export const advapi32Functions: SimulatedDll = {
     WIN32,
     { count: number, entry: accessEntry, oldList: big, newList: buffer },
     ({ process }, { count, entry, oldList, newList }) => {
-      if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("other changes of an access list than one grant");
+      if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("changing an access list by anything but one grant");
       const grants: string[] = JSON.parse(process.memory.readWide(oldList));
       put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, entry.sid.toLowerCase()])])));
     },

@@ -1,5 +1,5 @@
 /**
- * How a simulated function is written: the names and forms of its parameters, and what it does with them.
+ * How simulated functions are defined: by the names and forms of their parameters, and what they do.
  *
  * @module
  */
@@ -19,23 +19,23 @@ export interface Process {
   readonly memory: AddressSpace;
   /** Its open handles. */
   readonly handles: HandleTable;
-  /** What `GetLastError` answers. */
+  /** The result of `GetLastError`. */
   lastError: number;
-  /** Whether `GetLayerMountPath` closes the path with a separator. */
+  /** Whether `GetLayerMountPath` returns paths with a closing separator. */
   readonly mountPathSeparator: boolean;
-  /** What the compute service tells it. */
+  /** The compute service, which notifies it. */
   readonly service: ComputeService;
   /** Its sockets to guests. */
   readonly sockets: GuestNetwork;
-  /** What can't go on in something that happens by itself: thrown by the next call, as it has no caller of its own. */
+  /** An error in something that happened without a call. The next call throws it. */
   fault: Error | undefined;
 }
 
 /** A handle of the simulated process. */
 export interface OpenHandle {
-  /** What kind of thing it opens. */
+  /** The kind of object that it opens. */
   readonly type: string;
-  /** Where that is. */
+  /** The path or name of that object. */
   readonly target: string;
 }
 
@@ -52,7 +52,7 @@ export class HandleTable {
     return value;
   }
 
-  /** What a handle opens; a handle that isn't open is ERROR_INVALID_HANDLE. */
+  /** Returns what a handle opens. A handle that isn't open fails with ERROR_INVALID_HANDLE. */
   get<T extends OpenHandle>(value: bigint, type?: string): T {
     const handle = this.#open.get(value);
     if (handle === undefined || type !== undefined && handle.type !== type) {
@@ -68,39 +68,39 @@ export class HandleTable {
     return handle;
   }
 
-  /** All that are open. */
+  /** Returns all open handles. */
   list(): OpenHandle[] {
     return [...this.#open.values()];
   }
 }
 
-/** The failure with a Win32 code. */
+/** Returns a failure with a Win32 code. */
 export function win32Failure(code: number): Failure {
   return new Failure(fromWin32(code));
 }
 
-/** What a function works on. */
+/** What a simulated function works on. */
 export interface Context {
   /** The machine. */
   readonly windows: Windows;
   /** The calling process. */
   readonly process: Process;
-  /** Goes on with the machine as it is later. */
+  /** Runs `body` later, on the machine in its state at that time. */
   later<T>(body: (context: Context) => T): T;
 }
 
-/** Makes a value of what came through the symbol table. */
+/** Converts a raw argument to a value. */
 export type Decoder<V> = (raw: unknown, memory: AddressSpace) => V;
 
 /** A string. */
 export const text: Decoder<string> = (raw) => fromWide(raw as Uint8Array<ArrayBuffer>);
 /** A string or NULL. */
 export const optionalText: Decoder<string | null> = (raw) => raw === null ? null : text(raw, undefined!);
-/** A number as it is. */
+/** A number. */
 export const number: Decoder<number> = (raw) => raw as number;
-/** An address, size or handle as it is. */
+/** An address, size or handle. */
 export const big: Decoder<bigint> = (raw) => raw as bigint;
-/** A buffer for an answer, or one that the function reads by itself. */
+/** A buffer for a result, or one that the function reads itself. */
 export const buffer: Decoder<Uint8Array<ArrayBuffer>> = (raw) => raw as Uint8Array<ArrayBuffer>;
 /** A buffer or NULL. */
 export const optionalBuffer: Decoder<Uint8Array<ArrayBuffer> | null> = (raw) => raw as Uint8Array<ArrayBuffer> | null;
@@ -109,19 +109,19 @@ export const guid: Decoder<string> = (raw) => guidText(raw as Uint8Array);
 
 type Values<D> = { [K in keyof D]: D[K] extends Decoder<infer V> ? V : never };
 
-/** How a function says that it failed. */
+/** How a function reports success and failure. */
 export interface Style {
-  /** The raw answer for a failure. */
+  /** Returns the raw result for a failure. */
   fail(code: number, process: Process): number | bigint | undefined;
-  /** The raw answer for success where the function has none of its own. */
+  /** The raw result for success, if the function returns none itself. */
   readonly done: number | undefined;
 }
 
-const byLastError = (answer: number | bigint): Style => ({
+const byLastError = (failure: number | bigint): Style => ({
   done: 1,
   fail(code, process) {
     process.lastError = code & 0xffff;
-    return answer;
+    return failure;
   },
 });
 
@@ -135,7 +135,7 @@ export const HANDLE: Style = byLastError(0xffffffffffffffffn);
 export const ATTRIBUTES: Style = byLastError(0xffffffff);
 /** An address, NULL for a failure. */
 export const ADDRESS: Style = byLastError(0n);
-/** A Win32 code as the answer. */
+/** A Win32 code as the result. */
 export const WIN32: Style = { done: 0, fail: (code) => code & 0xffff };
 /** NTSTATUS. */
 export const NTSTATUS: Style = { done: 0, fail: (code) => code | 0 };
@@ -145,34 +145,34 @@ export const INFALLIBLE: Style = {
   fail: () => undefined,
 };
 
-/** A simulated function, whatever its parameters. */
+/** A simulated function, with any parameters. */
 export interface SimulatedFunction {
-  /** How it fails. */
+  /** How it reports success and failure. */
   readonly style: Style;
-  /** The first build that has it, where not all do. */
+  /** The first build that has it. Default: all builds have it. */
   readonly since?: number;
-  /** Its arguments by name. */
+  /** Returns its arguments by name. */
   decode(raw: readonly unknown[], memory: AddressSpace): Record<string, unknown>;
-  /** Does it, at once or when its promise says. `undefined` stands for {@linkcode Style.done}. */
-  run(context: Context, args: Record<string, unknown>): Answer | Promise<Answer>;
+  /** Runs it. A result of `undefined` means {@linkcode Style.done}. */
+  run(context: Context, args: Record<string, unknown>): RawResult | Promise<RawResult>;
 }
 
-/** What a function answers. */
-export type Answer = number | bigint | void;
+/** The raw result of a function. */
+export type RawResult = number | bigint | void;
 
 /** The functions of a simulated DLL, by their names in its table. */
 export type SimulatedDll = Readonly<Record<string, SimulatedFunction>>;
 
-/** Functions that only builds from `build` on have. */
+/** Marks functions that exist only from `build` on. */
 export function since(build: number, functions: SimulatedDll): SimulatedDll {
   return Object.fromEntries(Object.entries(functions).map(([name, fn]) => [name, { ...fn, since: build }]));
 }
 
-/** Writes a function: its style, its parameters in order, and what it does. */
+/** Defines a simulated function by its style, its parameters in order, and what it does. */
 export function define<D extends Record<string, Decoder<unknown>>>(
   style: Style,
   parameters: D,
-  run: (context: Context, args: Values<D>) => Answer | Promise<Answer>,
+  run: (context: Context, args: Values<D>) => RawResult | Promise<RawResult>,
 ): SimulatedFunction {
   const decoders = Object.entries(parameters);
   return {
@@ -182,7 +182,7 @@ export function define<D extends Record<string, Decoder<unknown>>>(
   };
 }
 
-/** Writes a string into a buffer of `units`; answers the units needed, NUL included. */
+/** Writes a string into a buffer of `units`, if it fits. Returns how many units it needs, with the NUL. */
 export function putText(target: Uint8Array<ArrayBuffer>, value: string, units = target.byteLength >> 1): number {
   const needed = value.length + 1;
   if (needed <= units) {

@@ -1,5 +1,5 @@
 /**
- * What the simulated compute service tells a process: when operations are done, and what happens to systems.
+ * The notifications of the simulated compute service to a process.
  *
  * @module
  */
@@ -12,9 +12,14 @@ import type { AddressSpace } from "./address_space.ts";
 export type { NotificationName };
 
 /**
- * How an operation on a compute system ends. `"synchronous"`: its call answers success. The others answer that it goes
- * on, and then the notification comes: `"atOnce"` before the call has returned, a number of milliseconds later, or
- * `"never"`, in which case the operation isn't done either.
+ * How an operation on a compute system ends.
+ *
+ * - `"synchronous"`: its call returns success.
+ * - `"atOnce"`: its call returns that it is pending, and the notification comes before the call has returned.
+ * - A number: its call returns that it is pending, and the notification comes that many milliseconds later.
+ * - `"never"`: its call returns that it is pending, and the operation is never done.
+ *
+ * @category Simulation
  */
 export type Completion = "synchronous" | "atOnce" | "never" | number;
 
@@ -38,23 +43,23 @@ interface Due {
   cancel(): void;
 }
 
-/** The compute service, as far as one process sees it. */
+/** The compute service from the point of view of one process. */
 export class ComputeService {
   readonly #memory: AddressSpace;
   readonly #listeners = new Map<bigint, NotificationListener>();
   readonly #registrations = new Map<bigint, Registration>();
-  // Told before a callback was registered, which may be after the fact.
-  readonly #untold = new Map<string, Message[]>();
+  // Notifications that came before a callback was registered.
+  readonly #undelivered = new Map<string, Message[]>();
   readonly #outbox: Message[] = [];
   readonly #due = new Set<Due>();
   #next = 1n;
 
-  /** How an operation ends, by its function. */
+  /** Returns how an operation ends, by its function. */
   readonly completionOf: (fn: string) => Completion;
-  /** The HRESULT of a failure that is injected for a notification; 0 for none. */
+  /** Returns the HRESULT of a failure that is injected for a notification, or 0. */
   readonly failureOf: (name: NotificationName) => number;
 
-  /** A service that works on the memory of a process. */
+  /** A service for a process with some memory. */
   constructor(
     memory: AddressSpace,
     completionOf: (fn: string) => Completion,
@@ -65,12 +70,12 @@ export class ComputeService {
     this.failureOf = failureOf;
   }
 
-  /** How many callbacks the process has open. */
+  /** The number of callbacks that the process has created and not disposed of. */
   get callbacks(): number {
     return this.#listeners.size;
   }
 
-  /** Makes a function callable at an address. */
+  /** Makes a function callable by its address. */
   callback(listener: NotificationListener): NativeCallback {
     const address = this.#next++;
     this.#listeners.set(address, listener);
@@ -79,7 +84,7 @@ export class ComputeService {
       [Symbol.dispose]: () => {
         for (const { callback, id } of this.#registrations.values()) {
           if (callback === address) {
-            throw new SimulationError(`a callback was closed that Windows may call still, about ${id}`);
+            throw new SimulationError(`a callback for ${id} was disposed of while Windows may still call it`);
           }
         }
         this.#listeners.delete(address);
@@ -87,42 +92,42 @@ export class ComputeService {
     };
   }
 
-  /** Registers a callback, and tells what happened before. `undefined` where the handle has one. */
+  /** Registers a callback, and queues earlier notifications. Returns `undefined` if the handle already has a callback. */
   register(registration: Registration): bigint | undefined {
     if (!this.#listeners.has(registration.callback)) {
-      throw new SimulationError(`0x${registration.callback.toString(16)} is no address of a callback`);
+      throw new SimulationError(`0x${registration.callback.toString(16)} is not the address of a callback`);
     }
     for (const { system } of this.#registrations.values()) {
       if (system === registration.system) return undefined;
     }
     const handle = this.#next++;
     this.#registrations.set(handle, registration);
-    this.#outbox.push(...this.#untold.get(registration.id) ?? []);
-    this.#untold.delete(registration.id);
+    this.#outbox.push(...this.#undelivered.get(registration.id) ?? []);
+    this.#undelivered.delete(registration.id);
     return handle;
   }
 
-  /** Ends a registration. Answers false where there is none. */
+  /** Ends a registration. Returns false if there is none. */
   unregister(handle: bigint): boolean {
     return this.#registrations.delete(handle);
   }
 
-  /** Whether a handle of a system has a callback. */
+  /** Returns whether a handle of a system has a callback. */
   hasCallback(system: bigint): boolean {
     return [...this.#registrations.values()].some((registration) => registration.system === system);
   }
 
-  /** Has something told about a system, once the machine's state is let go of. */
+  /** Queues a notification about a system, which is delivered once the machine's state is unlocked. */
   notify(id: string, name: NotificationName, status = 0, data = ""): void {
     this.#outbox.push({ id, name, status, data });
   }
 
-  /** Tells what there is to tell. */
-  tell(): void {
+  /** Delivers all queued notifications. */
+  deliver(): void {
     for (let message = this.#outbox.shift(); message !== undefined; message = this.#outbox.shift()) {
       const { id, name, status, data } = message;
       const listening = [...this.#registrations.values()].filter((registration) => registration.id === id);
-      if (listening.length === 0) this.#untold.set(id, [...this.#untold.get(id) ?? [], message]);
+      if (listening.length === 0) this.#undelivered.set(id, [...this.#undelivered.get(id) ?? [], message]);
       for (const { callback, context } of listening) {
         const address = data === "" ? 0n : this.#memory.allocateWide(data);
         this.#listeners.get(callback)!({ type: notification[name], context, status: status | 0, data: address });
@@ -131,7 +136,7 @@ export class ComputeService {
     }
   }
 
-  /** Has something happen to a system after a while of real time. */
+  /** Runs `happen` for a system after `ms` milliseconds of real time. */
   later(id: string, ms: number, happen: () => void): void {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
@@ -151,13 +156,13 @@ export class ComputeService {
     this.#due.add(due);
   }
 
-  /** Forgets a system that is gone. */
+  /** Forgets a system that is gone, with everything scheduled for it. */
   forget(id: string): void {
-    this.#untold.delete(id);
+    this.#undelivered.delete(id);
     [...this.#due].filter((due) => due.id === id).forEach((due) => due.cancel());
   }
 
-  /** Resolves when all that is to happen has happened. */
+  /** Resolves when everything scheduled has happened. */
   async settled(): Promise<void> {
     while (this.#due.size > 0) {
       await Promise.all([...this.#due].map((due) => due.done));

@@ -1,5 +1,5 @@
 /**
- * computestorage.dll, simulated, without the overlay filter.
+ * computestorage.dll, simulated, except the overlay filter.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
-import { type DiskHandle, diskOfDevice, shownVolume } from "./disks.ts";
+import { type DiskHandle, diskOfDevice, volumeText } from "./disks.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
@@ -26,7 +26,7 @@ import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 const SERVER_2019 = 17763;
 const HIVES = ["DefaultUser_Base", "Sam_Base", "Security_Base", "Software_Base", "System_Base"];
 
-/** The functions that don't concern the overlay filter. */
+/** The functions of computestorage.dll, except those for overlay filters. */
 export const computestorageFunctions: SimulatedDll = {
   HcsAttachLayerStorageFilter: define(HRESULT, { path: text, data: text }, ({ windows }, { path, data }) => {
     requireLayers(windows, data);
@@ -46,7 +46,7 @@ export const computestorageFunctions: SimulatedDll = {
 
   HcsDetachLayerStorageFilter: define(HRESULT, { path: text }, ({ windows }, { path }) => {
     const volume = volumeAt(windows, path);
-    if (windows.state.storageFilters[volume] === undefined) unknown("detaching a storage filter that isn't there");
+    if (windows.state.storageFilters[volume] === undefined) unknown("detaching a storage filter that doesn't exist");
     delete windows.state.storageFilters[volume];
   }),
 
@@ -65,7 +65,7 @@ export const computestorageFunctions: SimulatedDll = {
     const { windows } = context;
     const path = formatted(context, vhd);
     const disk = windows.disk(path);
-    if (disk.volume !== undefined) unknown(`formatting a disk that is formatted: ${path}`);
+    if (disk.volume !== undefined) unknown(`formatting a disk that is already formatted: ${path}`);
     disk.volume = volumeOn(disk.size);
     if (windows.isAttached(path)) windows.addVolume(windows.diskVolume(path));
   }),
@@ -73,9 +73,9 @@ export const computestorageFunctions: SimulatedDll = {
   HcsGetLayerVhdMountPath: define(HRESULT, { vhd: big, mountPath: buffer }, ({ windows, process }, args) => {
     const { type, target } = process.handles.get(args.vhd);
     if (type !== "disk" || !windows.isAttached(target) || windows.disk(target).volume === undefined) {
-      unknown(`the volume of a disk that isn't attached, or has none: ${target}`);
+      unknown(`getting the volume of a disk that isn't attached or has none: ${target}`);
     }
-    put64(args.mountPath, process.memory.allocateWide(shownVolume(process, windows.diskVolume(target))));
+    put64(args.mountPath, process.memory.allocateWide(volumeText(process, windows.diskVolume(target))));
   }),
 
   HcsImportLayer: define(HRESULT, { path: text, source: text, data: text }, ({ windows }, { path, source, data }) => {
@@ -93,7 +93,7 @@ export const computestorageFunctions: SimulatedDll = {
     HRESULT,
     { path: text, data: text, options: text },
     ({ windows }, { path, data, options }) => {
-      if (options !== "") unknown(`initialising a writable layer with options: ${options}`);
+      if (options !== "") unknown(`initializing a writable layer with options: ${options}`);
       requireFolder(windows, path);
       requireLayers(windows, data);
     },
@@ -117,7 +117,7 @@ export const computestorageFunctions: SimulatedDll = {
     }
     for (const name of ["Hives", "Layout"]) {
       if (windows.node(`${path}\\${name}`) !== undefined) {
-        unknown(`setting up a layer that has ${name} already: ${path}`);
+        unknown(`setting up a layer that already has ${name}: ${path}`);
       }
     }
     windows.add({ path: `${path}\\Hives`, type: "folder", createdBy: windows.by });
@@ -140,16 +140,16 @@ export const computestorageFunctions: SimulatedDll = {
   }),
 };
 
-// Server 2019 wants the device of an attached disk, all later builds the disk as virtdisk.dll opened it.
+// Server 2019 needs the device of an attached disk. All later builds need the disk's handle from virtdisk.dll.
 function formatted({ windows, process }: Context, vhd: bigint): string {
   const { type, target } = process.handles.get(vhd);
   const device = diskOfDevice(windows, target);
   if (windows.state.build <= SERVER_2019) {
-    if (device === undefined) unknown(`formatting on Server 2019 what is no device: ${target}`);
+    if (device === undefined) unknown(`formatting something that isn't a device on Server 2019: ${target}`);
     return device;
   }
   if (type === "disk") return target;
-  if (device !== undefined) unknown(`formatting a device on a later build than Server 2019: ${target}`);
+  if (device !== undefined) unknown(`formatting a device on a build later than Server 2019: ${target}`);
   throw win32Failure(win32.ERROR_INVALID_PARAMETER);
 }
 
@@ -159,13 +159,13 @@ function requireFolder(windows: Windows, path: string): void {
 
 function requireLayers(windows: Windows, data: string): NonNullable<LayerData["Layers"]> {
   const { SchemaVersion, Layers = [] } = JSON.parse(data) as LayerData;
-  if (SchemaVersion === undefined) unknown(`layer data without a version: ${data}`);
+  if (SchemaVersion === undefined) unknown(`receiving layer data without a version: ${data}`);
   for (const { Path = "" } of Layers) requireFolder(windows, Path);
   return Layers;
 }
 
 function volumeAt(windows: Windows, path: string): string {
   const volume = windows.node(path)?.volume ?? path;
-  if (!windows.hasVolume(volume)) unknown(`a filter or layer on a volume that isn't there: ${path}`);
+  if (!windows.hasVolume(volume)) unknown(`using a filter or layer on a volume that doesn't exist: ${path}`);
   return volumeKey(volume);
 }

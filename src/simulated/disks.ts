@@ -1,5 +1,5 @@
 /**
- * Virtual disks that are open and attached, as all DLLs see them.
+ * Open and attached virtual disks, which all DLLs see.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import type { Context, OpenHandle, Process } from "./call.ts";
 import { unknown } from "./simulation_error.ts";
 import { keyOf, type Windows } from "./windows.ts";
 
-/** A virtual disk that is open. */
+/** An open virtual disk. */
 export interface DiskHandle extends OpenHandle {
   /** Its type. */
   readonly type: "disk";
 }
 
-/** Whether the disk file at a path is attached, or open in this process. */
+/** Returns whether the disk file at a path is attached, or open in this process. */
 export function isDiskInUse({ windows, process }: Context, path: string): boolean {
   return windows.isAttached(path) || hasHandle(process, path);
 }
@@ -32,16 +32,16 @@ export function attach(windows: Windows, path: string, permanent: boolean): void
   if (windows.disk(path).volume !== undefined) windows.addVolume(windows.diskVolume(path));
 }
 
-/** Detaches the disk file at a path, whoever attached it. */
+/** Detaches the disk file at a path, no matter which process attached it. */
 export function detach(windows: Windows, path: string): void {
   const layer = windows.activationOf(path);
-  if (layer?.preparedBy !== undefined) unknown(`detaching the disk of a scratch that has its filter on: ${path}`);
+  if (layer?.preparedBy !== undefined) unknown(`detaching the disk of a scratch that has a filter: ${path}`);
   if (layer !== undefined) delete windows.state.active[keyOf(layer.path)];
   delete windows.state.disks[keyOf(path)];
   windows.removeVolume(windows.diskVolume(path));
 }
 
-/** After a handle to the disk file at a path was closed: a disk goes with its last handle, unless attached for good. */
+/** Detaches a disk after its last handle was closed, unless it is attached permanently. */
 export function lastHandleGone({ windows, process }: Context, path: string): void {
   const attached = windows.state.disks[keyOf(path)];
   if (attached?.permanent === false && attached.by.process === windows.by.process && !hasHandle(process, path)) {
@@ -49,13 +49,13 @@ export function lastHandleGone({ windows, process }: Context, path: string): voi
   }
 }
 
-/** The disk file whose device this is. */
+/** Returns the disk file of a device. */
 export function diskOfDevice(windows: Windows, device: string): string | undefined {
   const number = /^\\\\\.\\PhysicalDrive(\d+)$/i.exec(device)?.[1];
   return Object.values(windows.state.disks).find((disk) => `${disk.number}` === number)?.path;
 }
 
-/** A volume as this Windows names it. */
-export function shownVolume(process: Process, volume: string): string {
+/** Returns the name of a volume in the form that this Windows returns. */
+export function volumeText(process: Process, volume: string): string {
   return process.mountPathSeparator ? volume : volume.slice(0, -1);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What comes through one direction of a connection. */
+/** One direction of a connection. */
 class Pipe {
   readonly #chunks: Uint8Array[] = [];
   #closed = false;
@@ -29,7 +29,7 @@ class Pipe {
     this.#wake = Promise.withResolvers();
   }
 
-  /** Reads up to `target.length` bytes; answers 0 at the end. */
+  /** Reads up to `target.length` bytes. Returns how many, and 0 at the end. */
   async read(target: Uint8Array): Promise<number> {
     while (this.#chunks.length === 0) {
       if (this.#closed) return 0;
@@ -43,7 +43,11 @@ class Pipe {
   }
 }
 
-/** One end of a connection. */
+/**
+ * One end of a connection between a guest and the host.
+ *
+ * @category Simulation
+ */
 export class Connection {
   readonly #in: Pipe;
   readonly #out: Pipe;
@@ -53,25 +57,25 @@ export class Connection {
     this.#out = outgoing;
   }
 
-  /** Both ends of a new connection. */
+  /** Creates a connection, and returns both ends. */
   static pair(): [Connection, Connection] {
     const [a, b] = [new Pipe(), new Pipe()];
     return [new Connection(a, b), new Connection(b, a)];
   }
 
-  /** Reads up to `target.length` bytes; answers 0 once the other end is closed. */
+  /** Reads up to `target.length` bytes. Returns how many, and 0 once the other end is closed. */
   read(target: Uint8Array): Promise<number> {
     return this.#in.read(target);
   }
 
-  /** Writes; answers false where one end is closed. */
+  /** Writes bytes. Returns false if either end is closed. */
   write(bytes: Uint8Array): boolean {
     if (this.#out.closed) return false;
     this.#out.write(bytes);
     return true;
   }
 
-  /** Closes this end; what waits to read from it ends as well. */
+  /** Closes this end, which also ends waiting reads. */
   close(): void {
     this.#out.close();
     this.#in.close();
@@ -83,20 +87,24 @@ interface Listener {
   readonly waiting: ((connection: Connection | undefined) => void)[];
 }
 
-/** Who listens at which address. */
+/**
+ * The network between the host and its guests: the addresses at which a process of the host listens.
+ *
+ * @category Simulation
+ */
 export class GuestNetwork {
   readonly #listeners = new Map<string, Listener>();
-  /** How often WSAStartup was called without WSACleanup. */
+  /** How many times WSAStartup was called without WSACleanup. */
   started = 0;
 
-  /** Listens. Answers false where somebody does. */
+  /** Starts listening at an address. Returns false if the address is already in use. */
   listen(address: string): boolean {
     if (this.#listeners.has(address)) return false;
     this.#listeners.set(address, { arrived: [], waiting: [] });
     return true;
   }
 
-  /** The next connection to an address; `undefined` once nobody listens there. */
+  /** Waits for the next connection to an address. Returns `undefined` once nobody listens there. */
   accept(address: string): Promise<Connection | undefined> {
     const listener = this.#listeners.get(address);
     if (listener === undefined) return Promise.resolve(undefined);
@@ -105,7 +113,7 @@ export class GuestNetwork {
     return new Promise((resolve) => listener.waiting.push(resolve));
   }
 
-  /** Stops listening. */
+  /** Stops listening at an address. */
   close(address: string): void {
     const listener = this.#listeners.get(address);
     this.#listeners.delete(address);
@@ -113,7 +121,7 @@ export class GuestNetwork {
     listener?.arrived.forEach((connection) => connection.close());
   }
 
-  /** A guest connects; `undefined` where nobody listens. */
+  /** Connects as a guest. Returns `undefined` if nobody listens at the address. */
   connect(address: string): Connection | undefined {
     const listener = this.#listeners.get(address);
     if (listener === undefined) return undefined;
@@ -125,7 +133,7 @@ export class GuestNetwork {
   }
 }
 
-/** The address of a service of a VM. */
+/** Returns the address of a service for a VM. */
 export function addressOf(runtimeId: string, service: string): string {
   return `${runtimeId}/${service}`;
 }

@@ -9,7 +9,6 @@ import { fromWin32, win32 } from "../errors/codes.ts";
 import { wide } from "../ffi/wide.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import {
-  type Answer,
   big,
   buffer,
   type Context,
@@ -18,6 +17,7 @@ import {
   HRESULT,
   type OpenHandle,
   put64,
+  type RawResult,
   type SimulatedDll,
   text,
 } from "./call.ts";
@@ -41,7 +41,7 @@ interface SystemHandle extends OpenHandle {
 
 type Result = Uint8Array<ArrayBuffer>;
 
-// A failure with its result document.
+// Fails with a result document.
 function refuse({ process }: Context, result: Result, code: number, document: object): never {
   put64(result, process.memory.allocateWide(JSON.stringify(document)));
   throw new Failure(code);
@@ -50,7 +50,7 @@ function refuse({ process }: Context, result: Result, code: number, document: ob
 const PROVIDER_OF_DOCUMENTS = "17103e3f-3c6e-4677-bb17-3b267eb5be57";
 const PROVIDER_OF_VMS = "51ddfa29-d5c8-4803-be4b-2ecb715570fe";
 
-// Runs `read`; where the document is wrong, answers what Windows does.
+// Runs `read`. If the document is invalid, fails as Windows does.
 function checked<T>(context: Context, result: Result, read: () => T): T {
   try {
     return read();
@@ -66,7 +66,7 @@ function checked<T>(context: Context, result: Result, read: () => T): T {
         Data: [
           { Type: "String", Value: `%%${code}` },
           { Type: "String", Value: "0x8007000D" },
-          { Type: "String", Value: `Invalid JSON document '${error.where}'` },
+          { Type: "String", Value: `Invalid JSON document '${error.path}'` },
         ],
       }],
     });
@@ -96,8 +96,8 @@ function openHandle({ process }: Context, vm: VirtualMachine, out: Result): void
 }
 
 /**
- * Brings an operation to its end as the host was told to: at once, or with a notification. `done` is what it does; a
- * {@linkcode Failure} of it is the operation's.
+ * Completes an operation in the way that the host is configured for: synchronously, or with a notification. `done` is what
+ * the operation does; if it throws a {@linkcode Failure}, the operation fails with that.
  */
 function operate(
   context: Context,
@@ -105,7 +105,7 @@ function operate(
   fn: string,
   name: NotificationName,
   done: (context: Context) => void,
-): Answer {
+): RawResult {
   const { service } = context.process;
   const completion = service.completionOf(fn);
   if (completion === "synchronous") {
@@ -178,12 +178,12 @@ export const hcsFunctions: SimulatedDll = {
     { query: json, computeSystems: buffer, result: buffer },
     (context, { query, computeSystems, result }) => {
       const keys = ["Ids", "Types", "Names", "Owners"];
-      const asked = checked(context, result, () => objectOf(parse(query), keys, "$")) as Record<string, string[]>;
+      const filter = checked(context, result, () => objectOf(parse(query), keys, "$")) as Record<string, string[]>;
       const found = Object.values(context.windows.state.systems).filter((vm) =>
-        (asked.Ids?.includes(vm.id) ?? true) && (asked.Owners?.includes(vm.owner) ?? true) &&
-        (asked.Types?.includes("VirtualMachine") ?? true) && asked.Names === undefined
+        (filter.Ids?.includes(vm.id) ?? true) && (filter.Owners?.includes(vm.owner) ?? true) &&
+        (filter.Types?.includes("VirtualMachine") ?? true) && filter.Names === undefined
       );
-      return Promise.all(found.map(propertiesOf)).then((list) => answer(context, computeSystems, list));
+      return Promise.all(found.map(propertiesOf)).then((list) => returnDocument(context, computeSystems, list));
     },
   ),
 
@@ -198,9 +198,9 @@ export const hcsFunctions: SimulatedDll = {
         () => objectOf(parse(propertyQuery), ["PropertyTypes"], "$"),
       );
       const types = PropertyTypes as string[];
-      if (types.some((type) => type !== "GuestConnection")) unknown(`the properties ${types}`);
+      if (types.some((type) => type !== "GuestConnection")) unknown(`querying the properties ${types}`);
       const guest = types.length > 0 && vm.state === "Running" && { GuestConnectionInfo: GUEST_CONNECTION };
-      return propertiesOf(vm).then((basic) => answer(context, properties, { ...basic, ...guest }));
+      return propertiesOf(vm).then((basic) => returnDocument(context, properties, { ...basic, ...guest }));
     },
   ),
 
@@ -209,8 +209,10 @@ export const hcsFunctions: SimulatedDll = {
     { propertyQuery: json, properties: buffer, result: buffer },
     (context, { propertyQuery, properties, result }) => {
       const { PropertyTypes } = checked(context, result, () => objectOf(parse(propertyQuery), ["PropertyTypes"], "$"));
-      if (String(PropertyTypes) !== "ProcessorTopology") unknown(`the properties ${PropertyTypes} of the service`);
-      answer(context, properties, { Properties: [PROCESSORS] });
+      if (String(PropertyTypes) !== "ProcessorTopology") {
+        unknown(`querying the properties ${PropertyTypes} of the service`);
+      }
+      returnDocument(context, properties, { Properties: [PROCESSORS] });
     },
   ),
 
@@ -226,7 +228,7 @@ export const hcsFunctions: SimulatedDll = {
   ),
 
   HcsModifyServiceSettings: define(HRESULT, { settings: json, result: buffer }, () => {
-    unknown("new settings of the compute service");
+    unknown("changing settings of the compute service");
   }),
 
   HcsOpenComputeSystem: define(
@@ -272,7 +274,7 @@ export const hcsFunctions: SimulatedDll = {
     };
     const start = (now: Context) => operate(now, vm, "HcsStartComputeSystem", "SystemStartCompleted", run);
     if (vm.os === "Windows") return start(context);
-    // Windows waits for the guest, and the guest for its entropy.
+    // Windows waits for the guest, and the guest waits for its entropy.
     const booted = boot(context, vm).then(() => context.later(start));
     if (context.process.service.completionOf("HcsStartComputeSystem") === "synchronous") return booted;
     booted.catch((error) => {
@@ -307,15 +309,15 @@ function stop(fn: string): SimulatedDll[string] {
     const vm = systemOf(context, computeSystem);
     if (vm.state === "Stopped") throw new Failure(SYSTEM_ALREADY_STOPPED);
     const end = ({ windows }: Context) => stopVM(windows, windows.state.systems[vm.id]!);
-    const answer = operate(context, vm, fn, "SystemExited", end);
-    if (context.windows.state.systems[vm.id]?.state === "Stopped" && answer === undefined) {
+    const result = operate(context, vm, fn, "SystemExited", end);
+    if (context.windows.state.systems[vm.id]?.state === "Stopped" && result === undefined) {
       context.process.service.notify(vm.id, "SystemExited");
     }
-    return answer;
+    return result;
   });
 }
 
-// The disks that the VM was created with, which it opens now.
+// Opens the disks that the VM was created with.
 function powerOn(context: Context, vm: VirtualMachine, result: Result): void {
   for (const [key, { path }] of Object.entries(vm.disks)) {
     try {
@@ -355,9 +357,9 @@ async function boot({ process, windows }: Context, vm: VirtualMachine): Promise<
   const runtimeId = await runtimeIdOf(vm.id);
   const entropy = process.sockets.connect(addressOf(runtimeId, vsockService(ENTROPY_PORT)));
   if (entropy === undefined) {
-    // A VM that was told to end meanwhile doesn't boot any more.
+    // A VM that was ended meanwhile doesn't boot any more.
     if (windows.state.systems[vm.id] !== vm || vm.state === "Stopped") throw new Failure(TERMINATED_DURING_START);
-    throw new SimulationError(`nobody listens for the guest of ${vm.id}, which never boots then`);
+    throw new SimulationError(`nobody listens for the guest of ${vm.id}, so it never boots`);
   }
   const bytes = new Uint8Array(ENTROPY_BYTES);
   for (let at = 0, read; at < bytes.length; at += read) {
@@ -391,7 +393,7 @@ const PROCESSORS = {
   ],
 };
 
-function answer({ process }: Context, out: Result, document: unknown): void {
+function returnDocument({ process }: Context, out: Result, document: unknown): void {
   put64(out, process.memory.allocateWide(JSON.stringify(document)));
 }
 
@@ -408,7 +410,7 @@ async function propertiesOf(vm: VirtualMachine): Promise<Document> {
 
 const RUNTIME_IDS = "cab70344-facb-41e4-b5e5-ab6592283e6e";
 
-/** The GUID of a system: the UUID of version 5 of its id, in upper case and UTF-16LE. */
+/** Returns the GUID of a system: the version 5 UUID of its id in upper case and UTF-16LE. */
 export function runtimeIdOf(id: string): Promise<string> {
   return generate(RUNTIME_IDS, wide(id.toUpperCase()).subarray(0, 2 * id.length));
 }

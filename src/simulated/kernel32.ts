@@ -45,11 +45,11 @@ interface FindHandle extends OpenHandle {
   readonly names: string[];
 }
 
-/** A file, folder, stream or volume that is open. */
+/** An open file, folder, stream or volume. */
 export interface FileHandle extends OpenHandle {
   /** Its type. */
   readonly type: "file";
-  /** The access that was asked for. */
+  /** The access that was requested. */
   readonly access: number;
 }
 
@@ -123,9 +123,9 @@ export const kernel32Functions: SimulatedDll = {
   DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
     requireSeparator(volumeMountPoint);
     const node = windows.existing(volumeMountPoint);
-    // A folder that isn't a mount point: no effect, and no error.
+    // For a folder that isn't a mount point, Windows succeeds and does nothing.
     if (node.volume === undefined) return;
-    if (!windows.hasVolume(node.volume)) unknown("taking off the mount point of a volume that is gone");
+    if (!windows.hasVolume(node.volume)) unknown("removing the mount point of a volume that is gone");
     unmount(node);
   }),
 
@@ -290,7 +290,7 @@ export const kernel32Functions: SimulatedDll = {
       requireSeparator(volumeName);
       const node = windows.node(volumeMountPoint);
       if (node === undefined) unknown("mounting a volume at a folder that doesn't exist");
-      if (!windows.hasVolume(volumeName)) unknown("mounting a volume that isn't there");
+      if (!windows.hasVolume(volumeName)) unknown("mounting a volume that doesn't exist");
       if (node.volume !== undefined || windows.children(node.path).length > 0) {
         throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
       }
@@ -328,7 +328,7 @@ function putFound(windows: Windows, folder: string, name: string, data: Uint8Arr
   putText(data.subarray(44), name);
 }
 
-// A volume or disk itself, and not the files on it.
+// Whether a path names a volume or disk itself, and not a file on it.
 function isDevice(windows: Windows, path: string): boolean {
   return /^\\\\\?\\volume\{[^}]*\}$/i.test(path) && windows.hasVolume(path) ||
     diskOfDevice(windows, path) !== undefined;
@@ -338,7 +338,7 @@ type Formatted = VirtualDisk & { volume: number };
 
 function volumeDisk(windows: Windows, volume: string): Formatted {
   const path = windows.diskOfVolume(volume);
-  if (path === undefined) unknown(`the size of a volume that is on no virtual disk: ${volume}`);
+  if (path === undefined) unknown(`getting the size of a volume that isn't on a virtual disk: ${volume}`);
   return windows.disk(path) as Formatted;
 }
 
@@ -353,7 +353,7 @@ function requireFolder(windows: Windows, path: string): void {
 }
 
 function requireSeparator(path: string): void {
-  if (!path.endsWith("\\")) unknown(`a mount point or volume without a closing \\: ${path}`);
+  if (!path.endsWith("\\")) unknown(`receiving a mount point or volume without a closing \\: ${path}`);
 }
 
 function splitStream(path: string): [file: string, stream: string | undefined] {
@@ -364,7 +364,7 @@ function splitStream(path: string): [file: string, stream: string | undefined] {
 }
 
 function openStream(node: Node, stream: string, disposition: number): void {
-  // What is mounted at a folder hides the folder's own streams.
+  // A volume mounted at a folder hides the folder's own streams.
   const there = node.volume === undefined && node.streams?.[stream] !== undefined;
   if (disposition === CREATE_NEW && there) throw win32Failure(win32.ERROR_FILE_EXISTS);
   if (disposition === CREATE_NEW || disposition === CREATE_ALWAYS) {
@@ -378,7 +378,7 @@ function streamOf({ windows, process }: Context, handle: bigint): { streams: Rec
   const [file, name] = splitStream(process.handles.get<FileHandle>(handle, "file").target);
   const { streams } = windows.existing(file);
   if (name === undefined || streams === undefined) {
-    throw new SimulationError("the contents of files are not simulated, only those of alternate data streams");
+    throw new SimulationError("the content of files is not simulated, only that of alternate data streams");
   }
   return { streams, name };
 }
@@ -397,7 +397,7 @@ function lastPart(path: string): string {
   return path.slice(path.lastIndexOf("\\") + 1);
 }
 
-/** For functions of other DLLs that need a file to be there. */
+/** Returns the file at a path, or fails if there is none. */
 export function requireFile({ windows }: Context, path: string): Node {
   const node = windows.existing(path);
   if (node.type !== "file") throw win32Failure(win32.ERROR_ACCESS_DENIED);

@@ -1,12 +1,40 @@
 /**
- * A simulated Windows host, for testing tools that mount layers, on any operating system.
+ * A simulated Windows host, for testing programs that mount layers. It runs on every operating system, and needs no
+ * permission.
+ *
+ * {@linkcode SimulatedHost} is a machine with Windows, in memory or in a file. Every function of the library works on it
+ * if you pass it as the option `host`. It keeps the state that Windows keeps: files and folders, attached disks, filters,
+ * mounted images, virtual machines. In a test, add the layers that the program expects, make native calls fail, and
+ * check what the program calls and what it leaves behind:
+ *
+ * ```ts
+ * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost({ build: 20348 });
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * const folders = ["C:\\layers\\base", "C:\\scratch"];
+ *
+ * host.fail({ function: "PrepareLayer", code: 5 }); // ERROR_ACCESS_DENIED
+ * await mountWCOWLayers("c1", folders, { host }).catch((error) => console.log(error.message));
+ * console.log(host.held()); // []
+ *
+ * host.clearFailures();
+ * await using layers = await mountWCOWLayers("c1", folders, { host });
+ * console.log(layers.path, host.held().map(({ kind }) => kind)); // \\?\Volume{…}\ [ "activation", "filter" ]
+ * console.log(host.calls.at(-1)); // the last native call, with its arguments and its result
+ * ```
+ *
+ * Its functions return what Windows was seen to return, in public logs and on real hosts. If nobody has seen what Windows
+ * does in a situation, the simulation doesn't guess: it throws a {@linkcode SimulationError}.
  *
  * @module
  */
 
 export { SimulatedHost } from "./simulated_host.ts";
 export type {
-  AnsweredCall,
+  CompletedCall,
   HeldResource,
   InjectedFailure,
   NativeCall,

@@ -1,12 +1,12 @@
 /**
- * Layer ids. How Windows makes a GUID of a layer's name is not known; 15 real pairs are.
+ * Layer ids. It is not known how Windows makes a GUID from a layer's name, but 15 real pairs are known.
  *
  * @module
  */
 
 import { guidText } from "../ffi/guid.ts";
 
-// Seen in public logs of real hosts.
+// From public logs of real hosts.
 const REAL: Readonly<Record<string, string>> = {
   "4": "bd9c3ef9-f239-59b5-a27e-15c523b1d149",
   "4e3c0eecb91d8fc28eda07ff06c6910a592b0ce4539476fb943b48e6934e9976": "cd22d128-903e-550a-9d8f-aa8134ca1c9b",
@@ -25,7 +25,7 @@ const REAL: Readonly<Record<string, string>> = {
   "076e74b17ff6b4b670e466cdc13945303bb7df9b82bf461e756bc729d659da07": "aa4fc017-120a-5dc4-b863-36ed05992ba1",
 };
 
-/** The id of a layer's name: the real one where it is known, else {@linkcode standInGuid}. */
+/** Returns the id for a layer's name: the real one if it is known, otherwise {@linkcode standInGuid}. */
 export function simulatedLayerId(name: string): string {
   return REAL[name] ?? standInGuid(name);
 }
@@ -34,8 +34,8 @@ const OFFSET_BASIS = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;
 
 /**
- * A GUID made of text: FNV-1a of 64 bits over the UTF-16LE bytes, from the offset basis and from the basis xor
- * 0x9e3779b97f4a7c15, both little endian one after the other, with the version and variant bits of a version 5 GUID.
+ * Makes a GUID from text: the 64-bit FNV-1a hashes of its UTF-16LE bytes, once with the standard offset basis and once with
+ * that basis xor 0x9e3779b97f4a7c15, as two little-endian numbers, with the version and variant bits of a version 5 GUID.
  */
 export function standInGuid(name: string): string {
   const bytes = new Uint8Array(16);

@@ -16,7 +16,7 @@ export const overlayFunctions: SimulatedDll = {
     requireVolume(windows, args.volumePath);
     const volume = volumeKey(args.volumePath);
     if (windows.state.overlays[volume] !== undefined) unknown("attaching an overlay filter twice");
-    if (FilterType !== "UnionFS" || Layers.length === 0) unknown(`an overlay filter by ${args.layerData}`);
+    if (FilterType !== "UnionFS" || Layers.length === 0) unknown(`attaching an overlay filter with ${args.layerData}`);
     const layers = Layers.map(({ Path = "" }) => {
       if (!isFilesOfImage(windows, Path)) throw win32Failure(3);
       return Path;
@@ -26,13 +26,13 @@ export const overlayFunctions: SimulatedDll = {
 
   HcsDetachOverlayFilter: define(HRESULT, { volumePath: text, layerData: text }, ({ windows }, { volumePath }) => {
     const volume = volumeKey(volumePath);
-    if (windows.state.overlays[volume] === undefined) unknown("detaching an overlay filter that isn't there");
+    if (windows.state.overlays[volume] === undefined) unknown("detaching an overlay filter that doesn't exist");
     delete windows.state.overlays[volume];
   }),
 };
 
 function requireVolume(windows: Windows, path: string): void {
-  if (!windows.hasVolume(path)) unknown(`an overlay filter on a volume that isn't there: ${path}`);
+  if (!windows.hasVolume(path)) unknown(`attaching an overlay filter to a volume that doesn't exist: ${path}`);
 }
 
 function isFilesOfImage(windows: Windows, path: string): boolean {

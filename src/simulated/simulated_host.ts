@@ -19,11 +19,11 @@ import { vmcompute } from "../ffi/vmcompute.ts";
 import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
 import { ws2 } from "../ffi/ws2_32.ts";
 import {
-  type Answer,
   type Context,
   HandleTable,
   type Process,
   put64,
+  type RawResult,
   type SimulatedDll,
   type SimulatedFunction,
   since,
@@ -46,68 +46,93 @@ import { vmcomputeFunctions } from "./vmcompute.ts";
 import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
 import { ws2Functions } from "./ws2_32.ts";
 
-/** A call of a function of Windows. */
+/**
+ * A call of a function of Windows.
+ *
+ * @category Simulation
+ */
 export interface NativeCall {
   /** File name of the DLL without `.dll`. */
   readonly dll: string;
-  /** The function. */
+  /** Name of the function. */
   readonly function: string;
-  /** Its arguments by name, decoded; buffers for answers are `"buffer"`, NULL is `null`. */
+  /** Its decoded arguments by name. Buffers for results are `"buffer"`, and NULL is `null`. */
   readonly args: Readonly<Record<string, unknown>>;
 }
 
-/** A call that was made, with its answer. */
-export interface AnsweredCall extends NativeCall {
-  /** The HRESULT of the answer as `0x` and eight digits; what answers otherwise is converted. */
+/**
+ * A call with its result.
+ *
+ * @category Simulation
+ */
+export interface CompletedCall extends NativeCall {
+  /** Its HRESULT as `0x` and eight digits, or `pending`. Results of other types are converted. */
   readonly result: string;
 }
 
-/** A failure to inject. */
+/**
+ * A failure to inject.
+ *
+ * @category Simulation
+ */
 export interface InjectedFailure {
-  /** The function that is to fail, or a notification that is to tell of a failure, such as `SystemStartCompleted`. */
+  /** The function that fails, or the notification that reports a failure, such as `SystemStartCompleted`. */
   function: string;
   /** The HRESULT, or a Win32 code. */
   code: number;
-  /** Which call of the function, counted from 1 since the host was made. Default: every call. */
+  /** The number of the call that fails, counted from 1 since the host was created. Default: every call. */
   nth?: number;
-  /** Further condition. */
+  /** An additional condition. */
   when?: (call: NativeCall) => boolean;
-  /** The result document, for functions that answer one. */
+  /** The result document, for functions that return one. */
   result?: object;
 }
 
-/** Options of {@linkcode SimulatedHost}. */
+/**
+ * Options of {@linkcode SimulatedHost}.
+ *
+ * @category Simulation
+ */
 export interface SimulatedHostOptions {
   /** Build of Windows of a new machine. Default: 20348, Windows Server 2022. */
   build?: number;
   /** Revision of that build. Default: 2031. */
   revision?: number;
   /**
-   * A file that holds the machine, made where it is missing. Each call reads it and commits to it, so that processes can
-   * share the machine. Needs `--allow-read` and `--allow-write` for it. Default: the machine lives in memory.
+   * Path of a file that contains the machine, and is created if it is missing. Each call reads and updates it, so that
+   * several processes can share the machine. Needs `--allow-read` and `--allow-write` for the file. Default: the machine
+   * is in memory.
    */
   file?: string;
   /**
-   * How long a slow function takes, in milliseconds of real time, or a promise of when it is done. Default: they answer
-   * at once. Fast functions always do.
+   * Returns the duration of a slow function in milliseconds of real time, or a promise that resolves when it is done.
+   * Default: slow functions return immediately. Fast functions always do.
    */
   latency?: (call: NativeCall) => number | Promise<unknown> | undefined;
-  /** How operations on compute systems end. Default: their calls answer success. */
+  /** How operations on compute systems end. Default: `"synchronous"`. */
   completion?: Completion | ((fn: string) => Completion);
-  /** Whether `GetLayerMountPath` closes the path with `\`. Windows doesn't, so the default is false. */
+  /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
   mountPathSeparator?: boolean;
 }
 
-/** Something that is held of the simulated machine. */
+/**
+ * Something that is held of the simulated machine.
+ *
+ * @category Simulation
+ */
 export interface HeldResource {
   /**
-   * What it is: `activation`, `filter`, `cimVolume`, `overlay`, `attachedDisk`, `storageFilter`, `mountPoint`; `folder` and
-   * `file`, created by a program; `handle` and `privilege` (that was not enabled at first) of this process.
+   * The kind of resource:
+   *
+   * - `activation`, `filter`, `cimVolume`, `overlay`, `attachedDisk`, `storageFilter`, `mountPoint`;
+   * - `folder` and `file`, if a program created them;
+   * - `computeSystem`, and in it `vsmbShare`, `scsiAttachment`, `vpmem`, `guestMount`, `layerTree`;
+   * - `handle`, `callback`, and `privilege` (one that was enabled later) of this process.
    */
   readonly kind: string;
-  /** Where it is. */
+  /** Its path or name. */
   readonly target: string;
-  /** Who took it; handles and privileges don't tell. */
+  /** The call that acquired it. Undefined for what only this process holds. */
   readonly by?: Acquirer;
 }
 
@@ -125,10 +150,10 @@ const DLLS = new Map<Dll, SimulatedDll>([
 ] as [Dll, SimulatedDll][]);
 
 /**
- * A machine with Windows on it, simulated. Pass it as the option `host`.
+ * A simulated machine with Windows. Pass it as the option `host`.
  *
- * It is strict: it keeps the state that Windows keeps, and answers wrong orders with the errors that Windows gives. Where
- * nobody knows what Windows answers it throws a {@linkcode SimulationError}.
+ * It is strict: it keeps the state that Windows keeps, and for wrong calls it returns the errors that Windows was seen to
+ * return. If nobody has seen what Windows does, it throws a {@linkcode SimulationError}.
  *
  * ```ts
  * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
@@ -141,6 +166,8 @@ const DLLS = new Map<Dll, SimulatedDll>([
  * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host }).catch(() => {});
  * console.log(host.held()); // []
  * ```
+ *
+ * @category Simulation
  */
 export class SimulatedHost implements Host {
   /** Identity of the machine. */
@@ -150,10 +177,10 @@ export class SimulatedHost implements Host {
   readonly #symbols = new Map<Dll, unknown>();
   readonly #counts = new Map<string, number>();
   readonly #failures: InjectedFailure[] = [];
-  readonly #calls: AnsweredCall[] = [];
+  readonly #calls: CompletedCall[] = [];
   #state: WindowsState;
 
-  /** A new machine, or the one in `options.file`. */
+  /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
     const { completion = "synchronous" } = options;
@@ -175,7 +202,7 @@ export class SimulatedHost implements Host {
     this.#commit(() => {});
   }
 
-  /** The simulated functions of a DLL. */
+  /** Returns the simulated functions of a DLL. */
   symbols<T extends SymbolTable>(dll: Dll<T>): NativeSymbols<T> {
     let symbols = this.#symbols.get(dll);
     if (symbols === undefined) {
@@ -185,7 +212,7 @@ export class SimulatedHost implements Host {
     return symbols as NativeSymbols<T>;
   }
 
-  /** Resolves once all notifications that are late have come: waiting takes no time on a simulated machine. */
+  /** Resolves once all delayed notifications have come, and doesn't wait for `_ms` milliseconds of real time. */
   async sleep(_ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     await this.#process.service.settled();
@@ -197,7 +224,7 @@ export class SimulatedHost implements Host {
   }
 
   /**
-   * Has the compute service tell something about a VM, expected or not. `SystemExited` ends the VM as well.
+   * Sends a notification about a VM from the compute service. `SystemExited` also ends the VM.
    *
    * @param status An HRESULT.
    * @param data The document that comes with it.
@@ -210,27 +237,27 @@ export class SimulatedHost implements Host {
     });
   }
 
-  /** Makes a function fail, until {@linkcode SimulatedHost.failNothing}. */
+  /** Injects a failure, until {@linkcode SimulatedHost.clearFailures}. */
   fail(failure: InjectedFailure): void {
     this.#failures.push(failure);
   }
 
-  /** Takes back all injected failures. */
-  failNothing(): void {
+  /** Removes all injected failures. */
+  clearFailures(): void {
     this.#failures.length = 0;
   }
 
   /** The calls made through this host so far, in order. */
-  get calls(): readonly AnsweredCall[] {
+  get calls(): readonly CompletedCall[] {
     return this.#calls;
   }
 
-  /** Blocks of native memory that are allocated. One is kept for the life of the process. */
+  /** The number of allocated blocks of native memory. The library keeps one for the life of the process. */
   get allocations(): number {
     return this.#process.memory.size;
   }
 
-  /** What is held of the machine, and who took it. Empty where everything was given back. */
+  /** Returns what is held of the machine, and by which calls. Empty if everything was released. */
   held(): HeldResource[] {
     return this.#commit(({ state }) => {
       const held: HeldResource[] = [];
@@ -268,12 +295,12 @@ export class SimulatedHost implements Host {
     });
   }
 
-  /** Adds a folder, with its parents. */
+  /** Adds a folder, and its parents if they are missing. */
   addFolder(path: string): void {
     this.#commit((windows) => windows.addFolders(path));
   }
 
-  /** Adds a file of `size` bytes, with its parents. */
+  /** Adds a file of `size` bytes, and its parent folders if they are missing. */
   addFile(path: string, size = 0): void {
     this.#commit((windows) => {
       windows.addFolders(path.slice(0, path.lastIndexOf("\\")));
@@ -286,7 +313,7 @@ export class SimulatedHost implements Host {
     this.addFolder(`${folder}\\Files`);
   }
 
-  /** Adds the folder of a read-only layer whose files are in a CIM image, `cim-layers\\<name>.cim` beside the folder. */
+  /** Adds the folder of a read-only layer with a CIM image, `cim-layers\<name>.cim` next to the folder. */
   addCimLayer(folder: string): void {
     const at = folder.lastIndexOf("\\");
     this.addFolder(folder);
@@ -322,40 +349,40 @@ export class SimulatedHost implements Host {
     return this.#process.sockets;
   }
 
-  /** Who may open a file, besides Administrators: ids of VMs in lower case, SIDs of groups. */
+  /** Returns who may open a file, besides Administrators: ids of VMs, and SIDs of groups, in lower case. */
   grantsOf(path: string): readonly string[] {
     return this.#commit((windows) => windows.existing(path).grants ?? []);
   }
 
-  /** Adds a virtual disk of `size` bytes that isn't formatted, with its folder. */
+  /** Adds a virtual disk of `size` bytes that isn't formatted, and its folder if it is missing. */
   addDisk(path: string, size: number): void {
     this.addFile(path, size);
     this.#commit((windows) => windows.existing(path).disk = { size, blockSize: 2 ** 20 });
   }
 
-  /** Adds a volume, and answers its name. */
+  /** Adds a volume, and returns its name. */
   addVolume(guid: string): string {
     const name = `\\\\?\\Volume{${guid}}\\`;
     this.#commit((windows) => windows.addVolume(name));
     return name;
   }
 
-  /** Takes an alternate data stream off a file or folder. */
+  /** Removes an alternate data stream from a file or folder. */
   removeStream(path: string, stream: string): void {
     this.#commit((windows) => delete windows.existing(path).streams?.[stream]);
   }
 
-  /** Takes all overlay filters off their volumes. */
+  /** Removes all overlay filters from their volumes. */
   removeOverlays(): void {
     this.#commit(({ state }) => state.overlays = {});
   }
 
-  /** Whether there is a file, folder or volume at a path. */
+  /** Returns whether there is a file, folder or volume at a path. */
   exists(path: string): boolean {
     return this.#commit((windows) => windows.node(path) !== undefined);
   }
 
-  /** Paths of all files and folders. */
+  /** Returns the paths of all files and folders. */
   paths(): string[] {
     return this.#commit(({ state }) => Object.values(state.nodes).map((node) => node.path));
   }
@@ -386,7 +413,7 @@ export class SimulatedHost implements Host {
       throw fault;
     }
     const args = fn.decode(raw, this.#process.memory);
-    const call: NativeCall = { dll, function: name, args: shown(args) };
+    const call: NativeCall = { dll, function: name, args: printableArguments(args) };
     const failure = this.#injected(call);
     const index = this.#calls.push({ ...call, result: "pending" }) - 1;
     const run = () => this.#run(fn, args, index, failure);
@@ -394,13 +421,13 @@ export class SimulatedHost implements Host {
     if (!latency) return run();
     const done = typeof latency === "number" ? new Promise((resolve) => setTimeout(resolve, latency)) : latency;
     return done.then(() => {
-      // What the arguments point at has to stay until the call is over.
+      // Fails if the memory that the arguments point to was freed during the call.
       fn.decode(raw, this.#process.memory);
       return run();
     });
   }
 
-  // Counts a call, and answers the failure that is injected for it.
+  // Counts a call, and returns the failure that is injected for it.
   #injected(call: NativeCall): InjectedFailure | undefined {
     const nth = (this.#counts.get(call.function) ?? 0) + 1;
     this.#counts.set(call.function, nth);
@@ -416,21 +443,21 @@ export class SimulatedHost implements Host {
     failure: InjectedFailure | undefined,
   ): unknown {
     const call = this.#calls[index]!;
-    const answered = (code: number) => this.#calls[index] = { ...call, result: hex(code) };
-    const succeed = (answer: Answer) => {
-      // An operation that goes on says so by a code that is no success.
-      answered(typeof answer === "number" && answer < 0 ? answer : 0);
-      return answer ?? fn.style.done;
+    const record = (code: number) => this.#calls[index] = { ...call, result: hex(code) };
+    const succeed = (value: RawResult) => {
+      // A pending operation returns a code that isn't a success.
+      record(typeof value === "number" && value < 0 ? value : 0);
+      return value ?? fn.style.done;
     };
     const fail = (error: unknown) => {
       if (!(error instanceof Failure)) throw error;
-      answered(error.code);
+      record(error.code);
       return fn.style.fail(error.code, this.#process);
     };
     try {
       if (failure !== undefined) this.#refuse(args, failure);
-      const answer = this.#later((context) => fn.run(context, args), call.function);
-      return answer instanceof Promise ? answer.then(succeed, fail) : succeed(answer);
+      const value = this.#later((context) => fn.run(context, args), call.function);
+      return value instanceof Promise ? value.then(succeed, fail) : succeed(value);
     } catch (error) {
       return fail(error);
     }
@@ -443,17 +470,17 @@ export class SimulatedHost implements Host {
     throw new Failure(hresultOf(failure));
   }
 
-  // Runs `body` on the machine, and tells what there is to tell once the machine is let go of.
+  // Runs `body` on the machine, and then delivers notifications, when the machine is no longer locked.
   #later<T>(body: (context: Context) => T, fn = ""): T {
     const result = this.#commit(
       (windows) => body({ windows, process: this.#process, later: (next) => this.#later(next, fn) }),
       fn,
     );
-    this.#process.service.tell();
+    this.#process.service.deliver();
     return result;
   }
 
-  // Runs `body` on the machine; where it lives in a file, as one step that other processes see done or not done.
+  // Runs `body` on the machine. If that is in a file, this is atomic for other processes.
   #commit<T>(body: (windows: Windows) => T, fn = ""): T {
     const by: Acquirer = { process: Deno.pid, function: fn, call: this.#calls.length };
     const { file } = this.#options;
@@ -476,7 +503,7 @@ function hresultOf(failure: InjectedFailure | undefined): number {
   return code > 0xffff ? code : fromWin32(code);
 }
 
-// What was put into a VM; what it was created with goes with it.
+// Returns the VM, and what was attached to it after its creation.
 function heldOf(vm: VirtualMachine): HeldResource[] {
   const kinds = [
     ["vsmbShare", vm.shares],
@@ -496,8 +523,8 @@ function heldOf(vm: VirtualMachine): HeldResource[] {
   ];
 }
 
-// As JSON takes it: sizes and addresses as numbers, buffers by their name.
-function shown(args: Record<string, unknown>): Record<string, unknown> {
+// Converts arguments for JSON: sizes and addresses to numbers, and buffers to `"buffer"`.
+function printableArguments(args: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(args).map(([name, value]) => [
       name,

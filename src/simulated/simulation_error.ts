@@ -1,5 +1,5 @@
 /**
- * What only a simulation can say.
+ * The error of the simulation, and the failures that its functions return.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { LayerError } from "../errors/layer_error.ts";
 
 /**
- * The simulated host can't answer: nobody has seen what Windows does here, or Windows would end the process. Code that
- * meets this error relies on luck.
+ * The simulation can't continue: nobody has seen what Windows does in this situation, or Windows would end the process. On
+ * a real host, the outcome of the same code is unknown.
  *
  * @category Errors
  */
@@ -16,19 +16,19 @@ export class SimulationError extends LayerError {
   /** The class name. */
   override readonly name = "SimulationError";
 
-  /** An error with what was asked. */
+  /** An error that describes the situation. */
   constructor(what: string) {
-    super(`The simulated host can't go on: ${what}`);
+    super(`The simulated host can't continue: ${what}`);
   }
 }
 
-/** Refuses to guess: the answer of Windows to `situation` isn't known. */
+/** Throws because it isn't known what Windows returns in a situation. */
 export function unknown(situation: string): never {
-  throw new SimulationError(`nobody knows what Windows answers to ${situation}`);
+  throw new SimulationError(`nobody knows what Windows does on ${situation}`);
 }
 
-/** A simulated function fails with this code, an HRESULT. Never leaves the simulated host. */
+/** Makes a simulated function fail with an HRESULT. Thrown only within the simulation. */
 export class Failure {
-  /** The failure with an HRESULT. */
+  /** A failure with an HRESULT. */
   constructor(readonly code: number) {}
 }

@@ -1,5 +1,5 @@
 /**
- * A machine in a file, which processes share.
+ * A machine in a file, which several processes can share.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { MissingPermissionError } from "../errors/windows_errors.ts";
 import { SimulationError } from "./simulation_error.ts";
 
-// The file begins with a line that says where the state stands, and how long it is. The next state is written beside it,
-// and then the line: so that a process killed at any time leaves the old state or the new one.
+// The file begins with a line that contains the offset and the length of the state. A new state is written to another
+// offset, and then the line is updated. So a process that is killed at any time leaves either the old or the new state.
 const LINE_BYTES = 32;
 const LINE = /^(\d+) (\d+) *\n$/;
 
@@ -19,17 +19,17 @@ export class StateFile implements Disposable {
   #start = LINE_BYTES;
   #end = LINE_BYTES;
 
-  /** Opens the file, makes it where it is missing, and waits until no other process has it open. */
+  /** Opens the file, which is created if it is missing, and waits until no other process has it open. */
   constructor(path: string) {
     this.#path = path;
     this.#file = open(path);
     this.#file.lockSync(true);
   }
 
-  /** The state that was written last; `undefined` in a new file. */
+  /** Reads the state that was written last. Returns `undefined` for a new file. */
   read(): string | undefined {
     const line = this.#text(0, LINE_BYTES);
-    // Zeros before a state are from a first writer that was killed; before anything else, they are somebody else's.
+    // If zeros and a state follow each other, the first writer was killed. Otherwise, this is a file of another program.
     if (/^\0*$/.test(line) && /^\{?$/.test(this.#text(LINE_BYTES, LINE_BYTES + 1))) return undefined;
     const [, start, bytes] = LINE.exec(line) ?? this.#refuse();
     this.#start = Number(start);
@@ -37,7 +37,7 @@ export class StateFile implements Disposable {
     return this.#text(this.#start, this.#end);
   }
 
-  /** Writes a state. It has to be read before. */
+  /** Writes a state. Call `read` before. */
   write(state: string): void {
     const bytes = new TextEncoder().encode(state);
     this.#start = LINE_BYTES + bytes.length <= this.#start ? LINE_BYTES : this.#end;
@@ -46,7 +46,7 @@ export class StateFile implements Disposable {
     this.#put(0, new TextEncoder().encode(`${this.#start} ${bytes.length}`.padEnd(LINE_BYTES - 1) + "\n"));
   }
 
-  /** Closes it, which lets others in. */
+  /** Closes it, so that other processes can open it. */
   [Symbol.dispose](): void {
     this.#file.close();
   }
@@ -65,7 +65,7 @@ export class StateFile implements Disposable {
   }
 
   #refuse(): never {
-    throw new SimulationError(`no simulated machine is in the file ${this.#path}`);
+    throw new SimulationError(`the file ${this.#path} contains no simulated machine`);
   }
 }
 
@@ -76,6 +76,6 @@ function open(path: string): Deno.FsFile {
     if (cause instanceof Deno.errors.NotCapable) {
       throw new MissingPermissionError([`--allow-read=${path}`, `--allow-write=${path}`], { cause });
     }
-    throw new SimulationError(`the machine's file can't be opened: ${path} (${cause})`);
+    throw new SimulationError(`the file of the machine can't be opened: ${path} (${cause})`);
   }
 }

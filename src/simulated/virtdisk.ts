@@ -25,7 +25,7 @@ import { attach, detach, type DiskHandle } from "./disks.ts";
 import { Failure, unknown } from "./simulation_error.ts";
 import { keyOf, parentOf } from "./windows.ts";
 
-// A Win32 code, or one of the codes of virtual disks, which are no Win32 codes.
+// A Win32 code, or a code that is specific to virtual disks, which isn't a Win32 code.
 const CODE: Style = { done: 0, fail: (code) => (code >>> 16) === 0x8007 ? code & 0xffff : code >>> 0 };
 
 interface CreateParameters {
@@ -76,7 +76,7 @@ export const virtdiskFunctions: SimulatedDll = {
     },
     (context, { handle, flags, parameters }) => {
       const { windows } = context;
-      // The handle of a disk's device, too, is a file.
+      // A handle of a disk's device is a file handle.
       if (context.process.handles.get(handle).type !== "disk") throw win32Failure(win32.ERROR_INVALID_FUNCTION);
       const path = diskOf(context, handle);
       if ((flags & ~READ_ONLY_AND_MORE) !== 0) unknown(`attaching with flags ${flags}`);
@@ -148,7 +148,7 @@ export const virtdiskFunctions: SimulatedDll = {
           break;
         }
         default:
-          unknown("other information about a disk than its size and parent");
+          unknown("querying anything but the size and parent of a disk");
       }
     },
   ),
@@ -156,7 +156,7 @@ export const virtdiskFunctions: SimulatedDll = {
   GetVirtualDiskPhysicalPath: define(CODE, { handle: big, size: buffer, path: buffer }, (context, args) => {
     const disk = diskOf(context, args.handle);
     const attached = context.windows.state.disks[keyOf(disk)];
-    if (attached === undefined) unknown(`the device of a disk that no program attached: ${disk}`);
+    if (attached === undefined) unknown(`getting the device of a disk that no program attached: ${disk}`);
     putText(args.path, `\\\\.\\PhysicalDrive${attached.number}`);
   }),
 
@@ -164,11 +164,11 @@ export const virtdiskFunctions: SimulatedDll = {
     CODE,
     { type: buffer, path: text, access: number, flags: number, parameters: version, handle: buffer },
     ({ windows, process }, { path, access, parameters, handle }) => {
-      if (parameters !== 2) unknown("opening a disk with parameters of another version than 2");
+      if (parameters !== 2) unknown("opening a disk with parameters of a version other than 2");
       if (access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       const { parent } = windows.disk(path);
       if (parent !== undefined && windows.node(parent) === undefined) {
-        unknown(`opening a disk that differs from one that is gone: ${parent}`);
+        unknown(`opening a differencing disk whose parent is gone: ${parent}`);
       }
       put64(handle, process.handles.open({ type: "disk", target: path }));
     },

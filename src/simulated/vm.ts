@@ -1,5 +1,5 @@
 /**
- * What a simulated virtual machine keeps: its devices on the host's side, and what its guest has mounted where.
+ * The state of a simulated virtual machine: its devices on the host's side, and the mounts in its guest.
  *
  * @module
  */
@@ -13,19 +13,19 @@ import type { Acquirer, Windows } from "./windows.ts";
 export interface VirtualMachine {
   /** Its id. */
   readonly id: string;
-  /** Who created it, as the document says. */
+  /** The owner in its document. */
   readonly owner: string;
   /** The operating system in it. */
   readonly os: "Windows" | "Linux";
-  /** What a Linux kernel is started with. */
+  /** The command line of a Linux kernel. */
   readonly commandLine: string;
-  /** Whether it ends with its last handle. */
+  /** Whether it ends when its last handle is closed. */
   readonly endsWithHandle: boolean;
-  /** Who created it. */
+  /** The call that created it. */
   readonly by: Acquirer;
-  /** How far it is. */
+  /** Its state. */
   state: "Created" | "Running" | "Paused" | "Stopped";
-  /** How many handles there are of it. */
+  /** The number of its open handles. */
   handles: number;
   /** GUIDs of its SCSI controllers, in the order of their numbers. */
   readonly controllers: readonly string[];
@@ -33,29 +33,29 @@ export interface VirtualMachine {
   readonly disks: Record<string, Disk>;
   /** Its VSMB shares, by their names. */
   readonly shares: Record<string, Share>;
-  /** How many vPMem devices it can have. */
+  /** The largest number of its vPMem devices. */
   readonly pmemCount: number;
-  /** How large one can be. */
+  /** The largest size of a vPMem device in bytes. */
   readonly pmemSize: number;
   /** Its vPMem devices, by `<device>`, and their mappings, by `<device>+<offset>`. */
   readonly pmem: Record<string, Attached>;
-  /** The disks that the guest has mounted, by their paths in it. */
+  /** What the guest has mounted, by paths in the guest. */
   readonly mounts: Record<string, GuestMount>;
-  /** The layers that it has combined, by their root. */
+  /** The layers that the guest has combined, by their roots. */
   readonly trees: Record<string, GuestTree>;
 }
 
-/** A file that a VM has. */
+/** A file that a VM uses. */
 export interface Attached {
   /** The file. */
   readonly path: string;
-  /** Who attached it; `undefined` for what the VM was created with. */
+  /** The call that attached it. `undefined` if the VM was created with it. */
   readonly by?: Acquirer;
 }
 
 /** A disk. */
 export interface Disk extends Attached {
-  /** Whether the guest was told to let go of it. */
+  /** Whether the guest has ejected it. */
   ejected?: boolean;
 }
 
@@ -64,17 +64,17 @@ export type Share = Attached;
 
 /** Something mounted in the guest. */
 export interface GuestMount {
-  /** What is mounted: the key of a disk or of vPMem. */
+  /** The key of the disk or vPMem that is mounted. */
   readonly source: string;
-  /** Who had it mounted. */
+  /** The call that mounted it. */
   readonly by: Acquirer;
 }
 
 /** Layers combined in the guest. */
 export interface GuestTree {
-  /** Keys of what it is made of: names of shares, paths in the guest. */
+  /** Keys of its parts: names of shares, or paths in the guest. */
   readonly parts: readonly string[];
-  /** Who had it combined. */
+  /** The call that combined it. */
   readonly by: Acquirer;
 }
 
@@ -83,26 +83,26 @@ export const VIRTUAL_MACHINES = "s-1-5-83-0";
 
 const SHARE_PREFIX = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
 
-/** A document as it comes, not trusted. */
+/** A document that has not been checked. */
 export type Document = Readonly<Record<string, unknown>>;
 
-/** The document names a key that there isn't, or is no document at all. */
+/** A document has an unknown key, or is not an object. */
 export class InvalidDocument extends Error {
-  /** What is wrong, and where, such as `$.ResourcePath`. */
-  constructor(readonly where: string) {
-    super(`invalid JSON document at ${where}`);
+  /** The path of the invalid part, such as `$.ResourcePath`. */
+  constructor(readonly path: string) {
+    super(`invalid JSON document at ${path}`);
   }
 }
 
-/** The object in `value`, with no keys but these. */
-export function objectOf(value: unknown, keys: readonly string[], where: string): Document {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new InvalidDocument(where);
-  const stranger = Object.keys(value).find((key) => !keys.includes(key));
-  if (stranger !== undefined) throw new InvalidDocument(`${where}.${stranger}`);
+/** Checks that `value` is an object with no keys but `keys`, and returns it. */
+export function objectOf(value: unknown, keys: readonly string[], path: string): Document {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new InvalidDocument(path);
+  const unknownKey = Object.keys(value).find((key) => !keys.includes(key));
+  if (unknownKey !== undefined) throw new InvalidDocument(`${path}.${unknownKey}`);
   return value as Document;
 }
 
-/** Has a VM open a file: it has to be there, granted to the VM, and not open elsewhere for writing. */
+/** Opens a file for a VM. It must exist, be granted to the VM, and not be open elsewhere in a conflicting way. */
 export function attachFile(windows: Windows, vm: VirtualMachine, path: string, mode: "read" | "write"): void {
   const node = windows.existing(path);
   const granted = (node.grants ?? []).some((who) => who === VIRTUAL_MACHINES || who === vm.id.toLowerCase());
@@ -119,7 +119,7 @@ function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {
   delete windows.node(path)?.vms?.[vm.id];
 }
 
-/** Takes everything from a VM that has ended. */
+/** Ends a VM, and releases everything that it holds. */
 export function stopVM(windows: Windows, vm: VirtualMachine): void {
   for (const { path } of [...Object.values(vm.disks), ...Object.values(vm.pmem)]) detachFile(windows, vm, path);
   for (const table of [vm.disks, vm.pmem, vm.shares, vm.mounts, vm.trees]) {
@@ -131,10 +131,10 @@ export function stopVM(windows: Windows, vm: VirtualMachine): void {
 const REQUEST_KEYS = ["ResourcePath", "RequestType", "Settings", "GuestRequest"];
 const GUEST_REQUEST_KEYS = ["RequestType", "ResourceType", "Settings"];
 
-/** What a request changes. All of it is checked before any of it is done. */
+/** One change of a request. All changes are checked before any of them is made. */
 type Change = () => void;
 
-/** Does a ModifySettingRequest, or throws a {@linkcode Failure} with nothing changed. */
+/** Executes a ModifySettingRequest, or throws a {@linkcode Failure} without a change. */
 export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown): void {
   const { ResourcePath, RequestType, Settings, GuestRequest } = objectOf(request, REQUEST_KEYS, "$");
   const path = ResourcePath === undefined ? undefined : String(ResourcePath);
@@ -142,12 +142,12 @@ export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown)
   if (path !== undefined) {
     changes.push(onHost(windows, vm, path, String(RequestType), Settings, GuestRequest !== undefined));
   } else if (Settings !== undefined) {
-    unknown("a request with settings and without a resource");
+    unknown("receiving a request with settings but without a resource");
   }
   if (GuestRequest !== undefined) {
     changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
   }
-  // The host's first: it alone can fail now.
+  // The host's part first, because only that can still fail.
   changes.forEach((change) => change());
 }
 
@@ -175,16 +175,16 @@ function onHost(
   if (!path.startsWith("VirtualMachine/Devices/")) throw new InvalidDocument("$.ResourcePath");
   switch (parts[0]) {
     case "VirtualSmb":
-      // The collection is named, and not the share.
+      // The path names the collection, and not the share.
       if (parts.length !== 2) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       return share(windows, vm, type, settings);
     case "Scsi":
       return disk(windows, vm, { guid: parts[1] ?? "", lun: Number(parts[3]) }, type, settings);
     case "VirtualPMem":
-      if (!withGuest) unknown("vPMem that the guest isn't told of");
+      if (!withGuest) unknown("adding vPMem without the guest's part");
       return pmem(windows, vm, { device: Number(parts[2]), offset: parts[4] }, type, settings);
     default:
-      return unknown(`a change of ${path}`);
+      return unknown(`changing ${path}`);
   }
 }
 
@@ -192,14 +192,14 @@ function share(windows: Windows, vm: VirtualMachine, type: string, settings: unk
   const { Name, Path, Options } = objectOf(settings, SHARE_KEYS, "$.Settings");
   const name = String(Name);
   if (type === "Remove") {
-    if (vm.shares[name] === undefined) unknown(`removing a share that isn't there: ${name}`);
+    if (vm.shares[name] === undefined) unknown(`removing a share that doesn't exist: ${name}`);
     requireUnused(vm, `share ${name}`);
     return () => delete vm.shares[name];
   }
-  if (type !== "Add") unknown(`a request ${type} for a share`);
+  if (type !== "Add") unknown(`receiving a request ${type} for a share`);
   objectOf(Options ?? {}, OPTION_KEYS, "$.Settings.Options");
-  if (vm.os !== "Windows") unknown("a VSMB share for a Linux guest");
-  if (vm.shares[name] !== undefined) unknown(`adding a share under a name that is taken: ${name}`);
+  if (vm.os !== "Windows") unknown("adding a VSMB share for a Linux guest");
+  if (vm.shares[name] !== undefined) unknown(`adding a share with a name that is already used: ${name}`);
   const node = windows.node(String(Path));
   if (node === undefined) unknown(`sharing a folder that doesn't exist: ${Path}`);
   return () => vm.shares[name] = { path: node.path, by: windows.by };
@@ -214,25 +214,25 @@ function disk(
 ): Change {
   const controller = vm.controllers.indexOf(guid);
   if (controller < 0) throw win32Failure(win32.ERROR_NOT_FOUND);
-  if (!(lun >= 0 && lun < 64)) unknown(`a disk at LUN ${lun}`);
+  if (!(lun >= 0 && lun < 64)) unknown(`using LUN ${lun} for a disk`);
   const key = `${controller}:${lun}`;
   const there = vm.disks[key];
   if (type === "Remove") {
-    if (there === undefined) unknown(`detaching a disk from an empty place: ${key}`);
+    if (there === undefined) unknown(`detaching a disk from an empty slot: ${key}`);
     if (there.by === undefined) unknown(`detaching the disk that the VM was created with: ${key}`);
     requireUnmounted(vm, `disk ${key}`);
     if (vm.os === "Linux" && !there.ejected) {
-      throw new SimulationError(`the Linux guest was not told to let go of the disk at ${key} before it is detached`);
+      throw new SimulationError(`the Linux guest did not eject the disk at ${key} before it is detached`);
     }
     return () => {
       delete vm.disks[key];
       detachFile(windows, vm, there.path);
     };
   }
-  if (type !== "Add") unknown(`a request ${type} for a disk`);
+  if (type !== "Add") unknown(`receiving a request ${type} for a disk`);
   const { Type, Path, ReadOnly } = objectOf(settings, ATTACHMENT_KEYS, "$.Settings");
-  if (Type !== "VirtualDisk") unknown(`a disk of type ${Type}`);
-  if (there !== undefined) unknown(`attaching a disk at a place that is taken: ${key}`);
+  if (Type !== "VirtualDisk") unknown(`attaching a disk of type ${Type}`);
+  if (there !== undefined) unknown(`attaching a disk to a slot that is already used: ${key}`);
   const path = String(Path);
   return () => {
     attachFile(windows, vm, path, ReadOnly === true ? "read" : "write");
@@ -247,30 +247,32 @@ function pmem(
   type: string,
   settings: unknown,
 ): Change {
-  if (!(device >= 0 && device < vm.pmemCount)) unknown(`vPMem device ${device} of ${vm.pmemCount}`);
+  if (!(device >= 0 && device < vm.pmemCount)) unknown(`using vPMem device ${device} of ${vm.pmemCount}`);
   const key = offset === undefined ? `${device}` : `${device}+${offset}`;
   const there = vm.pmem[key];
   const isMapped = Object.keys(vm.pmem).some((other) => other.startsWith(`${device}+`));
   if (type === "Remove") {
-    // A device into which files are mapped never goes away.
+    // A device into which files are mapped is never removed.
     if (offset === undefined && there === undefined && isMapped) throw win32Failure(win32.ERROR_NOT_FOUND);
-    if (there === undefined) unknown(`removing vPMem that isn't there: ${key}`);
+    if (there === undefined) unknown(`removing vPMem that doesn't exist: ${key}`);
     if (there.by === undefined) unknown(`removing the vPMem that the VM was created with: ${key}`);
     return () => {
       delete vm.pmem[key];
       detachFile(windows, vm, there.path);
     };
   }
-  if (type !== "Add") unknown(`a request ${type} for vPMem`);
+  if (type !== "Add") unknown(`receiving a request ${type} for vPMem`);
   const keys = offset === undefined ? ["HostPath", "ReadOnly", "ImageFormat"] : ["HostPath", "ImageFormat"];
   const { HostPath } = objectOf(settings, keys, "$.Settings");
   const path = String(HostPath);
   const size = windows.existing(path).size ?? 0;
   if (offset === undefined) {
-    if (there !== undefined || isMapped) unknown(`adding a vPMem device that is taken: ${key}`);
-    if (size > vm.pmemSize) unknown(`a file of ${size} bytes on a vPMem device of ${vm.pmemSize}`);
+    if (there !== undefined || isMapped) unknown(`adding a vPMem device that is already used: ${key}`);
+    if (size > vm.pmemSize) unknown(`putting a file of ${size} bytes on a vPMem device of ${vm.pmemSize}`);
   } else {
-    if (vm.pmem[`${device}`] !== undefined) unknown(`mapping a file into a vPMem device that has one: ${key}`);
+    if (vm.pmem[`${device}`] !== undefined) {
+      unknown(`mapping a file into a vPMem device that holds a whole file: ${key}`);
+    }
     requireFreeRange(windows, vm, device, Number(offset), size);
   }
   return () => {
@@ -284,7 +286,7 @@ function requireFreeRange(windows: Windows, vm: VirtualMachine, device: number, 
     const [other, start] = key.split("+").map(Number) as [number, number?];
     if (other !== device || start === undefined) continue;
     if (offset < start + (windows.node(path)?.size ?? 0) && start < offset + Math.max(size, 1)) {
-      throw new SimulationError(`two files at one place of vPMem device ${device}: ${offset} and ${start}`);
+      throw new SimulationError(`two files overlap on vPMem device ${device}: at ${offset} and ${start}`);
     }
   }
 }
@@ -304,11 +306,11 @@ function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPa
     case "Add CombinedLayers":
       return vm.os === "Linux" ? linuxTree(windows, vm, Settings) : windowsTree(windows, vm, Settings);
     case "Remove CombinedLayers":
-      return takenApart(vm, Settings);
+      return removedTree(vm, Settings);
     case "Add SecurityPolicy":
       if (vm.os === "Linux") return () => {};
   }
-  return unknown(`the request ${what} to a ${vm.os} guest`);
+  return unknown(`receiving the request ${what} for a ${vm.os} guest`);
 }
 
 const WINDOWS_DISK_KEYS = ["ContainerPath", "Lun"];
@@ -325,17 +327,17 @@ function mountedDisk(windows: Windows, vm: VirtualMachine, adds: boolean, settin
   const source = `disk ${disk} partition ${Partition}`;
   if (!adds) return unmount(vm, path, source);
   const there = vm.disks[disk];
-  if (there === undefined) unknown(`the guest mounting a disk that isn't there: ${disk}`);
-  if (there.ejected) unknown(`the guest mounting a disk that it let go of: ${disk}`);
+  if (there === undefined) unknown(`mounting a disk that doesn't exist in the guest: ${disk}`);
+  if (there.ejected) unknown(`mounting a disk that the guest has ejected: ${disk}`);
   return mount(windows, vm, path, source);
 }
 
 function ejectedDisk(vm: VirtualMachine, settings: unknown): Change {
-  if (vm.os !== "Linux") unknown("a Windows guest letting go of a disk");
+  if (vm.os !== "Linux") unknown("ejecting a disk from a Windows guest");
   const { Controller = 0, Lun = 0 } = objectOf(settings, ["Controller", "Lun"], "Settings");
   const key = `${Controller}:${Lun}`;
   const disk = vm.disks[key];
-  if (disk === undefined) unknown(`the guest letting go of a disk that isn't there: ${key}`);
+  if (disk === undefined) unknown(`ejecting a disk that doesn't exist from the guest: ${key}`);
   requireUnmounted(vm, `disk ${key}`);
   return () => disk.ejected = true;
 }
@@ -354,19 +356,21 @@ function mountedPMem(
     : objectOf(MappingInfo, ["DeviceOffsetInBytes", "DeviceSizeInBytes"], "Settings.MappingInfo");
   const place = MappingInfo === undefined ? `${DeviceNumber}` : `${DeviceNumber}+${DeviceOffsetInBytes}`;
   const onHost = hostPath?.replace("VirtualMachine/Devices/VirtualPMem/Devices/", "").replace("/Mappings/", "+");
-  if (onHost !== place) unknown(`a request about vPMem ${onHost} for the host and ${place} for the guest`);
+  if (onHost !== place) unknown(`receiving a request about vPMem ${onHost} for the host and ${place} for the guest`);
   return adds
     ? mount(windows, vm, String(MountPath), `pmem ${place}`)
     : unmount(vm, String(MountPath), `pmem ${place}`);
 }
 
 function mount(windows: Windows, vm: VirtualMachine, path: string, source: string): Change {
-  if (vm.mounts[path] !== undefined) unknown(`the guest mounting something where it has something mounted: ${path}`);
+  if (vm.mounts[path] !== undefined) unknown(`mounting at a path of the guest that already has a mount: ${path}`);
   return () => vm.mounts[path] = { source, by: windows.by };
 }
 
 function unmount(vm: VirtualMachine, path: string, source: string): Change {
-  if (vm.mounts[path]?.source !== source) unknown(`the guest unmounting what it hasn't mounted: ${source} at ${path}`);
+  if (vm.mounts[path]?.source !== source) {
+    unknown(`unmounting something that isn't mounted in the guest: ${source} at ${path}`);
+  }
   requireUnused(vm, path);
   return () => delete vm.mounts[path];
 }
@@ -377,7 +381,7 @@ function windowsTree(windows: Windows, vm: VirtualMachine, settings: unknown): C
   const parts = layersOf(Layers).map(({ Path }) => {
     const name = String(Path).slice(SHARE_PREFIX.length);
     if (!String(Path).startsWith(SHARE_PREFIX) || vm.shares[name] === undefined) {
-      unknown(`the guest combining a layer that isn't shared: ${Path}`);
+      unknown(`combining a layer that isn't shared with the guest: ${Path}`);
     }
     return `share ${name}`;
   });
@@ -397,35 +401,35 @@ function layersOf(layers: unknown): Document[] {
   );
 }
 
-// The mount that a path of the guest is on.
+// Returns the mount that a path of the guest is on.
 function mountAt(vm: VirtualMachine, path: string): string {
   const at = Object.keys(vm.mounts).find((mount) => path === mount || path.startsWith(`${mount}/`));
-  return at ?? unknown(`the guest combining layers of which one isn't mounted: ${path}`);
+  return at ?? unknown(`combining layers, one of which isn't mounted in the guest: ${path}`);
 }
 
 function combined(windows: Windows, vm: VirtualMachine, root: string, parts: readonly string[]): Change {
-  if (vm.trees[root] !== undefined) unknown(`the guest combining layers where it has some: ${root}`);
+  if (vm.trees[root] !== undefined) unknown(`combining layers at a path of the guest that already has some: ${root}`);
   return () => vm.trees[root] = { parts, by: windows.by };
 }
 
-function takenApart(vm: VirtualMachine, settings: unknown): Change {
+function removedTree(vm: VirtualMachine, settings: unknown): Change {
   const { ContainerRootPath } = objectOf(settings, ["ContainerRootPath"], "Settings");
   const root = String(ContainerRootPath);
-  // A Linux guest has nothing to do at a path that it doesn't have.
+  // A Linux guest succeeds for a path that doesn't exist.
   if (vm.trees[root] === undefined && vm.os === "Windows") throw new Failure(fromWin32(win32.ERROR_NOT_FOUND));
   return () => delete vm.trees[root];
 }
 
 function requireUnused(vm: VirtualMachine, part: string): void {
   for (const [root, { parts }] of Object.entries(vm.trees)) {
-    if (parts.includes(part)) throw new SimulationError(`${part} is taken away while the container at ${root} uses it`);
+    if (parts.includes(part)) throw new SimulationError(`${part} is removed while the container at ${root} uses it`);
   }
 }
 
 function requireUnmounted(vm: VirtualMachine, disk: string): void {
   for (const [path, { source }] of Object.entries(vm.mounts)) {
     if (source.startsWith(`${disk} `)) {
-      throw new SimulationError(`${disk} is taken away while it is mounted at ${path}`);
+      throw new SimulationError(`${disk} is removed while it is mounted at ${path}`);
     }
   }
 }

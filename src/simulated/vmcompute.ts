@@ -22,7 +22,7 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
-import { isDiskInUse, shownVolume } from "./disks.ts";
+import { isDiskInUse, volumeText } from "./disks.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import type { AddressSpace } from "./address_space.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
@@ -37,11 +37,11 @@ interface Descriptor {
 const driverInfo: Decoder<{ Flavour: number; HomeDir: string }> = (raw, memory) => {
   const view = viewOf(raw);
   const home = view.getBigUint64(8, true);
-  if (home === 0n) throw new SimulationError("vmcompute.dll faults on a DriverInfo without home folder");
+  if (home === 0n) throw new SimulationError("vmcompute.dll crashes on a DriverInfo without a home folder");
   return { Flavour: view.getInt32(0, true), HomeDir: memory.readWide(home) };
 };
 
-/** Reads the descriptors in `raw`; how many there are is known from its size. */
+/** Reads the descriptors in `raw`, whose size determines how many there are. */
 const descriptors: Decoder<Descriptor[]> = (raw, memory) => {
   if (raw === null) return [];
   const bytes = raw as Uint8Array;
@@ -64,7 +64,7 @@ function viewOf(raw: unknown): DataView {
 
 const onLayer = { info: driverInfo, id: text };
 
-/** What the scratch disk of a layer is called. */
+/** File name of the disk of a scratch layer. */
 const DISK = "sandbox.vhdx";
 const DEFAULT_DISK_SIZE = 20 * 2 ** 30;
 
@@ -91,13 +91,13 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { source, destination, layers, layerCount }) => {
       requireLayerFolder(context, source);
       requireParents(context, layers, layerCount);
-      if (context.windows.node(destination) !== undefined) unknown("copying a layer onto a folder that exists");
+      if (context.windows.node(destination) !== undefined) unknown("copying a layer to an existing folder");
       context.windows.addFolders(destination);
     },
   ),
 
   CreateLayer: define(HRESULT, { ...onLayer, parent: text }, ({ windows }, { id }) => {
-    if (windows.node(id) !== undefined) unknown("creating a layer in a folder that exists");
+    if (windows.node(id) !== undefined) unknown("creating a layer in an existing folder");
     windows.addFolders(id);
   }),
 
@@ -107,7 +107,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, layers, layerCount }) => {
       const { windows } = context;
       requireParents(context, layers, layerCount);
-      if (windows.node(`${id}\\${DISK}`) !== undefined) unknown("creating a scratch over one that exists");
+      if (windows.node(`${id}\\${DISK}`) !== undefined) unknown("creating a scratch over an existing one");
       windows.addFolders(id);
       if (layers.length > 0) {
         windows.add({ path: `${id}\\${DISK}`, type: "file", size: DEFAULT_DISK_SIZE, createdBy: windows.by });
@@ -118,9 +118,9 @@ export const vmcomputeFunctions: SimulatedDll = {
   DeactivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
     const active = windows.state.active[keyOf(id)];
     if (active === undefined) return;
-    if (active.preparedBy !== undefined) unknown(`deactivating a layer that has its filter on: ${id}`);
+    if (active.preparedBy !== undefined) unknown(`deactivating a layer that has a filter: ${id}`);
     if (active.volume !== undefined && windows.state.overlays[volumeKey(active.volume)] !== undefined) {
-      unknown(`deactivating a layer that has an overlay filter on: ${id}`);
+      unknown(`deactivating a layer that has an overlay filter: ${id}`);
     }
     delete windows.state.active[keyOf(id)];
     if (active.volume !== undefined) windows.removeVolume(active.volume);
@@ -145,7 +145,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     if (windows.node(`${id}\\${DISK}`) === undefined) unknown("expanding a scratch without a disk");
     if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     const disk = windows.disk(`${id}\\${DISK}`);
-    if (size <= BigInt(disk.size)) unknown("making a scratch smaller, or as large as it is");
+    if (size <= BigInt(disk.size)) unknown("expanding a scratch to a size that isn't larger");
     disk.size = Number(size);
   }),
 
@@ -170,9 +170,9 @@ export const vmcomputeFunctions: SimulatedDll = {
       const disk = `${id}\\${DISK}`;
       const scratch = windows.node(disk) !== undefined;
       if (scratch && !windows.hasVolume(windows.diskVolume(disk))) {
-        unknown(`the mount path of a scratch that isn't activated: ${id}`);
+        unknown(`getting the mount path of a scratch that isn't activated: ${id}`);
       }
-      const path = scratch ? shownVolume(process, windows.diskVolume(disk)) : windows.existing(id).path;
+      const path = scratch ? volumeText(process, windows.diskVolume(disk)) : windows.existing(id).path;
       if (buffer !== null) {
         putText(buffer, path, Number(viewOf(length).getBigUint64(0, true)));
       }
@@ -210,12 +210,12 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, layers, layerCount }) => {
       const { windows } = context;
       const active = windows.state.active[keyOf(id)];
-      if (active === undefined) unknown(`putting the filter on a layer that isn't activated: ${id}`);
+      if (active === undefined) unknown(`attaching the filter to a layer that isn't activated: ${id}`);
       if (active.preparedBy !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       const ids = layers.map((layer) => layer.LayerId);
-      if (new Set(ids).size < ids.length) unknown("two layers of a stack with one id");
+      if (new Set(ids).size < ids.length) unknown("receiving two layers with one id");
       for (const { Path } of layers) {
-        if (windows.node(Path)?.type !== "folder") unknown(`a layer whose folder doesn't exist: ${Path}`);
+        if (windows.node(Path)?.type !== "folder") unknown(`receiving a layer whose folder doesn't exist: ${Path}`);
       }
       requireParents(context, layers, layerCount);
       growVolume(windows, active);
@@ -231,7 +231,7 @@ export const vmcomputeFunctions: SimulatedDll = {
   RevokeVmAccess: define(HRESULT, { vmid: text, filepath: text }, ({ windows }, { vmid, filepath }) => {
     const node = windows.existing(filepath);
     const grants = node.grants ?? [];
-    if (!grants.includes(vmid.toLowerCase())) unknown(`taking back an access that was never granted: ${filepath}`);
+    if (!grants.includes(vmid.toLowerCase())) unknown(`revoking an access that was never granted: ${filepath}`);
     node.grants = grants.filter((other) => other !== vmid.toLowerCase());
   }),
 
@@ -246,11 +246,11 @@ export const vmcomputeFunctions: SimulatedDll = {
 
 const EXPANDED_REFUSED = { from: 18362, to: 18363, over: 20 * 2 ** 30 };
 
-// The filter comes with a volume as large as its disk. Two builds fail instead where the disk was expanded.
+// Attaching the filter expands the volume to the size of its disk. Two builds fail instead if the disk was expanded.
 function growVolume(windows: Windows, { path, volume }: ActiveLayer): void {
   if (volume === undefined) return;
   const disk = windows.disk(`${path}\\${DISK}`);
-  if (disk.volume === undefined) unknown("putting the filter on a disk without a volume");
+  if (disk.volume === undefined) unknown("attaching the filter to a disk without a volume");
   if (disk.volume >= volumeOn(disk.size)) return;
   const { build } = windows.state;
   const { from, to, over } = EXPANDED_REFUSED;
@@ -268,7 +268,7 @@ function requireLayerFolder({ windows }: Context, path: string): void {
 
 function requireParents({ windows }: Context, layers: readonly Descriptor[], count: bigint): void {
   if (BigInt(layers.length) !== count) {
-    throw new SimulationError(`${count} layers were announced and ${layers.length} were passed`);
+    throw new SimulationError(`the count says ${count} layers, but ${layers.length} were passed`);
   }
   for (const { LayerId, Path } of layers) {
     const name = Path.slice(Path.lastIndexOf("\\") + 1);

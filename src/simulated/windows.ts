@@ -1,5 +1,5 @@
 /**
- * What Windows keeps, as far as layers need it. A plain value, so that it can live in a file.
+ * The state that Windows keeps, as far as layers need it. It is plain data, so it can be stored in a file.
  *
  * @module
  */
@@ -9,33 +9,37 @@ import { unknown } from "./simulation_error.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import type { VirtualMachine } from "./vm.ts";
 
-/** Who took something. */
+/**
+ * The call that acquired something.
+ *
+ * @category Simulation
+ */
 export interface Acquirer {
   /** Id of the process. */
   readonly process: number;
-  /** The function that took it. */
+  /** The function that was called. */
   readonly function: string;
-  /** Which call of that process it was, counted from 1. */
+  /** The number of the call in that process, counted from 1. */
   readonly call: number;
 }
 
 /** A file or folder. */
 export interface Node {
-  /** Its path, as it was created. */
+  /** Its path, in the form in which it was created. */
   readonly path: string;
-  /** What it is. */
+  /** Whether it is a file or a folder. */
   readonly type: "file" | "folder";
   /** Size of a file in bytes. */
   size?: number;
-  /** Its alternate data streams, and what is in them. */
+  /** Its alternate data streams, with their content. */
   streams?: Record<string, string>;
-  /** What a file that is a virtual disk holds; {@linkcode Windows.disk} tells it of every one. */
+  /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
   disk?: VirtualDisk;
   /** The volume mounted at the folder. */
   volume?: string;
-  /** Who mounted it. */
+  /** The call that mounted it. */
   mountedBy?: Acquirer;
-  /** Who created it, if it was a program. */
+  /** The call that created it, if a program did. */
   createdBy?: Acquirer;
   /** VMs and groups that may open it, besides Administrators. */
   grants?: string[];
@@ -43,13 +47,13 @@ export interface Node {
   vms?: Record<string, "read" | "write">;
 }
 
-/** What is in the file of a virtual disk. */
+/** The virtual disk in a file. */
 export interface VirtualDisk {
   /** Its size in bytes. */
   size: number;
-  /** Size in bytes of the volume on it, where it is formatted. */
+  /** Size in bytes of the volume on it, if it is formatted. */
   volume?: number;
-  /** The disk that it differs from. */
+  /** Its parent, if it is a differencing disk. */
   readonly parent?: string;
   /** Size of its blocks in bytes. */
   readonly blockSize: number;
@@ -59,11 +63,11 @@ export interface VirtualDisk {
 export interface AttachedDisk {
   /** Path of its file. */
   readonly path: string;
-  /** N of its device, `\\.\PhysicalDriveN`. */
+  /** The N in its device, `\\.\PhysicalDriveN`. */
   readonly number: number;
-  /** Whether it outlives the handles to it. */
+  /** Whether it stays attached after its handles are closed. */
   readonly permanent: boolean;
-  /** Who attached it. */
+  /** The call that attached it. */
   readonly by: Acquirer;
 }
 
@@ -71,29 +75,29 @@ export interface AttachedDisk {
 export interface StorageFilter {
   /** The volume. */
   readonly volume: string;
-  /** Who attached it. */
+  /** The call that attached it. */
   readonly by: Acquirer;
 }
 
-/** A layer that was activated. */
+/** An activated layer. */
 export interface ActiveLayer {
   /** Its folder. */
   readonly path: string;
-  /** The volume of its scratch disk; a read-only layer has none. */
+  /** The volume of its scratch disk. A read-only layer has none. */
   readonly volume?: string;
-  /** Who activated it. */
+  /** The call that activated it. */
   readonly activatedBy: Acquirer;
-  /** Who put the filter on it. */
+  /** The call that attached its filter. */
   preparedBy?: Acquirer;
   /** The read-only layers that the filter shows. */
   parents?: string[];
 }
 
-/** An image that is mounted. */
+/** A mounted image. */
 export interface MountedImage {
   /** Path of the image file. */
   readonly image: string;
-  /** Who mounted it. */
+  /** The call that mounted it. */
   readonly by: Acquirer;
 }
 
@@ -103,7 +107,7 @@ export interface OverlayFilter {
   readonly volume: string;
   /** Paths of the layers that it shows. */
   readonly layers: readonly string[];
-  /** Who attached it. */
+  /** The call that attached it. */
   readonly by: Acquirer;
 }
 
@@ -117,21 +121,21 @@ export interface WindowsState {
   nodes: Record<string, Node>;
   /** Activated layers, by {@linkcode keyOf} of their folders. */
   active: Record<string, ActiveLayer>;
-  /** Images that are mounted, by their volumes. */
+  /** Mounted images, by their volumes. */
   images: Record<string, MountedImage>;
   /** Overlay filters, by their volumes. */
   overlays: Record<string, OverlayFilter>;
   /** Virtual disks that programs attached, by {@linkcode keyOf} of their files. */
   disks: Record<string, AttachedDisk>;
-  /** Filters that programs put on scratch volumes, by these. */
+  /** Filters that programs attached to scratch volumes, by these volumes. */
   storageFilters: Record<string, StorageFilter>;
-  /** Volumes that are there, `\\?\Volume{guid}\`, in lower case. */
+  /** Existing volumes, `\\?\Volume{guid}\`, in lower case. */
   volumes: string[];
   /** Compute systems, by their ids. */
   systems: Record<string, VirtualMachine>;
 }
 
-/** A machine whose disk C: is empty. */
+/** Returns a machine with an empty disk C:. */
 export function newMachine(build: number, revision: number): WindowsState {
   return {
     build,
@@ -147,7 +151,7 @@ export function newMachine(build: number, revision: number): WindowsState {
   };
 }
 
-/** The one key of all forms of a path that are the same to Windows. */
+/** Returns a key that is the same for all forms of a path that Windows treats alike. */
 export function keyOf(path: string): string {
   return plainPath(path).toLowerCase();
 }
@@ -160,12 +164,12 @@ const VOLUME_ROOT = /^\\\\\?\\volume\{[^}]*\}$/;
 
 const SMALLEST_DISK = 3 * 2 ** 20;
 
-/** The machine with its rules about files, folders and volumes. */
+/** A machine, with the rules for files, folders and volumes. */
 export class Windows {
   /** A machine in a state. */
   constructor(readonly state: WindowsState, readonly by: Acquirer) {}
 
-  /** The file or folder at a path. */
+  /** Returns the file or folder at a path. */
   node(path: string): Node | undefined {
     const key = keyOf(path);
     if (VOLUME_ROOT.test(key)) {
@@ -174,7 +178,7 @@ export class Windows {
     return this.state.nodes[key];
   }
 
-  /** The node at a path, or the failure that Windows answers where there is none. */
+  /** Returns the file or folder at a path, or fails as Windows does if there is none. */
   existing(path: string): Node {
     const node = this.node(path);
     if (node !== undefined) return node;
@@ -194,7 +198,7 @@ export class Windows {
     this.add({ path, type: "folder" });
   }
 
-  /** Removes a file or folder, with all that is in it. */
+  /** Removes a file or folder, with its content. */
   remove(path: string): void {
     const key = keyOf(path);
     for (const other of Object.keys(this.state.nodes)) {
@@ -202,7 +206,7 @@ export class Windows {
     }
   }
 
-  /** What is in a folder. */
+  /** Returns the files and folders in a folder. */
   children(path: string): Node[] {
     const prefix = `${keyOf(path)}\\`;
     return Object.entries(this.state.nodes)
@@ -210,51 +214,51 @@ export class Windows {
       .map(([, node]) => node);
   }
 
-  /** Whether a volume is there. */
+  /** Returns whether a volume exists. */
   hasVolume(name: string): boolean {
     return this.state.volumes.includes(volumeKey(name));
   }
 
-  /** Makes a volume appear. */
+  /** Adds a volume. */
   addVolume(name: string): void {
     this.state.volumes.push(volumeKey(name));
   }
 
-  /** Makes a volume vanish. Folders at which it was mounted keep their link to it. */
+  /** Removes a volume. Folders at which it was mounted keep their link to it. */
   removeVolume(name: string): void {
     this.state.volumes = this.state.volumes.filter((other) => other !== volumeKey(name));
   }
 
-  /** Whether the disk file at a path is attached to the host, or to a VM that may write to it. */
+  /** Returns whether the disk file at a path is attached to the host, or to a VM that may write to it. */
   isAttached(path: string): boolean {
     return Object.values(this.node(path)?.vms ?? {}).includes("write") ||
       this.state.disks[keyOf(path)] !== undefined || this.activationOf(path) !== undefined;
   }
 
-  /** The activated layer whose scratch disk is the file at a path. */
+  /** Returns the activated layer whose scratch disk is the file at a path. */
   activationOf(path: string): ActiveLayer | undefined {
     const layer = this.state.active[keyOf(parentOf(path))];
     return layer?.volume !== undefined && isScratchDisk(path) ? layer : undefined;
   }
 
-  /** What is in the disk file at a path. One that was put there without more ado is formatted. */
+  /** Returns the virtual disk in the file at a path. A file that was simply added counts as a formatted disk. */
   disk(path: string): VirtualDisk {
     const node = this.existing(path);
     const { type, size = 0 } = node;
     if (node.disk === undefined && (type === "folder" || size < SMALLEST_DISK)) {
-      unknown(`opening as a disk what is none: ${path}`);
+      unknown(`opening a file that isn't a disk: ${path}`);
     }
     return node.disk ??= { size, volume: volumeOn(size), blockSize: 2 ** 20 };
   }
 
-  /** The volume on the disk file at a path, where it is formatted and attached. */
+  /** Returns the volume of the disk file at a path, which exists if the disk is formatted and attached. */
   diskVolume(path: string): string {
-    // One volume, in whatever form the path comes.
+    // The same volume for all forms of the path.
     const disk = this.state.nodes[keyOf(path)]?.path ?? plainPath(path);
     return `\\\\?\\Volume{${standInGuid(`volume:${isScratchDisk(disk) ? parentOf(disk) : disk}`)}}\\`;
   }
 
-  /** The attached disk file whose volume this is. */
+  /** Returns the attached disk file with this volume. */
   diskOfVolume(volume: string): string | undefined {
     const attached = [
       ...Object.values(this.state.disks).map(({ path }) => path),
@@ -268,19 +272,19 @@ function isScratchDisk(path: string): boolean {
   return keyOf(path).endsWith("\\sandbox.vhdx");
 }
 
-/** Size of the volume on a disk that was just formatted: NTFS keeps one cluster back. */
+/** Returns the size of the volume on a newly formatted disk. NTFS keeps one cluster in reserve. */
 export function volumeOn(diskSize: number): number {
   return diskSize - 4096;
 }
 
-/** The folder that a path is in; `""` for a root. */
+/** Returns the folder that a path is in, or `""` for a root. */
 export function parentOf(path: string): string {
   const plain = plainPath(path);
   const at = plain.lastIndexOf("\\");
   return at < 0 || plain.startsWith("\\\\") && plain.slice(2).split("\\").length <= 2 ? "" : plain.slice(0, at);
 }
 
-/** The one key of all forms of a volume's name. */
+/** Returns a key that is the same for all forms of a volume's name. */
 export function volumeKey(name: string): string {
   return `${name.replace(/\\$/, "")}\\`.toLowerCase();
 }

@@ -1,5 +1,5 @@
 /**
- * ws2_32.dll, simulated: sockets to simulated guests, and to nobody else.
+ * ws2_32.dll, simulated: sockets to simulated guests, and no others.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { addressOf, type Connection } from "./guest_network.ts";
 const WSAEADDRINUSE = 10048;
 const WSANOTINITIALISED = 10093;
 
-/** Functions that answer 0, or a number below it with the error apart. */
+/** Functions that return 0, or -1 with a separate error. */
 const SOCKET_STATUS = {
   ...HANDLE,
   done: 0,
@@ -70,7 +70,9 @@ export const ws2Functions: SimulatedDll = {
     { socket: big, address: buffer, size: number },
     ({ process }, { socket, address, size }) => {
       const view = new DataView(address.buffer, address.byteOffset);
-      if (size !== 36 || view.getUint16(0, true) !== 34) unknown("binding a socket to an address that isn't Hyper-V's");
+      if (size !== 36 || view.getUint16(0, true) !== 34) {
+        unknown("binding a socket to an address that isn't for Hyper-V");
+      }
       const at = addressOf(guidText(address, 4), guidText(address, 20));
       const handle = process.handles.get<Socket>(socket, "socket");
       handle.address = at;
@@ -112,7 +114,7 @@ export const ws2Functions: SimulatedDll = {
     { family: number, type: number, protocol: number },
     ({ process }, { family, type, protocol }) => {
       if (process.sockets.started === 0) throw win32Failure(WSANOTINITIALISED);
-      if (family !== 34 || type !== 1 || protocol !== 1) unknown("a socket that isn't Hyper-V's");
+      if (family !== 34 || type !== 1 || protocol !== 1) unknown("creating a socket that isn't for Hyper-V");
       return process.handles.open({ type: "socket", target: "AF_HYPERV" });
     },
   ),

@@ -1,7 +1,7 @@
 // Every single failure, at every native call of each helper of the storage API: nothing is held, nothing foreign is
 // deleted, and doing it again works.
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
-import type { AnsweredCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import type { CompletedCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { hostWith } from "../support/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 
@@ -145,7 +145,7 @@ for (const [name, helper] of Object.entries(HELPERS)) {
       const clean = failureHost(build);
       await helper.run(clean);
       const seen = new Map<string, number>();
-      const failures = clean.calls.map(({ function: fn }: AnsweredCall) => {
+      const failures = clean.calls.map(({ function: fn }: CompletedCall) => {
         const nth = (seen.get(fn) ?? 0) + 1;
         seen.set(fn, nth);
         return { function: fn, nth };
@@ -172,7 +172,7 @@ async function fail(helper: Helper, build: number, failure: { function: string; 
   );
   assertEquals(held, [], about);
   assertEquals(host.paths().sort(), failed ? before : after, about);
-  host.failNothing();
+  host.clearFailures();
   const left = host.held().length;
   if (!failed || helper.once) return;
   assertEquals(await attempt(helper, host), undefined, about);
@@ -204,7 +204,7 @@ Deno.test("UnwindError.release() removes what a helper couldn't remove itself", 
         }
         host.fail({ function: fn, code: 5, when: () => name !== "enablePrivileges" });
         const error = await attempt(helper, host);
-        host.failNothing();
+        host.clearFailures();
         if (error instanceof storage.UnwindError) {
           await error.release();
           await error.release();

@@ -163,27 +163,27 @@ Deno.test("requests about a taken or an empty place of a Linux VM are refused", 
     RequestType: "Remove",
   });
   const mounted = { MountPath: "/run/mounts/scsi/m0", Lun: 1 };
-  await refusesToGuess(vm, attach(LAYER, 1), "a place that is taken");
-  await refusesToGuess(vm, detach(2), "an empty place");
+  await refusesToGuess(vm, attach(LAYER, 1), "a slot that is already used");
+  await refusesToGuess(vm, detach(2), "an empty slot");
   await refusesToGuess(vm, attach(DISK, 2), "attaching a file to a VM twice");
-  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", { ...mounted, Lun: 2 }), "a disk that isn't there");
-  await refusesToGuess(vm, guest("Remove", "MappedVirtualDisk", mounted), "what it hasn't mounted");
-  await refusesToGuess(vm, guest("Remove", "SCSIDevice", { Lun: 2 }), "a disk that isn't there");
+  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", { ...mounted, Lun: 2 }), "a disk that doesn't exist");
+  await refusesToGuess(vm, guest("Remove", "MappedVirtualDisk", mounted), "something that isn't mounted");
+  await refusesToGuess(vm, guest("Remove", "SCSIDevice", { Lun: 2 }), "a disk that doesn't exist");
   await vm.modify(guest("Add", "MappedVirtualDisk", mounted));
-  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", mounted), "where it has something mounted");
+  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", mounted), "already has a mount");
   await refusesToGuess(vm, guest("Remove", "SCSIDevice", { Lun: 1 }), "while it is mounted at /run/mounts/scsi/m0");
   await refusesToGuess(vm, detach(1), "while it is mounted");
   await vm.modify(guest("Remove", "MappedVirtualDisk", mounted));
-  await refusesToGuess(vm, detach(1), "was not told to let go");
+  await refusesToGuess(vm, detach(1), "did not eject the disk");
   await vm.modify(guest("Remove", "SCSIDevice", { Lun: 1 }));
-  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", mounted), "let go of");
+  await refusesToGuess(vm, guest("Add", "MappedVirtualDisk", mounted), "the guest has ejected");
   await vm.modify(detach(1));
 
   await refusesToGuess(vm, pmem("64", { DeviceNumber: 64, MountPath: "/p" }), "vPMem device 64 of 64");
   await refusesToGuess(vm, pmem("0", { DeviceNumber: 1, MountPath: "/p" }), "vPMem 0 for the host and 1 for the guest");
   await vm.modify(pmem("0", { MountPath: "/run/layers/p0" }));
-  await refusesToGuess(vm, pmem("0", { MountPath: "/run/layers/p1" }), "taken");
-  await refusesToGuess(vm, pmem("1", { DeviceNumber: 1, MountPath: "/x" }, "Remove"), "isn't there");
+  await refusesToGuess(vm, pmem("0", { MountPath: "/run/layers/p1" }), "already used");
+  await refusesToGuess(vm, pmem("1", { DeviceNumber: 1, MountPath: "/x" }, "Remove"), "doesn't exist");
   await vm.modify(pmem("0", { MountPath: "/run/layers/p0" }, "Remove"));
   assertEquals(heldKinds(host).filter((kind) => !/computeSystem|handle|callback/.test(kind)), []);
 });
@@ -201,7 +201,7 @@ Deno.test("mappings of vPMem don't overlap, and their device stays", async () =>
   await refusesToGuess(
     vm,
     { ...second, Settings: { HostPath: "C:\\l2.vhd", ImageFormat: "Vhd1" } },
-    "two files at one place",
+    "two files overlap",
   );
   assertEquals(await codeOf(() => vm.modify(pmem("0", { MountPath: "/run/layers/p0-0" }, "Remove"))), 0x80070490);
   await vm.modify(pmem("0/Mappings/0", at(0), "Remove"));
@@ -226,7 +226,7 @@ Deno.test("a container keeps its layers where they are", async () => {
     0x80070490,
   );
   await vm.modify(guest("Add", "CombinedLayers", tree));
-  await refusesToGuess(vm, guest("Add", "CombinedLayers", tree), "where it has some");
+  await refusesToGuess(vm, guest("Add", "CombinedLayers", tree), "already has some");
   const unshare: ModifySettingRequest = { ResourcePath: shares, RequestType: "Remove", Settings: { Name: "s1" } };
   await refusesToGuess(vm, unshare, "while the container at c:\\mounts\\scsi\\m0 uses it");
   await refusesToGuess(vm, guest("Remove", "MappedVirtualDisk", mounted), "uses it");

@@ -96,9 +96,9 @@ const ROWS: [situation: string, steps: Step[], outcome?: unknown][] = [
   ["ImportLayer: no source", [importLayer("C:\\no")], 0x80070003],
   ["ProcessBaseImage: no folder", [(host) => dll.processBaseImage(host, "C:\\no")], 0x80070003],
   ["GrantVmAccess: no file", [(host) => dll.grantVmAccess(host, "vm", "C:\\no")], UNKNOWN],
-  ["any function: a driver info without home folder", [
+  ["any function: a driver info without a home folder", [
     (host) => host.symbols(dll.vmcompute).ActivateLayer(new Uint8Array(16), wide(SCRATCH)),
-  ], "faults"],
+  ], "crashes"],
 
   [
     "SetVolumeMountPointW: without separators",
@@ -145,7 +145,7 @@ for (const [situation, steps, outcome] of ROWS) {
     if (typeof outcome === "number" && outcome > 0xffff) {
       assertEquals((await assertRejects(last, NativeError)).code, outcome);
     } else if (
-      outcome === UNKNOWN || outcome === "faults" || typeof outcome === "string" && outcome.startsWith("Windows")
+      outcome === UNKNOWN || outcome === "crashes" || typeof outcome === "string" && outcome.startsWith("Windows")
     ) {
       await assertRejects(last, SimulationError, outcome as string);
     } else {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnsweredCall, NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
+import type { CompletedCall, NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 
 /** What is held, as `kind target`. */
 export function held(host: SimulatedHost): string[] {
@@ -36,7 +36,7 @@ export function sequence(host: SimulatedHost, from = 0): string[] {
 const BELOW = ["kernel32", "ntdll", "ole32"];
 
 /** The calls of the DLLs that only storage functions use. */
-export function storageCalls(host: SimulatedHost, from = 0): AnsweredCall[] {
+export function storageCalls(host: SimulatedHost, from = 0): CompletedCall[] {
   return host.calls.slice(from).filter((call) => !BELOW.includes(call.dll));
 }
 

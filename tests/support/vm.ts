@@ -94,7 +94,7 @@ export class TestVM implements AsyncDisposable {
 
   /** Has nothing refused any more. */
   clearFailures(): void {
-    this.host.failNothing();
+    this.host.clearFailures();
   }
 
   /** What is held besides the VM itself. */

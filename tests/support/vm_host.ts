@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnsweredCall, SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import type { CompletedCall, SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { hostWith } from "./host.ts";
@@ -37,7 +37,7 @@ export function vmCalls(host: SimulatedHost, from = 0): string[] {
   return host.calls.slice(from).filter((call) => COMPUTE.test(call.function)).map(shortCall);
 }
 
-function shortCall({ function: fn, result }: AnsweredCall): string {
+function shortCall({ function: fn, result }: CompletedCall): string {
   const name = fn.replace(/^Hcs|ComputeSystem/g, "");
   return result === "0x00000000" ? name : `${name} ${result}`;
 }

@@ -5,7 +5,7 @@
  */
 
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import type { AnsweredCall } from "../../src/simulated/mod.ts";
+import type { CompletedCall } from "../../src/simulated/mod.ts";
 import { failsRequest } from "./injections.ts";
 import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
 import { MODIFY, requestKey } from "./requests.ts";
@@ -26,7 +26,7 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
     },
     addVolume: (guid) => void host.addVolume(guid),
     fail(injections) {
-      host.failNothing();
+      host.clearFailures();
       const keys = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(requestKey);
       for (const injection of injections) {
         const { fn, code, nth, request } = injection;
@@ -47,7 +47,7 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
 
 const LATE_MS = 3;
 
-function asRecorded({ dll, function: fn, args, result }: AnsweredCall): Call {
+function asRecorded({ dll, function: fn, args, result }: CompletedCall): Call {
   const decoded = Object.entries(args).map(([name, value]) => [name, value === "buffer" ? "non-null" : value]);
   const call = { dll: dll.toLowerCase(), fn, args: Object.fromEntries(decoded), hr: result };
   // The length goes in and out by one buffer, which the simulation doesn't show.
