@@ -1,9 +1,9 @@
 /**
  * Mounts and unmounts the layers of Windows containers, and of Linux containers in utility VMs.
  *
- * A Windows container's file system is a stack of read-only layers and one writable scratch disk. {@linkcode
- * mountWCOWLayers} puts it together on the host, and what it returns takes it apart again: everything that was acquired
- * from Windows is a {@linkcode Hold}, released in reverse order, and a failure half-way leaves nothing behind.
+ * The file system of a Windows container is a stack of read-only layers and one writable scratch disk. {@linkcode
+ * mountWCOWLayers} mounts it on the host, and returns an object that unmounts it again. Everything that is acquired from
+ * Windows is a {@linkcode Hold}. Holds are released in reverse order, and a failed mount leaves nothing behind.
  *
  * ```ts
  * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -24,15 +24,15 @@
  * for (const { layer, device } of layers.placements) console.log(layer, device.kind);
  * ```
  *
- * Another process, or this one after a crash, unmounts with {@linkcode unmountWCOWLayers}, knowing the scratch folder
- * alone. Every function takes a `signal`, and the `host` to work on: {@linkcode windowsHost} is this machine, and the
- * simulated host of `@hcs-layers/hcs-layers/simulated` is one for tests, on any system.
+ * Another process, or this program after a crash, unmounts with {@linkcode unmountWCOWLayers}, which needs only the scratch
+ * folder. Functions have the options `signal`, and `host`: {@linkcode windowsHost} returns a host for this machine, and
+ * `@hcs-layers/hcs-layers/simulated` has a simulated host for tests on any operating system.
  *
- * Everything that is thrown on purpose is a {@linkcode LayerError}; compare classes and codes, never texts.
+ * All errors of the library are {@linkcode LayerError}s. Compare classes and codes, never texts.
  *
- * Other entry points: `/simulated` (the simulated host), `/storage` (scratches, virtual disks, base layers, and the
- * functions of Windows one by one), `/host` (for those who write a host of their own), `/hcsschema` (types of the
- * documents of the Host Compute Service).
+ * Other entry points: `/simulated` (the simulated host), `/storage` (scratches, virtual disks, base layers, and single
+ * functions of Windows), `/host` (for programs with their own host), `/hcsschema` (types of the documents of the Host
+ * Compute Service).
  *
  * @module
  */

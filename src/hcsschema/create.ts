@@ -278,7 +278,7 @@ export interface LinuxVMSettings extends VMSettings {
 }
 
 const SCHEMA_VERSION: Version = { Major: 2, Minor: 1 };
-// Administrators and SYSTEM may bind sockets for the guest, as this program does.
+// Administrators and SYSTEM may bind sockets for the guest. This program does that.
 const HV_SOCKET: HvSocket = { HvSocketConfig: { DefaultBindSecurityDescriptor: "D:P(A;;FA;;;SY)(A;;FA;;;BA)" } };
 const DIRECT_FILE_MAPPING_IN_MB = 1024;
 
@@ -345,7 +345,7 @@ function topology({ memory, processor }: VMSettings): Topology {
   return { Memory: present(memory), Processor: present(processor) };
 }
 
-// By GUID and in the order of the GUIDs, as the container tools write them; a disk is at controller 0, LUN 0.
+// By GUID and in the order of the GUIDs, as the container tools write them. The disk is at controller 0, LUN 0.
 function controllers(count: number, disk?: Attachment): Record<string, ScsiController> {
   return Object.fromEntries(
     SCSI_CONTROLLERS.slice(0, count)

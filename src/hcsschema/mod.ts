@@ -1,5 +1,5 @@
 /**
- * Types of the documents of the Host Compute Service, as far as this library writes and reads them.
+ * Types of the documents of the Host Compute Service that this library writes and reads.
  *
  * @module
  */

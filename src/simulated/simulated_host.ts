@@ -344,7 +344,7 @@ export class SimulatedHost implements Host {
     this.addFile(`${folder}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
   }
 
-  /** The network between the machine and its guests, as a guest sees it. */
+  /** The network between the machine and its guests. */
   get guests(): GuestNetwork {
     return this.#process.sockets;
   }

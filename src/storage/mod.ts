@@ -1,8 +1,21 @@
 /**
- * The storage functions that mounting layers stands on, one by one: layers, virtual disks, and what is built of them.
+ * The storage functions behind mounting layers, for use one by one: layers, virtual disks, scratches, base layers and CIM
+ * images.
  *
- * What a function creates it owns until it has succeeded, and a failure removes it; nothing that existed before is ever
- * replaced or deleted, except by the functions whose names say so.
+ * If a function that creates something fails, it removes what it created, unless its documentation says otherwise. Nothing
+ * that existed before is ever replaced or deleted, except by functions whose names say so.
+ *
+ * ```ts
+ * import { createScratch, expandScratch } from "@hcs-layers/hcs-layers/storage";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ *
+ * // On a Windows host, leave `host` out.
+ * await createScratch("C:\\containers\\web", ["C:\\layers\\base"], { host });
+ * await expandScratch("C:\\containers\\web", 40 * 2 ** 30, { host });
+ * ```
  *
  * @module
  */
