@@ -1,5 +1,5 @@
 /**
- * The DLLs that each operation calls, for which Deno has to have grants before it begins.
+ * The DLLs that each operation calls, and the check before it begins that Deno may load them.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { vmcompute } from "../ffi/vmcompute.ts";
 const LAYERS = [kernel32, ntdll, vmcompute];
 const IMAGES = [...LAYERS, cimfs, computestorage];
 
-/** What each operation calls. */
+/** The DLLs that each operation calls. */
 export const dllsOf = {
   baseLayer: [kernel32, ntdll, virtdisk, computestorage, advapi32],
   disk: [kernel32, virtdisk],
@@ -31,19 +31,19 @@ export const dllsOf = {
   unmount: LAYERS,
 } satisfies Record<string, readonly Dll[]>;
 
-/** What is to be done. */
+/** An operation. */
 export type Operation = keyof typeof dllsOf;
 
-// Whether layers are on an image shows only once kernel32.dll can be asked.
+// Whether layers have a CIM image can be found out only with kernel32.dll.
 const POSSIBLE: Readonly<Partial<Record<Operation, PossibleDlls>>> = {
   mount: { when: "With CIM images", dlls: [cimfs, computestorage, advapi32] },
   unmount: { when: "With CIM images", dlls: [cimfs, computestorage] },
 };
 
 /**
- * Refuses an operation for which Deno lacks a grant.
+ * Throws if Deno lacks a permission for an operation.
  *
- * @throws {MissingPermissionError} with the flags for all that is missing.
+ * @throws {MissingPermissionError} with the flags for all missing permissions.
  */
 export function requireGrantsFor(host: Host, operation: Operation): void {
   requireGrants(host, dllsOf[operation], POSSIBLE[operation]);

@@ -129,7 +129,7 @@ export function parentFolders(folders: unknown, argument: string): string[] {
     if (twin !== undefined) {
       throw new InvalidInputError(
         `${argument}[${i}]`,
-        `has the same folder name as ${argument}[${twin}], so Windows would mistake them for one layer`,
+        `has the same folder name as ${argument}[${twin}], so Windows would treat them as one layer`,
         path,
       );
     }

@@ -71,7 +71,7 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
     ERROR_WRITE_PROTECT: "the disk file, or the medium that it is on, is read-only",
     ERROR_FILE_CORRUPT: "the disk file is damaged",
   },
-  SetVolumeMountPointW: { ERROR_DIR_NOT_EMPTY: "the folder is not empty or has a volume mounted already" },
+  SetVolumeMountPointW: { ERROR_DIR_NOT_EMPTY: "the folder is not empty or already has a volume mounted" },
   GetFileAttributesW: {
     ERROR_ACCESS_DENIED: `the file or folder is being deleted while it is open; otherwise ${ELEVATE}`,
   },

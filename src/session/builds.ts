@@ -54,7 +54,7 @@ const SERVER_2022 = 20348;
 const SERVER_2022_REVISION = 2031;
 const SERVER_2025 = 26100;
 
-/** Whether the build alone doesn't tell if Windows can run containers on CIM images. */
+/** Returns whether support for containers on CIM images depends on the revision of this build. */
 export function cimLayersDependOnRevision(host: Host): boolean {
   return buildOf(host) < SERVER_2025;
 }

@@ -528,9 +528,7 @@ export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}):
   return idOf(host, namedFolder(layer, "layer"));
 }
 
-/**
- * Checks the path of a layer's folder, which must exist, and returns it. Deno must have the grants for `operation`.
- */
+/** Checks the path of a layer's folder, which must exist, and returns it. Throws if Deno lacks a permission. */
 export function existingLayer(
   host: Host,
   layer: string,

@@ -196,7 +196,7 @@ Deno.test("fromWin32(), win32Of(), computeCodeOf() and hex() read and write HRES
 });
 
 Deno.test("hintFor() says what to do for a function's codes, and for all functions where it's the same", () => {
-  assertEquals(hintFor("SetVolumeMountPointW", 0x80070091), "the folder is not empty or has a volume mounted already");
+  assertEquals(hintFor("SetVolumeMountPointW", 0x80070091), "the folder is not empty or already has a volume mounted");
   assertEquals(hintFor("ActivateLayer", 0x80070091), undefined);
   for (const fn of ["ActivateLayer", "SetVolumeMountPointW"]) {
     assertEquals(hintFor(fn, 0x80070005 | 0), "run as Administrator or SYSTEM");

@@ -18,7 +18,7 @@ const MESSAGES: [error: LayerError, message: string][] = [
       systemMessage: "Nicht leer.",
     }),
     "SetVolumeMountPointW failed for C:\\mnt: 0x80070091 ERROR_DIR_NOT_EMPTY (Nicht leer.). " +
-    "The folder is not empty or has a volume mounted already",
+    "The folder is not empty or already has a volume mounted",
   ],
   [new NativeError({ function: "NameToGuid", code: 0x80041008 | 0 }), "NameToGuid failed: 0x80041008"],
   [

@@ -248,7 +248,7 @@ const left: AcrossTest = {
         ], { env });
         assertEquals(code, noted ? 0 : 1, stderr);
         if (!noted) {
-          assert(stderr.includes("ERROR_ALREADY_EXISTS") && stderr.includes("release that one first"), stderr);
+          assert(stderr.includes("ERROR_ALREADY_EXISTS") && stderr.includes("release it first"), stderr);
         }
         assertEquals(stage.calls[before]!.fn, "ActivateLayer");
         assertEquals(stage.held, noted ? ALL : []);
