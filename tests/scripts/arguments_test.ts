@@ -64,7 +64,7 @@ for (
     [["C:/a", "C:/s", "--mount-point=C:/"], 1, "error: --mount-point is the root of a volume: C:\\\n"],
     [["C:/a", "C:/"], 1, "error: SCRATCH is the root of a volume: C:\\\n"],
     [["C:/a", "C:/A"], 1, "error: LAYER is the scratch as well: C:\\A\n"],
-    [["C:/1/a", "C:/2/a", "C:/s"], 1, "error: LAYER 2 has the same folder name as LAYER 1, by which Windows"],
+    [["C:/1/a", "C:/2/a", "C:/s"], 1, "error: LAYER 2 has the same folder name as LAYER 1, so Windows"],
     [["C:/a", "C:/s", "--id="], 2, "error: --id is empty\n"],
     [["C:/a", "C:/s", "--vm=plan9"], 2, "error: --vm takes windows or linux, not plan9\n"],
   ] as [string[], number, string][]

@@ -36,7 +36,7 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   );
   await fails(
     machine.mount("C:/layers/base", "C:/other one", MOUNT_POINT),
-    "--mount-point is a mount point or a link already: C:\\mnt\\web\n" +
+    "--mount-point is already a mount point or a link: C:\\mnt\\web\n" +
       `If a mount left it: ${unmount} --mount-point=C:/mnt/web "C:/other one"\n`,
   );
 });
@@ -62,7 +62,7 @@ Deno.test("mount --json prints a failure as JSON on the standard output, with wh
   assertEquals(JSON.parse(stdout), {
     error: {
       name: "InvalidInputError",
-      message: "LAYER 2 has the same folder name as LAYER 1, by which Windows would take them for one layer: C:\\2\\a",
+      message: "LAYER 2 has the same folder name as LAYER 1, so Windows would treat them as one layer: C:\\2\\a",
       argument: "LAYER 2",
       value: "C:\\2\\a",
       holds: [],
