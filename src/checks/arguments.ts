@@ -7,6 +7,7 @@
 import { InvalidInputError } from "../errors/input_error.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { abortSignal, type Check, type Checked, optionsOf, propertyOf, requireObject } from "../options.ts";
 
 /** Throws unless a value is a string that isn't empty and contains no NUL character. */
 export function requireText(value: unknown, argument: string): asserts value is string {
@@ -21,76 +22,97 @@ export function requireText(value: unknown, argument: string): asserts value is 
   }
 }
 
-/** Checks a text as {@linkcode requireText} does, and returns it, or `fallback` if there is none. */
-export function textOr(value: unknown, argument: string, fallback: string): string {
-  if (value === undefined || value === null) return fallback;
+/** Checks a text as {@linkcode requireText} does. */
+export const text: Check<string> = (value, argument) => {
   requireText(value, argument);
   return value;
-}
+};
 
-/** Throws unless a value is a boolean or undefined. */
-export function requireBoolean(value: unknown, argument: string): asserts value is boolean | undefined {
-  if (value !== undefined && typeof value !== "boolean") {
+/** Checks a string, which may be empty. */
+export const string: Check<string> = (value, argument) => {
+  if (typeof value !== "string") {
+    throw new InvalidInputError(argument, "is not a string", value);
+  }
+  return value;
+};
+
+/** Checks a boolean. */
+export const boolean: Check<boolean> = (value, argument) => {
+  if (typeof value !== "boolean") {
     throw new InvalidInputError(argument, "is not a boolean", value);
   }
-}
+  return value;
+};
 
-/** Checks a whole number from `least` to `most`, and returns it, or `fallback` if there is none. */
-export function wholeNumberOr(
-  value: unknown,
-  argument: string,
-  { fallback, least = 0, most = Number.MAX_SAFE_INTEGER }: { fallback: number; least?: number; most?: number },
-): number {
-  const number = value ?? fallback;
-  if (!Number.isSafeInteger(number) || (number as number) < least || (number as number) > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
-    throw new InvalidInputError(argument, `is not a whole number ${range}`, value);
-  }
-  return number as number;
-}
-
-/** Throws unless a value is an object, but no array. */
-export function requireObject(value: unknown, argument: string): asserts value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InvalidInputError(argument, "is not an object", value);
-  }
-}
-
-/** Throws if options are no object, or have an unknown name: a misspelled option would have no effect. */
-export function requireOptions(
-  options: unknown,
-  known: Readonly<Record<string, true>>,
-  argument = "options",
-): asserts options is Record<string, unknown> {
-  requireObject(options, argument);
-  for (const name in options) {
-    if (!Object.hasOwn(known, name)) {
-      throw new InvalidInputError(`${argument}.${name}`, `is unknown: there is ${Object.keys(known).join(", ")}`);
+/** Checks a whole number from `least` to `most`. */
+export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): Check<number> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
+  return (value, argument) => {
+    if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
+      throw new InvalidInputError(argument, `is not a whole number ${range}`, value);
     }
+    return value as number;
+  };
+}
+
+/** Checks an object, and returns a copy of what JSON keeps of it. */
+export const jsonObject: Check<object> = (value, argument) => {
+  requireObject(value, argument);
+  try {
+    const copy: unknown = JSON.parse(JSON.stringify(value));
+    requireObject(copy, argument);
+    return copy;
+  } catch (cause) {
+    throw new InvalidInputError(argument, "can't be written as JSON", value, { cause });
   }
+};
+
+/**
+ * Checks a document that goes to Windows as JSON. Unknown fields pass: new versions of Windows add fields, and Windows
+ * checks them.
+ */
+export function documentOf<T extends object>(checks: Readonly<Record<keyof T & string, Check<unknown>>>): Check<T> {
+  return (value, argument) => {
+    requireObject(value, argument);
+    for (const [name, check] of Object.entries<Check<unknown>>(checks)) {
+      check(propertyOf(value, name, argument), `${argument}.${name}`);
+    }
+    return jsonObject(value, argument) as T;
+  };
 }
 
 /**
- * Checks options, and returns the host and the signal in them.
+ * Checks options, and returns the host and the signal in them, and what `further` makes of the other options.
  *
- * @param further The names of the other options of the function.
- * @throws {InvalidInputError} if `options` isn't an object, has an unknown option, or has a wrong `host` or `signal`.
+ * @param further The check of each other option of the function.
+ * @throws {InvalidInputError} if `options` isn't an object, has an unknown option, or has a wrong one.
  */
-export function hostOptions<T extends HostOptions>(
+export function hostOptions<
+  T extends HostOptions,
+  C extends Readonly<Record<Exclude<keyof T, keyof HostOptions>, Check<unknown>>>,
+>(
   options: T,
-  further: Readonly<Record<Exclude<keyof T, keyof HostOptions>, true>>,
-): { readonly host: Host; readonly signal: AbortSignal | undefined } {
-  requireOptions(options, { host: true, signal: true, ...further });
-  const { host = defaultHost(), signal } = options;
-  if (typeof host?.symbols !== "function") throw new InvalidInputError("host", "is not a Host", host);
-  requireSignal(signal);
-  return { host, signal };
+  further: C,
+  argument = "options",
+): Checked<C & typeof HOST_OPTIONS> {
+  return optionsOf(options, { ...HOST_OPTIONS, ...further }, argument) as Checked<C & typeof HOST_OPTIONS>;
 }
 
-/** Throws unless a value is an AbortSignal or undefined. */
-export function requireSignal(signal: unknown): asserts signal is AbortSignal | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new InvalidInputError("signal", "is not an AbortSignal", signal);
+const HOST_OPTIONS = {
+  host: (value: unknown, argument: string): Host => {
+    if (value === undefined) return defaultHost();
+    if (!isHost(value)) throw new InvalidInputError(argument, "is not a Host", value);
+    return value;
+  },
+  signal: abortSignal,
+};
+
+function isHost(value: unknown): value is Host {
+  try {
+    const { machine, symbols, sleep, callback } = value as Host;
+    return Object(machine) === machine && [symbols, sleep, callback].every((method) => typeof method === "function");
+  } catch {
+    return false;
   }
 }
 
@@ -121,7 +143,7 @@ export function diskSize(size: unknown, argument: string): bigint {
  * @throws {InvalidInputError} if it is neither 0 nor a power of two between 1 MiB and 256 MiB.
  */
 export function diskBlockSize(size: unknown, argument: string): number {
-  const bytes = wholeBytes(size ?? 0, argument);
+  const bytes = wholeBytes(size, argument);
   if (bytes !== 0n && (bytes < MIB || bytes > 256n * MIB || (bytes & (bytes - 1n)) !== 0n)) {
     throw new InvalidInputError(argument, "is neither 0 nor a power of two between 1 MiB and 256 MiB", `${bytes}`);
   }

@@ -7,6 +7,7 @@
 import { normalize } from "jsr:@std/path@^1.1.0/windows";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { itemsOf } from "../options.ts";
 import { requireText } from "./arguments.ts";
 
 const PREFIXED = /^\\\\[?.]\\/;
@@ -118,24 +119,21 @@ export function volumeGuid(volume: string): string {
  * @throws {InvalidInputError} if a path isn't absolute, or two have the same name, by which Windows identifies a layer.
  */
 export function parentFolders(folders: unknown, argument: string): string[] {
-  if (!Array.isArray(folders)) {
-    throw new InvalidInputError(argument, "is not a list of folders", folders);
-  }
-  const names = new Map<string, number>();
-  return Array.from(folders, (folder, i) => {
-    const path = namedFolder(folder, `${argument}[${i}]`);
+  const names = new Map<string, string>();
+  return itemsOf(folders, argument, (folder, item) => {
+    const path = namedFolder(folder, item);
     const name = nameOf(path).toLowerCase();
     const twin = names.get(name);
     if (twin !== undefined) {
       throw new InvalidInputError(
-        `${argument}[${i}]`,
-        `has the same folder name as ${argument}[${twin}], so Windows would treat them as one layer`,
+        item,
+        `has the same folder name as ${twin}, so Windows would treat them as one layer`,
         path,
       );
     }
-    names.set(name, i);
+    names.set(name, item);
     return path;
-  });
+  }, { problem: "is not a list of folders" });
 }
 
 /** Checks the parents of a scratch, at least one: without parents, Windows creates no disk. */

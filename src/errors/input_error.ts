@@ -15,7 +15,10 @@ import { printable } from "./printable.ts";
 export class InvalidInputError extends LayerError {
   /** The class name. */
   override readonly name = "InvalidInputError";
-  /** The argument from the caller's point of view, such as `layerFolders[1]` or `options.volumeMountPath`. */
+  /**
+   * The argument from the caller's point of view, such as `layerFolders[1]` or `layers.layers[2].vhdPath`. An option in
+   * the last argument has its plain name: `volumeMountPath`.
+   */
   readonly argument: string;
   /** The value that was refused. */
   readonly value: unknown;

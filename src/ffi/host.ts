@@ -6,6 +6,7 @@
  */
 
 import { commandLine, MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
+import { oneOf, optional, optionsOf } from "../options.ts";
 import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts";
 
 /**
@@ -112,7 +113,8 @@ const THIS_MACHINE = {};
  * @category Host
  */
 export function windowsHost(options: WindowsHostOptions = {}): WindowsHost {
-  return new SystemHost(options.calls ?? "pool");
+  const { calls = "pool" } = optionsOf(options, { calls: optional(oneOf("pool", "thread")) });
+  return new SystemHost(calls);
 }
 
 let shared: Host | undefined;

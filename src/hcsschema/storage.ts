@@ -66,19 +66,10 @@ export interface OsLayerOptions {
   SkipUpdateBcdForBoot?: boolean;
 }
 
-/**
- * Returns {@linkcode LayerData}. `SchemaVersion` is always present, and empty.
- *
- * ```ts
- * import { layerData } from "@hcs-layers/hcs-layers/storage";
- *
- * const layer = { Id: "00000000-0000-5000-8000-000000000001", Path: "C:\\layers\\base" };
- * console.log(layerData({ layers: [layer] })); // { SchemaVersion: {}, Layers: [ … ] }
- * ```
- *
- * @category Layers by documents
- */
-export function layerData(data: { layers?: readonly Layer[]; filterType?: FilterType } = {}): LayerData {
+/** Returns {@linkcode LayerData}. `SchemaVersion` is always present, and empty. */
+export function layerData(
+  data: { layers?: readonly Layer[] | undefined; filterType?: FilterType | undefined } = {},
+): LayerData {
   return {
     SchemaVersion: {},
     ...(data.layers && data.layers.length > 0 && { Layers: data.layers }),

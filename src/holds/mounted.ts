@@ -4,6 +4,7 @@
  * @module
  */
 
+import { signalOf } from "../options.ts";
 import type { Hold } from "./hold.ts";
 import type { HoldList, ReleaseOptions } from "./hold_list.ts";
 
@@ -40,8 +41,8 @@ class MountedHolds implements Mounted {
     return this.#holds.holds;
   }
 
-  async release(options?: ReleaseOptions): Promise<void> {
-    await this.#holds.release(options);
+  async release(options: ReleaseOptions = {}): Promise<void> {
+    await this.#holds.release({ signal: signalOf(options) });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

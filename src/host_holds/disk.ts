@@ -4,6 +4,7 @@
  * @module
  */
 
+import { boolean } from "../checks/arguments.ts";
 import { messageOf } from "../errors/printable.ts";
 import { ClosedError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -24,6 +25,7 @@ import {
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
+import { type Check, optional, optionsOf } from "../options.ts";
 import { removeFile } from "./new_file.ts";
 
 /**
@@ -43,6 +45,14 @@ export interface AttachOptions {
    */
   bypassEncryptionPolicy?: boolean | undefined;
 }
+
+/** The checks of {@linkcode AttachOptions}. */
+export const ATTACH_OPTIONS = {
+  readOnly: optional(boolean),
+  driveLetter: optional(boolean),
+  permanent: optional(boolean),
+  bypassEncryptionPolicy: optional(boolean),
+} as const satisfies Record<keyof AttachOptions, Check<unknown>>;
 
 /**
  * What Windows knows of a disk.
@@ -93,8 +103,9 @@ export class Disk implements Disposable, AsyncDisposable {
    * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` if it is already attached.
    */
   async attach(options: AttachOptions = {}): Promise<void> {
-    await attachVirtualDisk(this.#host, this.handle, flagsOf(options), this.path);
-    this.#attached = options.permanent !== true;
+    const how = optionsOf(options, ATTACH_OPTIONS);
+    await attachVirtualDisk(this.#host, this.handle, flagsOf(how), this.path);
+    this.#attached = how.permanent !== true;
   }
 
   /**

@@ -7,7 +7,7 @@
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { kindOf } from "../checks/existing.ts";
-import { parentFolders } from "../checks/windows_path.ts";
+import { scratchParents } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -44,10 +44,7 @@ export async function toHostHcsSchemaLayers(
   options: HostOptions = {},
 ): Promise<Layer[]> {
   requireText(containerId, "containerId");
-  if (!Array.isArray(readOnlyLayers) || readOnlyLayers.length === 0) {
-    throw new InvalidInputError("readOnlyLayers", "needs at least one folder", readOnlyLayers);
-  }
-  const folders = parentFolders(readOnlyLayers, "readOnlyLayers");
+  const folders = scratchParents(readOnlyLayers, "readOnlyLayers");
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
   requireGrantsFor(host, "layer");

@@ -9,6 +9,7 @@ import { namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { diskOf } from "../host_holds/activation.ts";
+import { itemsOf } from "../options.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 
 /** The folders of a Windows container's layers. */
@@ -35,16 +36,13 @@ export interface AcquiredLayers {
  * @throws {InvalidInputError} if there are fewer than two, one is no absolute path, or two read-only ones have one name.
  */
 export function layerStack(layerFolders: readonly string[]): LayerStack {
-  if (!Array.isArray(layerFolders) || layerFolders.length < 2) {
-    throw new InvalidInputError(
-      "layerFolders",
-      "needs at least two folders, a base layer and the scratch",
-      layerFolders,
-    );
-  }
-  const scratchArgument = `layerFolders[${layerFolders.length - 1}]`;
-  const layers = parentFolders(layerFolders.slice(0, -1), "layerFolders");
-  const scratch = namedFolder(layerFolders.at(-1), scratchArgument);
+  const folders = itemsOf(layerFolders, "layerFolders", namedFolder, {
+    least: 2,
+    problem: "needs at least two folders, a base layer and the scratch",
+  });
+  const scratchArgument = `layerFolders[${folders.length - 1}]`;
+  const layers = parentFolders(folders.slice(0, -1), "layerFolders");
+  const scratch = folders.at(-1)!;
   const twin = layers.findIndex((folder) => pathKey(folder) === pathKey(scratch));
   if (twin >= 0) {
     throw new InvalidInputError(`layerFolders[${twin}]`, "is the scratch as well", scratch);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireOptions, requireSignal, requireText, wholeNumberOr } from "../checks/arguments.ts";
+import { requireText, wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
 import { windowsPath } from "../checks/windows_path.ts";
@@ -15,6 +15,7 @@ import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
+import { abortSignal, type Checked, fieldsOf, itemsOf, optional, optionsOf } from "../options.ts";
 import type { DeviceUse } from "../uvm/devices/device.ts";
 import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
@@ -120,14 +121,14 @@ export async function mountLCOWLayers(
   options: MountLCOWLayersOptions,
 ): Promise<MountedLCOWLayers> {
   requireText(containerId, "containerId");
-  const stack = checkedLayers(layers);
-  requireOptions(options, { vm: true, guestRoot: true, signal: true });
-  const { signal } = options;
-  requireSignal(signal);
-  const root = checkedRoot(options.guestRoot);
-  const layerVM = requireLayerVM(options.vm, "linux");
+  const stack = fieldsOf(layers, LAYERS, "layers");
+  const { guestRoot: root, signal, vm: layerVM } = optionsOf(options, {
+    guestRoot: guestFolder,
+    signal: abortSignal,
+    vm: (vm) => requireLayerVM(vm, "linux"),
+  });
   signal?.throwIfAborted();
-  const { host } = layerVM.vm;
+  const { id, host } = layerVM.vm;
   const disks = stack.layers.map((layer, i) => diskOf(host, layer, argumentOf(i)));
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
@@ -147,8 +148,8 @@ export async function mountLCOWLayers(
   if (combined === undefined) {
     throw new InUseError(
       options.guestRoot,
-      `or ${scratchPath} is the folder of another container in the VM ${options.vm.id}`,
-      options.vm.id,
+      `or ${scratchPath} is the folder of another container in the VM ${id}`,
+      id,
     );
   }
   return await withHolds(async (holds) => {
@@ -163,35 +164,26 @@ export async function mountLCOWLayers(
   });
 }
 
-function checkedLayers(layers: LCOWLayers): LCOWLayers {
-  requireOptions(layers, { layers: true, scratchVhdPath: true }, "layers");
-  if (!Array.isArray(layers.layers) || layers.layers.length === 0) {
-    throw new InvalidInputError("layers.layers", "needs at least one layer", layers.layers);
-  }
-  const scratchVhdPath = windowsPath(layers.scratchVhdPath, "layers.scratchVhdPath");
-  return {
-    layers: Array.from(layers.layers, (layer, i) => checkedLayer(layer, argumentOf(i))),
-    scratchVhdPath,
-  };
-}
-
-function checkedLayer(layer: LCOWLayer, argument: string): LCOWLayer {
-  requireOptions(layer, { vhdPath: true, partition: true }, argument);
-  const vhdPath = windowsPath(layer.vhdPath, `${argument}.vhdPath`);
-  const partition = wholeNumberOr(layer.partition, `${argument}.partition`, { fallback: 0 });
-  return { vhdPath, partition };
-}
+const LAYER = { vhdPath: windowsPath, partition: optional(wholeNumber()) };
+const LAYERS = {
+  layers: (layers: unknown, argument: string) =>
+    itemsOf(layers, argument, (layer, item) => fieldsOf(layer, LAYER, item), {
+      least: 1,
+      problem: "needs at least one layer",
+    }),
+  scratchVhdPath: windowsPath,
+};
 
 function argumentOf(layer: number): string {
   return `layers.layers[${layer}]`;
 }
 
-function checkedRoot(guestRoot: unknown): string {
-  requireText(guestRoot, "guestRoot");
-  if (!guestRoot.startsWith("/")) {
-    throw new InvalidInputError("guestRoot", "is not an absolute path of the guest", guestRoot);
+function guestFolder(path: unknown, argument: string): string {
+  requireText(path, argument);
+  if (!path.startsWith("/")) {
+    throw new InvalidInputError(argument, "is not an absolute path of the guest", path);
   }
-  return guestRoot.replace(/\/+$/, "");
+  return path.replace(/\/+$/, "");
 }
 
 interface Disk {
@@ -200,7 +192,7 @@ interface Disk {
   readonly partition: number;
 }
 
-function diskOf(host: Host, { vhdPath, partition = 0 }: LCOWLayer, argument: string): Disk {
+function diskOf(host: Host, { vhdPath, partition = 0 }: Checked<typeof LAYER>, argument: string): Disk {
   requireKind(host, vhdPath, `${argument}.vhdPath`, "file");
   const bytes = Number(fileSize(host, vhdPath));
   if (bytes === 0) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { hostOptions, requireText, text } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
@@ -19,6 +19,7 @@ import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
+import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { sessionOf } from "../session/session.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
@@ -69,14 +70,10 @@ export async function unmountWCOWLayers(
   options: UnmountWCOWLayersOptions = {},
 ): Promise<ReleasedHold[]> {
   const scratch = namedFolder(scratchFolder, "scratchFolder");
-  const { host, signal } = hostOptions(options, { containerId: true, volumeMountPath: true });
-  const { containerId } = options;
-  if (containerId !== undefined) {
-    requireText(containerId, "containerId");
-  }
-  const volumeMountPath = options.volumeMountPath === undefined
-    ? undefined
-    : namedFolder(options.volumeMountPath, "volumeMountPath");
+  const { host, signal, containerId, volumeMountPath } = hostOptions(options, {
+    containerId: optional(text),
+    volumeMountPath: optional(namedFolder),
+  });
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
@@ -118,7 +115,7 @@ export async function releaseCimFSHostLayers(
   options: HostOptions = {},
 ): Promise<ReleasedHold[]> {
   requireText(containerId, "containerId");
-  return await unmountWCOWLayers(scratchFolder, { ...options, containerId });
+  return await unmountWCOWLayers(scratchFolder, { ...hostOptions(options, {}), containerId });
 }
 
 interface ScratchToRelease {

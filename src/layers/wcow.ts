@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireBoolean, requireText } from "../checks/arguments.ts";
+import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
 import { requireParents } from "../checks/existing.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -15,13 +15,15 @@ import { mounted } from "../holds/mounted.ts";
 import { imageOf } from "../host_holds/layer_image.ts";
 import { checkMountable } from "../host_holds/mount_folder.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
+import { optional } from "../options.ts";
 import { sessionOf } from "../session/session.ts";
+import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { hasScratchDisk, type LayerStack, layerStack, requireScratch } from "./layer_stack.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
-import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
+import { acquireVMLayers } from "./wcow_vm.ts";
 
 /**
  * Options of {@linkcode mountWCOWLayers}.
@@ -82,22 +84,19 @@ export async function mountWCOWLayers(
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
   const stack = layerStack(layerFolders);
-  const { host, signal } = hostOptions(
-    options.vm === undefined ? options : { ...options, host: options.vm?.host },
-    { volumeMountPath: true, createScratch: true, vm: true },
-  );
-  const { vm, createScratch = false } = options;
-  requireBoolean(createScratch, "createScratch");
-  const volumeMountPath = options.volumeMountPath === undefined
-    ? undefined
-    : namedFolder(options.volumeMountPath, "volumeMountPath");
-  if (vm !== undefined && volumeMountPath !== undefined) {
+  const { vm: layerVM, createScratch, volumeMountPath, signal, ...given } = hostOptions(options, {
+    volumeMountPath: optional(namedFolder),
+    createScratch: optional(boolean),
+    vm: optional((vm) => requireLayerVM(vm, "windows")),
+  });
+  const host = layerVM?.vm.host ?? given.host;
+  if (layerVM !== undefined && volumeMountPath !== undefined) {
     throw new InvalidInputError("volumeMountPath", "is not available with a VM", volumeMountPath);
   }
   signal?.throwIfAborted();
-  const layerVM = vm === undefined ? undefined : checkVMLayers(vm, stack);
+  if (layerVM !== undefined) requireParents(host, stack.layers, "layerFolders");
   const image = layerVM === undefined ? checkHostLayers(host, stack) : undefined;
-  const newScratch = createScratch && !hasScratchDisk(host, stack);
+  const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   if (newScratch) {
     requireFolders(host, stack);
   } else {
@@ -120,7 +119,7 @@ export async function mountWCOWLayers(
       await acquireMountPointAt(host, holds, { folder: volumeMountPath, volume: path }, signal);
     }
     holds.disown(created);
-    if (vm === undefined) {
+    if (layerVM === undefined) {
       sessionOf(host).mounts.setMount(stack.scratch, holds);
     }
     return mounted(holds, { path, volumeMountPath, placements });

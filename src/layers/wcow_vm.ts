@@ -4,8 +4,7 @@
  * @module
  */
 
-import { requireOptions, requireSignal } from "../checks/arguments.ts";
-import { requireKind, requireParents } from "../checks/existing.ts";
+import { requireKind } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -14,23 +13,12 @@ import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { diskOf } from "../host_holds/activation.ts";
+import { itemsOf, signalOf } from "../options.ts";
 import { layerId } from "../session/session.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
 import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
-
-/**
- * Looks at a stack that is to be mounted in a VM.
- *
- * @throws {InvalidInputError} if the VM or a folder is missing, or of the wrong kind.
- * @throws {VMStateError} if the VM isn't running.
- */
-export function checkVMLayers(utilityVM: UtilityVM, stack: LayerStack): LayerVM {
-  const layerVM = requireLayerVM(utilityVM, "windows");
-  requireParents(layerVM.vm.host, stack.layers, "layerFolders");
-  return layerVM;
-}
 
 /**
  * Mounts a stack in a VM: shares the layers, attaches the scratch disk, and makes the guest combine them at the root of
@@ -111,14 +99,10 @@ export async function getHCSLayers(
   layerFolders: readonly string[],
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Layer[]> {
+  const folders = itemsOf(layerFolders, "layerFolders", namedFolder, { problem: "is not a list of folders" });
+  const signal = signalOf(options);
   const { vsmb } = requireLayerVM(vm, "windows");
-  if (!Array.isArray(layerFolders)) {
-    throw new InvalidInputError("layerFolders", "is not a list of folders", layerFolders);
-  }
-  const folders = Array.from(layerFolders, (folder, i) => namedFolder(folder, `layerFolders[${i}]`));
-  requireOptions(options, { signal: true });
-  requireSignal(options.signal);
-  options.signal?.throwIfAborted();
+  signal?.throwIfAborted();
   return folders.map((folder, i) => {
     requireKind(vm.host, folder, `layerFolders[${i}]`, "folder");
     const share = vsmb.find(hostFile(vm.host, folder));

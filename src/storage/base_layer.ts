@@ -5,7 +5,7 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize, hostOptions, requireOptions } from "../checks/arguments.ts";
+import { diskSize, hostOptions } from "../checks/arguments.ts";
 import { requireAbsent } from "../checks/existing.ts";
 import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
@@ -15,6 +15,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { acquireNewDisk, type Disk } from "../host_holds/disk.ts";
 import { removeFile, removeTree } from "../host_holds/new_file.ts";
+import { fieldsOf } from "../options.ts";
 import { existingLayer } from "./layer.ts";
 import { differencing, vhdxPath } from "./virtual_disk.ts";
 import { grantGroup } from "./vm_access.ts";
@@ -132,12 +133,7 @@ interface WantedDisks {
 }
 
 function wantedDisks(disks: BaseLayerDisks): WantedDisks {
-  requireOptions(disks, { base: true, differencing: true, size: true }, "disks");
-  const wanted = {
-    base: vhdxPath(disks.base, "disks.base"),
-    differencing: vhdxPath(disks.differencing, "disks.differencing"),
-    size: diskSize(disks.size, "disks.size"),
-  };
+  const wanted = fieldsOf(disks, { base: vhdxPath, differencing: vhdxPath, size: diskSize }, "disks");
   requireDistinct(wanted.differencing, wanted.base, "disks.differencing", "is the base disk as well");
   return wanted;
 }

@@ -4,16 +4,18 @@
  * @module
  */
 
-import { hostOptions, requireBoolean, requireObject, requireText } from "../checks/arguments.ts";
+import { boolean, documentOf, hostOptions, requireText } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import * as native from "../ffi/computestorage.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { INVALID_HANDLE } from "../ffi/kernel32.ts";
-import { type LayerData, layerData, type OsLayerOptions } from "../hcsschema/storage.ts";
+import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
+import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
+import { layerData, layerDataOf } from "./layer_data.ts";
 
 /**
  * Options of {@linkcode hcsImportLayer}.
@@ -51,11 +53,10 @@ export async function hcsImportLayer(
   sourceFolder: string,
   options: HcsImportLayerOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { data: true });
-  const data = layerDataOf(options.data, layerData());
+  const { host, signal, data = layerData() } = hostOptions(options, { data: optional(layerDataOf) });
   const to = namedFolder(layer, "layer");
+  requireDistinct(namedFolder(sourceFolder, "sourceFolder"), to, "sourceFolder", "is the folder of the layer itself");
   const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
-  requireDistinct(from, to, "sourceFolder", "is the folder of the layer itself");
   await native.importLayer(host, to, from, data);
 }
 
@@ -95,13 +96,13 @@ export async function hcsExportLayer(
   exportFolder: string,
   options: HcsExportLayerOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { data: true, writable: true });
-  const { writable = false } = options;
-  const data = layerDataOf(options.data, layerData());
-  requireBoolean(writable, "writable");
+  const { host, signal, data = layerData(), writable } = hostOptions(options, {
+    data: optional(layerDataOf),
+    writable: optional(boolean),
+  });
   const to = namedFolder(exportFolder, "exportFolder");
+  requireDistinct(to, namedFolder(layer, "layer"), "exportFolder", "is the folder of the layer itself");
   const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  requireDistinct(to, from, "exportFolder", "is the folder of the layer itself");
   requireKind(host, to, "exportFolder", "folder");
   await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
 }
@@ -166,14 +167,13 @@ export async function hcsSetupBaseOSLayer(
   os: OsLayerOptions,
   options: HcsSetupBaseOSLayerOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { vhd: true });
-  requireOsLayer(os);
-  const vhd = options.vhd === undefined ? undefined : openHandle(options.vhd);
-  if ((os.Type === "Vm") !== (vhd !== undefined)) {
-    throw new InvalidInputError("vhd", "is required for layers of type Vm, and not allowed for others", os);
+  const { host, signal, vhd } = hostOptions(options, { vhd: optional(openHandle) });
+  const wanted = osLayer(os, "os");
+  if ((wanted.Type === "Vm") !== (vhd !== undefined)) {
+    throw new InvalidInputError("vhd", "is required for layers of type Vm, and not allowed for others", wanted);
   }
   const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  await native.setupBaseOSLayer(host, folder, vhd ?? 0n, os);
+  await native.setupBaseOSLayer(host, folder, vhd ?? 0n, wanted);
 }
 
 /**
@@ -211,9 +211,7 @@ export async function hcsSetupBaseOSVolume(
   volume: string,
   options: HcsSetupBaseOSVolumeOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { os: true });
-  const { os = { Type: "Container" } } = options;
-  requireOsLayer(os);
+  const { host, signal, os = { Type: "Container" } } = hostOptions(options, { os: optional(osLayer) });
   const root = volumeRoot(volume, "volume");
   const folder = namedFolder(layer, "layer");
   signal?.throwIfAborted();
@@ -248,11 +246,11 @@ export async function hcsInitializeWritableLayer(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  layerDataOf(data);
+  const document = layerDataOf(data, "data");
   const path = layerPath(layer);
   signal?.throwIfAborted();
   requireKind(host, path, "layer", "folder");
-  await native.initializeWritableLayer(host, path, data);
+  await native.initializeWritableLayer(host, path, document);
 }
 
 /**
@@ -283,11 +281,11 @@ export async function hcsAttachLayerStorageFilter(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  layerDataOf(data);
+  const document = layerDataOf(data, "data");
   const path = layerPath(layer);
   signal?.throwIfAborted();
   requireKind(host, path, "layer", "folder");
-  await native.attachLayerStorageFilter(host, path, data);
+  await native.attachLayerStorageFilter(host, path, document);
 }
 
 /**
@@ -349,10 +347,10 @@ export async function hcsAttachOverlayFilter(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  layerDataOf(data);
+  const document = layerDataOf(data, "data");
   const root = volumeRoot(volume, "volume");
   signal?.throwIfAborted();
-  await native.attachOverlayFilter(host, root, data);
+  await native.attachOverlayFilter(host, root, document);
 }
 
 /**
@@ -386,10 +384,10 @@ export async function hcsDetachOverlayFilter(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  layerDataOf(data);
+  const document = layerDataOf(data, "data");
   const root = volumeRoot(volume, "volume");
   signal?.throwIfAborted();
-  await native.detachOverlayFilter(host, root, data);
+  await native.detachOverlayFilter(host, root, document);
 }
 
 /**
@@ -417,7 +415,7 @@ export async function hcsFormatWritableLayerVhd(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const handle = openHandle(vhd);
+  const handle = openHandle(vhd, "vhd");
   signal?.throwIfAborted();
   await native.formatWritableLayerVhd(host, handle);
 }
@@ -445,30 +443,25 @@ export async function hcsGetLayerVhdMountPath(
   options: HostOptions = {},
 ): Promise<string> {
   const { host, signal } = hostOptions(options, {});
-  const handle = openHandle(vhd);
+  const handle = openHandle(vhd, "vhd");
   signal?.throwIfAborted();
   return returnedVolume("HcsGetLayerVhdMountPath", await native.layerVhdMountPath(host, handle));
 }
 
-function layerDataOf(data: unknown, fallback?: LayerData): LayerData {
-  if (data === undefined && fallback !== undefined) return fallback;
-  requireObject(data, "data");
-  return data as unknown as LayerData;
-}
-
-function requireOsLayer(os: unknown): void {
-  requireObject(os, "os");
-  requireText(os.Type, "os.Type");
-}
+const osLayer = documentOf<OsLayerOptions>({
+  Type: oneOf("Container", "Vm"),
+  DisableCiCacheOptimization: optional(boolean),
+  SkipUpdateBcdForBoot: optional(boolean),
+});
 
 function layerPath(path: unknown): string {
   requireText(path, "layer");
   return /^\\\\\?\\Volume\{/i.test(path) ? volumeRoot(path, "layer") : namedFolder(path, "layer");
 }
 
-function openHandle(handle: unknown): bigint {
+function openHandle(handle: unknown, argument: string): bigint {
   if (typeof handle !== "bigint" || handle <= 0n || handle >= INVALID_HANDLE) {
-    throw new InvalidInputError("vhd", "is not an open HANDLE", handle);
+    throw new InvalidInputError(argument, "is not an open HANDLE", handle);
   }
   return handle;
 }

@@ -19,6 +19,7 @@ import * as native from "../ffi/vmcompute.ts";
 import { acquireActivation, activationOf, diskOf, requireFreeDisk, SCRATCH_DISK } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
+import { optional } from "../options.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 
 /**
@@ -224,9 +225,8 @@ export interface CreateLayerOptions extends HostOptions {
  * @category Layers
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, { parent: true });
+  const { host, signal, parent } = hostOptions(options, { parent: optional(namedFolder) });
   const folder = namedFolder(layer, "layer");
-  const parent = options.parent === undefined ? undefined : namedFolder(options.parent, "parent");
   signal?.throwIfAborted();
   requireAbsent(host, folder, "layer");
   if (parent !== undefined) requireKind(host, parent, "parent", "folder");
@@ -388,8 +388,7 @@ export interface ParentOptions extends HostOptions {
  * @category Layers
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, { parents: true });
-  const parents = parentFolders(options.parents ?? [], "parents");
+  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
   const to = namedFolder(destination, "destination");
   const from = existingLayer(host, source, "source", signal);
   requireParents(host, parents, "parents");
@@ -419,11 +418,10 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * @category Layers
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, { parents: true });
-  const parents = parentFolders(options.parents ?? [], "parents");
+  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
   const to = namedFolder(layer, "layer");
+  requireDistinct(namedFolder(folder, "folder"), to, "folder", "is the folder of the layer itself");
   const from = existingLayer(host, folder, "folder", signal);
-  requireDistinct(from, to, "folder", "is the folder of the layer itself");
   requireParents(host, parents, "parents");
   await native.importLayer(host, to, from, parentLayers(host, parents));
 }
@@ -450,11 +448,10 @@ export async function importLayer(layer: string, folder: string, options: Parent
  * @category Layers
  */
 export async function exportLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, { parents: true });
-  const parents = parentFolders(options.parents ?? [], "parents");
+  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
   const to = namedFolder(folder, "folder");
+  requireDistinct(to, namedFolder(layer, "layer"), "folder", "is the folder of the layer itself");
   const from = existingLayer(host, layer, "layer", signal);
-  requireDistinct(to, from, "folder", "is the folder of the layer itself");
   requireKind(host, to, "folder", "folder");
   requireParents(host, parents, "parents");
   await native.exportLayer(host, from, to, parentLayers(host, parents));

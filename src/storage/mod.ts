@@ -58,7 +58,7 @@ export type {
   HcsSetupBaseOSLayerOptions,
   HcsSetupBaseOSVolumeOptions,
 } from "./hcs_layer.ts";
-export { layerData } from "../hcsschema/storage.ts";
+export { layerData } from "./layer_data.ts";
 export type { FilterType, LayerData, OsLayerOptions, OsLayerType, Version } from "../hcsschema/storage.ts";
 export type { Layer } from "../hcsschema/layer_document.ts";
 export { attachDisk, createDifferencingDisk, createVhdx, detachDisk, isDiskInUse, openDisk } from "./virtual_disk.ts";

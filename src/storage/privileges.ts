@@ -4,13 +4,13 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { hostOptions, text } from "../checks/arguments.ts";
 import { win32 } from "../errors/codes.ts";
-import { InvalidInputError } from "../errors/input_error.ts";
 import { MissingPrivilegeError, NativeError, PrivilegeRestoreError } from "../errors/windows_errors.ts";
 import { enabledPrivilege, openProcessToken, setPrivilege } from "../ffi/advapi32.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { itemsOf } from "../options.ts";
 import { sessionOf } from "../session/session.ts";
 
 /**
@@ -36,14 +36,11 @@ import { sessionOf } from "../session/session.ts";
  */
 export function enablePrivileges(privileges: readonly string[], options: Pick<HostOptions, "host"> = {}): Disposable {
   const { host } = hostOptions(options, {});
-  if (!Array.isArray(privileges)) {
-    throw new InvalidInputError("privileges", "is not a list of names", privileges);
-  }
-  privileges.forEach((name, i) => requireText(name, `privileges[${i}]`));
+  const names = itemsOf(privileges, "privileges", text, { problem: "is not a list of names" });
   const acquired: string[] = [];
   const enabled = { [Symbol.dispose]: () => restoreAll(host, acquired) };
   try {
-    for (const name of new Set(privileges)) {
+    for (const name of new Set(names)) {
       acquired.push(name);
       enable(host, name);
     }

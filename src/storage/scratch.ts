@@ -5,7 +5,7 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize, hostOptions, requireText } from "../checks/arguments.ts";
+import { diskSize, hostOptions, text } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, scratchParents } from "../checks/windows_path.ts";
@@ -19,6 +19,7 @@ import { withDisk } from "../host_holds/disk.ts";
 import { acquireFolder } from "../host_holds/mount_folder.ts";
 import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
+import { optional } from "../options.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
 /**
@@ -56,10 +57,9 @@ export async function createScratch(
   layers: readonly string[],
   options: CreateScratchOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { size: true });
+  const { host, signal, size } = hostOptions(options, { size: optional(diskSize) });
   const scratch = namedFolder(folder, "folder");
   const parents = scratchParents(layers, "layers");
-  const size = options.size === undefined ? undefined : diskSize(options.size, "size");
   signal?.throwIfAborted();
   requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
   requireParents(host, parents, "layers");
@@ -111,10 +111,8 @@ export async function createUtilityVMScratch(
   layer: string,
   options: CreateUtilityVMScratchOptions,
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { vmId: true });
-  const { vmId } = options;
+  const { host, signal, vmId } = hostOptions(options, { vmId: text });
   const scratch = namedFolder(folder, "folder");
-  requireText(vmId, "vmId");
   const template = join(existingLayer(host, layer, "layer", signal), "UtilityVM", "SystemTemplate.vhdx");
   requireKind(host, template, "layer", "file");
   requireNoDisk(host, scratch, "folder");

@@ -16,11 +16,13 @@ import { withHolds } from "../holds/hold_list.ts";
 import {
   acquireNewDisk,
   acquireOpenDisk,
+  ATTACH_OPTIONS,
   type AttachOptions,
   type Disk,
   openDisk as open,
   withDisk,
 } from "../host_holds/disk.ts";
+import { optional } from "../options.ts";
 
 /**
  * Options of {@linkcode createVhdx}.
@@ -62,10 +64,11 @@ export interface CreateDifferencingDiskOptions extends HostOptions {
  * @category Virtual disks
  */
 export async function createVhdx(path: string, options: CreateVhdxOptions): Promise<void> {
-  const { host, signal } = hostOptions(options, { size: true, blockSize: true });
+  const { host, signal, size, blockSize = 0 } = hostOptions(options, {
+    size: diskSize,
+    blockSize: optional(diskBlockSize),
+  });
   const file = vhdxPath(path, "path");
-  const size = diskSize(options.size, "size");
-  const blockSize = diskBlockSize(options.blockSize, "blockSize");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireAbsent(host, file, "path");
@@ -95,10 +98,9 @@ export async function createDifferencingDisk(
   parent: string,
   options: CreateDifferencingDiskOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, { blockSize: true });
+  const { host, signal, blockSize = 0 } = hostOptions(options, { blockSize: optional(diskBlockSize) });
   const file = vhdxPath(path, "path");
   const from = vhdxPath(parent, "parent");
-  const blockSize = diskBlockSize(options.blockSize, "blockSize");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, from, "parent", "file");
@@ -192,19 +194,14 @@ export interface AttachDiskOptions extends AttachOptions, HostOptions {}
  * @category Virtual disks
  */
 export async function attachDisk(path: string, options: AttachDiskOptions = {}): Promise<Disk> {
-  const { host, signal } = hostOptions(options, {
-    readOnly: true,
-    driveLetter: true,
-    permanent: true,
-    bypassEncryptionPolicy: true,
-  });
+  const { host, signal, ...how } = hostOptions(options, ATTACH_OPTIONS);
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireFreeFile(host, file, "path");
   return await withHolds(async (holds) => {
     const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
-    await disk.attach(options);
+    await disk.attach(how);
     return disk;
   });
 }

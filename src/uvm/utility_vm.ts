@@ -4,9 +4,8 @@
  * @module
  */
 
-import { hostOptions as checkedHost, requireObject, requireOptions, requireSignal } from "../checks/arguments.ts";
+import { documentOf, hostOptions as checkedHost, jsonObject, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
-import { InvalidInputError } from "../errors/input_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
@@ -24,21 +23,22 @@ import {
   type ServiceProperties,
   type SystemProperties,
 } from "../hcsschema/queries.ts";
-import type { ModifySettingRequest } from "../hcsschema/requests.ts";
+import type { GuestModificationRequest, ModifySettingRequest } from "../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
+import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { ComputeSystem, type WaitOptions } from "./compute_system.ts";
+import { ComputeSystem } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { revokeAccess, SCSIDisks } from "./devices/scsi.ts";
 import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
 import type { GuestSockets } from "./guest_sockets.ts";
-import { type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
+import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
-import { planWindowsVM, type WindowsVMOptions } from "./plans/windows_vm.ts";
+import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/windows_vm.ts";
 
 /**
  * Options of a VM, depending on the operating system in it.
@@ -141,11 +141,11 @@ export async function createUtilityVM(
   options: UtilityVMOptions,
   hostOptions: HostOptions = {},
 ): Promise<UtilityVM> {
-  const { host, signal } = checkedHost(hostOptions, {});
-  requireObject(options, "options");
+  const planOn = planVM(options);
+  const { host, signal } = checkedHost(hostOptions, {}, "hostOptions");
   signal?.throwIfAborted();
   requireBuild(host, "library", "A utility VM");
-  const plan = planVM(host, options);
+  const plan = planOn(host);
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
   // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
@@ -158,15 +158,16 @@ export async function createUtilityVM(
   });
 }
 
-function planVM(host: Host, options: UtilityVMOptions): VMPlan {
-  switch (options.os) {
-    case "linux":
-      return planLinuxVM(host, options);
-    case "windows":
-      return planWindowsVM(host, options);
-    default:
-      throw new InvalidInputError("options.os", 'is neither "linux" nor "windows"', (options as { os?: unknown }).os);
+// All options are checked before the host is looked at.
+function planVM(options: unknown): (host: Host) => VMPlan {
+  requireObject(options, "options");
+  const os = oneOf("linux", "windows")(propertyOf(options, "os", "options"), "options.os");
+  if (os === "linux") {
+    const input = linuxVMInput(options);
+    return (host) => planLinuxVM(host, input);
   }
+  const input = windowsVMInput(options);
+  return (host) => planWindowsVM(host, input);
 }
 
 async function createPlanned(
@@ -300,7 +301,7 @@ export class UtilityVM implements AsyncDisposable {
    * @throws the reason of `signal`. The VM is ended.
    */
   async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const { signal } = waitOptions(options);
+    const signal = signalOf(options);
     signal?.throwIfAborted();
     if (this.#system.end !== undefined) throw this.#system.end;
     if (this.#progress !== "created") throw new VMStateError(this.id, "starting");
@@ -349,15 +350,15 @@ export class UtilityVM implements AsyncDisposable {
     request: ModifySettingRequest,
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
-    requireObject(request, "request");
-    waitOptions(options);
+    const document = modifyRequest(request, "request");
+    const signal = signalOf(options);
     if (this.state === "created") throw new VMStateError(this.id, "notStarted");
-    await this.#system.modify(request, options);
+    await this.#system.modify(document, { signal });
   }
 
   /** Returns its properties in the compute service. */
   async properties(options: { signal?: AbortSignal | undefined } = {}): Promise<SystemProperties> {
-    return await this.#system.properties(undefined, waitOptions(options));
+    return await this.#system.properties(undefined, { signal: signalOf(options) });
   }
 
   /**
@@ -367,7 +368,7 @@ export class UtilityVM implements AsyncDisposable {
    * @throws {VMStateError} if the VM was closed.
    */
   async terminate(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#system.terminate(waitOptions(options));
+    await this.#system.terminate({ signal: signalOf(options) });
   }
 
   /**
@@ -393,11 +394,19 @@ export class UtilityVM implements AsyncDisposable {
   }
 }
 
-function waitOptions(options: WaitOptions): WaitOptions {
-  requireOptions(options, { signal: true });
-  requireSignal(options.signal);
-  return options;
-}
+const requestType = optional(oneOf("Add", "Remove", "Update", "PreAdd"));
+const modifyRequest = documentOf<ModifySettingRequest>({
+  ResourcePath: optional(text),
+  RequestType: requestType,
+  Settings: optional(jsonObject),
+  GuestRequest: optional(
+    documentOf<GuestModificationRequest>({
+      RequestType: requestType,
+      ResourceType: optional(text),
+      Settings: optional(jsonObject),
+    }),
+  ),
+});
 
 function isNotStarted(error: unknown): boolean {
   return error instanceof NativeError && error.operation === "HcsStartComputeSystem";

@@ -37,11 +37,11 @@ export interface LayerVM extends VMDevices {
   readonly vm: RunningVM;
 }
 
-const devices = new WeakMap<RunningVM, VMDevices>();
+const layerVMs = new WeakMap<RunningVM, LayerVM>();
 
 /** Registers the devices of a new VM. */
 export function setDevices(vm: RunningVM, its: VMDevices): void {
-  devices.set(vm, its);
+  layerVMs.set(vm, { vm, ...its });
 }
 
 /**
@@ -50,15 +50,16 @@ export function setDevices(vm: RunningVM, its: VMDevices): void {
  * @throws {InvalidInputError} if `vm` isn't a VM of `createUtilityVM`, or has another system in it.
  * @throws {VMStateError} if it isn't running.
  */
-export function requireLayerVM(vm: RunningVM | undefined, os: GuestOS): LayerVM {
-  const its = typeof vm === "object" && vm !== null ? devices.get(vm) : undefined;
-  if (vm === undefined || its === undefined) {
-    throw new InvalidInputError("vm", "is not a VM that createUtilityVM() created", vm);
+export function requireLayerVM(utilityVM: unknown, os: GuestOS): LayerVM {
+  const layerVM = layerVMs.get(utilityVM as RunningVM);
+  if (layerVM === undefined) {
+    throw new InvalidInputError("vm", "is not a VM that createUtilityVM() created", utilityVM);
   }
+  const { vm } = layerVM;
   if (vm.os !== os) {
     throw new InvalidInputError("vm", `has ${vm.os} in it, and not ${os}`, vm.id);
   }
   if (vm.state === "created") throw new VMStateError(vm.id, "notStarted");
   if (vm.state === "ended") throw vm.end ?? new VMStateError(vm.id, "closed");
-  return { vm, ...its };
+  return layerVM;
 }

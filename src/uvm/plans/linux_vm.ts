@@ -5,17 +5,18 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { requireOptions, textOr, wholeNumberOr } from "../../checks/arguments.ts";
+import { boolean, text, wholeNumber } from "../../checks/arguments.ts";
 import { kindOf, requireKind } from "../../checks/existing.ts";
 import { windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type Chipset, linuxVM, type VirtualPMemController } from "../../hcsschema/create.ts";
 import type { VirtualPMemImageFormat } from "../../hcsschema/requests.ts";
+import { type Check, type Checked, fieldsOf, oneOf, optional } from "../../options.ts";
 import { buildOf, firstBuild, requireBuild } from "../../session/builds.ts";
 import { MAXIMUM_CONTROLLERS } from "../devices/scsi.ts";
 import { MAXIMUM_PMEM_DEVICES, PAGE_BYTES } from "../devices/vpmem.ts";
-import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, type VMPlan } from "./vm_plan.ts";
+import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireConsistent, type VMPlan } from "./vm_plan.ts";
 
 /**
  * Options of a Linux VM.
@@ -73,28 +74,44 @@ export interface LinuxVMOptions extends CommonVMOptions {
 
 const OPTIONS = {
   ...COMMON_OPTIONS,
-  os: true,
-  bootFolder: true,
-  kernelDirect: true,
-  kernelFile: true,
-  rootFile: true,
-  kernelOptions: true,
-  consolePipe: true,
-  graphicsConsole: true,
-  vpciEnabled: true,
-  command: true,
-  forwardStdout: true,
-  forwardStderr: true,
-  disableTimeSync: true,
-  scrubLogs: true,
-  processDumpLocation: true,
-  enableColdDiscardHint: true,
-  scsiControllerCount: true,
-  vpmemDeviceCount: true,
-  vpmemSizeBytes: true,
-  vpmemMultiMapping: true,
-  encryptScratch: true,
-} as const satisfies Record<keyof LinuxVMOptions, true>;
+  os: oneOf("linux"),
+  bootFolder: optional(windowsPath),
+  kernelDirect: optional(boolean),
+  kernelFile: optional(text),
+  rootFile: optional(text),
+  kernelOptions: optional(text),
+  consolePipe: optional(pipe),
+  graphicsConsole: optional(boolean),
+  vpciEnabled: optional(boolean),
+  command: optional(text),
+  forwardStdout: optional(boolean),
+  forwardStderr: optional(boolean),
+  disableTimeSync: optional(boolean),
+  scrubLogs: optional(boolean),
+  processDumpLocation: optional(text),
+  enableColdDiscardHint: optional(boolean),
+  scsiControllerCount: optional(wholeNumber(0, MAXIMUM_CONTROLLERS)),
+  vpmemDeviceCount: optional(wholeNumber(0, MAXIMUM_PMEM_DEVICES)),
+  vpmemSizeBytes: optional(wholePages),
+  vpmemMultiMapping: optional(boolean),
+  encryptScratch: optional(boolean),
+} as const satisfies Record<keyof LinuxVMOptions, Check<unknown>>;
+
+/** {@linkcode LinuxVMOptions} as the caller gave them, each checked. */
+export type LinuxVMInput = Checked<typeof OPTIONS>;
+
+function pipe(path: unknown, argument: string): string {
+  if (typeof path !== "string" || !/^\\\\\.\\pipe\\[^\\]+$/i.test(path)) {
+    throw new InvalidInputError(argument, "is not a pipe of the host (\\\\.\\pipe\\name)", path);
+  }
+  return path;
+}
+
+function wholePages(bytes: unknown, argument: string): number {
+  const size = wholeNumber(PAGE_BYTES)(bytes, argument);
+  if (size % PAGE_BYTES !== 0) throw new InvalidInputError(argument, `is not a multiple of ${PAGE_BYTES}`, size);
+  return size;
+}
 
 const DEFAULT_BOOT_FOLDER = "C:\\Program Files\\Linux Containers";
 const DEFAULT_COMMAND = "/bin/gcs -v4 -log-format json -loglevel info";
@@ -106,31 +123,29 @@ export const ENTROPY_PORT = 1;
 export const LOG_PORT = 109;
 
 /**
- * Plans a Linux VM.
+ * Checks the options of a Linux VM, without a look at the host.
  *
  * @throws {InvalidInputError} if an option is refused, or two contradict each other.
+ */
+export function linuxVMInput(options: unknown): LinuxVMInput {
+  const input = fieldsOf(options, OPTIONS, "options");
+  requireConsistent(input);
+  return input;
+}
+
+/**
+ * Plans a Linux VM.
+ *
+ * @throws {InvalidInputError} if a file isn't there, or the VM couldn't boot from it.
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
-export function planLinuxVM(host: Host, options: LinuxVMOptions): VMPlan {
-  requireOptions(options, OPTIONS);
-  requireBooleans(options, [
-    "kernelDirect",
-    "graphicsConsole",
-    "vpciEnabled",
-    "forwardStdout",
-    "forwardStderr",
-    "disableTimeSync",
-    "scrubLogs",
-    "enableColdDiscardHint",
-    "vpmemMultiMapping",
-    "encryptScratch",
-  ]);
+export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
   const cold = options.enableColdDiscardHint ?? false;
   if (cold) requireBuild(host, "enableColdDiscardHint", "enableColdDiscardHint");
   const common = commonSettings(options, host, () => ({ EnableColdDiscardHint: cold }));
   const devices = devicesOf(host, options);
   const boot = bootOf(host, options);
-  const consolePipe = consoleOf(options.consolePipe);
+  const { consolePipe = "" } = options;
   const onPMem = boot.isDisk && devices.deviceCount > 0;
   const onScsi = boot.isDisk && devices.deviceCount === 0;
   if (onScsi && devices.controllers === 0) {
@@ -187,26 +202,13 @@ interface LinuxDevices {
   readonly multiMapping: boolean;
 }
 
-function devicesOf(host: Host, options: LinuxVMOptions): LinuxDevices {
-  const deviceCount = wholeNumberOr(options.vpmemDeviceCount, "options.vpmemDeviceCount", {
-    fallback: DEFAULT_PMEM_DEVICES,
-    most: MAXIMUM_PMEM_DEVICES,
-  });
-  const deviceSizeBytes = wholeNumberOr(options.vpmemSizeBytes, "options.vpmemSizeBytes", {
-    fallback: DEFAULT_PMEM_BYTES,
-    least: PAGE_BYTES,
-  });
-  if (deviceSizeBytes % PAGE_BYTES !== 0) {
-    throw new InvalidInputError("options.vpmemSizeBytes", `is not a multiple of ${PAGE_BYTES}`, deviceSizeBytes);
-  }
+function devicesOf(host: Host, options: LinuxVMInput): LinuxDevices {
+  const deviceCount = options.vpmemDeviceCount ?? DEFAULT_PMEM_DEVICES;
   if (options.vpmemMultiMapping) requireBuild(host, "vpmemMultiMapping", "vpmemMultiMapping");
   return {
-    controllers: wholeNumberOr(options.scsiControllerCount, "options.scsiControllerCount", {
-      fallback: deviceCount === 0 ? MAXIMUM_CONTROLLERS : 1,
-      most: MAXIMUM_CONTROLLERS,
-    }),
+    controllers: options.scsiControllerCount ?? (deviceCount === 0 ? MAXIMUM_CONTROLLERS : 1),
     deviceCount,
-    deviceSizeBytes,
+    deviceSizeBytes: options.vpmemSizeBytes ?? DEFAULT_PMEM_BYTES,
     multiMapping: options.vpmemMultiMapping ?? buildOf(host) >= firstBuild.vpmemMultiMapping,
   };
 }
@@ -222,13 +224,14 @@ interface Boot {
   readonly format: VirtualPMemImageFormat;
 }
 
-function bootOf(host: Host, options: LinuxVMOptions): Boot {
-  const folder = windowsPath(options.bootFolder ?? DEFAULT_BOOT_FOLDER, "options.bootFolder");
+function bootOf(host: Host, options: LinuxVMInput): Boot {
+  const folder = options.bootFolder ?? DEFAULT_BOOT_FOLDER;
   const direct = options.kernelDirect ?? buildOf(host) >= firstBuild.kernelDirect;
   if (direct) requireBuild(host, "kernelDirect", "kernelDirect");
   const has = (file: string) => kindOf(host, join(folder, file)) === "file";
-  const kernelFile = textOr(options.kernelFile, "options.kernelFile", direct && has("vmlinux") ? "vmlinux" : "kernel");
-  const rootFile = textOr(options.rootFile, "options.rootFile", has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img");
+  const defaultKernel = direct && has("vmlinux") ? "vmlinux" : "kernel";
+  const defaultRoot = has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img";
+  const { kernelFile = defaultKernel, rootFile = defaultRoot } = options;
   const root = join(folder, rootFile);
   requireKind(host, join(folder, kernelFile), "options.bootFolder", "file");
   requireKind(host, root, "options.bootFolder", "file");
@@ -243,28 +246,20 @@ function bootOf(host: Host, options: LinuxVMOptions): Boot {
   };
 }
 
-function consoleOf(pipe: string | undefined): string {
-  if (pipe === undefined) return "";
-  if (typeof pipe !== "string" || !/^\\\\\.\\pipe\\[^\\]+$/i.test(pipe)) {
-    throw new InvalidInputError("options.consolePipe", "is not a pipe of the host (\\\\.\\pipe\\name)", pipe);
-  }
-  return pipe;
-}
-
-function commandOf(options: LinuxVMOptions): string {
+function commandOf(options: LinuxVMInput): string {
   const dumps = options.processDumpLocation;
   return [
     "/bin/vsockexec",
     options.forwardStdout && `-o ${LOG_PORT}`,
     (options.forwardStderr ?? true) && `-e ${LOG_PORT}`,
-    textOr(options.command, "options.command", DEFAULT_COMMAND),
+    options.command ?? DEFAULT_COMMAND,
     options.disableTimeSync && "-disable-time-sync",
     options.scrubLogs && "-scrub-logs",
-    dumps !== undefined && `-core-dump-location ${textOr(dumps, "options.processDumpLocation", "")}`,
+    dumps !== undefined && `-core-dump-location ${dumps}`,
   ].filter(Boolean).join(" ");
 }
 
-function kernelArgumentsOf(options: LinuxVMOptions, console: boolean, processors: number, command: string): string {
+function kernelArgumentsOf(options: LinuxVMInput, console: boolean, processors: number, command: string): string {
   const graphics = options.graphicsConsole ?? false;
   const debugging = console || graphics;
   const init = debugging ? `sh -c "${command} & exec sh"` : command;
@@ -273,7 +268,7 @@ function kernelArgumentsOf(options: LinuxVMOptions, console: boolean, processors
     graphics && " console=tty",
     // A panic ends the VM, unless it has a console on which somebody can read the message.
     !debugging && " panic=-1 quiet",
-    options.kernelOptions !== undefined && ` ${textOr(options.kernelOptions, "options.kernelOptions", "")}`,
+    options.kernelOptions !== undefined && ` ${options.kernelOptions}`,
     !options.vpciEnabled && " pci=off",
     ` nr_cpus=${processors} brd.rd_nr=0 pmtmr=0 -- -e ${ENTROPY_PORT} ${init}`,
   ].filter(Boolean).join("");

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { requireBoolean, requireOptions, textOr, wholeNumberOr } from "../../checks/arguments.ts";
+import { boolean, text, wholeNumber } from "../../checks/arguments.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import { isGuid } from "../../ffi/guid.ts";
 import type { Host } from "../../ffi/host.ts";
 import type { ComputeSystem, Memory, Processor, StorageQoS, VMSettings } from "../../hcsschema/create.ts";
+import { type Check, type Checked, fieldsOf, oneOf, optional } from "../../options.ts";
 import { requireBuild } from "../../session/builds.ts";
 import type { SCSIOptions } from "../devices/scsi.ts";
 import type { VPMemOptions } from "../devices/vpmem.ts";
@@ -105,88 +106,84 @@ export interface CommonVMSettings {
   settings(processors: number): VMSettings;
 }
 
-/** The names of {@linkcode CommonVMOptions}. */
-export const COMMON_OPTIONS = {
-  id: true,
-  owner: true,
-  memorySizeInMB: true,
-  allowOvercommit: true,
-  enableDeferredCommit: true,
-  fullyPhysicallyBacked: true,
-  lowMMIOGapInMB: true,
-  highMMIOBaseInMB: true,
-  highMMIOGapInMB: true,
-  processorCount: true,
-  processorLimit: true,
-  processorWeight: true,
-  cpuGroupId: true,
-  storageQoS: true,
-  guestConnection: true,
-} as const satisfies Record<keyof CommonVMOptions, true>;
+const number = optional(wholeNumber());
+const atLeastOne = optional(wholeNumber(1));
+const LIMITS = { iopsMaximum: number, bandwidthMaximum: number };
 
-/** Refuses options that are neither left out nor booleans. */
-export function requireBooleans<T extends object>(options: T, names: readonly (keyof T & string)[]): void {
-  for (const name of names) requireBoolean(options[name], `options.${name}`);
+/** The checks of {@linkcode CommonVMOptions}. */
+export const COMMON_OPTIONS = {
+  id: optional(text),
+  owner: optional(text),
+  memorySizeInMB: atLeastOne,
+  allowOvercommit: optional(boolean),
+  enableDeferredCommit: optional(boolean),
+  fullyPhysicallyBacked: optional(boolean),
+  lowMMIOGapInMB: number,
+  highMMIOBaseInMB: number,
+  highMMIOGapInMB: number,
+  processorCount: atLeastOne,
+  processorLimit: number,
+  processorWeight: number,
+  cpuGroupId: optional(guid),
+  storageQoS: optional((limits: unknown, argument: string) => fieldsOf(limits, LIMITS, argument)),
+  guestConnection: optional(oneOf("internal", "none")),
+} as const satisfies Record<keyof CommonVMOptions, Check<unknown>>;
+
+function guid(value: unknown, argument: string): string {
+  if (typeof value !== "string" || !isGuid(value)) throw new InvalidInputError(argument, "is not a GUID", value);
+  return value;
+}
+
+/** {@linkcode CommonVMOptions} as the caller gave them, each checked. */
+export type CommonVMInput = Checked<typeof COMMON_OPTIONS>;
+
+/** Refuses options of both systems that contradict each other. */
+export function requireConsistent(options: CommonVMInput): void {
+  const { fullyPhysicallyBacked = false, allowOvercommit = !fullyPhysicallyBacked, enableDeferredCommit } = options;
+  if (fullyPhysicallyBacked && allowOvercommit) {
+    throw new InvalidInputError("options.allowOvercommit", "contradicts fullyPhysicallyBacked", true);
+  }
+  if (enableDeferredCommit && !allowOvercommit) {
+    throw new InvalidInputError("options.enableDeferredCommit", "needs allowOvercommit", true);
+  }
 }
 
 /**
- * Checks the common options. `hints` returns the hints about memory that the guest may give.
+ * Makes the settings of the common options. `hints` returns the hints about memory that the guest may give.
  *
- * @throws {InvalidInputError} if an option is refused, or two contradict each other.
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
 export function commonSettings(
-  options: CommonVMOptions,
+  options: CommonVMInput,
   host: Host,
   hints: (allowOvercommit: boolean) => Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">,
 ): CommonVMSettings {
-  requireBooleans(options, ["allowOvercommit", "enableDeferredCommit", "fullyPhysicallyBacked"]);
-  const { storageQoS: qos = {} } = options;
-  requireOptions(qos, { iopsMaximum: true, bandwidthMaximum: true }, "options.storageQoS");
-  const id = textOr(options.id, "options.id", crypto.randomUUID());
-  const owner = textOr(options.owner, "options.owner", DEFAULT_OWNER);
   const physicallyBacked = options.fullyPhysicallyBacked ?? false;
   const allowOvercommit = options.allowOvercommit ?? !physicallyBacked;
-  if (physicallyBacked && allowOvercommit) {
-    throw new InvalidInputError("options.allowOvercommit", "contradicts fullyPhysicallyBacked", true);
-  }
-  if (options.enableDeferredCommit && !allowOvercommit) {
-    throw new InvalidInputError("options.enableDeferredCommit", "needs allowOvercommit", true);
-  }
-  const size = wholeNumberOr(options.memorySizeInMB, "options.memorySizeInMB", {
-    fallback: DEFAULT_MEMORY_IN_MB,
-    least: 1,
-  });
-  const connection = options.guestConnection ?? "internal";
-  if (connection !== "internal" && connection !== "none") {
-    throw new InvalidInputError("options.guestConnection", 'is neither "internal" nor "none"', connection);
-  }
+  const size = options.memorySizeInMB ?? DEFAULT_MEMORY_IN_MB;
   const memory: Memory = {
     SizeInMB: size + size % 2,
     AllowOvercommit: allowOvercommit,
     ...order(hints(allowOvercommit), options.enableDeferredCommit ?? false),
-    LowMmioGapInMB: optional(options.lowMMIOGapInMB, "options.lowMMIOGapInMB"),
-    HighMmioBaseInMB: optional(options.highMMIOBaseInMB, "options.highMMIOBaseInMB"),
-    HighMmioGapInMB: optional(options.highMMIOGapInMB, "options.highMMIOGapInMB"),
+    LowMmioGapInMB: options.lowMMIOGapInMB ?? 0,
+    HighMmioBaseInMB: options.highMMIOBaseInMB ?? 0,
+    HighMmioGapInMB: options.highMMIOGapInMB ?? 0,
   };
   const processor = processorOf(options, host);
   const storageQoS: StorageQoS = {
-    IopsMaximum: optional(qos.iopsMaximum, "options.storageQoS.iopsMaximum"),
-    BandwidthMaximum: optional(qos.bandwidthMaximum, "options.storageQoS.bandwidthMaximum"),
+    IopsMaximum: options.storageQoS?.iopsMaximum ?? 0,
+    BandwidthMaximum: options.storageQoS?.bandwidthMaximum ?? 0,
   };
   return {
-    id,
-    processorCount: wholeNumberOr(options.processorCount, "options.processorCount", {
-      fallback: DEFAULT_PROCESSORS,
-      least: 1,
-    }),
+    id: options.id ?? crypto.randomUUID(),
+    processorCount: options.processorCount ?? DEFAULT_PROCESSORS,
     physicallyBacked,
     settings: (processors) => ({
-      owner,
+      owner: options.owner ?? DEFAULT_OWNER,
       memory,
       processor: { Count: processors, ...processor },
       storageQoS,
-      guestConnection: connection === "internal",
+      guestConnection: options.guestConnection !== "none",
     }),
   };
 }
@@ -196,19 +193,12 @@ function order(hints: Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">, d
   return { EnableHotHint, EnableDeferredCommit: deferred, EnableColdDiscardHint };
 }
 
-function processorOf(options: CommonVMOptions, host: Host): Omit<Processor, "Count"> {
+function processorOf(options: CommonVMInput, host: Host): Omit<Processor, "Count"> {
   const { cpuGroupId } = options;
-  if (cpuGroupId !== undefined) {
-    if (!isGuid(cpuGroupId)) throw new InvalidInputError("options.cpuGroupId", "is not a GUID", cpuGroupId);
-    requireBuild(host, "cpuGroup", "A VM in a CPU group from its start");
-  }
+  if (cpuGroupId !== undefined) requireBuild(host, "cpuGroup", "A VM in a CPU group from its start");
   return {
-    Limit: optional(options.processorLimit, "options.processorLimit"),
-    Weight: optional(options.processorWeight, "options.processorWeight"),
+    Limit: options.processorLimit ?? 0,
+    Weight: options.processorWeight ?? 0,
     ...(cpuGroupId !== undefined && { CpuGroup: { Id: cpuGroupId } }),
   };
-}
-
-function optional(value: unknown, argument: string): number {
-  return wholeNumberOr(value, argument, { fallback: 0 });
 }

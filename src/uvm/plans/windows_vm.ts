@@ -5,13 +5,14 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { requireOptions, textOr } from "../../checks/arguments.ts";
+import { boolean, documentOf, string, text, wholeNumber } from "../../checks/arguments.ts";
 import { kindOf, requireKind } from "../../checks/existing.ts";
 import { windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
-import { type DebugOptions, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
-import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireBooleans, type VMPlan } from "./vm_plan.ts";
+import { type DebugOptions, type RegistryKey, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
+import { type Check, type Checked, fieldsOf, itemsOf, oneOf, optional } from "../../options.ts";
+import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireConsistent, type VMPlan } from "./vm_plan.ts";
 
 /**
  * Options of a Windows VM.
@@ -39,39 +40,60 @@ export interface WindowsVMOptions extends CommonVMOptions {
   registryValues?: readonly RegistryValue[];
 }
 
+const registryValue = documentOf<RegistryValue>({
+  Key: documentOf<RegistryKey>({
+    Hive: oneOf("System", "Software", "Security", "Sam"),
+    Name: text,
+    Volatile: optional(boolean),
+  }),
+  Name: string,
+  Type: oneOf("None", "String", "ExpandedString", "MultiString", "Binary", "DWord", "QWord", "CustomType"),
+  StringValue: optional(string),
+  BinaryValue: optional(string),
+  DWordValue: optional(wholeNumber(0, 2 ** 32 - 1)),
+  QWordValue: optional(wholeNumber()),
+  CustomType: optional(wholeNumber()),
+});
+
 const OPTIONS = {
   ...COMMON_OPTIONS,
-  os: true,
-  layerFolders: true,
-  noDirectMap: true,
-  disableCompartmentNamespace: true,
-  processDumpLocation: true,
-  dumpFolder: true,
-  registryValues: true,
-} as const satisfies Record<keyof WindowsVMOptions, true>;
+  os: oneOf("windows"),
+  layerFolders: (folders: unknown, argument: string) =>
+    itemsOf(folders, argument, windowsPath, {
+      least: 2,
+      problem: "needs at least two folders: one of the image, and one for the disk",
+    }),
+  noDirectMap: optional(boolean),
+  disableCompartmentNamespace: optional(boolean),
+  processDumpLocation: optional(text),
+  dumpFolder: optional(windowsPath),
+  registryValues: optional((values: unknown, argument: string) => itemsOf(values, argument, registryValue)),
+} as const satisfies Record<keyof WindowsVMOptions, Check<unknown>>;
+
+/** {@linkcode WindowsVMOptions} as the caller gave them, each checked. */
+export type WindowsVMInput = Checked<typeof OPTIONS>;
 
 const SCRATCH_DISK = "sandbox.vhdx";
 
 /**
+ * Checks the options of a Windows VM, without a look at the host.
+ *
+ * @throws {InvalidInputError} if an option is refused, or two contradict each other.
+ */
+export function windowsVMInput(options: unknown): WindowsVMInput {
+  const input = fieldsOf(options, OPTIONS, "options");
+  requireConsistent(input);
+  return input;
+}
+
+/**
  * Plans a Windows VM.
  *
- * @throws {InvalidInputError} if an option is refused.
+ * @throws {InvalidInputError} if a file or folder isn't there.
+ * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
-export function planWindowsVM(host: Host, options: WindowsVMOptions): VMPlan {
-  requireOptions(options, OPTIONS);
-  requireBooleans(options, ["noDirectMap", "disableCompartmentNamespace"]);
-  const { layerFolders, registryValues = [] } = options;
-  if (!Array.isArray(registryValues)) {
-    throw new InvalidInputError("options.registryValues", "is not a list", registryValues);
-  }
-  if (!Array.isArray(layerFolders) || layerFolders.length < 2) {
-    throw new InvalidInputError(
-      "options.layerFolders",
-      "needs at least two folders: one of the image, and one for the disk",
-      layerFolders,
-    );
-  }
-  const folders = Array.from(layerFolders, (folder, i) => windowsPath(folder, `options.layerFolders[${i}]`));
+export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
+  const { layerFolders: folders } = options;
   const common = commonSettings(options, host, (overcommit) => ({ EnableHotHint: overcommit }));
   const values = registryOf(options);
   const noDirectMap = common.physicallyBacked || (options.noDirectMap ?? false);
@@ -82,7 +104,7 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions): VMPlan {
     throw new InvalidInputError(
       "options.layerFolders",
       "has no folder with a utility VM in it (UtilityVM)",
-      layerFolders,
+      folders,
     );
   }
   const files = join(image, "UtilityVM", "Files");
@@ -123,10 +145,9 @@ export function planWindowsVM(host: Host, options: WindowsVMOptions): VMPlan {
   };
 }
 
-function registryOf(options: WindowsVMOptions): RegistryValue[] {
+function registryOf(options: WindowsVMInput): RegistryValue[] {
   const values: RegistryValue[] = [];
   if (options.processDumpLocation !== undefined) {
-    textOr(options.processDumpLocation, "options.processDumpLocation", "");
     // Without a running reporting service, dumps of some exceptions are lost. It runs, but is set to report nothing.
     values.push(
       dword("System", "ControlSet001\\Services\\WerSvc", "Start", 2),
@@ -143,9 +164,8 @@ function dword(hive: "System" | "Software", key: string, name: string, value: nu
   return { Key: { Hive: hive, Name: key }, Name: name, Type: "DWord", DWordValue: value };
 }
 
-function debugOf(host: Host, dumpFolder: string | undefined, id: string): DebugOptions {
-  if (dumpFolder === undefined) return {};
-  const folder = windowsPath(dumpFolder, "options.dumpFolder");
+function debugOf(host: Host, folder: string | undefined, id: string): DebugOptions {
+  if (folder === undefined) return {};
   requireKind(host, folder, "options.dumpFolder", "folder");
   return {
     BugcheckSavedStateFileName: join(folder, `${id}-savedstate.vmrs`),
