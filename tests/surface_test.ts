@@ -1,0 +1,94 @@
+// What each entry point of the package exports: a symbol that is added, or goes, has to be listed here.
+import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import config from "../deno.json" with { type: "json" };
+
+/** How many symbols each entry point has, and their names: first the values, then the types. */
+const SURFACE: Readonly<Record<string, readonly [count: number, values: string, types: string]>> = {
+  ".": [
+    48,
+    `
+      InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
+      NoRoomError NotMountedError ReleaseError UnexpectedAnswerError UnsupportedBuildError UnwindError VMStateError
+      createUtilityVM getHCSLayers mountLCOWLayers mountSandboxVolume mountWCOWLayers releaseCimFSHostLayers
+      removeSandboxMountPoint toHostHcsSchemaLayers unmountWCOWLayers windowsHost
+    `,
+    `
+      CommonVMOptions DeviceCapacity Hold Host HostOptions LCOWLayer LCOWLayers LayerDevice LayerPlacement
+      LinuxVMOptions MountLCOWLayersOptions MountWCOWLayersOptions Mounted MountedLCOWLayers MountedLayers
+      MountedVolume ReleaseOptions ReleasedHold UnmountWCOWLayersOptions UtilityVM UtilityVMOptions WindowsHost
+      WindowsHostOptions WindowsVMOptions
+    `,
+  ],
+  "./hcsschema": [
+    12,
+    ``,
+    `
+      GuestConnectionInfo GuestDefinedCapabilities GuestModificationRequest GuestResourceType Layer
+      ModifySettingRequest PMemDevice RegistryKey RegistryValue RequestType SCSISlot SystemProperties
+    `,
+  ],
+  "./host": [
+    14,
+    `
+      windowsHost
+    `,
+    `
+      Dll Host NativeArgument NativeArguments NativeCallback NativeFunction NativeResult NativeSymbols
+      NotificationListener RawNotification SymbolTable WindowsHost WindowsHostOptions
+    `,
+  ],
+  "./simulated": [
+    12,
+    `
+      SimulatedHost SimulationError
+    `,
+    `
+      Acquirer AnsweredCall Completion Connection GuestNetwork HeldResource InjectedFailure NativeCall
+      NotificationName SimulatedHostOptions
+    `,
+  ],
+  "./storage": [
+    94,
+    `
+      ClosedError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError
+      MissingPrivilegeError NativeError PrivilegeRestoreError ReleaseError UnexpectedAnswerError UnsupportedBuildError
+      UnwindError activateLayer attachDisk baseImages copyLayer createDifferencingDisk createLayer createScratch
+      createScratchLayer createUtilityVMScratch createVhdx deactivateLayer destroyLayer detachDisk dismountCimImage
+      enablePrivileges expandScratch expandScratchLayer exportLayer formatWritableLayerDisk grantVmAccess
+      grantVmGroupAccess hcsAttachLayerStorageFilter hcsAttachOverlayFilter hcsDestroyLayer
+      hcsDetachLayerStorageFilter hcsDetachOverlayFilter hcsExportLayer hcsFormatWritableLayerVhd
+      hcsGetLayerVhdMountPath hcsImportLayer hcsInitializeWritableLayer hcsSetupBaseOSLayer hcsSetupBaseOSVolume
+      importLayer isDiskInUse layerData layerExists layerId layerMountPath mountCimImage mountWritableLayerDisk
+      openDisk prepareLayer resolvePath setupContainerBaseLayer setupUtilityVMBaseLayer unprepareLayer windowsHost
+    `,
+    `
+      AttachDiskOptions AttachOptions BaseImage BaseLayerDisks CreateDifferencingDiskOptions CreateLayerOptions
+      CreateScratchOptions CreateUtilityVMScratchOptions CreateVhdxOptions Disk DiskInfo DiskSizes FilterType
+      HcsExportLayerOptions HcsImportLayerOptions HcsSetupBaseOSLayerOptions HcsSetupBaseOSVolumeOptions Hold Host
+      HostOptions Layer LayerData Mounted MountedCimImage MountedDisk OsLayerOptions OsLayerType ParentOptions
+      ReleaseOptions Version WindowsHost WindowsHostOptions
+    `,
+  ],
+};
+
+// An entry point has nothing but lists of what it exports, so that they can be read here.
+const EXPORTS = /^export (type )?\{([^}]*)\} from "[^"]+";$/gm;
+
+for (const [entry, file] of Object.entries(config.exports)) {
+  Deno.test(`the entry point ${entry} exports what is listed, and nothing else`, () => {
+    const text = Deno.readTextFileSync(new URL(`../${file}`, import.meta.url)).replace(/\/\*[^]*?\*\/|\/\/.*/g, "");
+    assertEquals(text.replace(EXPORTS, "").trim(), "", "there are only lists of exports");
+    const lists = [...text.matchAll(EXPORTS)];
+    const values = lists.filter(([, type]) => type === undefined).flatMap(([, , list]) => namesIn(list!)).sort();
+    const types = lists.filter(([, type]) => type !== undefined).flatMap(([, , list]) => namesIn(list!)).sort();
+    const [count, ...names] = SURFACE[entry]!;
+    assertEquals([values, types], names.map(namesIn));
+    assertEquals(values.length + types.length, count);
+  });
+}
+
+Deno.test("every entry point is listed", () => assertEquals(Object.keys(SURFACE), Object.keys(config.exports)));
+
+function namesIn(list: string): string[] {
+  return list.split(/[\s,]+/).filter((name) => name !== "");
+}
