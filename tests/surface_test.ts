@@ -43,7 +43,7 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
       SimulatedHost SimulationError
     `,
     `
-      Acquirer AnsweredCall Completion Connection GuestNetwork HeldResource InjectedFailure NativeCall
+      Acquirer CompletedCall Completion Connection GuestNetwork HeldResource InjectedFailure NativeCall
       NotificationName SimulatedHostOptions
     `,
   ],
