@@ -9,6 +9,7 @@ import { requireKind } from "../checks/existing.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import * as native from "../ffi/computestorage.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
@@ -245,12 +246,7 @@ export async function hcsInitializeWritableLayer(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const path = layerPath(layer);
-  signal?.throwIfAborted();
-  requireKind(host, path, "layer", "folder");
-  await native.initializeWritableLayer(host, path, document);
+  await onLayer(layer, data, options, native.initializeWritableLayer);
 }
 
 /**
@@ -280,12 +276,7 @@ export async function hcsAttachLayerStorageFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const path = layerPath(layer);
-  signal?.throwIfAborted();
-  requireKind(host, path, "layer", "folder");
-  await native.attachLayerStorageFilter(host, path, document);
+  await onLayer(layer, data, options, native.attachLayerStorageFilter);
 }
 
 /**
@@ -346,11 +337,7 @@ export async function hcsAttachOverlayFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const root = volumeRoot(volume, "volume");
-  signal?.throwIfAborted();
-  await native.attachOverlayFilter(host, root, document);
+  await onVolume(volume, data, options, native.attachOverlayFilter);
 }
 
 /**
@@ -383,11 +370,7 @@ export async function hcsDetachOverlayFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const root = volumeRoot(volume, "volume");
-  signal?.throwIfAborted();
-  await native.detachOverlayFilter(host, root, document);
+  await onVolume(volume, data, options, native.detachOverlayFilter);
 }
 
 /**
@@ -453,6 +436,25 @@ const osLayer = documentOf<OsLayerOptions>({
   DisableCiCacheOptimization: optional(boolean),
   SkipUpdateBcdForBoot: optional(boolean),
 });
+
+type DocumentCall = (host: Host, path: string, data: LayerData) => Promise<void>;
+
+async function onLayer(layer: string, data: LayerData, options: HostOptions, call: DocumentCall): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
+  const document = layerDataOf(data, "data");
+  const path = layerPath(layer);
+  signal?.throwIfAborted();
+  requireKind(host, path, "layer", "folder");
+  await call(host, path, document);
+}
+
+async function onVolume(volume: string, data: LayerData, options: HostOptions, call: DocumentCall): Promise<void> {
+  const { host, signal } = hostOptions(options, {});
+  const document = layerDataOf(data, "data");
+  const root = volumeRoot(volume, "volume");
+  signal?.throwIfAborted();
+  await call(host, root, document);
+}
 
 function layerPath(path: unknown): string {
   requireText(path, "layer");
