@@ -144,3 +144,23 @@ export function scratchParents(folders: unknown, argument: string): string[] {
   }
   return layers;
 }
+
+/** Returns the path of the disk in the folder of a scratch, or in that of a Windows VM. */
+export function diskOf(folder: string): string {
+  return inFolder(folder, "sandbox.vhdx");
+}
+
+/** Returns the folder in a layer with the utility VM that boots from the layer. */
+export function utilityVMOf(layer: string): string {
+  return inFolder(layer, "UtilityVM");
+}
+
+/** Returns the path of the disk in a layer that is copied for each utility VM. */
+export function templateOf(layer: string): string {
+  return inFolder(utilityVMOf(layer), "SystemTemplate.vhdx");
+}
+
+// Only a root ends in `\`.
+function inFolder(folder: string, name: string): string {
+  return `${folder.replace(/\\$/, "")}\\${name}`;
+}

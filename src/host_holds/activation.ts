@@ -5,21 +5,13 @@
  */
 
 import { isInUse, kindOf } from "../checks/existing.ts";
-import { returnedVolume } from "../checks/windows_path.ts";
+import { diskOf, returnedVolume } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { sessionOf } from "../session/session.ts";
-
-/** File name of the disk of a scratch layer. */
-export const SCRATCH_DISK = "sandbox.vhdx";
-
-/** Returns the path of the disk of a scratch layer. */
-export function diskOf(scratch: string): string {
-  return `${scratch}\\${SCRATCH_DISK}`;
-}
 
 /** Returns the hold on the attached disk of a scratch, no matter which process attached it. */
 export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {

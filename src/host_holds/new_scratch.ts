@@ -4,12 +4,12 @@
  * @module
  */
 
+import { diskOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { createSandboxLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { parentLayers } from "../session/session.ts";
-import { diskOf } from "./activation.ts";
 import { acquireFolder } from "./mount_folder.ts";
 import { acquireNewFile } from "./new_file.ts";
 

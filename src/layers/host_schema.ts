@@ -7,12 +7,11 @@
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { kindOf } from "../checks/existing.ts";
-import { scratchParents } from "../checks/windows_path.ts";
+import { diskOf, scratchParents } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
-import { diskOf } from "../host_holds/activation.ts";
 import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { layerId } from "../session/session.ts";
 

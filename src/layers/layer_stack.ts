@@ -5,10 +5,9 @@
  */
 
 import { kindOf, requireKind } from "../checks/existing.ts";
-import { namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
-import { diskOf } from "../host_holds/activation.ts";
 import { itemsOf } from "../options.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 

@@ -6,13 +6,12 @@
 
 import { requireKind } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
-import { namedFolder } from "../checks/windows_path.ts";
+import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
-import { diskOf } from "../host_holds/activation.ts";
 import { itemsOf, signalOf } from "../options.ts";
 import { layerId } from "../session/session.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";

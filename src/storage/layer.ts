@@ -5,18 +5,24 @@
  * @module
  */
 
-import { join } from "jsr:@std/path@^1.1.0/windows";
 import { diskSize, hostOptions } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder, parentFolders, requireDistinct, scratchParents, volumeIn } from "../checks/windows_path.ts";
+import {
+  diskOf,
+  namedFolder,
+  parentFolders,
+  requireDistinct,
+  scratchParents,
+  volumeIn,
+} from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { diskSizes } from "../ffi/virtdisk.ts";
 import * as native from "../ffi/vmcompute.ts";
-import { acquireActivation, activationOf, diskOf, requireFreeDisk, SCRATCH_DISK } from "../host_holds/activation.ts";
+import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
@@ -263,7 +269,7 @@ export async function createScratchLayer(
   const layers = scratchParents(parents, "parents");
   signal?.throwIfAborted();
   requireParents(host, layers, "parents");
-  requireAbsent(host, join(folder, SCRATCH_DISK), "layer");
+  requireAbsent(host, diskOf(folder), "layer");
   await native.createSandboxLayer(host, folder, parentLayers(host, layers));
 }
 
@@ -304,7 +310,7 @@ export async function expandDisk(
   bytes: bigint,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const file = join(folder, SCRATCH_DISK);
+  const file = diskOf(folder);
   requireKind(host, file, argument, "file");
   requireFreeDisk(host, folder);
   const { size } = await withDisk(host, file, signal, (disk) => diskSizes(host, disk.handle, file));

@@ -4,17 +4,16 @@
  * @module
  */
 
-import { join } from "jsr:@std/path@^1.1.0/windows";
 import { diskSize, hostOptions, text } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder, scratchParents } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { access, copyFile, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
 import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
-import { diskOf, scratchVolume } from "../host_holds/activation.ts";
+import { scratchVolume } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFolder } from "../host_holds/mount_folder.ts";
 import { acquireNewFile } from "../host_holds/new_file.ts";
@@ -113,7 +112,7 @@ export async function createUtilityVMScratch(
 ): Promise<void> {
   const { host, signal, vmId } = hostOptions(options, { vmId: text });
   const scratch = namedFolder(folder, "folder");
-  const template = join(existingLayer(host, layer, "layer", signal), "UtilityVM", "SystemTemplate.vhdx");
+  const template = templateOf(existingLayer(host, layer, "layer", signal));
   requireKind(host, template, "layer", "file");
   requireNoDisk(host, scratch, "folder");
   const path = diskOf(scratch);

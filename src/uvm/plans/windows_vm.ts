@@ -7,7 +7,7 @@
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { boolean, documentOf, string, text, wholeNumber } from "../../checks/arguments.ts";
 import { kindOf, requireKind } from "../../checks/existing.ts";
-import { windowsPath } from "../../checks/windows_path.ts";
+import { diskOf, templateOf, utilityVMOf, windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type DebugOptions, type RegistryKey, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
@@ -73,8 +73,6 @@ const OPTIONS = {
 /** {@linkcode WindowsVMOptions} as the caller gave them, each checked. */
 export type WindowsVMInput = Checked<typeof OPTIONS>;
 
-const SCRATCH_DISK = "sandbox.vhdx";
-
 /**
  * Checks the options of a Windows VM, without a look at the host.
  *
@@ -99,7 +97,7 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
   const noDirectMap = common.physicallyBacked || (options.noDirectMap ?? false);
   const scratchFolder = folders.at(-1)!;
   requireKind(host, scratchFolder, `options.layerFolders[${folders.length - 1}]`, "folder");
-  const image = folders.find((folder) => kindOf(host, join(folder, "UtilityVM")) === "folder");
+  const image = folders.find((folder) => kindOf(host, utilityVMOf(folder)) === "folder");
   if (image === undefined) {
     throw new InvalidInputError(
       "options.layerFolders",
@@ -107,9 +105,9 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
       folders,
     );
   }
-  const files = join(image, "UtilityVM", "Files");
-  const template = join(image, "UtilityVM", "SystemTemplate.vhdx");
-  const path = join(scratchFolder, SCRATCH_DISK);
+  const files = join(utilityVMOf(image), "Files");
+  const template = templateOf(image);
+  const path = diskOf(scratchFolder);
   requireKind(host, files, "options.layerFolders", "folder");
   if (kindOf(host, path) === undefined) requireKind(host, template, "options.layerFolders", "file");
   const debug = debugOf(host, options.dumpFolder, common.id);
