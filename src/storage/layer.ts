@@ -8,6 +8,7 @@
 import { diskSize, hostOptions } from "../checks/arguments.ts";
 import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
+import { returnedJson } from "../checks/returned_json.ts";
 import {
   diskOf,
   namedFolder,
@@ -500,12 +501,7 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
   signal?.throwIfAborted();
   const text = await native.getBaseImages(host);
   if (text === "") return [];
-  let images: unknown;
-  try {
-    images = JSON.parse(text)?.Images ?? [];
-  } catch (cause) {
-    throw new UnexpectedAnswerError("GetBaseImages", "is not JSON", text, { cause });
-  }
+  const images = returnedJson("GetBaseImages", text, (list: { Images?: unknown } | null) => list?.Images ?? []);
   if (!Array.isArray(images)) throw new UnexpectedAnswerError("GetBaseImages", "has no list of images", text);
   return images;
 }

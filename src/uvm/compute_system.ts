@@ -4,9 +4,9 @@
  * @module
  */
 
+import { returnedJson } from "../checks/returned_json.ts";
 import { computeCodeOf } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
-import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host, NativeCallback } from "../ffi/host.ts";
@@ -182,11 +182,7 @@ export class ComputeSystem implements AsyncDisposable {
   /** Returns the basic properties, or those that `query` names. */
   async properties(query: PropertyQuery = basicProperties, options: WaitOptions = {}): Promise<SystemProperties> {
     const text = await this.#call((handle) => systemProperties(this.host, handle, this.id, query), options.signal);
-    try {
-      return JSON.parse(text);
-    } catch (cause) {
-      throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "is not JSON", text, { cause });
-    }
+    return returnedJson("HcsGetComputeSystemProperties", text, (properties: SystemProperties) => properties);
   }
 
   /** Requests a shutdown from the guest. {@linkcode ComputeSystem.waitForExit} waits until it is done. */

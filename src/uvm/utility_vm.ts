@@ -6,6 +6,7 @@
 
 import { documentOf, hostOptions as checkedHost, jsonObject, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
+import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
@@ -189,13 +190,11 @@ async function createPlanned(
 
 async function hostProcessors(host: Host): Promise<number> {
   const text = await serviceProperties(host, processorTopology);
-  let count: unknown;
-  try {
-    const { Properties }: ServiceProperties = JSON.parse(text);
-    count = Properties?.[0]?.LogicalProcessorCount;
-  } catch (cause) {
-    throw new UnexpectedAnswerError("HcsGetServiceProperties", "is not JSON", text, { cause });
-  }
+  const count = returnedJson(
+    "HcsGetServiceProperties",
+    text,
+    ({ Properties }: ServiceProperties): unknown => Properties?.[0]?.LogicalProcessorCount,
+  );
   if (!Number.isSafeInteger(count) || (count as number) < 1) {
     throw new UnexpectedAnswerError("HcsGetServiceProperties", "has no LogicalProcessorCount", text);
   }
