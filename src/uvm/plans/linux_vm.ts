@@ -142,7 +142,7 @@ export function linuxVMInput(options: unknown): LinuxVMInput {
 export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
   const cold = options.enableColdDiscardHint ?? false;
   if (cold) requireBuild(host, "enableColdDiscardHint", "enableColdDiscardHint");
-  const common = commonSettings(options, host, () => ({ EnableColdDiscardHint: cold }));
+  const { settings, ...common } = commonSettings(options, host, () => ({ EnableColdDiscardHint: cold }));
   const devices = devicesOf(host, options);
   const boot = bootOf(host, options);
   const { consolePipe = "" } = options;
@@ -164,12 +164,11 @@ export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
   const command = commandOf(options);
   return {
     os: "linux",
-    id: common.id,
-    processorCount: common.processorCount,
+    ...common,
     document(processors) {
       const kernelArguments = rootArguments + kernelArgumentsOf(options, consolePipe !== "", processors, command);
       return linuxVM({
-        ...common.settings(processors),
+        ...settings(processors),
         chipset: chipsetOf(boot, kernelArguments),
         scsiControllers: devices.controllers,
         bootDisk: onScsi ? boot.root : "",
@@ -178,7 +177,6 @@ export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
         graphicsConsole: options.graphicsConsole ?? false,
       });
     },
-    physicallyBacked: common.physicallyBacked,
     noDirectMap: false,
     scsi: {
       controllers: devices.controllers,

@@ -130,20 +130,24 @@ export const COMMON_OPTIONS = {
 } as const satisfies Record<keyof CommonVMOptions, Check<unknown>>;
 
 function guid(value: unknown, argument: string): string {
-  if (typeof value !== "string" || !isGuid(value)) throw new InvalidInputError(argument, "is not a GUID", value);
+  if (!isGuid(value)) throw new InvalidInputError(argument, "is not a GUID", value);
   return value;
 }
 
 /** {@linkcode CommonVMOptions} as the caller gave them, each checked. */
 export type CommonVMInput = Checked<typeof COMMON_OPTIONS>;
 
+function backingOf({ fullyPhysicallyBacked = false, allowOvercommit = !fullyPhysicallyBacked }: CommonVMInput) {
+  return { physicallyBacked: fullyPhysicallyBacked, allowOvercommit };
+}
+
 /** Refuses options of both systems that contradict each other. */
 export function requireConsistent(options: CommonVMInput): void {
-  const { fullyPhysicallyBacked = false, allowOvercommit = !fullyPhysicallyBacked, enableDeferredCommit } = options;
-  if (fullyPhysicallyBacked && allowOvercommit) {
+  const { physicallyBacked, allowOvercommit } = backingOf(options);
+  if (physicallyBacked && allowOvercommit) {
     throw new InvalidInputError("options.allowOvercommit", "contradicts fullyPhysicallyBacked", true);
   }
-  if (enableDeferredCommit && !allowOvercommit) {
+  if (options.enableDeferredCommit && !allowOvercommit) {
     throw new InvalidInputError("options.enableDeferredCommit", "needs allowOvercommit", true);
   }
 }
@@ -158,8 +162,7 @@ export function commonSettings(
   host: Host,
   hints: (allowOvercommit: boolean) => Pick<Memory, "EnableHotHint" | "EnableColdDiscardHint">,
 ): CommonVMSettings {
-  const physicallyBacked = options.fullyPhysicallyBacked ?? false;
-  const allowOvercommit = options.allowOvercommit ?? !physicallyBacked;
+  const { physicallyBacked, allowOvercommit } = backingOf(options);
   const size = options.memorySizeInMB ?? DEFAULT_MEMORY_IN_MB;
   const memory: Memory = {
     SizeInMB: size + size % 2,

@@ -92,7 +92,7 @@ export function windowsVMInput(options: unknown): WindowsVMInput {
  */
 export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
   const { layerFolders: folders } = options;
-  const common = commonSettings(options, host, (overcommit) => ({ EnableHotHint: overcommit }));
+  const { settings, ...common } = commonSettings(options, host, (overcommit) => ({ EnableHotHint: overcommit }));
   const values = registryOf(options);
   const noDirectMap = common.physicallyBacked || (options.noDirectMap ?? false);
   const scratchFolder = folders.at(-1)!;
@@ -113,11 +113,10 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
   const debug = debugOf(host, options.dumpFolder, common.id);
   return {
     os: "windows",
-    id: common.id,
-    processorCount: common.processorCount,
+    ...common,
     document: (processors) =>
       windowsVM({
-        ...common.settings(processors),
+        ...settings(processors),
         osShare: {
           Name: "os",
           Path: files,
@@ -134,7 +133,6 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
         registryValues: values,
         debug,
       }),
-    physicallyBacked: common.physicallyBacked,
     noDirectMap,
     scsi: { controllers: 1, own: [{ controller: 0, lun: 0, hostPath: path }] },
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
