@@ -8,7 +8,6 @@ import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
 import { requireParents } from "../checks/existing.ts";
 import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
-import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
@@ -19,7 +18,7 @@ import { optional } from "../options.ts";
 import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
-import { hasScratchDisk, type LayerStack, layerStack, requireScratch } from "./layer_stack.ts";
+import { hasScratchDisk, layerStack, requireScratch } from "./layer_stack.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
@@ -98,7 +97,11 @@ export async function mountWCOWLayers(
   const image = layerVM === undefined ? checkHostLayers(host, stack) : undefined;
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   if (newScratch) {
-    requireFolders(host, stack);
+    // A scratch can be created only from plain folders.
+    const found = layerVM === undefined ? image : imageOf(host, stack.layers[0]!, "layerFolders[0]");
+    if (found !== undefined) {
+      throw new InvalidInputError("createScratch", "works with layers that are plain folders only", stack.layers[0]);
+    }
   } else {
     requireScratch(host, stack);
   }
@@ -124,12 +127,4 @@ export async function mountWCOWLayers(
     }
     return mounted(holds, { path, volumeMountPath, placements });
   });
-}
-
-// A scratch can be created only from plain folders.
-function requireFolders(host: Host, { layers }: LayerStack): void {
-  if (imageOf(host, layers[0]!, "layerFolders[0]") !== undefined) {
-    throw new InvalidInputError("createScratch", "works with layers that are plain folders only", layers[0]);
-  }
-  requireParents(host, layers, "layerFolders");
 }
