@@ -68,8 +68,7 @@ export class HoldList {
   async acquire<T extends Held>(acquisition: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const held = await acquisition();
-    this.adopt(held);
-    log("debug", () => `acquired ${JSON.stringify(held.hold)}`);
+    this.#add(held);
     signal?.throwIfAborted();
     return held;
   }
@@ -87,14 +86,16 @@ export class HoldList {
     signal?.throwIfAborted();
     const outcomes = await Promise.allSettled(acquisitions.map((acquisition) => acquisition()));
     const acquired = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
-    for (const held of acquired) {
-      this.adopt(held);
-      log("debug", () => `acquired ${JSON.stringify(held.hold)}`);
-    }
+    acquired.forEach((held) => this.#add(held));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     signal?.throwIfAborted();
     return acquired;
+  }
+
+  #add(held: Held): void {
+    this.adopt(held);
+    log("debug", () => `acquired ${JSON.stringify(held.hold)}`);
   }
 
   /** Adds a hold to the end of the list that this process or another has already acquired. */
