@@ -11,13 +11,11 @@ import { abortSignal, type Check, type Checked, optionsOf, propertyOf, requireOb
 
 /** Throws unless a value is a string that isn't empty and contains no NUL character. */
 export function requireText(value: unknown, argument: string): asserts value is string {
-  if (typeof value !== "string") {
-    throw new InvalidInputError(argument, "is not a string", value);
-  }
-  if (value === "") {
+  const given = string(value, argument);
+  if (given === "") {
     throw new InvalidInputError(argument, "is empty", value);
   }
-  if (value.includes("\0")) {
+  if (given.includes("\0")) {
     throw new InvalidInputError(argument, "contains a NUL character", value);
   }
 }
