@@ -20,7 +20,7 @@
  * await mountWCOWLayers("c1", folders, { host }).catch((error) => console.log(error.message));
  * console.log(host.held()); // []
  *
- * host.clearFailures();
+ * host.failNothing();
  * await using layers = await mountWCOWLayers("c1", folders, { host });
  * console.log(layers.path, host.held().map(({ kind }) => kind)); // \\?\Volume{…}\ [ "activation", "filter" ]
  * console.log(host.calls.at(-1)); // the last native call, with its arguments and its result

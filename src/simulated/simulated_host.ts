@@ -237,13 +237,13 @@ export class SimulatedHost implements Host {
     });
   }
 
-  /** Injects a failure, until {@linkcode SimulatedHost.clearFailures}. */
+  /** Injects a failure, until {@linkcode SimulatedHost.failNothing}. */
   fail(failure: InjectedFailure): void {
     this.#failures.push(failure);
   }
 
   /** Removes all injected failures. */
-  clearFailures(): void {
+  failNothing(): void {
     this.#failures.length = 0;
   }
 

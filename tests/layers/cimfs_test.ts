@@ -146,7 +146,7 @@ Deno.test("mountWCOWLayers() adopts the volume that a crash left of the same ima
   // The disk is detached by a reboot of the service, say; the image stays mounted.
   for (const failing of ["CimDismountImage"]) host.fail({ function: failing, code: 0x80070005 });
   await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }));
-  host.clearFailures();
+  host.failNothing();
   assertEquals(host.held().map(({ kind }) => kind), ["cimVolume"]);
   const again = await mountWCOWLayers("test", STACK, { host });
   assertEquals(host.held().map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
@@ -206,7 +206,7 @@ Deno.test("releaseCimFSHostLayers() tries each step and keeps all errors", async
     "CimDismountImage",
     "DeactivateLayer",
   ]);
-  host.clearFailures();
+  host.failNothing();
   await releaseCimFSHostLayers(SCRATCH, "test", { host });
   assertEquals(host.held(), []);
 });

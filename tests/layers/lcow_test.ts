@@ -310,7 +310,7 @@ Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
   assertEquals(t.held(), []);
-  t.clearFailures();
+  t.failNothing();
   await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
 });
 
@@ -326,7 +326,7 @@ Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unm
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
   ]);
-  t.clearFailures();
+  t.failNothing();
   t.forget();
   await mounted.release();
   assertEquals(t.requests.map(short), [
@@ -393,7 +393,7 @@ Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone
   );
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
   assertEquals(t.held(), [`scsiAttachment vm1 0:0 ${scratch(1)}`]);
-  t.clearFailures();
+  t.failNothing();
   await error.release();
   assertEquals(t.held(), []);
 });
@@ -403,7 +403,7 @@ Deno.test("mountLCOWLayers() takes over a device that another container failed t
   const first = await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   t.refuse(({ ResourcePath }) => ResourcePath?.includes("VirtualPMem") === true);
   await assertRejects(() => first.release());
-  t.clearFailures();
+  t.failNothing();
   t.forget();
   const second = await mountLCOWLayers("c2", stack(1), { vm: t.vm, guestRoot: "/run/gcs/c/c2" });
   assertEquals(t.requests.map(short)[0], "Add Scsi/df6d/Attachments/0");

@@ -54,14 +54,14 @@ Deno.test("held() says what is held, and by which call of which process", async 
   assertEquals(held(host).at(-1), "handle C:\\scratch");
 });
 
-Deno.test("fail() makes the nth call fail, every call, or those that meet a condition, and clearFailures() none", async () => {
+Deno.test("fail() makes the nth call fail, every call, or those that meet a condition, and failNothing() none", async () => {
   const outcomes = async (failure: Parameters<SimulatedHost["fail"]>[0]): Promise<(number | undefined)[]> => {
     const host = new SimulatedHost();
     host.fail(failure);
     const run = (layer: string) =>
       dll.deactivateLayer(host, layer).then(() => undefined, (error: NativeError) => error.code);
     const codes = [await run("C:\\a"), await run("C:\\b"), await run("C:\\a")];
-    host.clearFailures();
+    host.failNothing();
     return [...codes, await run("C:\\a")];
   };
   const fn = "DeactivateLayer";

@@ -93,8 +93,8 @@ export class TestVM implements AsyncDisposable {
   }
 
   /** Has nothing refused any more. */
-  clearFailures(): void {
-    this.host.clearFailures();
+  failNothing(): void {
+    this.host.failNothing();
   }
 
   /** What is held besides the VM itself. */
