@@ -241,7 +241,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
 }
 
 /**
- * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GB, formatted. If the call fails, part of the
+ * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GiB, formatted. If the call fails, part of the
  * layer may be left behind; `createScratch` cleans up.
  *
  * ```ts

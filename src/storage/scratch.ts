@@ -27,7 +27,7 @@ import { existingLayer, expandDisk } from "./layer.ts";
  * @category Scratches and base layers
  */
 export interface CreateScratchOptions extends HostOptions {
-  /** Size of its disk and volume in bytes, as for {@linkcode expandScratch}. Default: 20 GB, the size that Windows uses. */
+  /** Size of its disk and volume in bytes, as for {@linkcode expandScratch}. Default: 20 GiB, the size that Windows uses. */
   size?: number | bigint | undefined;
 }
 
