@@ -178,6 +178,25 @@ function copy(from: URL, to: string): void {
   for (const { name } of Deno.readDirSync(from)) copy(new URL(`${from.href}/${name}`), `${to}/${name}`);
 }
 
+/**
+ * Makes what a block needs around it: a folder in a project that has a copy of the library, with the files of the section
+ * before the block. Returns the folder that the block runs in, `program` in the project.
+ */
+export function makeProject(block: Block, project: string): string {
+  const folder = `${project}/program`;
+  Deno.mkdirSync(folder, { recursive: true });
+  if (block.checkout) {
+    copyRepository(folder, "checkout");
+  } else if (block.section === "From a folder") {
+    copyRepository(`${folder}/hcs-layers`, "library");
+  } else {
+    copyRepository(`${project}/hcs-layers`, "library");
+    Deno.writeTextFileSync(`${project}/deno.json`, projectConfig());
+  }
+  writeFiles(block, folder);
+  return folder;
+}
+
 /** The deno.json of README for a project with a copy of the library. */
 export function projectConfig(): string {
   const block = blocksOf("README.md").find(({ section, name }) => section === "From a folder" && name === "deno.json");

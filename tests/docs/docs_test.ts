@@ -9,6 +9,7 @@ import {
   DOCUMENTS,
   isNotRun,
   linesOf,
+  makeProject,
   matches,
   NOT_RUN,
   projectConfig,
@@ -69,20 +70,9 @@ Deno.test("lines for shells mean the same in bash, cmd and PowerShell", () => {
   assertEquals(wrong, []);
 });
 
-/** A folder of its own in a project that has a copy of the library, with the files of the section before the block. */
+/** A folder of its own for a block. */
 function folderFor(block: Block, offline: Offline): string {
-  const project = `${block.file.replaceAll(/[/.]/g, "-")}-${block.line}`;
-  const folder = offline.makeFolder(`${project}/program`);
-  if (block.checkout) {
-    copyRepository(folder, "checkout");
-  } else if (block.section === "From a folder") {
-    copyRepository(`${folder}/hcs-layers`, "library");
-  } else {
-    copyRepository(`${folder}/../hcs-layers`, "library");
-    Deno.writeTextFileSync(`${folder}/../deno.json`, projectConfig());
-  }
-  writeFiles(block, folder);
-  return folder;
+  return makeProject(block, offline.makeFolder(`${block.file.replaceAll(/[/.]/g, "-")}-${block.line}`));
 }
 
 function assertRan(block: Block, { code, stdout, stderr }: Ended): void {

@@ -9,14 +9,12 @@ import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import {
   type Block,
   blocksOf,
-  copyRepository,
   DOCUMENTS,
   isNotRun,
   linesOf,
+  makeProject,
   matches,
-  projectConfig,
   runsOnWindows,
-  writeFiles,
 } from "../docs/blocks.ts";
 import { run } from "../scripts/run.ts";
 import type { AcrossTest } from "./across.ts";
@@ -35,16 +33,8 @@ const batch = (lines: readonly string[]) =>
 
 async function runBlock(block: Block, wine: WineRoot): Promise<void> {
   const project = Deno.makeTempDirSync({ dir: wine.exchange });
-  const folder = `${project}/program`;
+  const folder = makeProject(block, project);
   const inside = `${EXCHANGE}\\${project.slice(wine.exchange.length + 1)}`;
-  if (block.checkout) {
-    copyRepository(folder, "checkout");
-  } else {
-    Deno.mkdirSync(folder);
-    copyRepository(block.section === "From a folder" ? `${folder}/hcs-layers` : `${project}/hcs-layers`, "library");
-    Deno.writeTextFileSync(`${project}/deno.json`, projectConfig());
-  }
-  writeFiles(block, folder);
   if (block.bundle) await bundle(folder);
   Deno.writeTextFileSync(`${project}/block.cmd`, batch([...FURNISH, ...linesOf(block)]));
   const { code, stdout, stderr } = await wine.runProgram(CMD, ["/d", "/c", `${inside}\\block.cmd`], {
