@@ -93,7 +93,45 @@ Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and c
   ]);
 });
 
-Deno.test("MountedLCOWLayers.release() gives back in reverse order, once", async () => {
+Deno.test("MountedLCOWLayers.placements says where each layer went, in the order given, then the scratch", async () => {
+  await using t = await linux({ vpmemDeviceCount: 1, vpmemMultiMapping: false });
+  const layers = {
+    layers: [{ vhdPath: vhd(3), partition: 2 }, { vhdPath: "C:\\layers\\x\\..\\2\\layer.vhd" }, { vhdPath: vhd(1) }],
+    scratchVhdPath: scratch(1),
+  };
+  await using mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+  const { placements } = mounted;
+  assertEquals(placements, [
+    { layer: vhd(3), scratch: false, device: { kind: "scsi", controller: 0, lun: 0 }, path: "/run/mounts/scsi/m0" },
+    { layer: vhd(2), scratch: false, device: { kind: "vpmem", device: 0 }, path: "/run/layers/p0" },
+    { layer: vhd(1), scratch: false, device: { kind: "scsi", controller: 0, lun: 1 }, path: "/run/mounts/scsi/m1" },
+    { layer: scratch(1), scratch: true, device: { kind: "scsi", controller: 0, lun: 2 }, path: "/run/mounts/scsi/m2" },
+  ]);
+  // They are where the guest was told to find the layers.
+  const [combine] = t.requests.filter(({ GuestRequest }) => GuestRequest?.ResourceType === "CombinedLayers");
+  const { Layers } = combine!.GuestRequest!.Settings as { Layers: { Path: string }[] };
+  assertEquals(Layers.map(({ Path }) => Path), placements.slice(0, -1).map(({ path }) => path));
+  assertEquals(mounted.scratchPath, `${placements.at(-1)!.path}/scratch/c1`);
+  const { holds, path, scratchPath } = mounted;
+  assertEquals(JSON.parse(JSON.stringify(mounted)), { holds, path, scratchPath, placements });
+});
+
+Deno.test("MountedLCOWLayers.placements of layers that share a device tells them apart, and names a shared layer the same", async () => {
+  await using t = await linux();
+  const mount = (id: string, ...layers: number[]) =>
+    mountLCOWLayers(id, stack(...layers), { vm: t.vm, guestRoot: `/run/gcs/c/${id}` });
+  await using first = await mount("c1", 2, 1);
+  await using second = await mount("c2", 3, 1);
+  assertEquals(first.placements.map(({ device }) => device), [
+    { kind: "vpmem", device: 0 },
+    { kind: "vpmem", device: 0 },
+    { kind: "scsi", controller: 0, lun: 0 },
+  ]);
+  assertEquals(new Set([...first.placements, ...second.placements].map(({ path }) => path)).size, 4);
+  assertEquals(second.placements.slice(1), first.placements.slice(1));
+});
+
+Deno.test("MountedLCOWLayers.release() releases in reverse order, once", async () => {
   await using t = await linux();
   const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
   t.forget();

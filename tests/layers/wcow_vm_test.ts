@@ -216,7 +216,21 @@ for (const [what, argument, call] of bad) {
   });
 }
 
-Deno.test("getHCSLayers() answers ids and guest paths of layers that are mounted", async () => {
+Deno.test("MountedLayers.placements in a VM says where each layer went, in the order given, then the scratch", async () => {
+  await using t = await windows();
+  await using mounted = await mount(t, ...STACK);
+  const { placements, path, holds } = mounted;
+  assertEquals(placements, [
+    { layer: "C:\\layers\\top", scratch: false, device: { kind: "vsmb", share: "s1" }, path: `${SHARE}s1` },
+    { layer: "C:\\layers\\base", scratch: false, device: { kind: "vsmb", share: "s2" }, path: `${SHARE}s2` },
+    { layer: "C:\\scratch\\1", scratch: true, device: { kind: "scsi", controller: 0, lun: 1 }, path },
+  ]);
+  const layers = await getHCSLayers(t.vm, STACK.slice(0, -1));
+  assertEquals(layers.map(({ Path }) => Path), placements.slice(0, -1).map((placement) => placement.path));
+  assertEquals(JSON.parse(JSON.stringify(mounted)), { holds, path, placements });
+});
+
+Deno.test("getHCSLayers() returns ids and guest paths of layers that are mounted", async () => {
   await using t = await windows();
   await using _mounted = await mount(t, ...STACK);
   const layers = await getHCSLayers(t.vm, ["C:\\layers\\base\\", "c:\\LAYERS\\top"]);

@@ -362,3 +362,16 @@ Deno.test("ComputeSystem.shutdown() asks the guest, and its end can be waited fo
   assertEquals(await system.waitForExit(1000), true);
   assertEquals(system.end?.reason, "exited");
 });
+
+Deno.test("UtilityVM shows what it is and what it can do, and none of its devices", async () => {
+  await using vm = await createUtilityVM(LINUX, { host: vmHost() });
+  const names = [...Object.keys(vm), ...Object.getOwnPropertyNames(Object.getPrototypeOf(vm))].sort();
+  assertEquals(names, [
+    ...["capabilities", "capacity", "close", "constructor", "end", "host", "id", "modify", "os"],
+    ...["properties", "runtimeId", "start", "state", "terminate"],
+  ]);
+  assertEquals(vm.capacity, [
+    { device: "SCSI slots", total: 64, used: 0 },
+    { device: "vPMem devices", total: 64, used: 0, maximumBytes: 2 ** 32 },
+  ]);
+});
