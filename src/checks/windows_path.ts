@@ -15,13 +15,39 @@ const PREFIXED = /^\\\\[?.]\\/;
 // Most paths already have this form.
 const NORMAL = /^[A-Za-z]:(\\(?!\.{1,2}(\\|$))[^\\/]+)+$/;
 
+// Characters that no name can have; a `:` would name a stream of another file.
+// deno-lint-ignore no-control-regex
+const FORBIDDEN = /[<>:"|?*\x00-\x1f]/;
+// Names that lead elsewhere: devices in every folder, and endings that Windows removes.
+const REDIRECTED = /^(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\.|$)|[. ]$/i;
+
+// Windows accepts longer paths only in the form `\\?\…`, and only kernel32 is known to accept them.
+const LONGEST = 259;
+
 /**
  * Checks the path of a file or folder, and returns it in the form that is passed to Windows: absolute, with `\`, with `.`
  * and `..` resolved, and without a closing `\` (except for a root). Case and characters are not changed, at any length.
  *
- * @throws {InvalidInputError} if it isn't an absolute Windows path: `C:\folder`, `\\server\share\folder`, `\\?\...`.
+ * @throws {InvalidInputError} if it isn't an absolute Windows path: `C:\folder`, `\\server\share\folder`, `\\?\...`; or if
+ * it has a name that a file can't have, or that means something else to Windows.
  */
 export function windowsPath(path: unknown, argument: string): string {
+  const absolute = absolutePath(path, argument);
+  const prefixed = PREFIXED.test(absolute);
+  const names = absolute.replace(prefixed ? /^\\\\[?.]\\(UNC\\)?[^\\]*/i : /^[A-Za-z]:|^\\\\/, "").split("\\");
+  const forbidden = names.find((name) => FORBIDDEN.test(name));
+  if (forbidden !== undefined) {
+    throw new InvalidInputError(argument, `has a name that no file can have (${forbidden})`, path);
+  }
+  // After `\\?\`, Windows uses every name as it is written.
+  const redirected = prefixed ? undefined : names.find((name) => REDIRECTED.test(name));
+  if (redirected !== undefined) {
+    throw new InvalidInputError(argument, `has a name that means something else to Windows (${redirected})`, path);
+  }
+  return absolute;
+}
+
+function absolutePath(path: unknown, argument: string): string {
   requireText(path, argument);
   if (NORMAL.test(path)) {
     return path;
@@ -40,9 +66,20 @@ export function windowsPath(path: unknown, argument: string): string {
   return /^[A-Za-z]:\\$/.test(normal) ? normal : normal.replace(/\\+$/, "");
 }
 
-/** Does what {@linkcode windowsPath} does, for a folder with a name: a root is refused. */
+/**
+ * Does what {@linkcode windowsPath} does, for a folder whose path is short enough for all DLLs, and isn't a root.
+ *
+ * @throws {InvalidInputError} if it isn't.
+ */
 export function namedFolder(path: unknown, argument: string): string {
   const folder = windowsPath(path, argument);
+  if (folder.length > LONGEST && !PREFIXED.test(folder)) {
+    throw new InvalidInputError(
+      argument,
+      `is longer than the ${LONGEST} characters that Windows takes for layers and mount points (${folder.length})`,
+      path,
+    );
+  }
   if (nameOf(folder) === "") {
     throw new InvalidInputError(argument, "is the root of a volume", path);
   }

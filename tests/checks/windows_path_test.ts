@@ -35,9 +35,29 @@ Deno.test("windowsPath() and nameOf() bring every absolute path into the form th
 Deno.test("namedFolder() refuses roots, which have no name", () => {
   for (const [path, , name] of FORMS) {
     if (name === "") assertThrows(() => namedFolder(path, "p"), InvalidInputError, "p is the root of a volume");
-    else namedFolder(path, "p");
+    else if (path.length < 260) namedFolder(path, "p");
   }
 });
+
+Deno.test("namedFolder() refuses a path that is too long for the DLLs, with the numbers", () => {
+  const name = "x".repeat(120);
+  const folder = `C:\\${name}\\${name}\\`;
+  namedFolder(folder + "y".repeat(259 - folder.length), "p");
+  namedFolder(`\\\\?\\${folder}${name}`, "p");
+  const error = assertThrows(() => namedFolder(folder + "y".repeat(260 - folder.length), "p"), InvalidInputError);
+  assertEquals([error.argument, error.message.includes("259"), error.message.includes("260")], ["p", true, true]);
+});
+
+for (
+  const name of ["D:", "web:1", "a|b", "a?", "a*", "<a>", 'a"b', "a\x1fb", "a.", "a ", "NUL", "con", "Com1.txt", "lpt9"]
+) {
+  Deno.test(`windowsPath() refuses the name ${JSON.stringify(name)}, wherever it stands`, () => {
+    for (const path of [`C:\\mnt\\${name}`, `C:\\${name}\\web`, `\\\\server\\share\\${name}`]) {
+      const error = assertThrows(() => windowsPath(path, "p"), InvalidInputError);
+      assertEquals(error.argument, "p");
+    }
+  });
+}
 
 const REFUSED: [path: unknown, problem: string][] = [
   ["", "is empty"],
