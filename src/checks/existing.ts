@@ -6,10 +6,9 @@
 
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
-import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { access, attribute, fileAttributes, openFile, share } from "../ffi/kernel32.ts";
+import { access, attribute, fileAttributes, isNotFound, openFile, share } from "../ffi/kernel32.ts";
 
 /** Returns what is at a path, or undefined if there is nothing. */
 export function kindOf(host: Host, path: string): "file" | "folder" | undefined {
@@ -44,12 +43,7 @@ export function isInUse(host: Host, file: string): boolean {
     return false;
   } catch (error) {
     if (error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION) return true;
+    if (isNotFound(error)) return false;
     throw error;
   }
-}
-
-/** Throws if there is no file at a path, or the file is open. */
-export function requireFreeFile(host: Host, file: string, argument: string): void {
-  requireKind(host, file, argument, "file");
-  if (isInUse(host, file)) throw new InUseError(file, "is in use: attached, or mounted as a scratch");
 }

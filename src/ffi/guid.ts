@@ -5,8 +5,8 @@
  * @module
  */
 
-import { buffer } from "./buffer.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { buffer } from "./buffer.ts";
 
 // More than RFC 9562 allows: Windows doesn't check versions and variants.
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

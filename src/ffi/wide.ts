@@ -4,8 +4,8 @@
  * @module
  */
 
-import { buffer } from "./buffer.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { buffer } from "./buffer.ts";
 
 /**
  * Returns the bytes of `text` as a NUL-terminated wide string.

@@ -40,6 +40,12 @@ export interface ReleasedHold {
   readonly wasHeld: boolean;
 }
 
+/**
+ * Puts a hold into the list before the call that acquires it: a call can fail after it had its effect. If the acquisition
+ * fails, the hold is released with the others, which has to look whether there is anything to release.
+ */
+export type Expect = (held: Held) => void;
+
 interface Entry {
   readonly held: Held;
   readonly mayBeGone: boolean;
@@ -65,9 +71,14 @@ export class HoldList {
    *
    * @throws the reason of `signal` if it is aborted: before anything is acquired, or after, with the hold in the list.
    */
-  async acquire<T extends Held>(acquisition: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async acquire<T extends Held>(acquisition: (expect: Expect) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    const held = await acquisition();
+    const expected: Held[] = [];
+    const held = await acquisition((maybe) => {
+      expected.push(maybe);
+      this.adopt(maybe);
+    });
+    this.disown(expected);
     this.#add(held);
     signal?.throwIfAborted();
     return held;

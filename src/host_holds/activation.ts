@@ -6,12 +6,16 @@
 
 import { isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, returnedVolume } from "../checks/windows_path.ts";
+import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import type { Expect } from "../holds/hold_list.ts";
 import { sessionOf } from "../session/session.ts";
+import { WAITED, waitUntil } from "../session/waiting.ts";
 
 /** Returns the hold on the attached disk of a scratch, no matter which process attached it. */
 export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {
@@ -19,11 +23,21 @@ export function activationOf(host: Host, scratch: string, restsOn: readonly Held
     hold: { kind: "activation", scratch },
     restsOn,
     async release() {
-      const wasHeld = await unlessGone(host, scratch, () => deactivateLayer(host, scratch));
+      const wasHeld = await unlessGone(host, scratch, () => detach(host, scratch));
       sessionOf(host).mounts.unclaim(scratch);
       return wasHeld;
     },
   };
+}
+
+/** What a function that acquires something gets besides what to acquire. */
+export interface Acquisition {
+  /** What it depends on. */
+  readonly restsOn?: readonly Held[];
+  /** Ends waiting. */
+  readonly signal?: AbortSignal | undefined;
+  /** Records what a failed call may have left behind. */
+  readonly expect: Expect;
 }
 
 /**
@@ -37,20 +51,55 @@ export function activationOf(host: Host, scratch: string, restsOn: readonly Held
 export async function acquireActivation(
   host: Host,
   scratch: string,
-  restsOn: readonly Held[] = [],
+  { restsOn = [], signal, expect }: Acquisition,
 ): Promise<Held<HoldOf<"activation">>> {
   const { mounts } = sessionOf(host);
   if (!mounts.claim(scratch)) {
     throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
   }
   try {
-    requireFreeDisk(host, scratch);
-    await activateLayer(host, scratch);
+    await requireFreeDisk(host, scratch, signal);
   } catch (error) {
     mounts.unclaim(scratch);
     throw error;
   }
-  return activationOf(host, scratch, restsOn);
+  const held = activationOf(host, scratch, restsOn);
+  let isOurs = true;
+  expect({
+    ...held,
+    async release() {
+      if (isOurs && isInUse(host, diskOf(scratch))) return await held.release();
+      mounts.unclaim(scratch);
+      return false;
+    },
+  });
+  try {
+    await activateLayer(host, scratch);
+  } catch (error) {
+    // Somebody else has attached the disk since it was looked at.
+    isOurs = !(error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION);
+    throw error;
+  }
+  return held;
+}
+
+// Windows was seen to report success and leave the disk attached, which a second call then detached.
+async function detach(host: Host, scratch: string): Promise<boolean> {
+  const disk = diskOf(scratch);
+  // A read-only layer has no disk that could be looked at.
+  const wasHeld = kindOf(host, disk) === undefined || isInUse(host, disk);
+  for (let attempt = 1;; attempt++) {
+    await deactivateLayer(host, scratch);
+    if (await isFree(host, disk)) return wasHeld;
+    if (attempt === 2) {
+      throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
+    }
+  }
+}
+
+/** Waits until nobody has a disk open. Returns whether it came to that. */
+export function isFree(host: Host, disk: string, signal?: AbortSignal): Promise<boolean> {
+  return waitUntil(host, `${disk} is free`, () => !isInUse(host, disk), signal);
 }
 
 /**
@@ -66,14 +115,14 @@ export async function unlessGone(host: Host, scratch: string, release: () => Pro
   }
 }
 
-/** Throws if the disk of a scratch is open. */
-export function requireFreeDisk(host: Host, scratch: string): void {
+/** Throws if the disk of a scratch is open, and stays open. */
+export async function requireFreeDisk(host: Host, scratch: string, signal?: AbortSignal): Promise<void> {
   const disk = diskOf(scratch);
-  if (isInUse(host, disk)) {
+  if (!await isFree(host, disk, signal)) {
     throw new InUseError(
       disk,
-      "is in use: its scratch is mounted, was left mounted by a process that died, or is attached to a virtual machine. " +
-        "Unmount the scratch first",
+      `has been in use for ${WAITED}: its scratch is mounted, was left mounted by a process that died, is ` +
+        "attached to a virtual machine, or a scanner has it open. Unmount the scratch first",
     );
   }
 }

@@ -5,14 +5,16 @@
  */
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
-import { volumeGuid } from "../checks/windows_path.ts";
+import { kindOf } from "../checks/existing.ts";
+import { pathKey, volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { cimNoteOf, isSameCim, writeCimNote } from "./cim_note.ts";
+import { cimNoteOf, deleteCimNote, isSameCim, writeCimNote } from "./cim_note.ts";
 
 /** An image, and the volume that it is mounted as. */
 export interface CimMountInit {
@@ -39,7 +41,8 @@ export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">):
     restsOn: [],
     async release() {
       const wasHeld = await dismount(host, init.volume);
-      writeCimNote(host, init.scratch, undefined);
+      const note = cimNoteOf(host, init.scratch);
+      if (note !== undefined && pathKey(note.volume) === pathKey(init.volume)) deleteCimNote(host, init.scratch);
       return wasHeld;
     },
   };
@@ -52,21 +55,31 @@ export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">):
 export async function acquireLayerCim(
   host: Host,
   init: CimMountInit & { readonly scratch: string },
+  expect: Expect,
 ): Promise<Held<HoldOf<"cimVolume">>> {
   const { scratch, volume, image } = init;
+  const held = layerCimOf(host, init);
   const before = cimNoteOf(host, scratch);
+  const wasThere = kindOf(host, volume) !== undefined;
   writeCimNote(host, scratch, { volume, image });
+  // The call can fail after it had its effect. A volume that was there before is not its effect.
+  expect({
+    ...held,
+    async release() {
+      if (!wasThere && kindOf(host, volume) !== undefined) return await held.release();
+      if (before === undefined) deleteCimNote(host, scratch);
+      else writeCimNote(host, scratch, before);
+      return false;
+    },
+  });
   try {
     await mount(host, init);
   } catch (error) {
     const exists = error instanceof NativeError && error.win32 === win32.ERROR_ALREADY_EXISTS;
-    if (!exists || before === undefined || !isSameCim(before, init)) {
-      writeCimNote(host, scratch, before);
-      throw error;
-    }
+    if (!exists || before === undefined || !isSameCim(before, init)) throw error;
     log("warn", () => `adopted ${volume}, left mounted from ${image}`);
   }
-  return layerCimOf(host, init);
+  return held;
 }
 
 function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {

@@ -23,10 +23,11 @@ import {
   physicalPath,
 } from "../ffi/virtdisk.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { withHolds } from "../holds/hold_list.ts";
+import { type Expect, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { type Check, optional, optionsOf } from "../options.ts";
-import { removeFile } from "./new_file.ts";
+import { removeOnceFree } from "../session/waiting.ts";
+import { isTaken, removeFile } from "./new_file.ts";
 
 /**
  * How a disk is attached.
@@ -170,22 +171,31 @@ export interface HeldDisk<K extends "newDisk" | "openDisk"> extends Held<HoldOf<
   readonly disk: Disk;
 }
 
-/** Creates a disk file, and opens it. Releasing it closes and deletes it. */
+/** Creates a disk file, and opens it. Releasing it closes and deletes it, also one that a failed call left. */
 export async function acquireNewDisk(
   host: Host,
   path: string,
   init: CreateVirtualDiskInit,
+  expect: Expect,
 ): Promise<HeldDisk<"newDisk">> {
-  const disk = new Disk(host, path, await createVirtualDisk(host, path, init));
-  return {
-    disk,
+  let disk: Disk | undefined;
+  let isOurs = true;
+  const held: Held<HoldOf<"newDisk">> = {
     hold: { kind: "newDisk", path },
     restsOn: [],
     async release() {
-      await disk[Symbol.asyncDispose]();
-      return removeFile(host, path);
+      await disk?.[Symbol.asyncDispose]();
+      return isOurs && await removeOnceFree(host, path, () => removeFile(host, path));
     },
   };
+  expect(held);
+  try {
+    disk = new Disk(host, path, await createVirtualDisk(host, path, init));
+  } catch (error) {
+    isOurs = !isTaken(error);
+    throw error;
+  }
+  return { ...held, disk };
 }
 
 /** Opens a disk. Releasing it closes it. */

@@ -5,6 +5,7 @@
  */
 
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
+import { kindOf } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -23,78 +24,93 @@ import {
 } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { log } from "../log.ts";
+import { removeOnceFree } from "../session/waiting.ts";
+import { hasNoStreams } from "./streams.ts";
 
 // The name of an alternate data stream on folders that this library created, by which another process recognizes them. It
 // doesn't count as content, is hidden while a volume is mounted at the folder, and is deleted with the folder.
 const MARK = ":hcs-layers.created";
 
 /**
- * Returns the hold on a folder, no matter which process created it. Releasing it removes the folders in `created`, or, if
- * that is undefined, those that have the mark.
+ * Returns the hold on a folder, no matter which process created it. Releasing it removes the folder and its parents as far
+ * as they have the mark, and the folders in `unmarked`: those that this process created on a file system without streams.
  */
-export function folderOf(host: Host, path: string, created?: readonly string[]): Held<HoldOf<"folder">> {
+export function folderOf(
+  host: Host,
+  path: string,
+  created?: readonly string[],
+  unmarked: readonly string[] = [],
+): Held<HoldOf<"folder">> {
   return {
     hold: { kind: "folder", folder: path, ...(created && { created }) },
     restsOn: [],
-    // deno-lint-ignore require-await
     async release() {
       let removed = false;
-      for (const part of created ?? []) {
-        removed = remove(host, part) || removed;
-      }
-      // Parents that another mount created while this one used them, or all folders if this process didn't create any.
-      return created?.length !== 0 && removeMarked(host, path) || removed;
+      for (const part of unmarked) removed = await remove(host, part) || removed;
+      return await removeMarked(host, path) || removed;
     },
   };
 }
 
 /** Creates the missing folders of a path. Releasing the hold removes only those. */
-// deno-lint-ignore require-await
 export async function acquireFolder(host: Host, path: string): Promise<Held<HoldOf<"folder">>> {
   const created: string[] = [];
+  const unmarked: string[] = [];
   try {
-    create(host, path, created);
+    create(host, path, created, unmarked);
   } catch (error) {
-    created.forEach((part) => remove(host, part));
+    for (const part of [...unmarked]) await remove(host, part);
+    await removeMarked(host, path);
     throw error;
   }
-  return folderOf(host, path, created);
+  return folderOf(host, path, created, unmarked);
 }
 
-function create(host: Host, path: string, created: string[]): void {
-  let outcome: boolean;
-  try {
-    outcome = createDirectory(host, path);
-  } catch (error) {
-    const parent = dirname(path);
-    if (!isNotFound(error) || parent === path) throw error;
-    create(host, parent, created);
-    outcome = createDirectory(host, path);
-  }
-  if (outcome) {
-    created.unshift(path);
-    mark(host, path);
+// Another process can remove a parent that it created between two of our calls.
+const TRIES = 10;
+
+function create(host: Host, path: string, created: string[], unmarked: string[]): void {
+  for (let attempt = 1;; attempt++) {
+    let isNew: boolean;
+    try {
+      isNew = createDirectory(host, path);
+    } catch (error) {
+      const parent = dirname(path);
+      if (!isNotFound(error) || parent === path || attempt === TRIES) throw error;
+      create(host, parent, created, unmarked);
+      continue;
+    }
+    if (isNew) {
+      created.unshift(path);
+      unmarked.unshift(path);
+      if (mark(host, path)) unmarked.shift();
+    }
+    return;
   }
 }
 
-// On a file system without streams, only this process knows that it created the folder.
-const NO_STREAMS: readonly number[] = [
-  win32.ERROR_INVALID_NAME,
-  win32.ERROR_INVALID_PARAMETER,
-  win32.ERROR_NOT_SUPPORTED,
-];
-
-function mark(host: Host, path: string): void {
+function mark(host: Host, path: string): boolean {
   try {
     openFile(host, path + MARK, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW })
       [Symbol.dispose]();
+    return true;
   } catch (error) {
     if (!hasNoStreams(error)) throw error;
     log("debug", () => `no mark on ${path}: ${messageOf(error)}`);
+    return false;
   }
 }
 
+// What would leave a folder of ours for good is asked twice, as an answer can be wrong once.
 function isMarked(host: Host, path: string): boolean {
+  return hasMark(host, path) || hasMark(host, path);
+}
+
+function exists(host: Host, path: string): boolean {
+  return kindOf(host, path) !== undefined || kindOf(host, path) !== undefined;
+}
+
+function hasMark(host: Host, path: string): boolean {
   try {
     openFile(host, path + MARK)[Symbol.dispose]();
     return true;
@@ -104,27 +120,23 @@ function isMarked(host: Host, path: string): boolean {
   }
 }
 
-function hasNoStreams(error: unknown): boolean {
-  return error instanceof NativeError && NO_STREAMS.includes(error.win32 ?? 0);
-}
-
 // Removes the folders that have the mark, from `path` up, and skips those that are already gone.
-function removeMarked(host: Host, path: string): boolean {
+async function removeMarked(host: Host, path: string): Promise<boolean> {
   let removed = false;
   for (let at = path, parent = dirname(at);; at = parent, parent = dirname(at)) {
-    if (fileAttributes(host, at) !== undefined) {
-      if (!isMarked(host, at) || !remove(host, at)) return removed;
+    if (exists(host, at)) {
+      if (!isMarked(host, at) || !await remove(host, at)) return removed;
       removed = true;
     }
     if (parent === at) return removed;
   }
 }
 
-function remove(host: Host, path: string): boolean {
+async function remove(host: Host, path: string): Promise<boolean> {
   // Another program has mounted something here since.
   if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
   try {
-    removeDirectory(host, path);
+    await removeOnceFree(host, path, () => removeDirectory(host, path));
     return true;
   } catch (error) {
     // Another program has removed the folder, or uses it. In both cases, it isn't ours to remove.

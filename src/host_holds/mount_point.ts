@@ -4,7 +4,7 @@
  * @module
  */
 
-import { pathKey } from "../checks/windows_path.ts";
+import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -15,13 +15,18 @@ import {
   deviceIoControl,
   fileAttributes,
   fileFlag,
+  isNotFound,
   openFile,
   setVolumeMountPoint,
   volumeNameForMountPoint,
 } from "../ffi/kernel32.ts";
+import { fromWide } from "../ffi/wide.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 
-/** Returns the mount point at a folder, no matter which process created it: of `volume`, or of any volume if undefined. */
+/**
+ * Returns the hold on the mount point at a folder, no matter which process created it. Releasing it removes the mount
+ * point of `volume` or of a volume that no longer exists; if `volume` is undefined, of any volume.
+ */
 export function mountPointOf(
   host: Host,
   init: Omit<HoldOf<"mountPoint">, "kind">,
@@ -51,9 +56,9 @@ function remove(host: Host, { folder, volume }: { readonly folder: string; reado
   if (attributes === undefined ? volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;
   }
-  const mounted = volume === undefined ? volumeNameForMountPoint(host, folder) : volumeAt(host, folder);
-  if (mounted !== undefined && !isVolume(host, mounted, volume ?? mounted)) {
-    // Another program has mounted its volume here since.
+  const mounted = mountedVolume(host, folder);
+  // It is no mount point, or another program has mounted its volume here since.
+  if (mounted === undefined || volume !== undefined && !isSameVolume(host, mounted, volume) && !isGone(host, mounted)) {
     return false;
   }
   try {
@@ -61,10 +66,35 @@ function remove(host: Host, { folder, volume }: { readonly folder: string; reado
   } catch (error) {
     if (fileAttributes(host, folder) === undefined) return false;
     // Nobody knows what Windows does for a volume that is gone. The folder still links to it, and the link can be deleted.
-    if (fileAttributes(host, volume ?? mounted!) !== undefined) throw error;
+    if (!isGone(host, mounted)) throw error;
+    if (linkedVolume(host, folder) === undefined) return false;
     deleteMountLink(host, folder);
   }
   return true;
+}
+
+/**
+ * The volume that a folder shows, undefined if it is none that shows one.
+ *
+ * @throws {NativeError} if Windows tells in neither of the two ways.
+ */
+export function mountedVolume(host: Host, folder: string): string | undefined {
+  try {
+    return volumeNameForMountPoint(host, folder);
+  } catch (error) {
+    if (isNotFound(error) && fileAttributes(host, folder) === undefined) return undefined;
+    return linkedVolume(host, folder);
+  }
+}
+
+function isGone(host: Host, volume: string): boolean {
+  return fileAttributes(host, volume) === undefined;
+}
+
+/** Whether a volume that Windows told is the one with this name: a volume can have several, of which Windows tells one. */
+export function isSameVolume(host: Host, told: string, volume: string | undefined): boolean {
+  return volume !== undefined &&
+    (pathKey(told) === pathKey(volume) || pathKey(told) === pathKey(volumeAt(host, volume) ?? ""));
 }
 
 function volumeAt(host: Host, path: string): string | undefined {
@@ -75,9 +105,25 @@ function volumeAt(host: Host, path: string): string | undefined {
   }
 }
 
-// A volume can have several names, and Windows returns one of them.
-function isVolume(host: Host, mounted: string, volume: string): boolean {
-  return pathKey(mounted) === pathKey(volume) || pathKey(mounted) === pathKey(volumeAt(host, volume) ?? "");
+const FSCTL_GET_REPARSE_POINT = 0x000900a8;
+const MAXIMUM_REPARSE_DATA_BUFFER_SIZE = 16384;
+
+// Returns the volume that the link on a folder leads to. A junction has the same tag, but leads to a path.
+function linkedVolume(host: Host, folder: string): string | undefined {
+  using handle = openFile(host, folder, { flags: fileFlag.BACKUP_SEMANTICS | fileFlag.OPEN_REPARSE_POINT });
+  const output = new Uint8Array(MAXIMUM_REPARSE_DATA_BUFFER_SIZE);
+  try {
+    deviceIoControl(host, handle.value, { code: FSCTL_GET_REPARSE_POINT, output, path: folder });
+  } catch (error) {
+    if (error instanceof NativeError && error.win32 === win32.ERROR_NOT_A_REPARSE_POINT) return undefined;
+    throw error;
+  }
+  // REPARSE_DATA_BUFFER: the tag, at 8 and 10 offset and length of the substitute name, which is in the buffer from 16 on.
+  const view = new DataView(output.buffer);
+  if (view.getUint32(0, true) !== IO_REPARSE_TAG_MOUNT_POINT) return undefined;
+  const start = 16 + view.getUint16(8, true);
+  const name = fromWide(output.subarray(start, start + view.getUint16(10, true)));
+  return volumeIn(name.replace(/^\\\?\?\\/, "\\\\?\\"));
 }
 
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;

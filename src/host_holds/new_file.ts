@@ -4,24 +4,46 @@
  * @module
  */
 
+import { win32 } from "../errors/codes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { removeOnceFree } from "../session/waiting.ts";
+import type { Acquisition } from "./activation.ts";
 
-/** Runs `make`, which creates a file that did not exist before. Releasing the hold deletes the file. */
+/**
+ * Runs `make`, which creates a file that did not exist before. Releasing the hold deletes the file, even if `make` failed
+ * and left it behind.
+ *
+ * @param path Its path, where nothing exists yet.
+ */
 export async function acquireNewFile(
   host: Host,
   path: string,
   make: () => unknown,
-  restsOn: readonly Held[] = [],
+  { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
-  await make();
-  return {
+  let isOurs = true;
+  const held: Held<HoldOf<"newFile">> = {
     hold: { kind: "newFile", path },
     restsOn,
-    // deno-lint-ignore require-await
-    release: async () => removeFile(host, path),
+    release: async () => isOurs && await removeOnceFree(host, path, () => removeFile(host, path)),
   };
+  expect(held);
+  try {
+    await make();
+  } catch (error) {
+    isOurs = !isTaken(error);
+    throw error;
+  }
+  return held;
+}
+
+/** Whether a file couldn't be made because somebody else had made it first. */
+export function isTaken(error: unknown): boolean {
+  return error instanceof NativeError &&
+    (error.win32 === win32.ERROR_FILE_EXISTS || error.win32 === win32.ERROR_ALREADY_EXISTS);
 }
 
 /** Deletes a file. Returns false if there is none. */

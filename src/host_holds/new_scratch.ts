@@ -30,5 +30,8 @@ export async function acquireNewScratch(
 ): Promise<Held<HoldOf<"newFile">>> {
   const folder = await holds.acquire(() => acquireFolder(host, scratch), signal);
   const create = () => createSandboxLayer(host, scratch, parentLayers(host, layers));
-  return await holds.acquire(() => acquireNewFile(host, diskOf(scratch), create, [folder]), signal);
+  return await holds.acquire(
+    (expect) => acquireNewFile(host, diskOf(scratch), create, { restsOn: [folder], expect }),
+    signal,
+  );
 }

@@ -10,7 +10,7 @@ import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { parentLayers, sessionOf } from "../session/session.ts";
-import { unlessGone } from "./activation.ts";
+import { type Acquisition, unlessGone } from "./activation.ts";
 
 /** The scratch that a filter is attached to, and the layers that it shows. */
 export interface FilterInit {
@@ -41,14 +41,17 @@ export function filterOf(
 export async function acquireFilter(
   host: Host,
   init: FilterInit & { readonly layers: readonly string[] },
-  restsOn: readonly Held[] = [],
-  signal?: AbortSignal,
+  { restsOn = [], signal, expect }: Acquisition,
 ): Promise<Held<HoldOf<"filter">>> {
   const { prepareLayer: lock, mounts } = sessionOf(host);
   const parents = parentLayers(host, init.layers);
-  await lock.run(() => prepareLayer(host, init.scratch, parents), signal);
+  const held = filterOf(host, init, restsOn);
+  await lock.run(() => {
+    expect(held);
+    return prepareLayer(host, init.scratch, parents);
+  }, signal);
   mounts.setLayers(init.scratch, init.layers);
-  return filterOf(host, init, restsOn);
+  return held;
 }
 
 async function unprepare(host: Host, scratch: string): Promise<boolean> {

@@ -5,8 +5,8 @@
  */
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
-import { requireGrantsFor } from "../checks/grants.ts";
 import { kindOf } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { diskOf, scratchParents } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";

@@ -9,6 +9,7 @@ import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import type { Held } from "../holds/hold.ts";
 import { HoldList, withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, checkMountable, folderOf } from "../host_holds/mount_folder.ts";
@@ -70,10 +71,15 @@ export async function acquireMountPointAt(
 }
 
 /** Adds the mount point at a folder to the holds to release, and also the folder if this library created it. */
-export function adoptMountPoint(host: Host, holds: HoldList, path: string, volume?: string): void {
-  const folder = folderOf(host, path);
+export function adoptMountPoint(
+  host: Host,
+  holds: HoldList,
+  { folder: path, volume }: { readonly folder: string; readonly volume?: string | undefined },
+  foundBy: readonly Held[] = [],
+): void {
+  const folder = { ...folderOf(host, path), restsOn: foundBy };
   holds.adopt(folder);
-  holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder]));
+  holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder, ...foundBy]));
 }
 
 /**
@@ -106,6 +112,6 @@ export async function removeSandboxMountPoint(
   signal?.throwIfAborted();
   requireGrantsFor(host, "files");
   const holds = new HoldList();
-  adoptMountPoint(host, holds, path);
+  adoptMountPoint(host, holds, { folder: path });
   await holds.release({ signal });
 }

@@ -5,23 +5,28 @@
  */
 
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
+import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder } from "../checks/windows_path.ts";
+import { namedFolder, pathKey } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { ReleaseError } from "../holds/release_errors.ts";
-import { activationOf, scratchVolume } from "../host_holds/activation.ts";
+import { diskOf } from "../checks/windows_path.ts";
+import { activationOf, isFree, scratchVolume } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
+import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { sessionOf } from "../session/session.ts";
+import { waitUntil } from "../session/waiting.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 
 /**
@@ -77,13 +82,17 @@ export async function unmountWCOWLayers(
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
-  const image = containerId === undefined ? cimNoteOf(host, scratch)?.volume : await cimVolumeName(containerId);
+  const image = await imageToRelease(host, scratch, containerId);
   if (image !== undefined) requireGrantsFor(host, "image");
   const mount = sessionOf(host).mounts.mountOf(scratch);
-  const released = await releaseScratch(host, { scratch, image, volumeMountPath, signal });
-  // Otherwise, a later release by the owner could release what is mounted there by then.
-  mount?.disown(mount.held);
-  return released;
+  const holds = new HoldList();
+  try {
+    return await releaseScratch(host, holds, { scratch, image, volumeMountPath, signal });
+  } finally {
+    // Otherwise, a later release by the owner could release what is mounted there by then.
+    const left = new Set(holds.holds.map(({ kind }) => kind));
+    mount?.disown(mount.held.filter(({ hold }) => !left.has(hold.kind)));
+  }
 }
 
 /**
@@ -118,9 +127,28 @@ export async function releaseCimFSHostLayers(
   return await unmountWCOWLayers(scratchFolder, { ...hostOptions(options, {}), containerId });
 }
 
+/** Returns the volume of the image that a scratch is mounted with, or undefined if there is none. */
+async function imageToRelease(
+  host: Host,
+  scratch: string,
+  containerId: string | undefined,
+): Promise<string | undefined> {
+  const noted = cimNoteOf(host, scratch)?.volume;
+  if (containerId === undefined) return noted;
+  const named = await cimVolumeName(containerId);
+  if (noted !== undefined && pathKey(noted) !== pathKey(named)) {
+    throw new InvalidInputError(
+      "containerId",
+      `doesn't match the image that the scratch is mounted with (${noted})`,
+      containerId,
+    );
+  }
+  return named;
+}
+
 interface ScratchToRelease {
   readonly scratch: string;
-  /** Volume of the CIM image. If undefined, the scratch has the WCIFS filter. */
+  /** Volume of the CIM image, or undefined if there can't be one. */
   readonly image: string | undefined;
   readonly volumeMountPath: string | undefined;
   readonly signal: AbortSignal | undefined;
@@ -129,33 +157,73 @@ interface ScratchToRelease {
 // Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
 async function releaseScratch(
   host: Host,
+  holds: HoldList,
   { scratch, image, volumeMountPath, signal }: ScratchToRelease,
 ): Promise<ReleasedHold[]> {
-  const holds = new HoldList();
+  const { volume, error } = await volumeOf(host, scratch);
+  // The mount points are found by the volume. Without it, they would never be removed.
+  if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) throw error;
+  const named = volumeMountPath && volumeShown(host, volumeMountPath, volume);
+  const { mountPoints, unlisted } = volume === undefined
+    ? { mountPoints: [] }
+    : await listMountPoints(host, volume, signal);
+
   const disk = activationOf(host, scratch);
   holds.adopt(disk);
-  const { volume, error } = await volumeOf(host, scratch);
-  if (image === undefined) {
-    holds.adopt(filterOf(host, { scratch }, [disk]));
-  } else {
+  const filter = filterOf(host, { scratch }, [disk]);
+  let isFiltered = false;
+  if (image !== undefined) {
     const cim = layerCimOf(host, { volume: image, scratch });
     holds.adopt(cim);
-    holds.adopt(overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]), { mayBeGone: true });
-  }
-  if (volumeMountPath !== undefined) {
-    adoptMountPoint(host, holds, volumeMountPath);
-  }
-  if (volume !== undefined) {
-    for (const path of mountPointsOfVolume(host, volume)) {
-      adoptMountPoint(host, holds, path.replace(/\\$/, ""), volume);
+    if (kindOf(host, image) !== undefined) {
+      const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
+      // A scratch has one filter. Nobody knows what Windows does if the other one is detached.
+      holds.adopt({ ...overlay, release: async () => !isFiltered && await overlay.release() }, { mayBeGone: true });
     }
   }
-  const released = await release(holds, signal);
-  // A scratch that isn't mounted has no volume. This one was mounted, so some of its mount points may be left.
-  if (error !== undefined && released.some(({ hold, wasHeld }) => hold.kind === "filter" && wasHeld)) {
-    throw error;
+  holds.adopt({ ...filter, release: async () => isFiltered = await filter.release() });
+  if (volumeMountPath !== undefined) {
+    adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
   }
+  for (const path of mountPoints) {
+    // A mount point that is left can be found only by the disk, so the disk stays as well.
+    adoptMountPoint(host, holds, { folder: path.replace(/\\$/, ""), volume }, [disk]);
+  }
+  const released = await release(holds, signal);
+  if (unlisted !== undefined) throw unlisted;
   return released;
+}
+
+// The mount points of a volume; those of a damaged one can't be listed, and then only the caller knows them.
+async function listMountPoints(
+  host: Host,
+  volume: string,
+  signal: AbortSignal | undefined,
+): Promise<{ mountPoints: string[]; unlisted?: unknown }> {
+  let mountPoints: string[] = [];
+  let unlisted: unknown;
+  await waitUntil(host, `the mount points of ${volume} can be listed`, () => {
+    try {
+      mountPoints = mountPointsOfVolume(host, volume);
+      unlisted = undefined;
+      return true;
+    } catch (error) {
+      if (neverReachedWindows(error)) throw error;
+      unlisted = error;
+      return false;
+    }
+  }, signal);
+  return { mountPoints, unlisted };
+}
+
+// The volume at a folder that the caller names: of the scratch, or gone.
+function volumeShown(host: Host, folder: string, volume: string | undefined): string | undefined {
+  if (kindOf(host, folder) === undefined) return volume;
+  const shown = mountedVolume(host, folder);
+  if (shown !== undefined && kindOf(host, shown) !== undefined && !isSameVolume(host, shown, volume)) {
+    throw new InvalidInputError("volumeMountPath", `shows another volume than the scratch's (${shown})`, folder);
+  }
+  return shown ?? volume;
 }
 
 async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string; error?: unknown }> {

@@ -63,8 +63,14 @@ export async function acquireFolders(
   const before = holds.holds.length;
   for (let attempt = 1;; attempt++) {
     try {
-      const disk = await holds.acquire(() => acquireActivation(host, scratch, scratchFile), signal);
-      await holds.acquire(() => acquireFilter(host, { scratch, layers }, [disk], signal), signal);
+      const disk = await holds.acquire(
+        (expect) => acquireActivation(host, scratch, { restsOn: scratchFile, signal, expect }),
+        signal,
+      );
+      await holds.acquire(
+        (expect) => acquireFilter(host, { scratch, layers }, { restsOn: [disk], signal, expect }),
+        signal,
+      );
       break;
     } catch (error) {
       if (attempt === ATTEMPTS || !isNotReady(error)) throw error;
@@ -97,12 +103,15 @@ export async function acquireImage(
   { image, containerId }: { readonly image: string; readonly containerId: string },
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
-  const disk = await holds.acquire(() => acquireActivation(host, scratch, scratchFile), signal);
+  const disk = await holds.acquire(
+    (expect) => acquireActivation(host, scratch, { restsOn: scratchFile, signal, expect }),
+    signal,
+  );
   const path = await scratchVolume(host, scratch);
   const volume = await cimVolumeName(containerId);
-  const cim = await holds.acquire(() => acquireLayerCim(host, { volume, scratch, image }), signal);
+  const cim = await holds.acquire((expect) => acquireLayerCim(host, { volume, scratch, image }, expect), signal);
   const overlay = { scratch, volume: path, layer: layers[0]!, image: volume };
-  await holds.acquire(() => acquireOverlay(host, overlay, [disk, cim]), signal);
+  await holds.acquire((expect) => acquireOverlay(host, overlay, { restsOn: [disk, cim], expect }), signal);
   return {
     path,
     placements: [

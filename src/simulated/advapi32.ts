@@ -23,8 +23,8 @@ import {
   WIN32,
   win32Failure,
 } from "./call.ts";
-import { unknown } from "./simulation_error.ts";
 import type { FileHandle } from "./kernel32.ts";
+import { unknown } from "./simulation_error.ts";
 
 // In the order of their LUIDs. Administrators have all but the first two, initially disabled.
 const PRIVILEGES = [

@@ -7,10 +7,10 @@
 import { fromWin32 } from "../errors/codes.ts";
 import { guidText } from "../ffi/guid.ts";
 import { fromWide } from "../ffi/wide.ts";
-import type { ComputeService } from "./compute_service.ts";
-import { Failure } from "./simulation_error.ts";
-import type { GuestNetwork } from "./guest_network.ts";
 import type { AddressSpace } from "./address_space.ts";
+import type { ComputeService } from "./compute_service.ts";
+import type { GuestNetwork } from "./guest_network.ts";
+import { Failure } from "./simulation_error.ts";
 import type { Windows } from "./windows.ts";
 
 /** The process in which a simulated function is called: its memory, its handles, its last error. */

@@ -6,8 +6,8 @@
 
 import type { NativeCallback, NotificationListener } from "../ffi/host.ts";
 import { notification, type NotificationName } from "../ffi/vmcompute_hcs.ts";
-import { SimulationError } from "./simulation_error.ts";
 import type { AddressSpace } from "./address_space.ts";
+import { SimulationError } from "./simulation_error.ts";
 
 export type { NotificationName };
 

@@ -19,8 +19,8 @@ import {
   win32Failure,
 } from "./call.ts";
 import { type DiskHandle, diskOfDevice, volumeText } from "./disks.ts";
-import { SimulationError, unknown } from "./simulation_error.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 const SERVER_2019 = 17763;

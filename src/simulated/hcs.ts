@@ -22,8 +22,8 @@ import {
   text,
 } from "./call.ts";
 import type { NotificationName } from "./compute_service.ts";
-import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { addressOf } from "./guest_network.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { attachFile, type Document, InvalidDocument, modifyVM, objectOf, stopVM, type VirtualMachine } from "./vm.ts";
 
 const OPERATION_PENDING = 0xc0370103;

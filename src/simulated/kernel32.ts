@@ -39,6 +39,8 @@ const GENERIC_READ = 0x80000000;
 const GENERIC_WRITE = 0x40000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 const FSCTL_EXTEND_VOLUME = 0x000900f0;
+const FSCTL_GET_REPARSE_POINT = 0x000900a8;
+const IO_REPARSE_TAG_MOUNT_POINT = 0xa0000003;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
@@ -153,10 +155,16 @@ export const kernel32Functions: SimulatedDll = {
         extendVolume(volumeDisk(windows, target), Number(new DataView(input!.buffer).getBigInt64(0, true)));
         return;
       }
-      if (code !== FSCTL_DELETE_REPARSE_POINT) throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      if (code !== FSCTL_DELETE_REPARSE_POINT && code !== FSCTL_GET_REPARSE_POINT) {
+        throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      }
       const node = windows.existing(target);
       if (node.volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
-      unmount(node);
+      if (code === FSCTL_DELETE_REPARSE_POINT) {
+        unmount(node);
+      } else {
+        put32(returned, putMountPointData(output!, node.volume));
+      }
     },
   ),
 
@@ -402,4 +410,18 @@ export function requireFile({ windows }: Context, path: string): Node {
   const node = windows.existing(path);
   if (node.type !== "file") throw win32Failure(win32.ERROR_ACCESS_DENIED);
   return node;
+}
+
+// REPARSE_DATA_BUFFER of a mount point: its name for the object manager, and an empty one to print. Returns its length.
+function putMountPointData(output: Uint8Array<ArrayBuffer>, volume: string): number {
+  const name = volume.replace(/^\\\\\?/, "\\??");
+  const bytes = 2 * name.length;
+  const view = new DataView(output.buffer, output.byteOffset, output.byteLength);
+  if (output.byteLength < 16 + bytes + 4) throw win32Failure(win32.ERROR_MORE_DATA);
+  view.setUint32(0, IO_REPARSE_TAG_MOUNT_POINT, true);
+  view.setUint16(4, 8 + bytes + 4, true);
+  view.setUint16(10, bytes, true);
+  view.setUint16(12, bytes + 2, true);
+  for (let i = 0; i < name.length; i++) view.setUint16(16 + 2 * i, name.charCodeAt(i), true);
+  return 16 + bytes + 4;
 }

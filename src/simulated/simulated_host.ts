@@ -4,11 +4,11 @@
  * @module
  */
 
+import { fromWin32, hex } from "../errors/codes.ts";
+import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
 import { cimfs } from "../ffi/cimfs.ts";
 import { computestorage } from "../ffi/computestorage.ts";
-import { fromWin32, hex } from "../errors/codes.ts";
-import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import type { Host, NativeCallback, NotificationListener } from "../ffi/host.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
 import { ntdll } from "../ffi/ntdll.ts";
@@ -18,6 +18,8 @@ import { virtdisk } from "../ffi/virtdisk.ts";
 import { vmcompute } from "../ffi/vmcompute.ts";
 import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
 import { ws2 } from "../ffi/ws2_32.ts";
+import { AddressSpace } from "./address_space.ts";
+import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
 import {
   type Context,
   HandleTable,
@@ -28,17 +30,15 @@ import {
   type SimulatedFunction,
   since,
 } from "./call.ts";
-import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
-import { Failure } from "./simulation_error.ts";
 import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
-import { AddressSpace } from "./address_space.ts";
-import { StateFile } from "./state_file.ts";
 import { overlayFunctions } from "./overlay.ts";
+import { Failure } from "./simulation_error.ts";
+import { StateFile } from "./state_file.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
 import { virtdiskFunctions } from "./virtdisk.ts";
 import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";

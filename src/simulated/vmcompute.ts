@@ -5,8 +5,9 @@
  */
 
 import { win32 } from "../errors/codes.ts";
-import { guidBytes, guidText } from "../ffi/guid.ts";
 import { hresult } from "../errors/codes.ts";
+import { guidBytes, guidText } from "../ffi/guid.ts";
+import type { AddressSpace } from "./address_space.ts";
 import {
   big,
   buffer,
@@ -23,9 +24,8 @@ import {
   win32Failure,
 } from "./call.ts";
 import { isDiskInUse, volumeText } from "./disks.ts";
-import { Failure, SimulationError, unknown } from "./simulation_error.ts";
-import type { AddressSpace } from "./address_space.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type ActiveLayer, keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 interface Descriptor {

@@ -5,8 +5,8 @@
  */
 
 import { win32Failure } from "./call.ts";
-import { unknown } from "./simulation_error.ts";
 import { standInGuid } from "./name_to_guid.ts";
+import { unknown } from "./simulation_error.ts";
 import type { VirtualMachine } from "./vm.ts";
 
 /**

@@ -19,8 +19,8 @@ import {
   WIN32,
   win32Failure,
 } from "./call.ts";
-import { SimulationError, unknown } from "./simulation_error.ts";
 import { addressOf, type Connection } from "./guest_network.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 
 const WSAEADDRINUSE = 10048;
 const WSANOTINITIALISED = 10093;

@@ -149,7 +149,8 @@ async function acquireBaseDisk(
   { base, size }: WantedDisks,
   signal: AbortSignal | undefined,
 ): Promise<Disk> {
-  return (await holds.acquire(() => acquireNewDisk(host, base, { size, blockSize: BLOCK_SIZE }), signal)).disk;
+  return (await holds.acquire((expect) => acquireNewDisk(host, base, { size, blockSize: BLOCK_SIZE }, expect), signal))
+    .disk;
 }
 
 async function acquireDifferencingDisk(
@@ -159,7 +160,7 @@ async function acquireDifferencingDisk(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const init = differencing(disks.base, BLOCK_SIZE);
-  const { disk } = await holds.acquire(() => acquireNewDisk(host, disks.differencing, init), signal);
+  const { disk } = await holds.acquire((expect) => acquireNewDisk(host, disks.differencing, init, expect), signal);
   disk[Symbol.dispose]();
   await grantGroup(host, disks.base);
   await grantGroup(host, disks.differencing);

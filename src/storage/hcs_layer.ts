@@ -130,7 +130,7 @@ export async function hcsExportLayer(
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  requireUnused(host, folder);
+  await requireUnused(host, folder, signal);
   await native.destroyLayer(host, folder);
 }
 

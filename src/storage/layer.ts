@@ -23,6 +23,7 @@ import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { diskSizes } from "../ffi/virtdisk.ts";
 import * as native from "../ffi/vmcompute.ts";
+import { withHolds } from "../holds/hold_list.ts";
 import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
@@ -56,7 +57,7 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
   if (kindOf(host, diskOf(folder)) === undefined) {
     await native.activateLayer(host, folder);
   } else {
-    await acquireActivation(host, folder);
+    await withHolds((holds) => holds.acquire((expect) => acquireActivation(host, folder, { signal, expect })));
   }
 }
 
@@ -117,7 +118,7 @@ export async function prepareLayer(
   const layers = parentFolders(parents, "parents");
   const scratch = existingLayer(host, layer, "layer", signal);
   requireParents(host, layers, "parents");
-  await acquireFilter(host, { scratch, layers }, [], signal);
+  await withHolds((holds) => holds.acquire((expect) => acquireFilter(host, { scratch, layers }, { signal, expect })));
 }
 
 /**
@@ -313,7 +314,7 @@ export async function expandDisk(
 ): Promise<void> {
   const file = diskOf(folder);
   requireKind(host, file, argument, "file");
-  requireFreeDisk(host, folder);
+  await requireFreeDisk(host, folder, signal);
   const { size } = await withDisk(host, file, signal, (disk) => diskSizes(host, disk.handle, file));
   if (bytes < size) {
     throw new InvalidInputError("size", `is less than the ${size} bytes that the disk has`, `${bytes}`);
@@ -349,12 +350,12 @@ export async function expandDisk(
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
   const folder = existingLayer(host, layer, "layer", signal);
-  requireUnused(host, folder);
+  await requireUnused(host, folder, signal);
   await native.destroyLayer(host, folder);
 }
 
 /** Throws if a layer is known to be in use. */
-export function requireUnused(host: Host, folder: string): void {
+export async function requireUnused(host: Host, folder: string, signal: AbortSignal | undefined): Promise<void> {
   const { mounts } = sessionOf(host);
   if (mounts.isActivated(folder)) {
     throw new InUseError(folder, "is activated, or a scratch in it is", "this process");
@@ -362,7 +363,7 @@ export function requireUnused(host: Host, folder: string): void {
   if (mounts.isShown(folder)) {
     throw new InUseError(folder, "is a layer of a mounted scratch, or has one in it", "this process");
   }
-  if (kindOf(host, diskOf(folder)) !== undefined) requireFreeDisk(host, folder);
+  if (kindOf(host, diskOf(folder)) !== undefined) await requireFreeDisk(host, folder, signal);
 }
 
 /**

@@ -119,7 +119,7 @@ export async function createUtilityVMScratch(
   await withHolds(async (holds) => {
     const parent = await holds.acquire(() => acquireFolder(host, scratch), signal);
     const copy = () => copyFile(host, template, path);
-    await holds.acquire(() => acquireNewFile(host, path, copy, [parent]), signal);
+    await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
     signal?.throwIfAborted();
     await grantVmAccess(host, vmId, path);
   });

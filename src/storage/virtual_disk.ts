@@ -5,7 +5,7 @@
  */
 
 import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
-import { isInUse, requireAbsent, requireFreeFile, requireKind } from "../checks/existing.ts";
+import { isInUse, requireAbsent, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -23,6 +23,7 @@ import {
   withDisk,
 } from "../host_holds/disk.ts";
 import { optional } from "../options.ts";
+import { requireFreeFile } from "../session/waiting.ts";
 
 /**
  * Options of {@linkcode createVhdx}.
@@ -120,7 +121,7 @@ function createDisk(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   return withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireNewDisk(host, path, init), signal);
+    const { disk } = await holds.acquire((expect) => acquireNewDisk(host, path, init, expect), signal);
     disk[Symbol.dispose]();
   });
 }
@@ -198,7 +199,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
-  requireFreeFile(host, file, "path");
+  await requireFreeFile(host, file, "path", signal);
   return await withHolds(async (holds) => {
     const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
     await disk.attach(how);

@@ -5,7 +5,6 @@
  */
 
 import { hostOptions } from "../checks/arguments.ts";
-import { requireFreeFile } from "../checks/existing.ts";
 import { returnedVolume, windowsPath } from "../checks/windows_path.ts";
 import { formatWritableLayerVhd, layerVhdMountPath } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
@@ -15,6 +14,7 @@ import { withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireOpenDisk, type Disk, withDisk } from "../host_holds/disk.ts";
 import { buildOf, firstBuild } from "../session/builds.ts";
+import { requireFreeFile } from "../session/waiting.ts";
 
 /**
  * Formats a virtual disk for a scratch layer. Its content is lost.
@@ -42,7 +42,7 @@ export async function formatWritableLayerDisk(
   const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
-  requireFreeFile(host, file, "path");
+  await requireFreeFile(host, file, "path", signal);
   await withDisk(host, file, signal, (disk) => formatDisk(host, disk));
 }
 
@@ -100,7 +100,7 @@ export async function mountWritableLayerDisk(
   const { host, signal } = hostOptions(options, {});
   const file = windowsPath(path, "path");
   signal?.throwIfAborted();
-  requireFreeFile(host, file, "path");
+  await requireFreeFile(host, file, "path", signal);
   return await withHolds(async (holds) => {
     const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
     await disk.attach({ bypassEncryptionPolicy: true });

@@ -92,7 +92,12 @@ Deno.test("mountWCOWLayers() asks for the id of a name once", async () => {
 /** Each attempt that fails in `PrepareLayer`, without the ids, which are asked for once. */
 const ATTEMPT = (
   code: string,
-) => [`ActivateLayer ${SCRATCH}`, `PrepareLayer ${SCRATCH} ${code}`, `DeactivateLayer ${SCRATCH}`];
+) => [
+  `ActivateLayer ${SCRATCH}`,
+  `PrepareLayer ${SCRATCH} ${code}`,
+  `UnprepareLayer ${SCRATCH} 0x801f0015`,
+  `DeactivateLayer ${SCRATCH}`,
+];
 
 Deno.test("mountWCOWLayers() tries again where the disk isn't ready, whichever step says so", async () => {
   for (const code of [21, 1167]) {

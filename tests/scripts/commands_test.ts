@@ -101,7 +101,7 @@ Deno.test("mount of a scratch that is mounted fails, and leaves it mounted", asy
   await machine.mount(...STACK);
   const { code, stderr } = await machine.mount(...STACK);
   assertEquals(code, 1);
-  assertMatch(stderr, /^error: .*sandbox\.vhdx is in use.*Unmount the scratch first/);
+  assertMatch(stderr, /^error: .*sandbox\.vhdx has been in use for 5 s: .*Unmount the scratch first/);
   assertEquals(machine.held(), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
 });
 

@@ -1,5 +1,6 @@
-import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume } from "../../mod.ts";
+import { deactivateLayer, destroyLayer, unprepareLayer } from "../../src/storage/mod.ts";
 import { toJson } from "../../scripts/support/output.ts";
 import { Machine, run, runInto, start } from "./run.ts";
 
@@ -31,8 +32,9 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   assertEquals((await machine.mount(...STACK, MOUNT_POINT)).code, 0);
   await fails(
     machine.mount(...STACK),
-    "C:\\containers\\web\\sandbox.vhdx is in use: its scratch is mounted, was left mounted by a process that died, or is " +
-      `attached to a virtual machine. Unmount the scratch first\nTo unmount it: ${unmount} C:/containers/web\n`,
+    "C:\\containers\\web\\sandbox.vhdx has been in use for 5 s: its scratch is mounted, was left mounted by a process that " +
+      "died, is attached to a virtual machine, or a scanner has it open. Unmount the scratch first\n" +
+      `To unmount it: ${unmount} C:/containers/web\n`,
   );
   await fails(
     machine.mount("C:/layers/base", "C:/other one", MOUNT_POINT),
@@ -43,16 +45,30 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
 
 Deno.test("unmount of a scratch folder that is gone removes a mount point that is left", async () => {
   using machine = new Machine();
+  assertEquals((await machine.mount(...STACK, MOUNT_POINT)).code, 0);
   const host = machine.host();
-  const volume = host.addVolume("11111111-1111-1111-1111-111111111111");
-  await mountSandboxVolume("C:\\mnt\\web", volume, { host });
-  assertEquals(await machine.unmount("C:/containers/web", MOUNT_POINT), {
+  const scratch = "C:\\containers\\web";
+  await unprepareLayer(scratch, { host });
+  await deactivateLayer(scratch, { host });
+  await destroyLayer(scratch, { host });
+  assertEquals(await machine.unmount(scratch, MOUNT_POINT), {
     code: 0,
     stdout: "mountPoint  C:\\mnt\\web\nfolder      C:\\mnt\\web\n",
     stderr: "",
   });
   assertEquals(machine.held(), []);
-  assertEquals((await machine.unmount("C:/containers/web", MOUNT_POINT)).code, 1);
+  assertEquals((await machine.unmount(scratch, MOUNT_POINT)).code, 1);
+});
+
+Deno.test("unmount leaves a mount point alone that shows another volume than the scratch's", async () => {
+  using machine = new Machine();
+  const host = machine.host();
+  const volume = host.addVolume("11111111-1111-1111-1111-111111111111");
+  await mountSandboxVolume("C:\\mnt\\web", volume, { host });
+  const { code, stderr } = await machine.unmount("C:/containers/web", MOUNT_POINT);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `--mount-point shows another volume than the scratch's (${volume}): C:\\mnt\\web`);
+  assertEquals(machine.held(), ["folder C:\\mnt", "folder C:\\mnt\\web", "mountPoint C:\\mnt\\web"]);
 });
 
 Deno.test("mount --json prints a failure as JSON on the standard output, with what is held", async () => {

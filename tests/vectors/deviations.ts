@@ -194,6 +194,18 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    ours: "after a PrepareLayer that failed, a filter that it may have left is taken off before the disk is detached",
+    apply: (expected) => {
+      const calls = expected.calls.flatMap((call, i) => {
+        const { fn, args: { info, id } } = call;
+        const isUndone = expected.calls[i + 1]?.fn === "DeactivateLayer";
+        if (fn !== "PrepareLayer" || succeeded(call) || !isUndone) return [call];
+        return [call, { ...call, fn: "UnprepareLayer", args: { info, id }, hr: UNSEEN }];
+      });
+      return withCalls(expected, calls);
+    },
+  },
+  {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
     apply: (expected, { run, index }) => {
       const removesLayer = removesLayerOf(run, index);
