@@ -46,7 +46,7 @@ for (const [fn, code, stuck] of STUCK) {
     assertEquals(error.errors.map((each) => each instanceof NativeError && each.operation), [fn]);
     assertEquals(held(host), stuck);
     assertEquals(error.holds, layers.holds);
-    host.clearFailures();
+    host.failNothing();
     await layers.release();
     assertEquals([held(host), host.paths(), layers.holds], [[], before, []]);
   });
@@ -108,7 +108,7 @@ Deno.test("unmountWCOWLayers() changes nothing while Windows doesn't tell the vo
   host.fail({ function: "GetLayerMountPath", code: 5 });
   const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), NativeError);
   assertEquals([error.operation, held(host)], ["GetLayerMountPath", [`activation ${SCRATCH}`, `filter ${SCRATCH}`]]);
-  host.clearFailures();
+  host.failNothing();
   await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(held(host), []);
 });
@@ -120,7 +120,7 @@ Deno.test("unmountWCOWLayers() keeps going where a step fails, and goes on when 
     await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
     host.fail({ function: fn, code });
     await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
-    host.clearFailures();
+    host.failNothing();
     await unmountWCOWLayers(SCRATCH, { host, volumeMountPath: MOUNT });
     assertEquals([held(host), host.paths()], [[], before], fn);
   }
