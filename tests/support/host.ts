@@ -76,3 +76,25 @@ export function withFunction<H extends Host>(host: H, name: string, replacement:
     name in dll.symbols ? { ...host.symbols(dll), [name]: replacement } : host.symbols(dll);
   return hostInFront(host, { symbols });
 }
+
+/** A host in front of another that is, to the library, in another process on the same machine. */
+export function inAnotherProcess<H extends Host>(host: H): H {
+  return hostInFront(host, { machine: {} });
+}
+
+/** A host on which the first call of a slow function has its effect, and returns `code` all the same. */
+export function failsAfterEffect<H extends Host>(host: H, name: string, code: number): H {
+  let isFirst = true;
+  const symbols: Host["symbols"] = (dll) => {
+    const table = host.symbols(dll) as unknown as Record<string, (...args: unknown[]) => unknown>;
+    if (!(name in dll.symbols)) return table as never;
+    const call = async (...args: unknown[]) => {
+      const result = await table[name]!(...args);
+      if (!isFirst) return result;
+      isFirst = false;
+      return code | 0;
+    };
+    return { ...table, [name]: call } as never;
+  };
+  return hostInFront(host, { symbols });
+}
