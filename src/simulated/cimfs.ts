@@ -30,7 +30,7 @@ export const cimfsFunctions: SimulatedDll = {
     ({ windows }, { imagePath, fsName, flags, volumeId }) => {
       if ((flags & ~KNOWN_FLAGS) !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       if (windows.node(imagePath)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
-      const image = `${imagePath}\\${fsName}`;
+      const image = `${imagePath}${/(^|\\)[A-Za-z]:\\$/.test(imagePath) ? "" : "\\"}${fsName}`;
       if (windows.node(image)?.type !== "file") throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
       const volume = volumeName(volumeId);
       if (windows.state.images[volume] !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
