@@ -1,0 +1,35 @@
+// Names and paths that Windows refuses, or takes for something else.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { InvalidInputError, mountWCOWLayers } from "../../mod.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { mountCimImage } from "../../src/storage/mod.ts";
+import { changes } from "../support/calls.ts";
+import { hostWith, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+for (const name of ["D:", "web:1"]) {
+  Deno.test(`a mount folder can't be named ${name}: the mount is refused before anything is changed`, async () => {
+    const host = stackHost();
+    const before = host.paths();
+    const mount = () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: `C:\\mnt\\${name}` });
+    const error = await assertRejects(mount, InvalidInputError);
+    assertEquals([error.argument, changes(host), host.paths()], ["volumeMountPath", [], before]);
+  });
+}
+
+Deno.test("a layer with a path that is too long is refused before anything is changed", async () => {
+  const deep = `C:\\layers\\${"a".repeat(120)}\\${"b".repeat(130)}\\base`;
+  const host = hostWith({ layers: [deep], scratches: [SCRATCH] });
+  const error = await assertRejects(() => mountWCOWLayers("c1", [deep, SCRATCH], { host }), InvalidInputError);
+  assertEquals([error.argument, changes(host)], ["layerFolders[0]", []]);
+});
+
+Deno.test("an image in the root of a drive is mounted from the root, not from the current folder of the drive", async () => {
+  const host = new SimulatedHost();
+  host.addFile("D:\\base.cim", 4096);
+  const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
+  const mounted = await mountCimImage("D:\\base.cim", volume, { host });
+  const call = host.calls.find((call) => call.function === "CimMountImage")!;
+  assertEquals([call.args["imagePath"], call.args["fsName"]], ["D:\\", "base.cim"]);
+  await mounted.release();
+  assertEquals(host.held(), []);
+});
