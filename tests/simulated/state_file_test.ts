@@ -49,6 +49,14 @@ Deno.test("a file that holds something else is refused, and kept", () =>
     assertThrows(() => new SimulatedHost({ file: `${file}/no` }), SimulationError, "can't be opened");
   }));
 
+Deno.test("a file that begins with zeros and isn't empty is refused, and kept", () =>
+  withFile((file) => {
+    const bytes = new Uint8Array(4096).fill(0x41).fill(0, 0, 64);
+    Deno.writeFileSync(file, bytes);
+    assertThrows(() => new SimulatedHost({ file }), SimulationError, file);
+    assertEquals(Deno.readFileSync(file), bytes);
+  }));
+
 Deno.test("without a grant for the file the error names the flags", () =>
   withFile(async (file) => {
     for (const grants of [[], [`--allow-read=${file}`], [`--allow-write=${file}`]]) {
