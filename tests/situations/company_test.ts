@@ -11,7 +11,7 @@ import { removeDirectory } from "../../src/ffi/kernel32.ts";
 import { fromWide } from "../../src/ffi/wide.ts";
 import { deactivateLayer, unprepareLayer } from "../../src/storage/mod.ts";
 import { changes, held } from "../support/calls.ts";
-import { hostInFront, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
 
 Deno.test("a user creates a folder where ours was: the late release leaves it alone", async () => {
   const host = stackHost();
@@ -23,40 +23,38 @@ Deno.test("a user creates a folder where ours was: the late release leaves it al
   assertEquals([host.exists(MOUNT), held(host)], [true, []]);
 });
 
+const FSCTL_GET_REPARSE_POINT = 0x000900a8;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 
-/** A host on which a folder is a junction, once `isThere` returns true. */
-function withJunction<H extends Host>(host: H, folder: string, isThere: () => boolean, codes: number[]): H {
-  const real = host.symbols;
-  const isJunction = (path: Uint8Array<ArrayBuffer>) =>
-    isThere() && fromWide(path).replace(/\\$/, "").toLowerCase() === folder.toLowerCase();
-  const attributes = (path: Uint8Array<ArrayBuffer>) => isJunction(path) ? 0x410 : kernel().GetFileAttributesW!(path);
-  const control = (...args: unknown[]) => {
-    if (!isThere()) return kernel().DeviceIoControl!(...args);
-    codes.push(args[1] as number);
-    // REPARSE_DATA_BUFFER: the tag, the length of the substitute name, and the name.
-    const name = "\\??\\D:\\data";
-    const output = new DataView((args[4] as Uint8Array ?? new Uint8Array(256)).buffer);
-    output.setUint32(0, 0xa0000003, true);
-    output.setUint16(10, 2 * name.length, true);
-    [...name].forEach((unit, i) => output.setUint16(16 + 2 * i, unit.charCodeAt(0), true));
-    return 1;
-  };
-  let table: unknown;
-  const kernel = () => table as Record<string, (...args: unknown[]) => unknown>;
-  const symbols: Host["symbols"] = (dll) => {
-    const functions = real.call(host, dll);
-    if (!("GetFileAttributesW" in dll.symbols)) return functions as never;
-    table = functions;
-    return { ...functions, GetFileAttributesW: attributes, DeviceIoControl: control } as never;
-  };
-  return hostInFront(host, { symbols });
+/** A host on which a folder is a junction, once `isThere` returns true. Adds the codes of DeviceIoControl to a list. */
+function withJunction<H extends Host>(host: H, folder: string, isThere: () => boolean, codes: unknown[]): H {
+  const isJunction = (path: unknown) => isThere() && pathOf(path).toLowerCase() === folder.toLowerCase();
+  return withWrapped(host, (name, call) => {
+    if (name === "GetFileAttributesW") return (path) => isJunction(path) ? 0x410 : call(path);
+    if (name !== "DeviceIoControl") return call;
+    return (...args) => {
+      if (!isThere()) return call(...args);
+      codes.push(args[1]);
+      if (args[1] !== FSCTL_GET_REPARSE_POINT) return 1;
+      // REPARSE_DATA_BUFFER: the tag, the length of the substitute name, and the name.
+      const target = "\\??\\D:\\data";
+      const output = new DataView((args[4] as Uint8Array).buffer);
+      output.setUint32(0, 0xa0000003, true);
+      output.setUint16(10, 2 * target.length, true);
+      [...target].forEach((unit, i) => output.setUint16(16 + 2 * i, unit.charCodeAt(0), true));
+      return 1;
+    };
+  });
+}
+
+function pathOf(path: unknown): string {
+  return fromWide(path as Uint8Array<ArrayBuffer>).replace(/\\$/, "");
 }
 
 Deno.test("a user creates a junction where our mount point was: the late release leaves it alone", async () => {
   const host = stackHost();
   let isThere = false;
-  const codes: number[] = [];
+  const codes: unknown[] = [];
   const owner = withJunction(host, MOUNT, () => isThere, codes);
   const mounted = await mountWCOWLayers("c1", STACK, { host: owner, volumeMountPath: MOUNT });
   await unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) });
@@ -74,41 +72,28 @@ Deno.test("another process removes the parent of a new mount folder: it is creat
   const host = stackHost();
   const before = host.paths();
   let removed = 0;
-  const symbols: Host["symbols"] = (dll) => {
-    const table = host.symbols(dll) as unknown as Record<
-      string,
-      (path: Uint8Array<ArrayBuffer>, last: null) => unknown
-    >;
-    if (!("CreateDirectoryW" in dll.symbols)) return table as never;
-    const create = (path: Uint8Array<ArrayBuffer>, last: null) => {
-      if (removed === 0 && fromWide(path) === MOUNT && host.exists("C:\\mnt")) {
+  const busy = withWrapped(host, (name, call) =>
+    name !== "CreateDirectoryW" ? call : (...args) => {
+      if (removed === 0 && pathOf(args[0]) === MOUNT && host.exists("C:\\mnt")) {
         removed++;
         removeDirectory(host, "C:\\mnt");
       }
-      return table["CreateDirectoryW"]!(path, last);
-    };
-    return { ...table, CreateDirectoryW: create } as never;
-  };
-  const mounted = await mountWCOWLayers("c1", STACK, { host: hostInFront(host, { symbols }), volumeMountPath: MOUNT });
+      return call(...args);
+    });
+  const mounted = await mountWCOWLayers("c1", STACK, { host: busy, volumeMountPath: MOUNT });
   assertEquals(removed, 1);
   await mounted.release();
   assertEquals([held(host), host.paths()], [[], before]);
 });
 
-/** Another process on a machine, which is killed when it calls a function: no call of it has an effect from then on. */
+/** Another process, which is killed when it calls a function: no call of it has an effect from then on. */
 function killedAt<H extends Host>(host: H, name: string): H {
   let isDead = false;
-  const symbols: Host["symbols"] = (dll) => {
-    const table = host.symbols(dll) as unknown as Record<string, (...args: unknown[]) => unknown>;
-    return Object.fromEntries(
-      Object.keys(dll.symbols).map((key) => [key, (...args: unknown[]) => {
-        isDead ||= key === name;
-        if (isDead) throw new Error("killed");
-        return table[key]!(...args);
-      }]),
-    ) as never;
-  };
-  return hostInFront(host, { machine: {}, symbols });
+  return withWrapped(inAnotherProcess(host), (other, call) => (...args) => {
+    isDead ||= other === name;
+    if (isDead) throw new Error("killed");
+    return call(...args);
+  });
 }
 
 Deno.test("a process is killed after it created the mount folder: the next mount there removes it in the end", async () => {

@@ -82,19 +82,26 @@ export function inAnotherProcess<H extends Host>(host: H): H {
   return hostInFront(host, { machine: {} });
 }
 
+/** A function of a DLL. */
+export type Call = (...args: unknown[]) => unknown;
+
+/** A host on which each function is replaced by what `wrap` makes of it. */
+export function withWrapped<H extends Host>(host: H, wrap: (name: string, call: Call) => Call): H {
+  const symbols: Host["symbols"] = (dll) =>
+    Object.fromEntries(
+      Object.entries(host.symbols(dll)).map(([name, call]) => [name, wrap(name, call as Call)]),
+    ) as never;
+  return hostInFront(host, { symbols });
+}
+
 /** A host on which the first call of a slow function has its effect, and returns `code` all the same. */
 export function failsAfterEffect<H extends Host>(host: H, name: string, code: number): H {
   let isFirst = true;
-  const symbols: Host["symbols"] = (dll) => {
-    const table = host.symbols(dll) as unknown as Record<string, (...args: unknown[]) => unknown>;
-    if (!(name in dll.symbols)) return table as never;
-    const call = async (...args: unknown[]) => {
-      const result = await table[name]!(...args);
+  return withWrapped(host, (other, call) =>
+    other !== name ? call : async (...args) => {
+      const result = await call(...args);
       if (!isFirst) return result;
       isFirst = false;
       return code | 0;
-    };
-    return { ...table, [name]: call } as never;
-  };
-  return hostInFront(host, { symbols });
+    });
 }
