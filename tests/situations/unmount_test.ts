@@ -56,7 +56,7 @@ for (const code of [SHARING_VIOLATION, 0x80070005]) {
     const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) }), NativeError);
     assertEquals([error.code, held(host)], [code, mounted]);
     assertEquals(sequence(host, from).filter((name) => DETACHING.includes(name)), []);
-    host.clearFailures();
+    host.failNothing();
     await unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) });
     assertEquals(held(host), []);
   });
@@ -109,7 +109,7 @@ Deno.test("a mount point is stuck: the disk that leads to it stays, and unmounti
   const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: other }), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["activation", "folder", "mountPoint"]);
   assertEquals(held(host), [`activation ${SCRATCH}`, "folder C:\\mnt", `folder ${MOUNT}`, `mountPoint ${MOUNT}`]);
-  host.clearFailures();
+  host.failNothing();
   await unmountWCOWLayers(SCRATCH, { host: other });
   assertEquals([held(host), host.paths()], [[], before]);
 });
@@ -120,7 +120,7 @@ Deno.test("an unmount fails halfway: nobody can mount the scratch, and its owner
   const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
   host.fail({ function: "DeleteVolumeMountPointW", code: SHARING_VIOLATION });
   await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
-  host.clearFailures();
+  host.failNothing();
   await assertRejects(() => mountWCOWLayers("c2", STACK, { host: inAnotherProcess(host) }), InUseError);
   const from = host.calls.length;
   await mounted.release();
@@ -169,7 +169,7 @@ for (const code of [NOT_READY, 0x80070005]) {
     await first.release().catch(() => {});
     assertEquals(changes(host, from), []);
     assertEquals(held(host), [`mountPoint ${MOUNT}`]);
-    host.clearFailures();
+    host.failNothing();
     await second.release();
     assertEquals(held(host), []);
   });
@@ -189,7 +189,7 @@ Deno.test("a mount point can't be removed: the files behind it stay, and a later
     [],
   ]);
   assertEquals(held(host), ["folder C:\\mnt", `folder ${MOUNT}`, `mountPoint ${MOUNT}`]);
-  host.clearFailures();
+  host.failNothing();
   await mounted.release();
   assertEquals(held(host).filter((each) => !each.startsWith("folder")), []);
   assertEquals(host.paths().filter((path) => !before.includes(path)), ["C:\\mnt", MOUNT, file]);
