@@ -53,6 +53,8 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * In a VM, the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them.
  *
  * If a step fails or the signal is aborted, everything acquired is released before the call rejects.
+ * Only one `PrepareLayer` runs at a time in a process, so mounts wait for their turn. The signal ends that wait as
+ * well: a deadline includes it.
  *
  * ```ts
  * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -71,7 +73,7 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later.
- * @throws {InUseError} if the scratch is mounted already, or its disk is in use.
+ * @throws {InUseError} if the scratch is already mounted, or its disk stays in use. Nothing was changed.
  * @throws {NoRoomError} if the VM has no slot for the scratch disk. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.
