@@ -9,6 +9,7 @@ import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -67,6 +68,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
+ * @throws {InUseError} if this process is mounting the scratch. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */
@@ -82,9 +84,14 @@ export async function unmountWCOWLayers(
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
+  const { mounts } = sessionOf(host);
   const image = await imageToRelease(host, scratch, containerId);
+  // Its steps would take the disk from under a call of the mount.
+  if (mounts.isMounting(scratch)) {
+    throw new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
+  }
   if (image !== undefined) requireGrantsFor(host, "image");
-  const mount = sessionOf(host).mounts.mountOf(scratch);
+  const mount = mounts.mountOf(scratch);
   const holds = new HoldList();
   try {
     return await releaseScratch(host, holds, { scratch, image, volumeMountPath, signal });
@@ -115,6 +122,7 @@ export async function unmountWCOWLayers(
  * @param containerId Id of the container, after which the image's volume is named.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
+ * @throws {InUseError} if this process is mounting the scratch. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */

@@ -111,6 +111,7 @@ export async function mountWCOWLayers(
   if (volumeMountPath !== undefined) {
     checkMountable(host, volumeMountPath, "volumeMountPath");
   }
+  using _mounting = layerVM === undefined ? sessionOf(host).mounts.startMount(stack.scratch) : undefined;
   return await withHolds(async (holds) => {
     const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
     const created = holds.held;

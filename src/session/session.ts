@@ -27,6 +27,7 @@ export interface ScratchUse {
 /** The scratches that this process has activated or attached a filter to, by folder. */
 export class MountTable {
   readonly #uses = new Map<string, ScratchUse>();
+  readonly #mounting = new Map<string, number>();
 
   /** Returns all of them. */
   list(): ScratchUse[] {
@@ -43,6 +44,23 @@ export class MountTable {
   /** Forgets that a scratch was activated, and the mount that it belonged to. */
   unclaim(scratch: string): void {
     this.#change(scratch, { activated: false, mount: undefined });
+  }
+
+  /** Notes that a scratch is being mounted, until the result is disposed. */
+  startMount(scratch: string): Disposable {
+    const key = pathKey(scratch);
+    const add = (n: number) => {
+      const count = (this.#mounting.get(key) ?? 0) + n;
+      if (count > 0) this.#mounting.set(key, count);
+      else this.#mounting.delete(key);
+    };
+    add(1);
+    return { [Symbol.dispose]: () => add(-1) };
+  }
+
+  /** Returns whether a scratch is being mounted. */
+  isMounting(scratch: string): boolean {
+    return this.#mounting.has(pathKey(scratch));
   }
 
   /** Notes the mount that a scratch belongs to, until it is unclaimed. */

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   type Host,
+  InUseError,
   InvalidInputError,
   mountWCOWLayers,
   removeSandboxMountPoint,
@@ -10,7 +11,7 @@ import {
 import { removeDirectory } from "../../src/ffi/kernel32.ts";
 import { fromWide } from "../../src/ffi/wide.ts";
 import { deactivateLayer, unprepareLayer } from "../../src/storage/mod.ts";
-import { changes, held } from "../support/calls.ts";
+import { CallBarrier, changes, held } from "../support/calls.ts";
 import { inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
 
 Deno.test("a user creates a folder where ours was: the late release leaves it alone", async () => {
@@ -154,4 +155,19 @@ Deno.test("ten containers are given one mount folder: one gets it, and the other
   assertEquals(host.held().length, 5);
   await winner.value.release();
   assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("a scratch is unmounted while it is being mounted: refused, and the mount succeeds", async () => {
+  const slow = new CallBarrier(({ function: name }) => name === "PrepareLayer");
+  const host = stackHost({ latency: slow.latency });
+  const mounting = mountWCOWLayers("c1", STACK, { host });
+  await slow.arrival();
+  const before = changes(host);
+  await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), InUseError, "is being mounted");
+  assertEquals(changes(host), before);
+  slow.release();
+  await mounting;
+  assertEquals(held(host), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), []);
 });
