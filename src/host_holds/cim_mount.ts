@@ -8,6 +8,7 @@ import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { kindOf } from "../checks/existing.ts";
 import { pathKey, volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
@@ -60,13 +61,13 @@ export async function acquireLayerCim(
   const { scratch, volume, image } = init;
   const held = layerCimOf(host, init);
   const before = cimNoteOf(host, scratch);
-  const wasThere = kindOf(host, volume) !== undefined;
+  const wasThere = hasVolume(host, volume) !== false;
   writeCimNote(host, scratch, { volume, image });
   // The call can fail after it had its effect. A volume that was there before is not its effect.
   expect({
     ...held,
     async release() {
-      if (!wasThere && kindOf(host, volume) !== undefined) return await held.release();
+      if (!wasThere && hasVolume(host, volume)) return await held.release();
       if (before === undefined) deleteCimNote(host, scratch);
       else writeCimNote(host, scratch, before);
       return false;
@@ -85,6 +86,16 @@ export async function acquireLayerCim(
 function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {
   const file = { folder: dirname(image), name: basename(image) };
   return mountImage(host, file, volumeGuid(volume), cimMountFlag.CACHE_FILES);
+}
+
+/** Returns whether there is a volume, or undefined if Windows doesn't tell. */
+export function hasVolume(host: Host, volume: string): boolean | undefined {
+  try {
+    return kindOf(host, volume) !== undefined;
+  } catch (error) {
+    log("debug", () => `${volume}: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume. */

@@ -7,7 +7,7 @@
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder, pathKey } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
@@ -16,9 +16,8 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { ReleaseError } from "../holds/release_errors.ts";
-import { diskOf } from "../checks/windows_path.ts";
 import { activationOf, isFree, scratchVolume } from "../host_holds/activation.ts";
-import { layerCimOf } from "../host_holds/cim_mount.ts";
+import { hasVolume, layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
@@ -183,7 +182,7 @@ async function releaseScratch(
   if (image !== undefined) {
     const cim = layerCimOf(host, { volume: image, scratch });
     holds.adopt(cim);
-    if (kindOf(host, image) !== undefined) {
+    if (hasVolume(host, image) !== false) {
       const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
       // A scratch has one filter. Nobody knows what Windows does if the other one is detached.
       holds.adopt({ ...overlay, release: async () => !isFiltered && await overlay.release() }, { mayBeGone: true });
