@@ -91,14 +91,7 @@ export async function unmountWCOWLayers(
   }
   if (image !== undefined) requireGrantsFor(host, "image");
   const mount = mounts.mountOf(scratch);
-  const holds = new HoldList();
-  try {
-    return await releaseScratch(host, holds, { scratch, image, volumeMountPath, signal });
-  } finally {
-    // Otherwise, a later release by the owner could release what is mounted there by then.
-    const left = new Set(holds.holds.map(({ kind }) => kind));
-    mount?.disown(mount.held.filter(({ hold }) => !left.has(hold.kind)));
-  }
+  return await releaseScratch(host, mount, { scratch, image, volumeMountPath, signal });
 }
 
 /**
@@ -161,10 +154,11 @@ interface ScratchToRelease {
   readonly signal: AbortSignal | undefined;
 }
 
-// Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
+// Adds what a mount acquires to a list, in the same order, and releases the list in reverse. `mount` is the list of this
+// process, if the scratch was mounted here.
 async function releaseScratch(
   host: Host,
-  holds: HoldList,
+  mount: HoldList | undefined,
   { scratch, image, volumeMountPath, signal }: ScratchToRelease,
 ): Promise<ReleasedHold[]> {
   const { volume, error } = await volumeOf(host, scratch);
@@ -175,6 +169,7 @@ async function releaseScratch(
     ? { mountPoints: [] }
     : await listMountPoints(host, volume, signal);
 
+  const holds = new HoldList();
   const disk = activationOf(host, scratch);
   holds.adopt(disk);
   const filter = filterOf(host, { scratch }, [disk]);
@@ -196,7 +191,15 @@ async function releaseScratch(
     // A mount point that is left can be found only by the disk, so the disk stays as well.
     adoptMountPoint(host, holds, { folder: path.replace(/\\$/, ""), volume }, [disk]);
   }
-  const released = await release(holds, signal);
+  let released: ReleasedHold[];
+  try {
+    released = await release(holds, signal);
+  } finally {
+    // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
+    // release: then the owner still has everything.
+    const left = new Set(holds.holds.map(({ kind }) => kind));
+    mount?.disown(mount.held.filter(({ hold }) => !left.has(hold.kind)));
+  }
   if (unlisted !== undefined) throw unlisted;
   return released;
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
+import { LayerError, mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
 import { CallBarrier, changes, held } from "../support/calls.ts";
 import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -111,6 +111,25 @@ Deno.test("unmountWCOWLayers() changes nothing while Windows doesn't tell the vo
   host.failNothing();
   await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(held(host), []);
+});
+
+Deno.test("unmountWCOWLayers() that is refused before it releases anything leaves everything to the owner", async () => {
+  for (const volumeMountPath of [undefined, "C:\\mnt\\c10"]) {
+    const host = stackHost();
+    const before = host.paths();
+    host.addScratch("C:\\scratch\\c10");
+    const others = ["C:\\layers\\ro01", "C:\\scratch\\c10"];
+    const other = await mountWCOWLayers("c10", others, { host, volumeMountPath: "C:\\mnt\\c10" });
+    const layers = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+    // Either Windows doesn't tell the volume, or the caller names the folder of another one.
+    if (volumeMountPath === undefined) host.fail({ function: "GetLayerMountPath", code: 5 });
+    const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host, volumeMountPath }), LayerError);
+    assertEquals(error.name, volumeMountPath === undefined ? "NativeError" : "InvalidInputError");
+    host.failNothing();
+    await layers.release();
+    await other.release();
+    assertEquals([held(host), before.filter((path) => !host.exists(path))], [[], []]);
+  }
 });
 
 Deno.test("unmountWCOWLayers() keeps going where a step fails, and goes on when called again", async () => {
