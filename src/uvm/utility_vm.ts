@@ -30,6 +30,7 @@ import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { removeOnceFree } from "../session/waiting.ts";
 import { ComputeSystem } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { revokeAccess, SCSIDisks } from "./devices/scsi.ts";
@@ -58,10 +59,15 @@ async function acquireScratch(
   return {
     hold: { kind: "vmScratch", path, template },
     restsOn: [],
-    // deno-lint-ignore require-await
     async release() {
-      deleteFile(host, path);
-      return true;
+      try {
+        // Whoever has the file open, such as a scanner, may close it soon.
+        await removeOnceFree(host, path, () => deleteFile(host, path));
+        return true;
+      } catch (error) {
+        if (isNotFound(error)) return false;
+        throw error;
+      }
     },
   };
 }

@@ -91,6 +91,20 @@ Deno.test("createUtilityVM() undoes everything in reverse where Windows refuses"
   assertEquals(host.exists(DISK), false);
 });
 
+Deno.test("createUtilityVM() rejects with the cause where its disk is busy for a moment, or gone, when it is deleted", async () => {
+  for (const code of [32, 2]) {
+    const host = new SimulatedHost();
+    host.addWindowsBootLayer(IMAGE);
+    host.addFolder(SCRATCH);
+    host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
+    host.fail({ function: "DeleteFileW", code, nth: 1 });
+    const error = await assertRejects(() => createUtilityVM(WINDOWS, { host }), NativeError);
+    assertEquals(error.operation, "HcsCreateComputeSystem");
+    // The simulation keeps the file of a delete that was told to find none.
+    assertEquals(host.exists(DISK), code === 2);
+  }
+});
+
 Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or tells no properties", async () => {
   for (const fn of ["HcsRegisterComputeSystemCallback", "HcsGetComputeSystemProperties"]) {
     const host = vmHost();
