@@ -173,17 +173,19 @@ async function releaseScratch(
   const disk = activationOf(host, scratch);
   holds.adopt(disk);
   const filter = filterOf(host, { scratch }, [disk]);
-  let isFiltered = false;
+  let isOverlaid = false;
   if (image !== undefined) {
     const cim = layerCimOf(host, { volume: image, scratch });
     holds.adopt(cim);
+    // A scratch has one filter. Nobody knows what Windows does if the other one is detached.
+    holds.adopt({ ...filter, release: async () => !isOverlaid && await filter.release() });
     if (hasVolume(host, image) !== false) {
       const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
-      // A scratch has one filter. Nobody knows what Windows does if the other one is detached.
-      holds.adopt({ ...overlay, release: async () => !isFiltered && await overlay.release() }, { mayBeGone: true });
+      holds.adopt({ ...overlay, release: async () => isOverlaid = await overlay.release() }, { mayBeGone: true });
     }
+  } else {
+    holds.adopt(filter);
   }
-  holds.adopt({ ...filter, release: async () => isFiltered = await filter.release() });
   if (volumeMountPath !== undefined) {
     adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
   }
