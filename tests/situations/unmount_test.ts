@@ -75,7 +75,6 @@ Deno.test("the id of another container is refused, and the image isn't lost", as
   const from = host.calls.length;
   await unmountWCOWLayers(SCRATCH, { host: other });
   assertEquals(sequence(host, from).filter((name) => DETACHING.includes(name)), [
-    "UnprepareLayer",
     "HcsDetachOverlayFilter",
     "CimDismountImage",
     "DeactivateLayer",
