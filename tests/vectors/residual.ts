@@ -55,7 +55,7 @@ export function givesBack(call: Call): boolean {
 /** What is held after these calls. What is taken several times is given back as often. */
 export function residualOf(calls: readonly Call[]): Residual {
   const held: { key: string; kind: string; what: string }[] = [];
-  // Guests may have done in part what they refused.
+  // What was refused may have been done, at least in part.
   const uncertain = new Set<string>();
   const strays: string[] = [];
   for (const call of calls) {
@@ -64,7 +64,7 @@ export function residualOf(calls: readonly Call[]): Residual {
     const { takes, kind, what } = changed;
     const key = `${kind} ${pathKey(what)}`;
     if (!succeeded(call)) {
-      if (takes && kind === "guest") uncertain.add(key);
+      if (takes && (kind === "guest" || kind === "prepared")) uncertain.add(key);
     } else if (takes) {
       held.push({ key, kind, what });
     } else {

@@ -223,7 +223,11 @@ const killed: AcrossTest[] = ([
       const byId = new ImageStage(wine);
       await mountKilledAt(wine, byId, fn);
       const released = await byId.releaseById();
-      assertEquals([released.code, released.stdout.trim()], [0, "overlay,cimVolume,activation"], released.stderr);
+      assertEquals(
+        [released.code, released.stdout.trim()],
+        [0, "overlay,filter,cimVolume,activation"],
+        released.stderr,
+      );
       assertEquals(byId.held, []);
 
       const again = await byId.task("mount");
