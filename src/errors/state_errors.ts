@@ -8,7 +8,7 @@ import { LayerError } from "./layer_error.ts";
 import { printable } from "./printable.ts";
 
 /**
- * A file, folder or disk is in use. Nothing was changed.
+ * A file, folder or disk is in use, or something is still there after Windows reported that it was released.
  *
  * @category Errors
  */

@@ -9,12 +9,14 @@ import { kindOf } from "../checks/existing.ts";
 import { pathKey, volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
+import { WAITED, waitUntil } from "../session/waiting.ts";
 import { cimNoteOf, deleteCimNote, isSameCim, writeCimNote } from "./cim_note.ts";
 
 /** An image, and the volume that it is mounted as. */
@@ -26,13 +28,20 @@ export interface CimMountInit {
 }
 
 /** Mounts an image. */
-export async function acquireCimMount(host: Host, init: CimMountInit): Promise<Held<HoldOf<"cimImage">>> {
-  await mount(host, init);
-  return {
+export async function acquireCimMount(
+  host: Host,
+  init: CimMountInit,
+  expect: Expect,
+): Promise<Held<HoldOf<"cimImage">>> {
+  const held: Held<HoldOf<"cimImage">> = {
     hold: { kind: "cimImage", ...init },
     restsOn: [],
     release: () => dismount(host, init.volume),
   };
+  const wasThere = hasVolume(host, init.volume) !== false;
+  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) === true && await held.release() });
+  await mount(host, init);
+  return held;
 }
 
 /** Returns the hold on the mounted image of a container's layers, no matter which process mounted it. */
@@ -100,6 +109,13 @@ export function hasVolume(host: Host, volume: string): boolean | undefined {
 
 /** Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume. */
 export async function dismount(host: Host, volume: string): Promise<boolean> {
+  if (!await dismountOnce(host, volume)) return false;
+  const isGone = () => waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) !== true);
+  if (await isGone() || !await dismountOnce(host, volume) || await isGone()) return true;
+  throw new InUseError(volume, `is still there ${WAITED} after CimDismountImage reported that it was dismounted`);
+}
+
+async function dismountOnce(host: Host, volume: string): Promise<boolean> {
   try {
     await dismountImage(host, volumeGuid(volume));
     return true;

@@ -6,6 +6,7 @@
 
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../ffi/kernel32.ts";
 import { fromWide } from "../ffi/wide.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import type { Acquisition } from "./activation.ts";
 
 /**
  * Returns the hold on the mount point at a folder, no matter which process created it. Releasing it removes the mount
@@ -45,13 +47,27 @@ export function mountPointOf(
 export async function acquireMountPoint(
   host: Host,
   init: Required<Omit<HoldOf<"mountPoint">, "kind">>,
-  restsOn: readonly Held[] = [],
+  { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"mountPoint">>> {
+  const held = mountPointOf(host, init, restsOn);
+  expect(held);
   setVolumeMountPoint(host, init.folder, init.volume);
-  return mountPointOf(host, init, restsOn);
+  return held;
 }
 
-function remove(host: Host, { folder, volume }: { readonly folder: string; readonly volume?: string }): boolean {
+// Asks twice if the volume is still there although Windows reported that its mount point is removed.
+function remove(host: Host, mountPoint: { readonly folder: string; readonly volume?: string }): boolean {
+  const { folder } = mountPoint;
+  if (!removeOnce(host, mountPoint)) return false;
+  if (!isLink(host, folder) || !removeOnce(host, mountPoint) || !isLink(host, folder)) return true;
+  throw new InUseError(folder, "is still a mount point after DeleteVolumeMountPointW reported that it was removed");
+}
+
+function isLink(host: Host, folder: string): boolean {
+  return ((fileAttributes(host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
+}
+
+function removeOnce(host: Host, { folder, volume }: { readonly folder: string; readonly volume?: string }): boolean {
   const attributes = fileAttributes(host, folder);
   if (attributes === undefined ? volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;

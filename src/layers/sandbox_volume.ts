@@ -67,7 +67,7 @@ export async function acquireMountPointAt(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const folder = await holds.acquire(() => acquireFolder(host, init.folder), signal);
-  await holds.acquire(() => acquireMountPoint(host, init, [folder]), signal);
+  await holds.acquire((expect) => acquireMountPoint(host, init, { restsOn: [folder], expect }), signal);
 }
 
 /** Adds the mount point at a folder to the holds to release, and also the folder if this library created it. */

@@ -59,7 +59,7 @@ export async function mountCimImage(
   requireBuild(host, "cimFs", "CimFS");
   requireKind(host, path, "image", "file");
   return await withHolds(async (holds) => {
-    await holds.acquire(() => acquireCimMount(host, { volume: root, image: path }), signal);
+    await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
     return mounted(holds, { image: path, volume: root });
   });
 }

@@ -4,7 +4,7 @@ import { InUseError, mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLaye
 import { deleteFile, removeDirectory } from "../../src/ffi/kernel32.ts";
 import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { createScratch, createVhdx, deactivateLayer, unprepareLayer } from "../../src/storage/mod.ts";
-import { changes, held, sequence } from "../support/calls.ts";
+import { changes, held, heldKinds, sequence } from "../support/calls.ts";
 import {
   failsAfterEffect,
   hostInFront,
@@ -16,6 +16,7 @@ import {
   STACK,
   stackHost,
   withFunction,
+  withWrapped,
 } from "../support/host.ts";
 
 const TIMEOUT = 0x800705b4;
@@ -136,6 +137,35 @@ Deno.test("DeactivateLayer succeeds without an effect: unmounting reports that t
   await unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) });
   assertEquals(held(host), []);
 });
+
+for (
+  const [name, kind] of [["DeleteVolumeMountPointW", "mountPoint"], ["CimDismountImage", "cimVolume"]] as const
+) {
+  for (const idle of [1, Infinity]) {
+    Deno.test(`${name} succeeds ${idle === 1 ? "once" : "always"} without an effect: the release looks`, async () => {
+      const host = hostWith({ cimLayers: ["C:\\layers\\top"], scratches: [SCRATCH] });
+      let left = idle;
+      const untrue = withWrapped(
+        host,
+        (other, call) =>
+          other !== name ? call : (...args) => left-- > 0 ? (kind === "mountPoint" ? 1 : 0) : call(...args),
+      );
+      const mounted = await mountWCOWLayers("c1", ["C:\\layers\\top", SCRATCH], {
+        host: untrue,
+        volumeMountPath: MOUNT,
+      });
+      if (idle === Infinity) {
+        const error = await assertRejects(() => mounted.release(), ReleaseError);
+        assertEquals(error.holds.some((hold) => hold.kind === kind), true);
+        assertEquals(error.errors.map((reason) => reason instanceof InUseError), [true]);
+        assertEquals(heldKinds(host).includes(kind), true);
+        left = 0;
+      }
+      await mounted.release();
+      assertEquals(held(host), []);
+    });
+  }
+}
 
 for (const times of [1, 3]) {
   Deno.test(`the disk is busy for ${times} of the looks after a release: the next mount waits and works`, async () => {
