@@ -38,13 +38,13 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    12,
+    17,
     `
       SimulatedHost SimulationError
     `,
     `
-      Acquirer CompletedCall Completion Connection GuestNetwork HeldResource InjectedFailure NativeCall
-      NotificationName SimulatedHostOptions
+      Acquirer CompletedCall Completion Connection Effect GuestNetwork HeldKind HeldResource InjectedFailure Injection
+      NativeCall NotificationName SimulatedClock SimulatedHostOptions UnknownCall
     `,
   ],
   "./storage": [

@@ -20,6 +20,16 @@ export class AddressSpace {
     return this.#blocks.size;
   }
 
+  /** The address that the next block gets. */
+  get next(): bigint {
+    return this.#next * SPAN;
+  }
+
+  /** Frees all blocks from an address on. */
+  freeSince(address: bigint): void {
+    for (let base = address / SPAN; base < this.#next; base++) this.#blocks.delete(base);
+  }
+
   /** Allocates a block of zeros. */
   allocate(bytes: number): bigint {
     const base = this.#next++;

@@ -72,6 +72,16 @@ export class HandleTable {
   list(): OpenHandle[] {
     return [...this.#open.values()];
   }
+
+  /** The value that the next handle gets. */
+  get next(): bigint {
+    return this.#next;
+  }
+
+  /** Returns the open handles from a value on, with their values. */
+  since(value: bigint): [bigint, OpenHandle][] {
+    return [...this.#open].filter(([handle]) => handle >= value);
+  }
 }
 
 /** Returns a failure with a Win32 code. */
@@ -87,6 +97,11 @@ export interface Context {
   readonly process: Process;
   /** Runs `body` later, on the machine in its state at that time. */
   later<T>(body: (context: Context) => T): T;
+  /**
+   * Runs `body` once the clock has moved on by `ms` milliseconds, on the machine in its state at that time. Disposing of
+   * the result takes that back. It isn't part of the state: what must outlive the process belongs there, with its time.
+   */
+  after(ms: number, body: (context: Context) => void): Disposable;
 }
 
 /** Converts a raw argument to a value. */
@@ -113,12 +128,12 @@ type Values<D> = { [K in keyof D]: D[K] extends Decoder<infer V> ? V : never };
 export interface Style {
   /** Returns the raw result for a failure. */
   fail(code: number, process: Process): number | bigint | undefined;
-  /** The raw result for success, if the function returns none itself. */
+  /** The raw result for success, if the function returns nothing but that. */
   readonly done: number | undefined;
 }
 
-const byLastError = (failure: number | bigint): Style => ({
-  done: 1,
+const byLastError = (failure: number | bigint, done?: number): Style => ({
+  done,
   fail(code, process) {
     process.lastError = code & 0xffff;
     return failure;
@@ -128,7 +143,7 @@ const byLastError = (failure: number | bigint): Style => ({
 /** HRESULT. */
 export const HRESULT: Style = { done: 0, fail: (code) => code | 0 };
 /** BOOL and `GetLastError`. */
-export const BOOL: Style = byLastError(0);
+export const BOOL: Style = byLastError(0, 1);
 /** A handle, all ones for a failure, and `GetLastError`. */
 export const HANDLE: Style = byLastError(0xffffffffffffffffn);
 /** File attributes, all ones for a failure, and `GetLastError`. */
@@ -151,6 +166,8 @@ export interface SimulatedFunction {
   readonly style: Style;
   /** The first build that has it. Default: all builds have it. */
   readonly since?: number;
+  /** Whether its result is a status and nothing else: it fills no buffer of the caller. */
+  readonly hasOnlyStatus: boolean;
   /** Returns its arguments by name. */
   decode(raw: readonly unknown[], memory: AddressSpace): Record<string, unknown>;
   /** Runs it. A result of `undefined` means {@linkcode Style.done}. */
@@ -168,6 +185,9 @@ export function since(build: number, functions: SimulatedDll): SimulatedDll {
   return Object.fromEntries(Object.entries(functions).map(([name, fn]) => [name, { ...fn, since: build }]));
 }
 
+// Parameters that are buffers, and receive no result, or only that of a failure.
+const NO_RESULTS = ["security", "overlapped", "result"];
+
 /** Defines a simulated function by its style, its parameters in order, and what it does. */
 export function define<D extends Record<string, Decoder<unknown>>>(
   style: Style,
@@ -175,8 +195,11 @@ export function define<D extends Record<string, Decoder<unknown>>>(
   run: (context: Context, args: Values<D>) => RawResult | Promise<RawResult>,
 ): SimulatedFunction {
   const decoders = Object.entries(parameters);
+  const fills = ([name, decode]: [string, Decoder<unknown>]) =>
+    (decode === buffer || decode === optionalBuffer) && !NO_RESULTS.includes(name);
   return {
     style,
+    hasOnlyStatus: style.done !== undefined && !decoders.some(fills),
     decode: (raw, memory) => Object.fromEntries(decoders.map(([name, decode], i) => [name, decode(raw[i], memory)])),
     run: (context, args) => run(context, args as Values<D>),
   };

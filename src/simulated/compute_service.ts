@@ -7,6 +7,7 @@
 import type { NativeCallback, NotificationListener } from "../ffi/host.ts";
 import { notification, type NotificationName } from "../ffi/vmcompute_hcs.ts";
 import type { AddressSpace } from "./address_space.ts";
+import type { Scheduler } from "./clock.ts";
 import { SimulationError } from "./simulation_error.ts";
 
 export type { NotificationName };
@@ -16,7 +17,8 @@ export type { NotificationName };
  *
  * - `"synchronous"`: its call returns success.
  * - `"atOnce"`: its call returns that it is pending, and the notification comes before the call has returned.
- * - A number: its call returns that it is pending, and the notification comes that many milliseconds later.
+ * - A number: its call returns that it is pending, and the notification comes that many milliseconds later, of the host's
+ *   clock if it has the option `clock`, and otherwise of real time.
  * - `"never"`: its call returns that it is pending, and the operation is never done.
  *
  * @category Simulation
@@ -54,6 +56,8 @@ export class ComputeService {
   readonly #due = new Set<Due>();
   #next = 1n;
 
+  readonly #scheduler: Scheduler;
+
   /** Returns how an operation ends, by its function. */
   readonly completionOf: (fn: string) => Completion;
   /** Returns the HRESULT of a failure that is injected for a notification, or 0. */
@@ -64,8 +68,10 @@ export class ComputeService {
     memory: AddressSpace,
     completionOf: (fn: string) => Completion,
     failureOf: (name: NotificationName) => number,
+    scheduler: Scheduler,
   ) {
     this.#memory = memory;
+    this.#scheduler = scheduler;
     this.completionOf = completionOf;
     this.failureOf = failureOf;
   }
@@ -136,19 +142,19 @@ export class ComputeService {
     }
   }
 
-  /** Runs `happen` for a system after `ms` milliseconds of real time. */
+  /** Runs `happen` for a system after `ms` milliseconds. */
   later(id: string, ms: number, happen: () => void): void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
+    const timer = this.#scheduler.lasting(ms, () => {
       this.#due.delete(due);
-      happen();
       resolve();
-    }, ms);
+      happen();
+    });
     const due: Due = {
       id,
       done: promise,
       cancel: () => {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
         this.#due.delete(due);
         resolve();
       },

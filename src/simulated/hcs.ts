@@ -24,7 +24,7 @@ import {
 import type { NotificationName } from "./compute_service.ts";
 import { addressOf } from "./guest_network.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
-import { attachFile, type Document, InvalidDocument, modifyVM, objectOf, stopVM, type VirtualMachine } from "./vm.ts";
+import { type Document, InvalidDocument, modifyVM, objectOf, openDisks, stopVM, type VirtualMachine } from "./vm.ts";
 
 const OPERATION_PENDING = 0xc0370103;
 const TERMINATED_DURING_START = 0xc0370100;
@@ -317,35 +317,26 @@ function stop(fn: string): SimulatedDll[string] {
   });
 }
 
-// Opens the disks that the VM was created with.
 function powerOn(context: Context, vm: VirtualMachine, result: Result): void {
-  for (const [key, { path }] of Object.entries(vm.disks)) {
-    try {
-      if (context.windows.node(path)?.vms?.[vm.id] === undefined) {
-        attachFile(context.windows, vm, path, vm.os === "Windows" ? "write" : "read");
-      }
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      refuse(context, result, error.code, {
-        Error: error.code | 0,
-        ErrorMessage: "",
-        ErrorEvents: [
-          { Provider: PROVIDER_OF_VMS, EventId: 12030, Flags: 13, Data: [{ Type: "String", Value: vm.id }] },
-          {
-            Provider: PROVIDER_OF_VMS,
-            EventId: 12010,
-            Flags: 5,
-            Data: [
-              { Type: "String", Value: vm.id },
-              { Type: "String", Value: "Synthetic Storage" },
-              { Type: "String", Value: `Instance ID ${key}` },
-              { Type: "String", Value: path },
-            ],
-          },
-        ],
-      });
-    }
-  }
+  openDisks(context.windows, vm, ({ code }, key, path) =>
+    refuse(context, result, code, {
+      Error: code | 0,
+      ErrorMessage: "",
+      ErrorEvents: [
+        { Provider: PROVIDER_OF_VMS, EventId: 12030, Flags: 13, Data: [{ Type: "String", Value: vm.id }] },
+        {
+          Provider: PROVIDER_OF_VMS,
+          EventId: 12010,
+          Flags: 5,
+          Data: [
+            { Type: "String", Value: vm.id },
+            { Type: "String", Value: "Synthetic Storage" },
+            { Type: "String", Value: `Instance ID ${key}` },
+            { Type: "String", Value: path },
+          ],
+        },
+      ],
+    }));
 }
 
 const ENTROPY_PORT = 1;

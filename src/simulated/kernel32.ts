@@ -252,7 +252,8 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows }, { volumeName, names, units, needed }) => {
       requireSeparator(volumeName);
       if (!windows.hasVolume(volumeName)) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
-      const list = mountedAt(windows, volumeName).map((node) => `${node.path}\\\0`).join("");
+      const list = mountedAt(windows, volumeName).filter((node) => !node.isUnlisted).map((node) => `${node.path}\\\0`)
+        .join("");
       put32(needed, list.length + 1);
       if (putText(names, list, units) > units) throw win32Failure(win32.ERROR_MORE_DATA);
     },
@@ -394,6 +395,7 @@ function streamOf({ windows, process }: Context, handle: bigint): { streams: Rec
 function unmount(node: Node): void {
   delete node.volume;
   delete node.mountedBy;
+  delete node.isUnlisted;
 }
 
 function mountedAt(windows: Windows, volume: string): Node[] {

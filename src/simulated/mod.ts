@@ -33,14 +33,11 @@
  */
 
 export { SimulatedHost } from "./simulated_host.ts";
-export type {
-  CompletedCall,
-  HeldResource,
-  InjectedFailure,
-  NativeCall,
-  SimulatedHostOptions,
-} from "./simulated_host.ts";
+export type { HeldKind, HeldResource, SimulatedHostOptions, UnknownCall } from "./simulated_host.ts";
+export type { SimulatedClock } from "./clock.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";
+export type { Effect, InjectedFailure, Injection } from "./failures.ts";
 export type { Connection, GuestNetwork } from "./guest_network.ts";
+export type { CompletedCall, NativeCall } from "./trace.ts";
 export type { Acquirer } from "./windows.ts";
 export { SimulationError } from "./simulation_error.ts";

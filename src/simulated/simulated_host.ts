@@ -4,7 +4,6 @@
  * @module
  */
 
-import { fromWin32, hex } from "../errors/codes.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
 import { cimfs } from "../ffi/cimfs.ts";
@@ -31,62 +30,34 @@ import {
   since,
 } from "./call.ts";
 import { cimfsFunctions } from "./cimfs.ts";
+import { Scheduler, type SimulatedClock } from "./clock.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
+import {
+  type CallFailure,
+  codeOf,
+  FailureList,
+  type InjectedFailure,
+  type Injection,
+  requireKnown,
+} from "./failures.ts";
+import { givenPath } from "./given_path.ts";
 import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
+import { losing } from "./lost_results.ts";
 import { overlayFunctions } from "./overlay.ts";
-import { Failure } from "./simulation_error.ts";
+import { doPartially } from "./partial_effects.ts";
+import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
 import { StateFile } from "./state_file.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
+import { ThreadPool } from "./thread_pool.ts";
+import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
 import { virtdiskFunctions } from "./virtdisk.ts";
 import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
 import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
 import { ws2Functions } from "./ws2_32.ts";
-
-/**
- * A call of a function of Windows.
- *
- * @category Simulation
- */
-export interface NativeCall {
-  /** File name of the DLL without `.dll`. */
-  readonly dll: string;
-  /** Name of the function. */
-  readonly function: string;
-  /** Its decoded arguments by name. Buffers for results are `"buffer"`, and NULL is `null`. */
-  readonly args: Readonly<Record<string, unknown>>;
-}
-
-/**
- * A call with its result.
- *
- * @category Simulation
- */
-export interface CompletedCall extends NativeCall {
-  /** Its HRESULT as `0x` and eight digits, or `pending`. Results of other types are converted. */
-  readonly result: string;
-}
-
-/**
- * A failure to inject.
- *
- * @category Simulation
- */
-export interface InjectedFailure {
-  /** The function that fails, or the notification that reports a failure, such as `SystemStartCompleted`. */
-  function: string;
-  /** The HRESULT, or a Win32 code. */
-  code: number;
-  /** The number of the call that fails, counted from 1 since the host was created. Default: every call. */
-  nth?: number;
-  /** An additional condition. */
-  when?: (call: NativeCall) => boolean;
-  /** The result document, for functions that return one. */
-  result?: object;
-}
 
 /**
  * Options of {@linkcode SimulatedHost}.
@@ -105,15 +76,79 @@ export interface SimulatedHostOptions {
    */
   file?: string;
   /**
-   * Returns the duration of a slow function in milliseconds of real time, or a promise that resolves when it is done.
-   * Default: slow functions return immediately. Fast functions always do.
+   * How long slow functions take: milliseconds by their names, or a function that returns the milliseconds of a call, or a
+   * promise that resolves when it is done. Default: slow functions return immediately. Fast functions always do, and are
+   * refused by name. The milliseconds are those of the option `clock`, and real ones without it.
    */
-  latency?: (call: NativeCall) => number | Promise<unknown> | undefined;
+  latency?: Readonly<Record<string, number>> | ((call: NativeCall) => number | Promise<unknown> | undefined);
+  /**
+   * How {@linkcode SimulatedHost.clock} moves, on which all that takes time then takes it.
+   *
+   * - `"manual"`: by `advance()` alone.
+   * - `"automatic"`: also by itself, to the next thing that is due, once no code can run that waits for promises alone.
+   *
+   * Default: whoever sleeps moves it on by the time that was to be slept, and goes on at once; `latency` and `completion`
+   * are in real milliseconds.
+   */
+  clock?: "manual" | "automatic";
+  /**
+   * Chooses the order in which the slow calls that run, notifications and sleeps come to their ends, where several could be
+   * next. Two hosts with one seed, on which one program does the same, have the same `calls`, on every machine. With it, no
+   * slow call is done at once, and the clock is `"automatic"` if the option `clock` doesn't say otherwise. Default: what
+   * began first ends first.
+   */
+  seed?: number;
+  /**
+   * The number of threads that slow functions run on, each of which is taken until its function is done. A function that
+   * waits, such as `accept`, takes one as long as it waits. Deno has four for each processor. Default: enough.
+   */
+  poolThreads?: number;
+  /**
+   * Decides what a function returns if nobody knows what Windows does: an HRESULT, a Win32 code, or a name in winerror.h,
+   * with which it fails without a change; or 0, if it returns nothing but success. With `undefined`, and by default, the
+   * {@linkcode SimulationError} is thrown.
+   */
+  whenUnknown?: (situation: UnknownCall) => number | string | undefined;
   /** How operations on compute systems end. Default: `"synchronous"`. */
   completion?: Completion | ((fn: string) => Completion);
   /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
   mountPathSeparator?: boolean;
 }
+
+/**
+ * A call in a situation in which nobody knows what Windows does.
+ *
+ * @category Simulation
+ */
+export interface UnknownCall extends NativeCall {
+  /** The situation, such as `activating a layer twice: C:\\scratch`. For people: its text can change. */
+  readonly what: string;
+}
+
+/**
+ * What can be held of a simulated machine.
+ *
+ * @category Simulation
+ */
+export type HeldKind =
+  | "activation"
+  | "filter"
+  | "cimVolume"
+  | "overlay"
+  | "attachedDisk"
+  | "storageFilter"
+  | "mountPoint"
+  | "folder"
+  | "file"
+  | "computeSystem"
+  | "vsmbShare"
+  | "scsiAttachment"
+  | "vpmem"
+  | "guestMount"
+  | "layerTree"
+  | "handle"
+  | "callback"
+  | "privilege";
 
 /**
  * Something that is held of the simulated machine.
@@ -129,7 +164,7 @@ export interface HeldResource {
    * - `computeSystem`, and in it `vsmbShare`, `scsiAttachment`, `vpmem`, `guestMount`, `layerTree`;
    * - `handle`, `callback`, and `privilege` (one that was enabled later) of this process.
    */
-  readonly kind: string;
+  readonly kind: HeldKind;
   /** Its path or name. */
   readonly target: string;
   /** The call that acquired it. Undefined for what only this process holds. */
@@ -148,6 +183,18 @@ const DLLS = new Map<Dll, SimulatedDll>([
   [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
   [virtdisk, virtdiskFunctions],
 ] as [Dll, SimulatedDll][]);
+
+const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
+  [...DLLS.values()].flatMap((functions) => Object.entries(functions)),
+);
+
+// A call, with all that is needed to run it.
+interface Call extends NativeCall {
+  readonly fn: SimulatedFunction;
+  readonly values: Record<string, unknown>;
+  readonly failure: CallFailure | undefined;
+  record(code: number): void;
+}
 
 /**
  * A simulated machine with Windows. Pass it as the option `host`.
@@ -174,23 +221,39 @@ export class SimulatedHost implements Host {
   readonly machine: object = {};
   readonly #options: SimulatedHostOptions;
   readonly #process: Process;
+  readonly #scheduler: Scheduler;
+  readonly #pool: ThreadPool | undefined;
+  readonly #latency: (call: NativeCall) => number | Promise<unknown> | undefined;
   readonly #symbols = new Map<Dll, unknown>();
-  readonly #counts = new Map<string, number>();
-  readonly #failures: InjectedFailure[] = [];
-  readonly #calls: CompletedCall[] = [];
+  readonly #failures = new FailureList(FUNCTIONS);
+  readonly #trace = new Trace();
+  readonly #id: number;
   #state: WindowsState;
 
   /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
-    const { completion = "synchronous" } = options;
+    const { completion = "synchronous", seed, poolThreads } = options;
+    this.#latency = latencyOf(options.latency ?? {});
+    this.#scheduler = new Scheduler({
+      mode: options.clock ?? (seed === undefined ? "real" : "automatic"),
+      seed,
+      fault: (error) => this.#process.fault ??= error as Error,
+    });
+    if (poolThreads !== undefined) {
+      if (!(Number.isInteger(poolThreads) && poolThreads > 0)) {
+        throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);
+      }
+      this.#pool = new ThreadPool(poolThreads);
+    }
     const memory = new AddressSpace();
     this.#process = {
       memory,
       service: new ComputeService(
         memory,
         typeof completion === "function" ? completion : () => completion,
-        (name) => hresultOf(this.#injected({ dll: "vmcompute", function: name, args: {} })),
+        (name) => this.#failures.of({ dll: "vmcompute", function: name, args: {} })?.code ?? 0,
+        this.#scheduler,
       ),
       sockets: new GuestNetwork(),
       fault: undefined,
@@ -199,7 +262,12 @@ export class SimulatedHost implements Host {
       mountPathSeparator: options.mountPathSeparator ?? false,
     };
     this.#state = newMachine(options.build ?? 20348, options.revision ?? 2031);
-    this.#commit(() => {});
+    this.#id = this.#commit(({ state }) => ++state.processes);
+  }
+
+  /** Its clock, by which it sleeps. */
+  get clock(): SimulatedClock {
+    return this.#scheduler;
   }
 
   /** Returns the simulated functions of a DLL. */
@@ -212,10 +280,25 @@ export class SimulatedHost implements Host {
     return symbols as NativeSymbols<T>;
   }
 
-  /** Resolves once all delayed notifications have come, and doesn't wait for `_ms` milliseconds of real time. */
-  async sleep(_ms: number, signal?: AbortSignal): Promise<void> {
+  /**
+   * Resolves after `ms` milliseconds of {@linkcode SimulatedHost.clock}. Without the option `clock` that moves the clock on
+   * by these milliseconds, and then resolves once all delayed notifications have come.
+   */
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    await this.#process.service.settled();
+    if (!this.#scheduler.isSimulated) {
+      this.#scheduler.skip(ms);
+      return await this.#process.service.settled();
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    using _ = this.#scheduler.after(ms, resolve);
+    const abort = () => reject(signal!.reason);
+    signal?.addEventListener("abort", abort);
+    try {
+      await promise;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   /** Makes a function callable by the simulated Windows. Needs no permission. */
@@ -237,19 +320,52 @@ export class SimulatedHost implements Host {
     });
   }
 
-  /** Injects a failure, until {@linkcode SimulatedHost.failNothing}. */
-  fail(failure: InjectedFailure): void {
-    this.#failures.push(failure);
+  /**
+   * Injects a failure, until it is undone or {@linkcode SimulatedHost.failNothing} is called.
+   *
+   * ```ts
+   * import { assertEquals } from "jsr:@std/assert@^1.0.0";
+   * import { mountWCOWLayers } from "@hcs-layers/hcs-layers";
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * const host = new SimulatedHost();
+   * host.addLayer("C:\\layers\\base");
+   * host.addScratch("C:\\scratch");
+   * using failure = host.fail({ function: "PrepareLayer", code: "ERROR_ACCESS_DENIED", effect: "full" });
+   * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host }).catch(() => {});
+   * assertEquals([failure.fired, host.held()], [1, []]);
+   * ```
+   *
+   * @throws {SimulationError} for a function, a code or an effect that doesn't exist.
+   */
+  fail(failure: InjectedFailure): Injection {
+    return this.#failures.add(failure);
   }
 
   /** Removes all injected failures. */
   failNothing(): void {
-    this.#failures.length = 0;
+    this.#failures.clear();
   }
 
-  /** The calls made through this host so far, in order. */
+  /**
+   * The calls made through this host so far, in order. Of very many, the last 100,000 at least are kept. The list goes on
+   * growing with each call, until {@linkcode SimulatedHost.clearCalls}.
+   */
   get calls(): readonly CompletedCall[] {
-    return this.#calls;
+    return this.#trace.calls;
+  }
+
+  /** Forgets the calls so far: `calls` begins anew. */
+  clearCalls(): void {
+    this.#trace.clear();
+  }
+
+  /**
+   * Returns those of {@linkcode SimulatedHost.calls} that concern the machine: without calls that allocate, copy and free
+   * memory, and without `GetLastError` and `FormatMessageW`.
+   */
+  trace(): CompletedCall[] {
+    return this.#trace.essential;
   }
 
   /** The number of allocated blocks of native memory. The library keeps one for the life of the process. */
@@ -297,32 +413,35 @@ export class SimulatedHost implements Host {
 
   /** Adds a folder, and its parents if they are missing. */
   addFolder(path: string): void {
-    this.#commit((windows) => windows.addFolders(path));
+    const at = givenPath(path);
+    this.#commit((windows) => windows.addFolders(at));
   }
 
   /** Adds a file of `size` bytes, and its parent folders if they are missing. */
   addFile(path: string, size = 0): void {
+    const at = givenPath(path);
     this.#commit((windows) => {
-      windows.addFolders(path.slice(0, path.lastIndexOf("\\")));
-      windows.add({ path, type: "file", size });
+      windows.addFolders(at.slice(0, at.lastIndexOf("\\")));
+      windows.add({ path: at, type: "file", size });
     });
   }
 
   /** Adds the folder of a read-only layer. */
   addLayer(folder: string): void {
-    this.addFolder(`${folder}\\Files`);
+    this.addFolder(`${givenPath(folder)}\\Files`);
   }
 
   /** Adds the folder of a read-only layer with a CIM image, `cim-layers\<name>.cim` next to the folder. */
   addCimLayer(folder: string): void {
-    const at = folder.lastIndexOf("\\");
-    this.addFolder(folder);
-    this.addFile(`${folder.slice(0, at)}\\cim-layers${folder.slice(at)}.cim`, 4096);
+    const path = givenPath(folder);
+    const at = path.lastIndexOf("\\");
+    this.addFolder(path);
+    this.addFile(`${path.slice(0, at)}\\cim-layers${path.slice(at)}.cim`, 4096);
   }
 
   /** Adds the folder of a scratch layer with its disk. */
   addScratch(folder: string): void {
-    this.addFile(`${folder}\\sandbox.vhdx`, 20 * 2 ** 30);
+    this.addFile(`${givenPath(folder)}\\sandbox.vhdx`, 20 * 2 ** 30);
   }
 
   /** Adds the disk of a Linux layer, of `size` bytes, which all VMs may read. */
@@ -333,15 +452,17 @@ export class SimulatedHost implements Host {
 
   /** Adds the folder that Linux VMs boot from: a kernel, and an initial RAM disk or the disk `rootfs.vhd`. */
   addLinuxBootFolder(folder: string, root: "initrd.img" | "rootfs.vhd" = "initrd.img"): void {
-    this.addFile(`${folder}\\vmlinux`, 2 ** 20);
-    this.addFile(`${folder}\\kernel`, 2 ** 20);
-    this.addLinuxLayer(`${folder}\\${root}`, 2 ** 20);
+    const path = givenPath(folder);
+    this.addFile(`${path}\\vmlinux`, 2 ** 20);
+    this.addFile(`${path}\\kernel`, 2 ** 20);
+    this.addLinuxLayer(`${path}\\${root}`, 2 ** 20);
   }
 
   /** Adds the folder of a base layer that Windows VMs boot from. */
   addWindowsBootLayer(folder: string): void {
-    this.addFolder(`${folder}\\UtilityVM\\Files`);
-    this.addFile(`${folder}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
+    const path = givenPath(folder);
+    this.addFolder(`${path}\\UtilityVM\\Files`);
+    this.addFile(`${path}\\UtilityVM\\SystemTemplate.vhdx`, 2 ** 20);
   }
 
   /** The network between the machine and its guests. */
@@ -414,80 +535,121 @@ export class SimulatedHost implements Host {
     }
     const args = fn.decode(raw, this.#process.memory);
     const call: NativeCall = { dll, function: name, args: printableArguments(args) };
-    const failure = this.#injected(call);
-    const index = this.#calls.push({ ...call, result: "pending" }) - 1;
-    const run = () => this.#run(fn, args, index, failure);
-    const latency = slow ? this.#options.latency?.(call) : undefined;
-    if (!latency) return run();
-    const done = typeof latency === "number" ? new Promise((resolve) => setTimeout(resolve, latency)) : latency;
-    return done.then(() => {
+    const made: Call = { ...call, fn, values: args, failure: this.#failures.of(call), record: this.#trace.add(call) };
+    if (!slow) return this.#run(made);
+    const start = () => this.#start(made, raw);
+    return this.#pool === undefined ? start() : this.#pool.run(start);
+  }
+
+  // Runs a slow function, now or when its time has come.
+  #start(call: Call, raw: unknown[]): unknown {
+    const latency = this.#latency(call);
+    if (!latency && !this.#scheduler.isSeeded) return this.#run(call);
+    const run = () => {
       // Fails if the memory that the arguments point to was freed during the call.
-      fn.decode(raw, this.#process.memory);
-      return run();
+      call.fn.decode(raw, this.#process.memory);
+      return this.#run(call);
+    };
+    if (latency instanceof Promise) return latency.then(run);
+    return new Promise((resolve, reject) => {
+      this.#scheduler.lasting(latency ?? 0, () => {
+        try {
+          resolve(run());
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
   }
 
-  // Counts a call, and returns the failure that is injected for it.
-  #injected(call: NativeCall): InjectedFailure | undefined {
-    const nth = (this.#counts.get(call.function) ?? 0) + 1;
-    this.#counts.set(call.function, nth);
-    return this.#failures.find((failure) =>
-      failure.function === call.function && (failure.nth ?? nth) === nth && (failure.when?.(call) ?? true)
-    );
-  }
-
-  #run(
-    fn: SimulatedFunction,
-    args: Record<string, unknown>,
-    index: number,
-    failure: InjectedFailure | undefined,
-  ): unknown {
-    const call = this.#calls[index]!;
-    const record = (code: number) => this.#calls[index] = { ...call, result: hex(code) };
+  #run(call: Call): unknown {
+    const { fn, record } = call;
     const succeed = (value: RawResult) => {
       // A pending operation returns a code that isn't a success.
       record(typeof value === "number" && value < 0 ? value : 0);
       return value ?? fn.style.done;
     };
     const fail = (error: unknown) => {
-      if (!(error instanceof Failure)) throw error;
-      record(error.code);
-      return fn.style.fail(error.code, this.#process);
+      const code = error instanceof Failure ? error.code : this.#chosen(call, error);
+      if (code === 0) return succeed();
+      record(code);
+      return fn.style.fail(code, this.#process);
     };
     try {
-      if (failure !== undefined) this.#refuse(args, failure);
-      const value = this.#later((context) => fn.run(context, args), call.function);
+      const value = call.failure === undefined ? this.#effect(call, fn.run) : this.#injected(call, call.failure);
       return value instanceof Promise ? value.then(succeed, fail) : succeed(value);
     } catch (error) {
       return fail(error);
     }
   }
 
-  #refuse({ result }: Record<string, unknown>, failure: InjectedFailure): never {
-    if (failure.result !== undefined && result instanceof Uint8Array) {
-      put64(result as Uint8Array<ArrayBuffer>, this.#process.memory.allocateWide(JSON.stringify(failure.result)));
+  #effect({ function: name, values }: Call, run: SimulatedFunction["run"]): RawResult | Promise<RawResult> {
+    return this.#later((context) => run(context, values), name);
+  }
+
+  // Returns the code that the test has chosen where nobody knows what Windows does, or throws the error.
+  #chosen({ dll, function: name, args, fn }: Call, error: unknown): number {
+    if (!(error instanceof UnknownSituation)) throw error;
+    const code = this.#options.whenUnknown?.({ dll, function: name, args, what: error.situation });
+    if (code === undefined) throw error;
+    const status = codeOf(code);
+    if (status === 0 && !fn.hasOnlyStatus) {
+      throw new SimulationError(`whenUnknown returned 0 for ${name}, which returns more than success or failure`);
     }
-    throw new Failure(hresultOf(failure));
+    return status;
+  }
+
+  // Does as much of a call as its failure has of it, and fails.
+  #injected(call: Call, { code, effect, effectAfter, result }: CallFailure): RawResult | Promise<RawResult> {
+    const document = call.values.result;
+    const end = () => {
+      if (result !== undefined && document instanceof Uint8Array) {
+        put64(document as Uint8Array<ArrayBuffer>, this.#process.memory.allocateWide(JSON.stringify(result)));
+      }
+      if (code !== 0) throw new Failure(code);
+    };
+    if (effectAfter !== undefined) {
+      this.#scheduler.afterward(effectAfter, () => {
+        try {
+          this.#effect(call, call.fn.run);
+        } catch (error) {
+          // Nobody is there any more to hear of it.
+          if (!(error instanceof Failure)) throw error;
+        }
+      });
+    }
+    if (effect === "none") return end();
+    const lose = losing(call.values, this.#process);
+    const run: SimulatedFunction["run"] = effect === "full"
+      ? call.fn.run
+      : (context, args) => doPartially(call.function, context, args);
+    const value = this.#effect(call, run);
+    const lost = () => (this.#later(lose, call.function), end());
+    return value instanceof Promise ? value.then(lost) : lost();
   }
 
   // Runs `body` on the machine, and then delivers notifications, when the machine is no longer locked.
   #later<T>(body: (context: Context) => T, fn = ""): T {
-    const result = this.#commit(
-      (windows) => body({ windows, process: this.#process, later: (next) => this.#later(next, fn) }),
-      fn,
-    );
+    const later: Context["later"] = (next) => this.#later(next, fn);
+    const after: Context["after"] = (ms, next) => this.#scheduler.afterward(ms, () => this.#later(next, fn));
+    const result = this.#commit((windows) => body({ windows, process: this.#process, later, after }), fn);
     this.#process.service.deliver();
     return result;
   }
 
   // Runs `body` on the machine. If that is in a file, this is atomic for other processes.
   #commit<T>(body: (windows: Windows) => T, fn = ""): T {
-    const by: Acquirer = { process: Deno.pid, function: fn, call: this.#calls.length };
+    const by: Acquirer = { process: this.#id, function: fn, call: this.#trace.made };
     const { file } = this.#options;
-    if (file === undefined) return body(new Windows(this.#state, by));
+    if (file === undefined) {
+      this.#state.time = this.#scheduler.now;
+      return body(new Windows(this.#state, by));
+    }
     using stored = new StateFile(file);
     const state = stored.read();
     if (state !== undefined) this.#state = JSON.parse(state);
+    this.#scheduler.catchUp(this.#state.time);
+    this.#state.time = this.#scheduler.now;
     try {
       return body(new Windows(this.#state, by));
     } finally {
@@ -497,10 +659,20 @@ export class SimulatedHost implements Host {
   }
 }
 
-function hresultOf(failure: InjectedFailure | undefined): number {
-  if (failure === undefined) return 0;
-  const code = failure.code >>> 0;
-  return code > 0xffff ? code : fromWin32(code);
+const SLOW = [...DLLS.keys()].flatMap(({ symbols }) =>
+  Object.entries(symbols).filter(([, { nonblocking }]) => nonblocking === true).map(([name]) => name)
+);
+
+// Returns how long a call takes, by the option `latency`.
+function latencyOf(
+  latency: NonNullable<SimulatedHostOptions["latency"]>,
+): (call: NativeCall) => number | Promise<unknown> | undefined {
+  if (typeof latency === "function") return latency;
+  for (const name of Object.keys(latency)) {
+    requireKnown(name, [...FUNCTIONS.keys()], "there is no function");
+    if (!SLOW.includes(name)) throw new SimulationError(`latency.${name} has no effect: the function is a fast one`);
+  }
+  return (call) => latency[call.function];
 }
 
 // Returns the VM, and what was attached to it after its creation.

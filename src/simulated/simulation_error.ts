@@ -22,9 +22,17 @@ export class SimulationError extends LayerError {
   }
 }
 
+/** It isn't known what Windows does in a situation. To the outside, this is a plain {@linkcode SimulationError}. */
+export class UnknownSituation extends SimulationError {
+  /** An error for a situation, such as `activating a layer twice`. */
+  constructor(readonly situation: string) {
+    super(`nobody knows what Windows does on ${situation}`);
+  }
+}
+
 /** Throws because it isn't known what Windows returns in a situation. */
 export function unknown(situation: string): never {
-  throw new SimulationError(`nobody knows what Windows does on ${situation}`);
+  throw new UnknownSituation(situation);
 }
 
 /** Makes a simulated function fail with an HRESULT. Thrown only within the simulation. */

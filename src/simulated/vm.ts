@@ -119,6 +119,24 @@ function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {
   delete windows.node(path)?.vms?.[vm.id];
 }
 
+/** Opens the disks that a VM was created with. Tells `refused` which one could not be opened; that may throw. */
+export function openDisks(
+  windows: Windows,
+  vm: VirtualMachine,
+  refused: (failure: Failure, key: string, path: string) => void,
+): void {
+  for (const [key, { path }] of Object.entries(vm.disks)) {
+    try {
+      if (windows.node(path)?.vms?.[vm.id] === undefined) {
+        attachFile(windows, vm, path, vm.os === "Windows" ? "write" : "read");
+      }
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      refused(error, key, path);
+    }
+  }
+}
+
 /** Ends a VM, and releases everything that it holds. */
 export function stopVM(windows: Windows, vm: VirtualMachine): void {
   for (const { path } of [...Object.values(vm.disks), ...Object.values(vm.pmem)]) detachFile(windows, vm, path);
@@ -134,8 +152,12 @@ const GUEST_REQUEST_KEYS = ["RequestType", "ResourceType", "Settings"];
 /** One change of a request. All changes are checked before any of them is made. */
 type Change = () => void;
 
-/** Executes a ModifySettingRequest, or throws a {@linkcode Failure} without a change. */
-export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown): void {
+/**
+ * Executes a ModifySettingRequest, or throws a {@linkcode Failure} without a change.
+ *
+ * @param part With `"host"`, the guest's part is left out.
+ */
+export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown, part: "all" | "host" = "all"): void {
   const { ResourcePath, RequestType, Settings, GuestRequest } = objectOf(request, REQUEST_KEYS, "$");
   const path = ResourcePath === undefined ? undefined : String(ResourcePath);
   const changes: Change[] = [];
@@ -144,7 +166,7 @@ export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown)
   } else if (Settings !== undefined) {
     unknown("receiving a request with settings but without a resource");
   }
-  if (GuestRequest !== undefined) {
+  if (GuestRequest !== undefined && part === "all") {
     changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
   }
   // The host's part first, because only that can still fail.

@@ -15,7 +15,7 @@ import type { VirtualMachine } from "./vm.ts";
  * @category Simulation
  */
 export interface Acquirer {
-  /** Id of the process. */
+  /** Number of the process: 1 for the first one that used the machine, 2 for the next. */
   readonly process: number;
   /** The function that was called. */
   readonly function: string;
@@ -39,6 +39,8 @@ export interface Node {
   volume?: string;
   /** The call that mounted it. */
   mountedBy?: Acquirer;
+  /** Whether Windows doesn't list it among the mount points of its volume. */
+  isUnlisted?: boolean;
   /** The call that created it, if a program did. */
   createdBy?: Acquirer;
   /** VMs and groups that may open it, besides Administrators. */
@@ -133,6 +135,10 @@ export interface WindowsState {
   volumes: string[];
   /** Compute systems, by their ids. */
   systems: Record<string, VirtualMachine>;
+  /** How many processes have used the machine. */
+  processes: number;
+  /** Milliseconds since its start, by its clock. */
+  time: number;
 }
 
 /** Returns a machine with an empty disk C:. */
@@ -148,6 +154,8 @@ export function newMachine(build: number, revision: number): WindowsState {
     storageFilters: {},
     volumes: [],
     systems: {},
+    processes: 0,
+    time: 0,
   };
 }
 
@@ -168,6 +176,11 @@ const SMALLEST_DISK = 3 * 2 ** 20;
 export class Windows {
   /** A machine in a state. */
   constructor(readonly state: WindowsState, readonly by: Acquirer) {}
+
+  /** Milliseconds since the start of the machine. It stays the same during a call. */
+  get now(): number {
+    return this.state.time;
+  }
 
   /** Returns the file or folder at a path. */
   node(path: string): Node | undefined {

@@ -5,7 +5,7 @@
  */
 
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import type { CompletedCall } from "../../src/simulated/mod.ts";
+import type { CompletedCall, NativeCall } from "../../src/simulated/mod.ts";
 import { failsRequest } from "./injections.ts";
 import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
 import { MODIFY, requestKey } from "./requests.ts";
@@ -30,13 +30,16 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
       const keys = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(requestKey);
       for (const injection of injections) {
         const { fn, code, nth, request } = injection;
-        host.fail(
-          request === undefined ? { function: fn, code, ...(nth && { nth }) } : {
-            function: fn,
-            code,
-            when: (call) => failsRequest(injection, keys(), requestKey(asRecorded({ ...call, result: "" }))),
-          },
-        );
+        if (request !== undefined) {
+          const when = (call: NativeCall) =>
+            failsRequest(injection, keys(), requestKey(asRecorded({ ...call, result: "" })));
+          host.fail({ function: fn, code, when });
+          continue;
+        }
+        // The recordings count from the start of a run, and the host counts from now.
+        const made = host.calls.filter((call) => call.function === fn).length;
+        if (nth === undefined) host.fail({ function: fn, code });
+        else if (nth > made) host.fail({ function: fn, code, nth: nth - made });
       }
     },
     trace: () => host.calls.map(asRecorded),

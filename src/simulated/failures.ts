@@ -1,0 +1,192 @@
+/**
+ * The failures that a test injects.
+ *
+ * @module
+ */
+
+import { fromWin32, hresult, win32 } from "../errors/codes.ts";
+import { notification } from "../ffi/vmcompute_hcs.ts";
+import type { SimulatedFunction } from "./call.ts";
+import { hasMiddle } from "./partial_effects.ts";
+import { SimulationError } from "./simulation_error.ts";
+import type { NativeCall } from "./trace.ts";
+
+/**
+ * How much a call does that fails.
+ *
+ * - `"none"`: it fails before it has done anything.
+ * - `"partial"`: it fails in the middle, and leaves what it has done so far. Not every function has a middle.
+ * - `"full"`: it does all, and fails then. What it would have returned is lost: its handles are closed.
+ *
+ * @category Simulation
+ */
+export type Effect = "none" | "partial" | "full";
+
+/**
+ * A failure to inject.
+ *
+ * @category Simulation
+ */
+export interface InjectedFailure {
+  /** The function that fails, or the notification that reports a failure, such as `SystemStartCompleted`. */
+  function: string;
+  /**
+   * The HRESULT, a Win32 code, or a name in winerror.h, such as `ERROR_ACCESS_DENIED`. With 0 the function returns success
+   * without having done anything; only for functions that return nothing but that.
+   */
+  code: number | string;
+  /** The number of the call that fails, counted from 1 since the failure was injected. Default: every call. */
+  nth?: number;
+  /** An additional condition. */
+  when?: (call: NativeCall) => boolean;
+  /** The result document, for functions that return one. */
+  result?: object;
+  /** How much the call does. Default: `"none"`. */
+  effect?: Effect;
+  /** The call returns at once, and does everything so many milliseconds later, by the clock of the host. */
+  effectAfter?: number;
+}
+
+/**
+ * An injected failure. Disposing of it (`using`) takes it back.
+ *
+ * @category Simulation
+ */
+export interface Injection extends Disposable {
+  /** How many calls it has hit. */
+  readonly fired: number;
+  /** Takes it back. Calls that it has hit stay hit. */
+  undo(): void;
+}
+
+/** What an injected failure does to a call. */
+export interface CallFailure {
+  /** An HRESULT. 0 is success. */
+  readonly code: number;
+  /** How much of its effect the call has. */
+  readonly effect: Effect;
+  /** When it has its effect, if not now. */
+  readonly effectAfter: number | undefined;
+  /** The result document. */
+  readonly result: object | undefined;
+}
+
+interface Entry {
+  readonly given: InjectedFailure;
+  readonly failure: CallFailure;
+  calls: number;
+  fired: number;
+}
+
+/** The injected failures of a host. */
+export class FailureList {
+  readonly #functions: ReadonlyMap<string, SimulatedFunction>;
+  #entries: Entry[] = [];
+
+  /** A list for the functions of all DLLs, by their names. */
+  constructor(functions: ReadonlyMap<string, SimulatedFunction>) {
+    this.#functions = functions;
+  }
+
+  /** Adds a failure, or refuses one that can't occur. */
+  add(given: InjectedFailure): Injection {
+    const entry: Entry = { given: { ...given }, failure: this.#checked(given), calls: 0, fired: 0 };
+    const undo = () => void (this.#entries = this.#entries.filter((other) => other !== entry));
+    this.#entries.push(entry);
+    return {
+      get fired() {
+        return entry.fired;
+      },
+      undo,
+      [Symbol.dispose]: undo,
+    };
+  }
+
+  /** Removes all failures. */
+  clear(): void {
+    this.#entries = [];
+  }
+
+  /** Counts a call, and returns the failure that is injected for it. */
+  of(call: NativeCall): CallFailure | undefined {
+    const candidates = this.#entries.filter(({ given }) => given.function === call.function);
+    candidates.forEach((entry) => entry.calls++);
+    const hit = candidates.find(({ given: { nth, when }, calls }) =>
+      (nth ?? calls) === calls && (when?.(call) ?? true)
+    );
+    if (hit !== undefined) hit.fired++;
+    return hit?.failure;
+  }
+
+  #checked({ function: name, code, nth, effect = "none", effectAfter, result }: InjectedFailure): CallFailure {
+    const fn = this.#functions.get(name);
+    const known = [...this.#functions.keys(), ...Object.keys(notification)];
+    requireKnown(name, known, "there is no function or notification");
+    if (nth !== undefined && !(Number.isInteger(nth) && nth > 0)) refuse(`nth counts from 1, and is ${nth}`);
+    const status = codeOf(code);
+    const has = `${name} can't have ${effectAfter === undefined ? `the effect "${effect}"` : "its effect later"}`;
+    if (effectAfter !== undefined) {
+      if (!(effectAfter >= 0 && effectAfter < Infinity)) refuse(`effectAfter is no number of milliseconds`);
+      if (effect !== "none") refuse(`${has}, and also the effect "${effect}" now`);
+      if (fn === undefined) refuse(`${has}: it is a notification`);
+      if (!fn.hasOnlyStatus) refuse(`${has}: it returns more than success or failure`);
+    }
+    if (!["none", "partial", "full"].includes(effect)) {
+      refuse(`the effect of ${name} is neither none, partial nor full`);
+    }
+    if (effect !== "none" && fn === undefined) refuse(`${has}: it is a notification`);
+    if (effect === "partial" && !hasMiddle(name)) refuse(`${has}: it is done in one step`);
+    if (status === 0) {
+      if (effect !== "none") {
+        refuse(`${name} can't succeed with the effect "${effect}": use effect "none" or effectAfter`);
+      }
+      if (fn !== undefined && !fn.hasOnlyStatus) {
+        refuse(`${name} can't succeed without an effect: it returns more than success or failure`);
+      }
+    }
+    return { code: status, effect, effectAfter, result };
+  }
+}
+
+/** Returns the HRESULT of a code: an HRESULT, a Win32 code, or a name in winerror.h. */
+export function codeOf(code: number | string): number {
+  if (typeof code === "number") return code >>> 0 > 0xffff ? code >>> 0 : fromWin32(code);
+  const named = Object.hasOwn(win32, code) ? fromWin32(win32[code as keyof typeof win32]) : undefined;
+  const other = Object.hasOwn(hresult, code) ? hresult[code as keyof typeof hresult] : undefined;
+  requireKnown(code, [...Object.keys(win32), ...Object.keys(hresult)], "there is no code");
+  return (named ?? other)!;
+}
+
+/** Refuses a name that isn't known, and tells those that are like it. */
+export function requireKnown(name: string, known: readonly string[], what: string): void {
+  if (!known.includes(name)) throw new SimulationError(`${what} ${name}${near(name, known)}`);
+}
+
+function refuse(why: string): never {
+  throw new SimulationError(`the failure can't be injected: ${why}`);
+}
+
+const MOST_NAMES = 5;
+
+// Returns a sentence with the names that are most like `name`.
+function near(name: string, known: readonly string[]): string {
+  const limit = Math.max(2, Math.floor(name.length / 3));
+  const close = known.map((other) => ({ other, distance: distanceOf(name.toLowerCase(), other.toLowerCase()) }))
+    .filter(({ distance }) => distance <= limit)
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, MOST_NAMES).map(({ other }) => other);
+  return close.length === 0 ? "" : `; did you mean ${close.join(", ")}?`;
+}
+
+// The number of characters to insert, remove or replace.
+function distanceOf(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
