@@ -6,7 +6,7 @@
 
 import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
 import { requireParents } from "../checks/existing.ts";
-import { namedFolder } from "../checks/windows_path.ts";
+import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";
@@ -15,6 +15,7 @@ import { imageOf } from "../host_holds/layer_image.ts";
 import { checkMountable } from "../host_holds/mount_folder.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
+import { claim, requireUnclaimed } from "../session/creations.ts";
 import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
@@ -99,6 +100,8 @@ export async function mountWCOWLayers(
   if (layerVM !== undefined) requireParents(host, stack.layers, "layerFolders");
   const image = layerVM === undefined ? checkHostLayers(host, stack) : undefined;
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
+  const scratchDisk = diskOf(stack.scratch);
+  using _claim = newScratch ? claim(host, scratchDisk, stack.scratchArgument) : undefined;
   if (newScratch) {
     // A scratch can be created only from plain folders.
     const found = layerVM === undefined ? image : imageOf(host, stack.layers[0]!, "layerFolders[0]");
@@ -107,6 +110,7 @@ export async function mountWCOWLayers(
     }
   } else {
     requireScratch(host, stack);
+    requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
   if (volumeMountPath !== undefined) {
     checkMountable(host, volumeMountPath, "volumeMountPath");

@@ -120,6 +120,8 @@ export class Session {
   readonly mounts: MountTable = new MountTable();
   /** The lock for `PrepareLayer`, because overlapping calls run into timeouts of Windows. */
   readonly prepareLayer: Mutex = new Mutex();
+  /** Keys of the paths at which its calls are creating something. */
+  readonly creating: Set<string> = new Set();
   /** The privileges that it has enabled, by name. */
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();

@@ -6,16 +6,16 @@
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { diskSize, hostOptions } from "../checks/arguments.ts";
-import { requireAbsent } from "../checks/existing.ts";
 import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { type HoldList, withHolds } from "../holds/hold_list.ts";
+import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { acquireNewDisk, type Disk } from "../host_holds/disk.ts";
-import { removeFile, removeTree } from "../host_holds/new_file.ts";
+import { isTaken, removeFile, removeTree } from "../host_holds/new_file.ts";
 import { fieldsOf } from "../options.ts";
+import { claimAbsent } from "../session/creations.ts";
 import { existingLayer } from "./layer.ts";
 import { differencing, vhdxPath } from "./virtual_disk.ts";
 import { grantGroup } from "./vm_access.ts";
@@ -69,15 +69,15 @@ export async function setupContainerBaseLayer(
   const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
   const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
-  requireAbsent(host, join(folder, HIVES), "layer");
-  requireAbsent(host, join(folder, LAYOUT), "layer");
-  requireAbsentDisks(host, wanted);
+  using claims = new DisposableStack();
+  for (const part of [HIVES, LAYOUT]) claims.use(claimAbsent(host, join(folder, part), "layer"));
+  claimDisks(host, claims, wanted);
   await withHolds(async (holds) => {
     const base = await acquireBaseDisk(host, holds, wanted, signal);
     await formatDisk(host, base);
     // Windows opens the disk itself in the next step, so it must be closed here.
     await base[Symbol.asyncDispose]();
-    await holds.acquire(() => acquireBaseOSLayer(host, folder), signal);
+    await holds.acquire((expect) => acquireBaseOSLayer(host, folder, expect), signal);
     await acquireDifferencingDisk(host, holds, wanted, signal);
   });
 }
@@ -115,7 +115,8 @@ export async function setupUtilityVMBaseLayer(
   const { host, signal } = hostOptions(options, {});
   const wanted = wantedDisks(disks);
   const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
-  requireAbsentDisks(host, wanted);
+  using claims = new DisposableStack();
+  claimDisks(host, claims, wanted);
   await withHolds(async (holds) => {
     const base = await acquireBaseDisk(host, holds, wanted, signal);
     await base.attach({ bypassEncryptionPolicy: true });
@@ -138,9 +139,9 @@ function wantedDisks(disks: BaseLayerDisks): WantedDisks {
   return wanted;
 }
 
-function requireAbsentDisks(host: Host, disks: WantedDisks): void {
-  requireAbsent(host, disks.base, "disks.base");
-  requireAbsent(host, disks.differencing, "disks.differencing");
+function claimDisks(host: Host, claims: DisposableStack, { base, differencing }: WantedDisks): void {
+  claims.use(claimAbsent(host, base, "disks.base"));
+  claims.use(claimAbsent(host, differencing, "disks.differencing"));
 }
 
 async function acquireBaseDisk(
@@ -170,21 +171,24 @@ const HIVES = "Hives";
 const LAYOUT = "Layout";
 
 /** Lets Windows create its part of a base layer, none of which existed before. Releasing it removes that part. */
-async function acquireBaseOSLayer(host: Host, layer: string): Promise<Held<HoldOf<"baseOSLayer">>> {
-  const remove = () => {
-    const layout = removeFile(host, join(layer, LAYOUT));
-    return removeTree(host, join(layer, HIVES)) || layout;
-  };
-  try {
-    await setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
-  } catch (error) {
-    remove();
-    throw error;
-  }
-  return {
+async function acquireBaseOSLayer(host: Host, layer: string, expect: Expect): Promise<Held<HoldOf<"baseOSLayer">>> {
+  let isOurs = true;
+  const held: Held<HoldOf<"baseOSLayer">> = {
     hold: { kind: "baseOSLayer", layer },
     restsOn: [],
     // deno-lint-ignore require-await
-    release: async () => remove(),
+    async release() {
+      if (!isOurs) return false;
+      const layout = removeFile(host, join(layer, LAYOUT));
+      return removeTree(host, join(layer, HIVES)) || layout;
+    },
   };
+  expect(held);
+  try {
+    await setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
+  } catch (error) {
+    isOurs = !isTaken(error);
+    throw error;
+  }
+  return held;
 }

@@ -6,7 +6,7 @@
  */
 
 import { diskSize, hostOptions } from "../checks/arguments.ts";
-import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { kindOf, requireKind, requireParents } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import {
@@ -28,6 +28,7 @@ import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
+import { claimAbsent, isBeingCreated } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 
 /**
@@ -236,7 +237,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
   const { host, signal, parent } = hostOptions(options, { parent: optional(namedFolder) });
   const folder = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  requireAbsent(host, folder, "layer");
+  using _claim = claimAbsent(host, folder, "layer");
   if (parent !== undefined) requireKind(host, parent, "parent", "folder");
   await native.createLayer(host, folder, parent ?? "");
 }
@@ -271,7 +272,7 @@ export async function createScratchLayer(
   const layers = scratchParents(parents, "parents");
   signal?.throwIfAborted();
   requireParents(host, layers, "parents");
-  requireAbsent(host, diskOf(folder), "layer");
+  using _claim = claimAbsent(host, diskOf(folder), "layer");
   await native.createSandboxLayer(host, folder, parentLayers(host, layers));
 }
 
@@ -363,6 +364,9 @@ export async function requireUnused(host: Host, folder: string, signal: AbortSig
   if (mounts.isShown(folder)) {
     throw new InUseError(folder, "is a layer of a mounted scratch, or has one in it", "this process");
   }
+  if (isBeingCreated(host, folder)) {
+    throw new InUseError(folder, "is being created, or something in it is", "this process");
+  }
   if (kindOf(host, diskOf(folder)) !== undefined) await requireFreeDisk(host, folder, signal);
 }
 
@@ -400,7 +404,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
   const to = namedFolder(destination, "destination");
   const from = existingLayer(host, source, "source", signal);
   requireParents(host, parents, "parents");
-  requireAbsent(host, to, "destination");
+  using _claim = claimAbsent(host, to, "destination");
   await native.copyLayer(host, from, to, parentLayers(host, parents));
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { diskSize, hostOptions, text } from "../checks/arguments.ts";
-import { kindOf, requireAbsent, requireKind, requireParents } from "../checks/existing.ts";
+import { kindOf, requireKind, requireParents } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { diskOf, namedFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
@@ -19,6 +19,7 @@ import { acquireFolder } from "../host_holds/mount_folder.ts";
 import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
+import { claim, claimAbsent } from "../session/creations.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
 /**
@@ -46,7 +47,8 @@ export interface CreateScratchOptions extends HostOptions {
  *
  * @param folder Absolute path of the scratch layer's folder, which must not hold a disk.
  * @param layers Absolute paths of the read-only layers' folders, the topmost first.
- * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does. Nothing is ever replaced.
+ * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does or is being created. Nothing is
+ * ever replaced.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
  * @category Scratches and base layers
@@ -62,17 +64,18 @@ export async function createScratch(
   signal?.throwIfAborted();
   requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
   requireParents(host, parents, "layers");
-  requireNoDisk(host, scratch, "folder");
+  using _claim = claimDisk(host, scratch, "folder");
   await withHolds(async (holds) => {
     await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
     if (size !== undefined) await expand(host, scratch, "folder", size, signal);
   });
 }
 
-function requireNoDisk(host: Host, folder: string, argument: string): void {
-  if (kindOf(host, folder) === undefined) return;
+function claimDisk(host: Host, folder: string, argument: string): Disposable {
+  const disk = diskOf(folder);
+  if (kindOf(host, folder) === undefined) return claim(host, disk, argument);
   requireKind(host, folder, argument, "folder");
-  requireAbsent(host, diskOf(folder), argument);
+  return claimAbsent(host, disk, argument);
 }
 
 /**
@@ -114,7 +117,7 @@ export async function createUtilityVMScratch(
   const scratch = namedFolder(folder, "folder");
   const template = templateOf(existingLayer(host, layer, "layer", signal));
   requireKind(host, template, "layer", "file");
-  requireNoDisk(host, scratch, "folder");
+  using _claim = claimDisk(host, scratch, "folder");
   const path = diskOf(scratch);
   await withHolds(async (holds) => {
     const parent = await holds.acquire(() => acquireFolder(host, scratch), signal);

@@ -5,7 +5,7 @@
  */
 
 import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
-import { isInUse, requireAbsent, requireKind } from "../checks/existing.ts";
+import { isInUse, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -23,6 +23,7 @@ import {
   withDisk,
 } from "../host_holds/disk.ts";
 import { optional } from "../options.ts";
+import { claimAbsent } from "../session/creations.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 
 /**
@@ -72,7 +73,7 @@ export async function createVhdx(path: string, options: CreateVhdxOptions): Prom
   const file = vhdxPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
-  requireAbsent(host, file, "path");
+  using _claim = claimAbsent(host, file, "path");
   await createDisk(host, file, { size, blockSize }, signal);
 }
 
@@ -105,7 +106,7 @@ export async function createDifferencingDisk(
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, from, "parent", "file");
-  requireAbsent(host, file, "path");
+  using _claim = claimAbsent(host, file, "path");
   await createDisk(host, file, differencing(from, blockSize), signal);
 }
 

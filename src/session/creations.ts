@@ -1,0 +1,48 @@
+/**
+ * What calls of this process are creating. A call that fails removes what it has created, so two must not create the same.
+ *
+ * @module
+ */
+
+import { requireAbsent } from "../checks/existing.ts";
+import { isWithin, pathKey } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import { sessionOf } from "./session.ts";
+
+/**
+ * Claims a path at which nothing exists for a file or folder to create, until the result is disposed of.
+ *
+ * @throws {InvalidInputError} that names `argument` if another call of this process is creating it, or it exists.
+ */
+export function claimAbsent(host: Host, path: string, argument: string): Disposable {
+  using claims = new DisposableStack();
+  claims.use(claim(host, path, argument));
+  requireAbsent(host, path, argument);
+  return claims.move();
+}
+
+/**
+ * {@linkcode claimAbsent} for a path at which nothing is known to exist.
+ *
+ * @throws {InvalidInputError} that names `argument` if another call of this process is creating it.
+ */
+export function claim(host: Host, path: string, argument: string): Disposable {
+  requireUnclaimed(host, path, argument);
+  const { creating } = sessionOf(host);
+  const key = pathKey(path);
+  creating.add(key);
+  return { [Symbol.dispose]: () => void creating.delete(key) };
+}
+
+/** Returns whether a call of this process is creating what is at a path, or something in it. */
+export function isBeingCreated(host: Host, path: string): boolean {
+  return [...sessionOf(host).creating].some((key) => isWithin(key, path));
+}
+
+/** Throws if another call of this process is creating what is at a path, because that may be half of it. */
+export function requireUnclaimed(host: Host, path: string, argument: string): void {
+  if (sessionOf(host).creating.has(pathKey(path))) {
+    throw new InvalidInputError(argument, "is being created by another call of this process", path);
+  }
+}
