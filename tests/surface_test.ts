@@ -5,9 +5,9 @@ import config from "../deno.json" with { type: "json" };
 /** How many symbols each entry point has, and their names: first the values, then the types. */
 const SURFACE: Readonly<Record<string, readonly [count: number, values: string, types: string]>> = {
   ".": [
-    48,
+    49,
     `
-      InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
+      HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
       NoRoomError NotMountedError ReleaseError UnexpectedAnswerError UnsupportedBuildError UnwindError VMStateError
       createUtilityVM getHCSLayers mountLCOWLayers mountSandboxVolume mountWCOWLayers releaseCimFSHostLayers
       removeSandboxMountPoint toHostHcsSchemaLayers unmountWCOWLayers windowsHost
@@ -48,9 +48,9 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./storage": [
-    94,
+    95,
     `
-      ClosedError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError
+      ClosedError HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError
       MissingPrivilegeError NativeError PrivilegeRestoreError ReleaseError UnexpectedAnswerError UnsupportedBuildError
       UnwindError activateLayer attachDisk baseImages copyLayer createDifferencingDisk createLayer createScratch
       createScratchLayer createUtilityVMScratch createVhdx deactivateLayer destroyLayer detachDisk dismountCimImage

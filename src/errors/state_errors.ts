@@ -29,6 +29,34 @@ export class InUseError extends LayerError {
 }
 
 /**
+ * A call of Windows doesn't return, and something that had to wait for it gave up. Everything that this had changed until
+ * then was undone.
+ *
+ * @category Errors
+ */
+export class HungCallError extends LayerError {
+  /** The class name. */
+  override readonly name = "HungCallError";
+  /** The function of Windows that doesn't return, such as `PrepareLayer`. */
+  readonly operation: string;
+  /** The file or folder that it was called for. */
+  readonly path: string;
+  /** For how many seconds it has run, at least. */
+  readonly seconds: number;
+
+  /** An error that says what is waited for, and what to do. */
+  constructor(operation: string, path: string, seconds: number) {
+    super(
+      `${operation} for ${path} has not returned for more than ${seconds} s, and only one call runs at a time. ` +
+        "Try again later. If it never returns, end this process, and unmount the scratch in another",
+    );
+    this.operation = operation;
+    this.path = path;
+    this.seconds = seconds;
+  }
+}
+
+/**
  * An object was used after it was closed.
  *
  * @category Errors

@@ -30,6 +30,12 @@ export interface Host {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 
   /**
+   * Resolves after `ms` milliseconds of this host's time, like `sleep`, but as a limit for a call that runs meanwhile. A
+   * host whose `sleep` skips pauses must not skip these. Default: real time.
+   */
+  deadline?(ms: number, signal: AbortSignal): Promise<void>;
+
+  /**
    * Makes `listener` callable by Windows, from any of its threads. The calling thread waits until `listener` has returned.
    *
    * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.

@@ -5,10 +5,13 @@
  */
 
 import { hresult, win32 } from "../errors/codes.ts";
+import { HungCallError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { log } from "../log.ts";
+import { HUNG_SECONDS, watchCall } from "../session/hung_call.ts";
 import { parentLayers, sessionOf } from "../session/session.ts";
 import { type Acquisition, unlessGone } from "./activation.ts";
 
@@ -37,7 +40,11 @@ export function filterOf(
   };
 }
 
-/** Attaches the filter to an activated scratch. Calls of this process run one at a time; `signal` also ends that wait. */
+/**
+ * Attaches the filter to an activated scratch. Calls of this process run one at a time; `signal` also ends that wait.
+ *
+ * @throws {HungCallError} if the call that is waited for doesn't return.
+ */
 export async function acquireFilter(
   host: Host,
   init: FilterInit & { readonly layers: readonly string[] },
@@ -46,9 +53,14 @@ export async function acquireFilter(
   const { prepareLayer: lock, mounts } = sessionOf(host);
   const parents = parentLayers(host, init.layers);
   const held = filterOf(host, init, restsOn);
-  await lock.run(() => {
+  await lock.run(async () => {
     expect(held);
-    return prepareLayer(host, init.scratch, parents);
+    using _watch = watchCall(host, () => {
+      const hung = () => new HungCallError("PrepareLayer", init.scratch, HUNG_SECONDS);
+      log("warn", () => hung().message);
+      lock.refuse(hung);
+    });
+    await prepareLayer(host, init.scratch, parents);
   }, signal);
   mounts.setLayers(init.scratch, init.layers);
   return held;

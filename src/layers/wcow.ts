@@ -75,6 +75,7 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later.
  * @throws {InUseError} if the scratch is already mounted, or its disk stays in use. Nothing was changed.
+ * @throws {HungCallError} if another mount's `PrepareLayer` doesn't return for a minute.
  * @throws {NoRoomError} if the VM has no slot for the scratch disk. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.

@@ -107,6 +107,7 @@ export async function deactivateLayer(layer: string, options: HostOptions = {}):
  * @param layer Absolute path of the layer's folder.
  * @param parents Absolute paths of the parents' folders, the topmost first; none for a base layer.
  * @throws {InvalidInputError} if a folder doesn't exist, or two parents have the same name.
+ * @throws {HungCallError} if the call that is waited for doesn't return for a minute.
  * @throws {NativeError} if Windows refuses.
  * @category Layers
  */

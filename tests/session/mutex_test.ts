@@ -25,6 +25,20 @@ Deno.test("Mutex.run() lets one through at a time, in the order of arrival, also
   assertEquals(log, ["in 0", "out 0", "in 1", "in 2", "out 2"]);
 });
 
+Deno.test("Mutex.refuse() rejects who waits and who comes, until who is inside has left", async () => {
+  const mutex = new Mutex();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const first = mutex.run(() => promise);
+  const waiting = [1, 2].map(() => assertRejects(() => mutex.run(() => Promise.resolve())));
+  const reason = new Error("hung");
+  mutex.refuse(() => reason);
+  assertEquals(await Promise.all(waiting), [reason, reason]);
+  assertStrictEquals(await assertRejects(() => mutex.run(() => Promise.resolve())), reason);
+  resolve();
+  await first;
+  assertEquals(await mutex.run(() => Promise.resolve("free")), "free");
+});
+
 Deno.test("Mutex.run() lets go who is aborted while waiting, and who comes next still waits for who is inside", async () => {
   const mutex = new Mutex();
   const log: string[] = [];
