@@ -13,17 +13,28 @@ const FILTER_DRIVER =
   "a file system filter of another program (cloud drive, antivirus, encryption) refused the new volume: `fltmc` lists them";
 const NEEDS_NTFS = "layers need an NTFS volume: ReFS and exFAT don't work";
 const NEWER_IMAGE = "the layer was made for a newer Windows than this host's";
-const DISK_LATE = "Windows didn't get the disk's volume ready in time: try again with fewer mounts at once";
+const DISK_LATE = "Windows didn't get the disk's volume ready in time: try again with fewer mounts at once. " +
+  "If it never gets ready, a SAN policy keeps new disks offline: `san policy=OnlineAll` in diskpart";
 const WRITE_PROTECTED =
-  "a BitLocker policy may protect fixed drives from writing, or a SAN policy keeps new disks read-only (`san` in diskpart)";
+  "a BitLocker policy may protect fixed drives from writing, or a SAN policy keeps new disks read-only: " +
+  "`san policy=OnlineAll` in diskpart";
 const DISK_IN_USE = "the disk file is already attached or mounted, or its last detach isn't finished yet";
+const NO_SERVICE = "the service vmcompute may not run: `sc.exe start vmcompute` starts it";
+const SERVICE_ENDED = "the service vmcompute ended during the call: the event log Hyper-V-Compute says why";
+const NO_MEMORY = "the host lacks memory for this: stop virtual machines or other programs";
+const BEING_DELETED = "a program still has open what is being deleted: close it, or try again shortly";
+const CLOUD_DRIVE = "a cloud drive, such as OneDrive, manages this path: move it to a folder that isn't synchronized";
 const HYPER_V = "turn on the Windows feature Hyper-V";
 const CONTAINERS = "turn on the Windows feature Containers";
 const PATH_TOO_LONG = "the path is too long for this function: use shorter folder names";
 
+// Windows reports the same error for what is being deleted as for what this user may not do.
+const DELETED_OR_DENIED: Hints = { ERROR_ACCESS_DENIED: `${BEING_DELETED}. Otherwise ${ELEVATE}` };
+
 // By the function that failed, then by code.
 const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   ActivateLayer: {
+    ERROR_INVALID_FUNCTION: NEEDS_NTFS,
     ERROR_SHARING_VIOLATION:
       "the scratch disk is already open (another mount, a virtual machine, a GPU driver, antivirus), " +
       "or the image is newer than the host. Unmount the scratch folder first",
@@ -32,6 +43,7 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
     ERROR_WRITE_PROTECT: WRITE_PROTECTED,
   },
   PrepareLayer: {
+    ERROR_PATH_NOT_FOUND: "a read-only layer is missing or incomplete: import its image again",
     ERROR_INVALID_FUNCTION: `${FILTER_DRIVER}. Or the layers are not on NTFS`,
     ERROR_INVALID_PARAMETER: "the scratch is already mounted, or its disk was expanded and its volume was not",
     ERROR_TIMEOUT: "many layers are being mounted at once: try again with fewer concurrent mounts",
@@ -48,6 +60,7 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   ImportLayer: {
     ERROR_INVALID_FUNCTION: NEEDS_NTFS,
     ERROR_FILE_NOT_FOUND: "a parent layer is incomplete, or its base layer was never processed",
+    ERROR_PATH_NOT_FOUND: "the drive is full, or a parent layer is incomplete",
     ERROR_NOT_REGISTRY_FILE: "a registry hive of the layer is damaged",
   },
   DestroyLayer: {
@@ -71,12 +84,21 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
     ERROR_WRITE_PROTECT: "the disk file, or the medium that it is on, is read-only",
     ERROR_FILE_CORRUPT: "the disk file is damaged",
   },
-  SetVolumeMountPointW: { ERROR_DIR_NOT_EMPTY: "the folder is not empty or already has a volume mounted" },
-  GetFileAttributesW: {
-    ERROR_ACCESS_DENIED: `the file or folder is being deleted while it is open; otherwise ${ELEVATE}`,
+  SetVolumeMountPointW: {
+    ERROR_DIR_NOT_EMPTY: "the folder is not empty or already has a volume mounted",
+    ERROR_INVALID_FUNCTION: "a volume can be mounted only at a folder on an NTFS volume, not on ReFS or exFAT",
   },
+  CreateDirectoryW: DELETED_OR_DENIED,
+  CreateFileW: DELETED_OR_DENIED,
+  DeleteFileW: DELETED_OR_DENIED,
+  GetFileAttributesW: DELETED_OR_DENIED,
+  RemoveDirectoryW: DELETED_OR_DENIED,
   DeviceIoControl: { ERROR_WRITE_PROTECT: "a BitLocker policy may protect fixed drives from writing" },
-  CimMountImage: { ERROR_ALREADY_EXISTS: "a volume of this container is already mounted: release it first" },
+  CimMountImage: {
+    ERROR_ALREADY_EXISTS: "a volume of this container is already mounted: release it first",
+    ERROR_CIMFS_IMAGE_CORRUPT: "the image is damaged or incomplete: import it again",
+    ERROR_CIMFS_IMAGE_VERSION_NOT_SUPPORTED: NEWER_IMAGE,
+  },
 };
 
 // By code, for functions without an entry for that code.
@@ -88,7 +110,18 @@ const OF_CODE: Hints = {
   ERROR_MOD_NOT_FOUND: CONTAINERS,
   HCS_E_SERVICE_NOT_AVAILABLE: `${CONTAINERS}, or start the service vmcompute`,
   ERROR_SERVICE_DISABLED: "the service vmcompute may be off: `sc.exe config vmcompute start= demand` turns it on",
-  RPC_S_SERVER_UNAVAILABLE: "the service vmcompute may not run: `sc.exe start vmcompute` starts it",
+  ERROR_SERVICE_DOES_NOT_EXIST: CONTAINERS,
+  ERROR_SERVICE_NOT_ACTIVE: NO_SERVICE,
+  RPC_S_SERVER_UNAVAILABLE: NO_SERVICE,
+  EPT_S_NOT_REGISTERED: NO_SERVICE,
+  RPC_S_CALL_FAILED: SERVICE_ENDED,
+  RPC_S_CALL_FAILED_DNE: SERVICE_ENDED,
+  ERROR_NOT_ENOUGH_MEMORY: NO_MEMORY,
+  ERROR_OUTOFMEMORY: NO_MEMORY,
+  ERROR_NO_SYSTEM_RESOURCES: NO_MEMORY,
+  ERROR_COMMITMENT_LIMIT: NO_MEMORY,
+  ERROR_DELETE_PENDING: BEING_DELETED,
+  ERROR_VIRUS_INFECTED: "an antivirus program refused the file",
   HCS_E_HYPERV_NOT_INSTALLED: HYPER_V,
   ERROR_VMCOMPUTE_HYPERV_NOT_INSTALLED: HYPER_V,
   HCS_E_IMAGE_MISMATCH: NEWER_IMAGE,
@@ -101,8 +134,22 @@ const OF_CODE: Hints = {
   ERROR_BUFFER_OVERFLOW: PATH_TOO_LONG,
 };
 
-/** Returns what to do about an error of a function of Windows, or `undefined` if that isn't known. */
-export function hintFor(fn: string, code: number): string | undefined {
+// The folder of OneDrive, and of OneDrive for work: `OneDrive - Contoso`.
+const ONE_DRIVE = /\\OneDrive( - [^\\]*)?(\\|$)/i;
+
+// What OneDrive's filter and its handling of files lead to: placeholders are sparse, and it opens files to upload them.
+const OF_ONE_DRIVE: readonly CodeName[] = [
+  "ERROR_INVALID_FUNCTION",
+  "ERROR_SHARING_VIOLATION",
+  "ERROR_FLT_DO_NOT_ATTACH",
+  "ERROR_VIRTUAL_DISK_LIMITATION",
+];
+
+/** Returns what to do about an error of a function of Windows for a path, or `undefined` if that isn't known. */
+export function hintFor(fn: string, code: number, path = ""): string | undefined {
   const name = nameOf(code);
-  return name && (OF_FUNCTION[fn]?.[name] ?? OF_CODE[name]);
+  if (name === undefined) return undefined;
+  if (name.startsWith("ERROR_CLOUD_FILE_")) return CLOUD_DRIVE;
+  if (OF_ONE_DRIVE.includes(name) && ONE_DRIVE.test(path)) return CLOUD_DRIVE;
+  return OF_FUNCTION[fn]?.[name] ?? OF_CODE[name];
 }

@@ -48,7 +48,7 @@ export class NativeError extends LayerError {
   constructor(init: NativeErrorInit) {
     const code = init.code >>> 0;
     const symbol = nameOf(code);
-    const hint = hintFor(init.function, code);
+    const hint = hintFor(init.function, code, init.path);
     let message = `${init.function} failed`;
     if (init.path !== undefined) message += ` for ${init.path}`;
     message += `: ${hex(code)}`;

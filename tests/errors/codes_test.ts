@@ -1,10 +1,12 @@
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { computeCodeOf, fromWin32, hex, hresult, nameOf, win32, win32Of } from "../../src/errors/codes.ts";
 import { hintFor } from "../../src/errors/hints.ts";
+import { NativeError } from "../../src/errors/windows_errors.ts";
 
-// As in winerror.h of the Windows SDK, taken from two public copies of it: golang/sys, windows/zerrors_windows.go at commit
+// As in winerror.h of the Windows SDK, taken from public copies of it: golang/sys, windows/zerrors_windows.go at commit
 // e8c1c3274309, and for 0x8037011d and above, which that one doesn't have yet, the HCS constants of TerraFX.Interop.Windows
-// (SDK 10.0.22621). All codes are in here that bug reports about mounting layers, hcsshim and our own facts name.
+// (SDK 10.0.22621). The Win32 codes were compared with mingw-w64's as well. All codes are in here that bug reports about
+// mounting layers, hcsshim and our own facts name.
 const WINERROR: Readonly<Record<string, number>> = {
   ERROR_SUCCESS: 0,
   ERROR_INVALID_FUNCTION: 1,
@@ -14,6 +16,7 @@ const WINERROR: Readonly<Record<string, number>> = {
   ERROR_INVALID_HANDLE: 6,
   ERROR_NOT_ENOUGH_MEMORY: 8,
   ERROR_INVALID_DATA: 13,
+  ERROR_OUTOFMEMORY: 14,
   ERROR_NO_MORE_FILES: 18,
   ERROR_WRITE_PROTECT: 19,
   ERROR_NOT_READY: 21,
@@ -37,14 +40,26 @@ const WINERROR: Readonly<Record<string, number>> = {
   ERROR_BUSY: 170,
   ERROR_ALREADY_EXISTS: 183,
   ERROR_FILENAME_EXCED_RANGE: 206,
+  ERROR_VIRUS_INFECTED: 225,
   ERROR_MORE_DATA: 234,
   ERROR_NO_MORE_ITEMS: 259,
   ERROR_DELETE_PENDING: 303,
+  ERROR_CLOUD_FILE_PROVIDER_NOT_RUNNING: 362,
+  ERROR_CLOUD_FILE_INVALID_REQUEST: 380,
+  ERROR_CLOUD_FILE_NETWORK_UNAVAILABLE: 388,
+  ERROR_CLOUD_FILE_UNSUCCESSFUL: 389,
+  ERROR_CLOUD_FILE_IN_USE: 391,
+  ERROR_CLOUD_FILE_ACCESS_DENIED: 395,
+  ERROR_CLOUD_FILE_PROVIDER_TERMINATED: 404,
   ERROR_NO_SUCH_DEVICE: 433,
+  ERROR_CIMFS_IMAGE_CORRUPT: 470,
+  ERROR_CIMFS_IMAGE_VERSION_NOT_SUPPORTED: 471,
   ERROR_ELEVATION_REQUIRED: 740,
   ERROR_UNRECOGNIZED_VOLUME: 1005,
   ERROR_NOT_REGISTRY_FILE: 1017,
   ERROR_SERVICE_DISABLED: 1058,
+  ERROR_SERVICE_DOES_NOT_EXIST: 1060,
+  ERROR_SERVICE_NOT_ACTIVE: 1062,
   ERROR_DEVICE_NOT_CONNECTED: 1167,
   ERROR_NOT_FOUND: 1168,
   ERROR_NOT_ALL_ASSIGNED: 1300,
@@ -52,11 +67,20 @@ const WINERROR: Readonly<Record<string, number>> = {
   ERROR_PRIVILEGE_NOT_HELD: 1314,
   ERROR_LOGON_TYPE_NOT_GRANTED: 1385,
   ERROR_FILE_CORRUPT: 1392,
+  ERROR_NO_SYSTEM_RESOURCES: 1450,
+  ERROR_COMMITMENT_LIMIT: 1455,
   ERROR_TIMEOUT: 1460,
   RPC_S_SERVER_UNAVAILABLE: 1722,
+  RPC_S_CALL_FAILED: 1726,
+  RPC_S_CALL_FAILED_DNE: 1727,
+  EPT_S_NOT_REGISTERED: 1753,
   ERROR_INVALID_USER_BUFFER: 1784,
   ERROR_DUPLICATE_TAG: 2014,
   ERROR_NOT_A_REPARSE_POINT: 4390,
+  ERROR_REPARSE_ATTRIBUTE_CONFLICT: 4391,
+  ERROR_INVALID_REPARSE_DATA: 4392,
+  ERROR_REPARSE_TAG_INVALID: 4393,
+  ERROR_REPARSE_TAG_MISMATCH: 4394,
   WSAEINTR: 10004,
   WSAENOTSOCK: 10038,
   WSAECONNABORTED: 10053,
@@ -206,26 +230,79 @@ Deno.test("hintFor() says what to do for a function's codes, and for all functio
   }
 });
 
-// What people report most often, and what must be in the hint.
-const REPORTED: [fn: string, code: number, remedy: string][] = [
-  ["NameToGuid", 0x8007007e, "feature Containers"],
-  ["HcsCreateComputeSystem", 0x80370114, "feature Containers"],
-  ["HcsCreateComputeSystem", 0x80070422, "service vmcompute"],
-  ["HcsCreateComputeSystem", 0x80370102, "Hyper-V"],
-  ["HcsCreateComputeSystem", 0x8037011b, "Hyper-V Administrators"],
-  ["ActivateLayer", 0x800702e4, "Administrator"],
-  ["ImportLayer", 0x80070001, "NTFS"],
-  ["PrepareLayer", 0x80070001, "fltmc"],
-  ["HcsAttachLayerStorageFilter", 0x801f000f, "fltmc"],
-  ["AttachVirtualDisk", 0xc03a001a, "compressed, encrypted or sparse"],
-  ["PrepareLayer", 0xc0370112, "newer Windows than this host's"],
-  ["HcsCreateComputeSystem", 0x80370101, "newer Windows than this host's"],
-  ["DeviceIoControl", 0x80070013, "BitLocker"],
-  ["HcsModifyComputeSystem", 0x80070020, "attached or mounted"],
+// What people report of real hosts, and what must be in the hint. The reports are in the repositories of hcsshim, moby,
+// docker/for-win, WSL and Windows-Containers.
+const REPORTED: [fn: string, code: number, name: string, remedy: string, path?: string][] = [
+  // The feature Containers is absent, or the service vmcompute is off.
+  ["NameToGuid", 0x8007007e, "ERROR_MOD_NOT_FOUND", "feature Containers"],
+  ["NameToGuid", 0x80070424, "ERROR_SERVICE_DOES_NOT_EXIST", "feature Containers"],
+  ["HcsCreateComputeSystem", 0x80370114, "HCS_E_SERVICE_NOT_AVAILABLE", "feature Containers"],
+  ["HcsCreateComputeSystem", 0x80070422, "ERROR_SERVICE_DISABLED", "sc.exe config vmcompute"],
+  ["HcsCreateComputeSystem", 0x80070426, "ERROR_SERVICE_NOT_ACTIVE", "sc.exe start vmcompute"],
+  ["ActivateLayer", 0x800706ba, "RPC_S_SERVER_UNAVAILABLE", "sc.exe start vmcompute"],
+  ["ActivateLayer", 0x800706d9, "EPT_S_NOT_REGISTERED", "sc.exe start vmcompute"],
+  ["HcsModifyComputeSystem", 0x800706be, "RPC_S_CALL_FAILED", "event log"],
+  ["HcsCreateComputeSystem", 0x80370102, "HCS_E_HYPERV_NOT_INSTALLED", "feature Hyper-V"],
+  ["HcsCreateComputeSystem", 0xc0370102, "ERROR_VMCOMPUTE_HYPERV_NOT_INSTALLED", "feature Hyper-V"],
+  // The process isn't elevated.
+  ["ActivateLayer", 0x80070005, "ERROR_ACCESS_DENIED", "Administrator"],
+  ["ActivateLayer", 0x800702e4, "ERROR_ELEVATION_REQUIRED", "Administrator"],
+  ["ImportLayer", 0x80070522, "ERROR_PRIVILEGE_NOT_HELD", "Administrator"],
+  ["HcsCreateComputeSystem", 0x8037011b, "HCS_E_ACCESS_DENIED", "Hyper-V Administrators"],
+  // The volume isn't NTFS.
+  ["ActivateLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "NTFS"],
+  ["PrepareLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "NTFS"],
+  ["ImportLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "NTFS"],
+  ["CreateSandboxLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "NTFS"],
+  ["SetVolumeMountPointW", 0x80070001, "ERROR_INVALID_FUNCTION", "NTFS"],
+  // A filter driver refuses, or a cloud drive has the path.
+  ["PrepareLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "fltmc"],
+  ["HcsAttachLayerStorageFilter", 0x801f000f, "ERROR_FLT_DO_NOT_ATTACH", "fltmc"],
+  ["PrepareLayer", 0x801f000f, "ERROR_FLT_DO_NOT_ATTACH", "OneDrive", "C:\\Users\\a\\OneDrive\\web"],
+  ["PrepareLayer", 0x80070001, "ERROR_INVALID_FUNCTION", "OneDrive", "C:\\Users\\a\\onedrive - Contoso\\web"],
+  ["CreateFileW", 0x80070020, "ERROR_SHARING_VIOLATION", "OneDrive", "D:\\OneDrive\\web\\sandbox.vhdx"],
+  ["AttachVirtualDisk", 0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION", "OneDrive", "D:\\OneDrive\\data.vhdx"],
+  ["CreateFileW", 0x8007016a, "ERROR_CLOUD_FILE_PROVIDER_NOT_RUNNING", "OneDrive", "D:\\synchronized"],
+  ["CreateFileW", 0x8007018b, "ERROR_CLOUD_FILE_ACCESS_DENIED", "OneDrive"],
+  // The disk file, its drive, or the policy for disks.
+  ["ActivateLayer", 0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION", "compressed, encrypted or sparse"],
+  ["AttachVirtualDisk", 0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION", "fsutil sparse setflag"],
+  ["HcsStartComputeSystem", 0xc03a001a, "ERROR_VIRTUAL_DISK_LIMITATION", "cipher /d"],
+  ["ActivateLayer", 0x80070013, "ERROR_WRITE_PROTECT", "san policy=OnlineAll"],
+  ["PrepareLayer", 0x80070015, "ERROR_NOT_READY", "san policy=OnlineAll"],
+  ["ActivateLayer", 0x8007048f, "ERROR_DEVICE_NOT_CONNECTED", "fewer mounts at once"],
+  ["DeviceIoControl", 0x80070013, "ERROR_WRITE_PROTECT", "BitLocker"],
+  ["CreateFileW", 0x80310000, "FVE_E_LOCKED_VOLUME", "unlock it"],
+  ["HcsModifyComputeSystem", 0x80070020, "ERROR_SHARING_VIOLATION", "attached or mounted"],
+  ["HcsModifyComputeSystem", 0x80070570, "ERROR_FILE_CORRUPT", "damaged"],
+  ["HcsStartComputeSystem", 0x800705af, "ERROR_COMMITMENT_LIMIT", "memory"],
+  ["HcsCreateComputeSystem", 0x800705aa, "ERROR_NO_SYSTEM_RESOURCES", "memory"],
+  // Paths: too long, or being deleted.
+  ["ImportLayer", 0x8007006f, "ERROR_BUFFER_OVERFLOW", "shorter folder names"],
+  ["CreateSandboxLayer", 0x800700ce, "ERROR_FILENAME_EXCED_RANGE", "shorter folder names"],
+  ["GetFileAttributesW", 0x80070005, "ERROR_ACCESS_DENIED", "being deleted"],
+  ["CreateDirectoryW", 0x80070005, "ERROR_ACCESS_DENIED", "Administrator"],
+  ["CreateFileW", 0x8007012f, "ERROR_DELETE_PENDING", "being deleted"],
+  // The layer.
+  ["PrepareLayer", 0xc0370112, "ERROR_VMCOMPUTE_INVALID_LAYER", "newer Windows than this host's"],
+  ["HcsCreateComputeSystem", 0x80370101, "HCS_E_IMAGE_MISMATCH", "newer Windows than this host's"],
+  ["CimMountImage", 0x800701d7, "ERROR_CIMFS_IMAGE_VERSION_NOT_SUPPORTED", "newer Windows than this host's"],
+  ["CimMountImage", 0x800701d6, "ERROR_CIMFS_IMAGE_CORRUPT", "import it again"],
+  ["PrepareLayer", 0x80070003, "ERROR_PATH_NOT_FOUND", "import its image again"],
+  ["ImportLayer", 0x80070003, "ERROR_PATH_NOT_FOUND", "the drive is full"],
+  ["PrepareLayer", 0x80070057, "ERROR_INVALID_PARAMETER", "already mounted"],
+  ["PrepareLayer", 0x800705b4, "ERROR_TIMEOUT", "fewer concurrent mounts"],
 ];
 
 Deno.test("hintFor() knows the remedies of what is reported of real hosts", () => {
-  for (const [fn, code, remedy] of REPORTED) {
-    assertStringIncludes(hintFor(fn, code) ?? "", remedy, `${fn} ${hex(code)}`);
+  for (const [fn, code, name, remedy, path] of REPORTED) {
+    assertEquals(nameOf(code), name, `${fn} ${hex(code)}`);
+    assertStringIncludes(hintFor(fn, code, path) ?? "", remedy, `${fn} ${hex(code)}`);
   }
+});
+
+Deno.test("a NativeError takes the path into account for its hint", () => {
+  const hint = (path?: string) => new NativeError({ function: "PrepareLayer", code: 0x80070001, path }).hint;
+  assertStringIncludes(hint("C:\\Users\\a\\OneDrive\\web") ?? "", "OneDrive");
+  assertEquals(hint("C:\\OneDriveTools\\web"), hint());
 });
