@@ -26,19 +26,60 @@ import {
 import type { FileHandle } from "./kernel32.ts";
 import { unknown } from "./simulation_error.ts";
 
-// In the order of their LUIDs. Administrators have all but the first two, initially disabled.
+// The names in winnt.h in the order of their LUIDs, without SeUnsolicitedInputPrivilege, which no Windows has any more.
 const PRIVILEGES = [
   "SeCreateTokenPrivilege",
+  "SeAssignPrimaryTokenPrivilege",
+  "SeLockMemoryPrivilege",
+  "SeIncreaseQuotaPrivilege",
+  "SeMachineAccountPrivilege",
   "SeTcbPrivilege",
   "SeSecurityPrivilege",
   "SeTakeOwnershipPrivilege",
-  "SeManageVolumePrivilege",
+  "SeLoadDriverPrivilege",
+  "SeSystemProfilePrivilege",
+  "SeSystemtimePrivilege",
+  "SeProfileSingleProcessPrivilege",
+  "SeIncreaseBasePriorityPrivilege",
+  "SeCreatePagefilePrivilege",
+  "SeCreatePermanentPrivilege",
   "SeBackupPrivilege",
   "SeRestorePrivilege",
+  "SeShutdownPrivilege",
   "SeDebugPrivilege",
+  "SeAuditPrivilege",
+  "SeSystemEnvironmentPrivilege",
+  "SeChangeNotifyPrivilege",
+  "SeRemoteShutdownPrivilege",
+  "SeUndockPrivilege",
+  "SeSyncAgentPrivilege",
+  "SeEnableDelegationPrivilege",
+  "SeManageVolumePrivilege",
+  "SeImpersonatePrivilege",
+  "SeCreateGlobalPrivilege",
+  "SeTrustedCredManAccessPrivilege",
+  "SeRelabelPrivilege",
+  "SeIncreaseWorkingSetPrivilege",
+  "SeTimeZonePrivilege",
+  "SeCreateSymbolicLinkPrivilege",
+  "SeDelegateSessionUserImpersonatePrivilege",
 ];
 const FIRST_LUID = 2;
-const NOT_HELD = 2;
+// The default rights of a server don't give these to Administrators. The others they have, disabled at first, except for three.
+const NOT_HELD = new Set([
+  "SeCreateTokenPrivilege",
+  "SeAssignPrimaryTokenPrivilege",
+  "SeLockMemoryPrivilege",
+  "SeMachineAccountPrivilege",
+  "SeTcbPrivilege",
+  "SeCreatePermanentPrivilege",
+  "SeAuditPrivilege",
+  "SeSyncAgentPrivilege",
+  "SeEnableDelegationPrivilege",
+  "SeTrustedCredManAccessPrivilege",
+  "SeRelabelPrivilege",
+]);
+const ENABLED_AT_FIRST = ["SeChangeNotifyPrivilege", "SeImpersonatePrivilege", "SeCreateGlobalPrivilege"];
 const ENABLED = 2;
 const ERROR_NO_SUCH_PRIVILEGE = 1313;
 const WRITE_DAC = 0x40000;
@@ -51,6 +92,14 @@ interface AccessEntry {
   readonly mode: number;
   readonly inheritance: number;
   readonly sid: string;
+}
+
+const CONTAINERS_AND_OBJECTS_INHERIT = 3;
+
+// A list of grants, in the form in which it is in memory here.
+interface AccessList {
+  readonly grants: readonly string[];
+  readonly inherited: readonly string[];
 }
 
 const accessEntry: Decoder<AccessEntry> = (raw, memory) => {
@@ -83,14 +132,17 @@ export const advapi32Functions: SimulatedDll = {
       if (size < 16) unknown("adjusting privileges without a buffer for the previous state");
       const view = new DataView(state.buffer, state.byteOffset);
       if (view.getUint32(0, true) !== 1) unknown("adjusting several privileges at once");
-      const luid = view.getUint32(4, true) - FIRST_LUID;
+      const name = PRIVILEGES[view.getUint32(4, true) - FIRST_LUID]!;
       put32(previous, 0);
-      process.lastError = luid < NOT_HELD ? win32.ERROR_NOT_ALL_ASSIGNED : 0;
-      if (luid < NOT_HELD) return;
+      process.lastError = NOT_HELD.has(name) ? win32.ERROR_NOT_ALL_ASSIGNED : 0;
+      if (NOT_HELD.has(name)) return;
       const names = enabledPrivileges(process);
-      const name = PRIVILEGES[luid]!;
       const was = names.has(name);
       const enable = (view.getUint32(12, true) & ENABLED) !== 0;
+      if (ENABLED_AT_FIRST.includes(name)) {
+        if (enable) return;
+        unknown(`disabling ${name}`);
+      }
       if (was === enable) return;
       previous.set(state.subarray(0, 12));
       put32(previous.subarray(12), was ? ENABLED : 0);
@@ -118,7 +170,8 @@ export const advapi32Functions: SimulatedDll = {
     },
     ({ windows, process }, { handle, list, descriptor }) => {
       const { target } = process.handles.get<FileHandle>(handle, "file");
-      const address = process.memory.allocateWide(JSON.stringify(windows.existing(target).grants ?? []));
+      const { grants = [], inherited = [] } = windows.existing(target, "stay");
+      const address = process.memory.allocateWide(JSON.stringify({ grants, inherited }));
       put64(descriptor, address);
       put64(list, address);
     },
@@ -149,8 +202,14 @@ export const advapi32Functions: SimulatedDll = {
     { count: number, entry: accessEntry, oldList: big, newList: buffer },
     ({ process }, { count, entry, oldList, newList }) => {
       if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("changing an access list by anything but one grant");
-      const grants: string[] = JSON.parse(process.memory.readWide(oldList));
-      put64(newList, process.memory.allocateWide(JSON.stringify([...new Set([...grants, entry.sid.toLowerCase()])])));
+      const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(oldList));
+      const who = entry.sid.toLowerCase();
+      const isInherited = (entry.inheritance & CONTAINERS_AND_OBJECTS_INHERIT) === CONTAINERS_AND_OBJECTS_INHERIT;
+      const list: AccessList = {
+        grants: [...new Set([...grants, who])],
+        inherited: isInherited ? [...new Set([...inherited, who])] : inherited,
+      };
+      put64(newList, process.memory.allocateWide(JSON.stringify(list)));
     },
   ),
 
@@ -160,7 +219,8 @@ export const advapi32Functions: SimulatedDll = {
     ({ windows, process }, { handle, list }) => {
       const { target, access } = process.handles.get<FileHandle>(handle, "file");
       if ((access & WRITE_DAC) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
-      windows.existing(target).grants = JSON.parse(process.memory.readWide(list));
+      const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(list));
+      windows.setGrants(target, grants, inherited);
     },
   ),
 };

@@ -20,8 +20,9 @@ import {
 } from "./call.ts";
 import { type DiskHandle, diskOfDevice, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
+import { lastName } from "./names.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
-import { keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
+import { volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 const SERVER_2019 = 17763;
 const HIVES = ["DefaultUser_Base", "Sam_Base", "Security_Base", "Software_Base", "System_Base"];
@@ -38,7 +39,7 @@ export const computestorageFunctions: SimulatedDll = {
   HcsDestroyLayer: define(HRESULT, { path: text }, ({ windows }, { path }) => {
     if (windows.node(path)?.type !== "folder") unknown(`destroying a layer that doesn't exist: ${path}`);
     const used = Object.values(windows.state.active).flatMap((layer) => [layer.path, ...layer.parents ?? []]);
-    if (used.some((layer) => keyOf(layer) === keyOf(path))) {
+    if (used.some((layer) => windows.key(layer) === windows.key(path))) {
       throw new SimulationError(`Windows may end the process: ${path} is in use`);
     }
     windows.remove(path);
@@ -80,9 +81,9 @@ export const computestorageFunctions: SimulatedDll = {
 
   HcsImportLayer: define(HRESULT, { path: text, source: text, data: text }, ({ windows }, { path, source, data }) => {
     requireFolder(windows, source);
-    if (keyOf(path) === keyOf(source)) unknown("importing a layer from its own folder");
+    if (windows.key(path) === windows.key(source)) unknown("importing a layer from its own folder");
     for (const { Id, Path = "" } of requireLayers(windows, data)) {
-      if (Id !== simulatedLayerId(Path.slice(Path.lastIndexOf("\\") + 1))) {
+      if (Id !== simulatedLayerId(lastName(windows.place(Path).path))) {
         throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
       }
     }
@@ -165,7 +166,7 @@ function requireLayers(windows: Windows, data: string): NonNullable<LayerData["L
 }
 
 function volumeAt(windows: Windows, path: string): string {
-  const volume = windows.node(path)?.volume ?? path;
+  const volume = windows.place(path).path;
   if (!windows.hasVolume(volume)) unknown(`using a filter or layer on a volume that doesn't exist: ${path}`);
   return volumeKey(volume);
 }

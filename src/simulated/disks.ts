@@ -6,7 +6,7 @@
 
 import type { Context, OpenHandle, Process } from "./call.ts";
 import { unknown } from "./simulation_error.ts";
-import { keyOf, type Windows } from "./windows.ts";
+import type { Windows } from "./windows.ts";
 
 /** An open virtual disk. */
 export interface DiskHandle extends OpenHandle {
@@ -16,11 +16,12 @@ export interface DiskHandle extends OpenHandle {
 
 /** Returns whether the disk file at a path is attached, or open in this process. */
 export function isDiskInUse({ windows, process }: Context, path: string): boolean {
-  return windows.isAttached(path) || hasHandle(process, path);
+  return windows.isAttached(path) || hasHandle(windows, process, path);
 }
 
-function hasHandle(process: Process, path: string): boolean {
-  return process.handles.list().some(({ type, target }) => type === "disk" && keyOf(target) === keyOf(path));
+function hasHandle(windows: Windows, process: Process, path: string): boolean {
+  const key = windows.key(path);
+  return process.handles.list().some(({ type, target }) => type === "disk" && windows.key(target) === key);
 }
 
 /** Attaches the disk file at a path. */
@@ -28,7 +29,7 @@ export function attach(windows: Windows, path: string, permanent: boolean): void
   const used = Object.values(windows.state.disks).map(({ number }) => number);
   let number = 1;
   while (used.includes(number)) number++;
-  windows.state.disks[keyOf(path)] = { path, number, permanent, by: windows.by };
+  windows.state.disks[windows.key(path)] = { path, number, permanent, by: windows.by };
   if (windows.disk(path).volume !== undefined) windows.addVolume(windows.diskVolume(path));
 }
 
@@ -36,15 +37,17 @@ export function attach(windows: Windows, path: string, permanent: boolean): void
 export function detach(windows: Windows, path: string): void {
   const layer = windows.activationOf(path);
   if (layer?.preparedBy !== undefined) unknown(`detaching the disk of a scratch that has a filter: ${path}`);
-  if (layer !== undefined) delete windows.state.active[keyOf(layer.path)];
-  delete windows.state.disks[keyOf(path)];
+  if (layer !== undefined) delete windows.state.active[windows.key(layer.path)];
+  delete windows.state.disks[windows.key(path)];
   windows.removeVolume(windows.diskVolume(path));
 }
 
 /** Detaches a disk after its last handle was closed, unless it is attached permanently. */
 export function lastHandleGone({ windows, process }: Context, path: string): void {
-  const attached = windows.state.disks[keyOf(path)];
-  if (attached?.permanent === false && attached.by.process === windows.by.process && !hasHandle(process, path)) {
+  const attached = windows.state.disks[windows.key(path)];
+  if (
+    attached?.permanent === false && attached.by.process === windows.by.process && !hasHandle(windows, process, path)
+  ) {
     detach(windows, path);
   }
 }

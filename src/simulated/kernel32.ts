@@ -26,8 +26,11 @@ import {
   win32Failure,
 } from "./call.ts";
 import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
+import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
+import { isDeviceName, lastName } from "./names.ts";
+import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
-import { keyOf, type Node, parentOf, type VirtualDisk, volumeOn, type Windows } from "./windows.ts";
+import { type Node, parentOf, type VirtualDisk, volumeOn, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -40,7 +43,10 @@ const GENERIC_WRITE = 0x40000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 const FSCTL_EXTEND_VOLUME = 0x000900f0;
 const FSCTL_GET_REPARSE_POINT = 0x000900a8;
-const IO_REPARSE_TAG_MOUNT_POINT = 0xa0000003;
+const OPEN_REPARSE_POINT = 0x00200000;
+const VOLUME_NAME_GUID = 1;
+const VOLUME_NAME_NT = 2;
+const VOLUME_NAME_NONE = 4;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
@@ -68,14 +74,14 @@ export const kernel32Functions: SimulatedDll = {
     if (isDiskInUse(context, from)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
     if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
-    requireFolder(windows, parentOf(to));
+    requireFolder(windows, parentOf(windows.place(to).path));
     const disk = source.disk && { disk: { ...source.disk } };
     windows.add({ path: to, type: "file", size: source.size ?? 0, ...disk, createdBy: windows.by });
   }),
 
   CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
-    if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
-    requireFolder(windows, parentOf(path));
+    if (windows.node(path, "stay") !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+    requireFolder(windows, parentOf(windows.place(path, "stay").path));
     windows.add({ path, type: "folder", createdBy: windows.by });
   }),
 
@@ -92,11 +98,16 @@ export const kernel32Functions: SimulatedDll = {
     },
     (context, { path, access, disposition, flags }) => {
       const { windows, process } = context;
-      const handle: FileHandle = { type: "file", target: path, access };
-      if (isDevice(windows, path)) return process.handles.open(handle);
+      if (isDevice(windows, path)) return process.handles.open({ type: "file", target: path, access } as FileHandle);
       const [file, stream] = splitStream(path);
-      const node = windows.existing(file);
+      if (isDeviceName(file)) unknown(`opening a device: ${path}`);
+      const atLink = (flags & OPEN_REPARSE_POINT) !== 0 ? "stay" : "follow";
+      const node = windows.existing(file, atLink);
+      const place = windows.place(file, atLink).path;
+      const target = stream === undefined ? place : `${place}:${stream}`;
+      const handle: FileHandle = { type: "file", target, access };
       if (stream !== undefined) {
+        requireStreams(windows, place);
         openStream(node, stream, disposition);
       } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
@@ -116,15 +127,16 @@ export const kernel32Functions: SimulatedDll = {
       delete streams[stream];
       return;
     }
-    const node = windows.existing(path);
+    const node = windows.existing(path, "stay");
     if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
-    if (isDiskInUse(context, path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (node.link === undefined && isDiskInUse(context, path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     windows.remove(path);
   }),
 
   DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
     requireSeparator(volumeMountPoint);
-    const node = windows.existing(volumeMountPoint);
+    const node = windows.existing(volumeMountPoint, "stay");
+    if (node.link !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
     // For a folder that isn't a mount point, Windows succeeds and does nothing.
     if (node.volume === undefined) return;
     if (!windows.hasVolume(node.volume)) unknown("removing the mount point of a volume that is gone");
@@ -144,7 +156,7 @@ export const kernel32Functions: SimulatedDll = {
       overlapped: optionalBuffer,
     },
     ({ windows, process }, { handle, code, input, output, returned }) => {
-      const { target } = process.handles.get<FileHandle>(handle, "file");
+      const { target, access } = process.handles.get<FileHandle>(handle, "file");
       put32(returned, 0);
       if (code === IOCTL_DISK_GET_LENGTH_INFO) {
         put64(output!, BigInt(volumeDisk(windows, target).size));
@@ -158,12 +170,12 @@ export const kernel32Functions: SimulatedDll = {
       if (code !== FSCTL_DELETE_REPARSE_POINT && code !== FSCTL_GET_REPARSE_POINT) {
         throw win32Failure(win32.ERROR_INVALID_FUNCTION);
       }
-      const node = windows.existing(target);
-      if (node.volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
+      const node = windows.existing(target, "stay");
       if (code === FSCTL_DELETE_REPARSE_POINT) {
+        requireDeletable(node, access, input);
         unmount(node);
       } else {
-        put32(returned, putMountPointData(output!, node.volume));
+        put32(returned, putReparseData(node, output!));
       }
     },
   ),
@@ -174,7 +186,7 @@ export const kernel32Functions: SimulatedDll = {
 
   FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, ({ windows, process }, { pattern, data }) => {
     const folder = windows.existing(parentOf(pattern));
-    const names = [".", "..", ...windows.children(folder.path).map((node) => lastPart(node.path))];
+    const names = [".", "..", ...windows.children(folder.path).map((node) => lastName(node.path))];
     putFound(windows, folder.path, names.shift()!, data);
     return process.handles.open({ type: "find", target: folder.path, names } as FindHandle);
   }),
@@ -209,7 +221,10 @@ export const kernel32Functions: SimulatedDll = {
   GetFileAttributesW: define(
     ATTRIBUTES,
     { path: text },
-    ({ windows }, { path }) => attributesOf(windows.existing(path)),
+    ({ windows }, { path }) => {
+      if (isDeviceName(path)) unknown(`asking for the attributes of a device: ${path}`);
+      return attributesOf(windows.existing(path, "stay"));
+    },
   ),
 
   GetFileInformationByHandleEx: define(
@@ -221,14 +236,16 @@ export const kernel32Functions: SimulatedDll = {
   ),
 
   GetFileSizeEx: define(BOOL, { handle: big, size: buffer }, ({ windows, process }, { handle, size }) => {
-    put64(size, BigInt(windows.existing(process.handles.get<FileHandle>(handle, "file").target).size ?? 0));
+    const { target } = process.handles.get<FileHandle>(handle, "file");
+    put64(size, BigInt(windows.existing(target, "stay").size ?? 0));
   }),
 
   GetFinalPathNameByHandleW: define(
     BOOL,
     { handle: big, path: buffer, units: number, flags: number },
-    ({ process }, { handle, path, units }) => {
-      const needed = putText(path, process.handles.get<FileHandle>(handle, "file").target, units);
+    ({ windows, process }, { handle, path, units, flags }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      const needed = putText(path, finalPath(windows, target, flags), units);
       return needed <= units ? needed - 1 : needed;
     },
   ),
@@ -240,9 +257,11 @@ export const kernel32Functions: SimulatedDll = {
     { volumeMountPoint: text, volumeName: buffer, units: number },
     ({ windows }, { volumeMountPoint, volumeName, units }) => {
       requireSeparator(volumeMountPoint);
-      const volume = windows.hasVolume(volumeMountPoint) ? volumeMountPoint : windows.existing(volumeMountPoint).volume;
-      if (volume === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
-      putText(volumeName, volume, units);
+      const { path, volume, link } = windows.existing(volumeMountPoint, "stay");
+      if (link !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      const own = rootOfPlace(path) === path ? volumeOfPlace(path) : undefined;
+      if (volume === undefined && own === undefined) throw win32Failure(win32.ERROR_NOT_A_REPARSE_POINT);
+      putText(volumeName, volume ?? `${own}\\`, units);
     },
   ),
 
@@ -252,8 +271,7 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows }, { volumeName, names, units, needed }) => {
       requireSeparator(volumeName);
       if (!windows.hasVolume(volumeName)) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
-      const list = mountedAt(windows, volumeName).filter((node) => !node.isUnlisted).map((node) => `${node.path}\\\0`)
-        .join("");
+      const list = pathsOfVolume(windows.state, volumeName.slice(0, -1)).map((path) => `${path}\\\0`).join("");
       put32(needed, list.length + 1);
       if (putText(names, list, units) > units) throw win32Failure(win32.ERROR_MORE_DATA);
     },
@@ -284,10 +302,11 @@ export const kernel32Functions: SimulatedDll = {
   ),
 
   RemoveDirectoryW: define(BOOL, { path: text }, ({ windows }, { path }) => {
-    const node = windows.existing(path);
+    const node = windows.existing(path, "stay");
     if (node.volume !== undefined) unknown("removing a folder at which a volume is mounted");
     if (node.type === "file") throw win32Failure(267);
-    if (windows.children(path).length > 0) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
+    // Of a link, only the link is removed, whatever is in the folder that it leads to.
+    if (node.link === undefined && windows.children(path).length > 0) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
     windows.remove(path);
   }),
 
@@ -297,13 +316,13 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows }, { volumeMountPoint, volumeName }) => {
       requireSeparator(volumeMountPoint);
       requireSeparator(volumeName);
-      const node = windows.node(volumeMountPoint);
+      const node = windows.node(volumeMountPoint, "stay");
       if (node === undefined) unknown("mounting a volume at a folder that doesn't exist");
+      if (windows.fileSystem(node.path) !== "NTFS") unknown("mounting a volume at a folder that isn't on NTFS");
       if (!windows.hasVolume(volumeName)) unknown("mounting a volume that doesn't exist");
-      if (node.volume !== undefined || windows.children(node.path).length > 0) {
+      if (attributesOf(node) !== DIRECTORY || windows.children(node.path).length > 0) {
         throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
       }
-      if (mountedAt(windows, volumeName).length > 0) unknown("mounting a volume at a second folder");
       node.volume = volumeName;
       node.mountedBy = windows.by;
     },
@@ -329,12 +348,16 @@ export const kernel32Functions: SimulatedDll = {
 };
 
 function attributesOf(node: Node): number {
-  return node.type === "file" ? NORMAL : DIRECTORY | (node.volume === undefined ? 0 : REPARSE_POINT);
+  if (linkTag(node) !== undefined) return REPARSE_POINT | (node.type === "folder" ? DIRECTORY : 0);
+  return node.type === "file" ? NORMAL : DIRECTORY;
 }
 
 function putFound(windows: Windows, folder: string, name: string, data: Uint8Array<ArrayBuffer>): void {
-  put32(data, name === "." || name === ".." ? DIRECTORY : attributesOf(windows.existing(`${folder}\\${name}`)));
+  const node = name === "." || name === ".." ? undefined : windows.existing(`${folder}\\${name}`, "stay");
+  put32(data, node === undefined ? DIRECTORY : attributesOf(node));
+  put32(data.subarray(36), (node && linkTag(node)) ?? 0);
   putText(data.subarray(44), name);
+  putText(data.subarray(564), node?.shortName ?? "");
 }
 
 // Whether a path names a volume or disk itself, and not a file on it.
@@ -346,7 +369,7 @@ function isDevice(windows: Windows, path: string): boolean {
 type Formatted = VirtualDisk & { volume: number };
 
 function volumeDisk(windows: Windows, volume: string): Formatted {
-  const path = windows.diskOfVolume(volume);
+  const path = windows.diskOfVolume(windows.place(`${volume.replace(/\\$/, "")}\\`).path);
   if (path === undefined) unknown(`getting the size of a volume that isn't on a virtual disk: ${volume}`);
   return windows.disk(path) as Formatted;
 }
@@ -385,7 +408,7 @@ function openStream(node: Node, stream: string, disposition: number): void {
 
 function streamOf({ windows, process }: Context, handle: bigint): { streams: Record<string, string>; name: string } {
   const [file, name] = splitStream(process.handles.get<FileHandle>(handle, "file").target);
-  const { streams } = windows.existing(file);
+  const { streams } = windows.existing(file, "stay");
   if (name === undefined || streams === undefined) {
     throw new SimulationError("the content of files is not simulated, only that of alternate data streams");
   }
@@ -396,15 +419,24 @@ function unmount(node: Node): void {
   delete node.volume;
   delete node.mountedBy;
   delete node.isUnlisted;
+  delete node.link;
 }
 
-function mountedAt(windows: Windows, volume: string): Node[] {
-  const key = keyOf(volume);
-  return Object.values(windows.state.nodes).filter((node) => node.volume !== undefined && keyOf(node.volume) === key);
+function finalPath(windows: Windows, target: string, flags: number): string {
+  if ((flags & (VOLUME_NAME_NT | VOLUME_NAME_NONE)) !== 0) unknown(`asking for the final path with flags ${flags}`);
+  const [file, stream] = splitStream(target);
+  const place = windows.place(file, "stay").path;
+  const root = rootOfPlace(place);
+  const [volume, path] = (flags & VOLUME_NAME_GUID) !== 0
+    ? [volumeOfPlace(place), place.slice(root.length)]
+    : ["\\\\?\\", dosPath(windows.state, place)];
+  if (volume === undefined || path === undefined) throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+  const whole = path.startsWith("\\\\") ? `\\\\?\\UNC\\${path.slice(2)}` : volume + path;
+  return stream !== undefined ? `${whole}:${stream}` : place === root ? `${whole}\\` : whole;
 }
 
-function lastPart(path: string): string {
-  return path.slice(path.lastIndexOf("\\") + 1);
+function requireStreams(windows: Windows, path: string): void {
+  if (["exFAT", "SMB"].includes(windows.fileSystem(path))) throw win32Failure(win32.ERROR_INVALID_NAME);
 }
 
 /** Returns the file at a path, or fails if there is none. */
@@ -412,18 +444,4 @@ export function requireFile({ windows }: Context, path: string): Node {
   const node = windows.existing(path);
   if (node.type !== "file") throw win32Failure(win32.ERROR_ACCESS_DENIED);
   return node;
-}
-
-// REPARSE_DATA_BUFFER of a mount point: its name for the object manager, and an empty one to print. Returns its length.
-function putMountPointData(output: Uint8Array<ArrayBuffer>, volume: string): number {
-  const name = volume.replace(/^\\\\\?/, "\\??");
-  const bytes = 2 * name.length;
-  const view = new DataView(output.buffer, output.byteOffset, output.byteLength);
-  if (output.byteLength < 16 + bytes + 4) throw win32Failure(win32.ERROR_MORE_DATA);
-  view.setUint32(0, IO_REPARSE_TAG_MOUNT_POINT, true);
-  view.setUint16(4, 8 + bytes + 4, true);
-  view.setUint16(10, bytes, true);
-  view.setUint16(12, bytes + 2, true);
-  for (let i = 0; i < name.length; i++) view.setUint16(16 + 2 * i, name.charCodeAt(i), true);
-  return 16 + bytes + 4;
 }

@@ -1,12 +1,12 @@
 /**
- * Layer ids. It is not known how Windows makes a GUID from a layer's name, but 15 real pairs are known.
+ * Layer ids. It is not known how Windows makes a GUID from a layer's name, but 22 real pairs are known.
  *
  * @module
  */
 
 import { guidText } from "../ffi/guid.ts";
 
-// From public logs of real hosts.
+// From public logs of real hosts, and from the documents of real containers in hcsshim's test/functional/wcow_uvm_test.go.
 const REAL: Readonly<Record<string, string>> = {
   "4": "bd9c3ef9-f239-59b5-a27e-15c523b1d149",
   "4e3c0eecb91d8fc28eda07ff06c6910a592b0ce4539476fb943b48e6934e9976": "cd22d128-903e-550a-9d8f-aa8134ca1c9b",
@@ -23,6 +23,13 @@ const REAL: Readonly<Record<string, string>> = {
   "e98a4f90ea0b0b172cbc2a6520403c18c5be676fc98d967d5112940318664d8e": "aee45bbb-f900-54e3-8b4a-667e447fdf14",
   "305d84fb4aa7bb0818f672f25e34cf899067db0a9d0b245cdcf9c5d106360954": "b7751ac9-9da4-5a04-8f41-2d5e61a8b5b7",
   "076e74b17ff6b4b670e466cdc13945303bb7df9b82bf461e756bc729d659da07": "aa4fc017-120a-5dc4-b863-36ed05992ba1",
+  "f9b22d909166dd54b870eb699d54f4cf36d99f035ffd7701aff1267230aefd1e": "7095521e-b79e-50fc-bafb-958d85400362",
+  "f30368666ce4457e86fe12867506e508071d89e7eae615fc389c64f2e37ce54e": "6ba9cac1-7086-5ee9-a197-c465d3f50ad7",
+  "7a6ad2b849a9d29e6648d9950c1975b0f614a63b5fe2803009ce131745abcc62": "300b3ac0-b603-5367-9494-afec045dd369",
+  "5d1332fe416f7932c344ce9c536402a6fc6d0bfcdf7a74f67cc67b8cfc66ab41": "fa3057d9-0d4b-54c0-b2d5-34b7afc78f91",
+  "b95977ad18f8fa04e517daa2e814f73d69bfff55c3ea68d56f2b0b8ae23a235d": "23284a2c-cdda-582a-a175-a196211b03cb",
+  "b2a444ff0e984ef282d6a8e24fa0108e76b6807d943e111a0e878c1c53ed8246": "e0233918-d93f-5b08-839e-0cbeda79b68b",
+  "de6b1a908240cca2aef34f49994e7d4e25a8e157a2cef3b6d6cf2d8e6400bfc2": "02740e08-d1d3-5715-9c08-c255eab4ca01",
 };
 
 /** Returns the id for a layer's name: the real one if it is known, otherwise {@linkcode standInGuid}. */

@@ -72,7 +72,7 @@ const PARTS: Readonly<Record<string, (context: Context, args: Args) => void>> = 
   ImportLayer: (context, { id }) => leaveFolder(context, String(id)),
   // The folder links to the volume, and the list of the volume's mount points doesn't have it.
   SetVolumeMountPointW({ windows }, { volumeMountPoint, volumeName }) {
-    const node = windows.node(String(volumeMountPoint));
+    const node = windows.node(String(volumeMountPoint), "stay");
     if (node === undefined || node.volume !== undefined || !windows.hasVolume(String(volumeName))) return;
     Object.assign(node, { volume: volumeName, mountedBy: windows.by, isUnlisted: true });
   },

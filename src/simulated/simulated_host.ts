@@ -47,6 +47,8 @@ import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
 import { losing } from "./lost_results.ts";
 import { overlayFunctions } from "./overlay.ts";
+import { type Link, requireShared } from "./links.ts";
+import { requireLengths } from "./names.ts";
 import { doPartially } from "./partial_effects.ts";
 import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
 import { StateFile } from "./state_file.ts";
@@ -56,7 +58,7 @@ import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
 import { virtdiskFunctions } from "./virtdisk.ts";
 import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
-import { type Acquirer, newMachine, Windows, type WindowsState } from "./windows.ts";
+import { type Acquirer, type FileSystem, newMachine, parentOf, Windows, type WindowsState } from "./windows.ts";
 import { ws2Functions } from "./ws2_32.ts";
 
 /**
@@ -482,10 +484,61 @@ export class SimulatedHost implements Host {
   }
 
   /** Adds a volume, and returns its name. */
-  addVolume(guid: string): string {
+  addVolume(guid: string, fileSystem: FileSystem = "NTFS"): string {
     const name = `\\\\?\\Volume{${guid}}\\`;
-    this.#commit((windows) => windows.addVolume(name));
+    this.#commit((windows) => {
+      windows.addVolume(name);
+      if (fileSystem !== "NTFS") windows.add({ path: name, type: "folder", fileSystem });
+    });
     return name;
+  }
+
+  /** Adds a drive with a disk of the machine, such as `E:`, empty. A path on a new drive adds one with NTFS. */
+  addDrive(letter: string, fileSystem: FileSystem = "NTFS"): void {
+    this.#commit((windows) => windows.add({ path: letter, type: "folder", fileSystem }));
+  }
+
+  /** Gives a volume a drive letter, such as `E:`, as Windows does by itself to new volumes unless automount is off. */
+  addDriveLetter(letter: string, volume: string): void {
+    this.#commit((windows) => windows.addRoot({ path: letter, type: "folder", volume }));
+  }
+
+  /** Adds a drive letter, such as `S:`, that stands for a folder (`subst`). Only the session of this process knows it. */
+  addSubstDrive(letter: string, folder: string): void {
+    this.#commit((windows) =>
+      windows.addRoot({ path: letter, type: "folder", link: { kind: "drive", target: folder } })
+    );
+  }
+
+  /** Adds a drive letter, such as `N:`, for a share without alternate data streams. Only the session of this process knows it. */
+  addNetworkDrive(letter: string, share = "\\\\server\\share"): void {
+    this.#commit((windows) => {
+      windows.addRoot({ path: share, type: "folder", fileSystem: "SMB" });
+      windows.addRoot({ path: letter, type: "folder", link: { kind: "drive", target: share } });
+    });
+  }
+
+  /** Adds a junction: a folder that leads to another one, which need not exist. */
+  addJunction(path: string, target: string): void {
+    this.#addLink(path, { kind: "junction", target }, "folder");
+  }
+
+  /** Adds a symbolic link to a file or folder. It is one to a file if nothing is at `target`. */
+  addSymbolicLink(path: string, target: string): void {
+    const type = this.#commit((windows) => windows.node(target)?.type ?? "file");
+    this.#addLink(path, { kind: "symbolic", target }, type);
+  }
+
+  #addLink(path: string, link: Link, type: "file" | "folder"): void {
+    this.#commit((windows) => {
+      windows.addFolders(parentOf(path));
+      windows.add({ path, type, link });
+    });
+  }
+
+  /** Gives a file or folder a short name of the form 8.3, such as `LAYERS~1`. */
+  addShortName(path: string, shortName: string): void {
+    this.#commit((windows) => windows.existing(path, "stay").shortName = shortName);
   }
 
   /** Removes an alternate data stream from a file or folder. */
@@ -498,9 +551,9 @@ export class SimulatedHost implements Host {
     this.#commit(({ state }) => state.overlays = {});
   }
 
-  /** Returns whether there is a file, folder or volume at a path. */
+  /** Returns whether there is a file, folder or volume at a path. On a volume, also while its disk isn't attached. */
   exists(path: string): boolean {
-    return this.#commit((windows) => windows.node(path) !== undefined);
+    return this.#commit((windows) => windows.has(path));
   }
 
   /** Returns the paths of all files and folders. */
@@ -583,8 +636,12 @@ export class SimulatedHost implements Host {
     }
   }
 
-  #effect({ function: name, values }: Call, run: SimulatedFunction["run"]): RawResult | Promise<RawResult> {
-    return this.#later((context) => run(context, values), name);
+  #effect({ dll, function: name, values }: Call, run: SimulatedFunction["run"]): RawResult | Promise<RawResult> {
+    return this.#later((context) => {
+      requireLengths(dll, name, values);
+      requireShared(context.windows.state, dll, values);
+      return run(context, values);
+    }, name);
   }
 
   // Returns the code that the test has chosen where nobody knows what Windows does, or throws the error.

@@ -23,7 +23,7 @@ import {
 } from "./call.ts";
 import { attach, detach, type DiskHandle } from "./disks.ts";
 import { Failure, unknown } from "./simulation_error.ts";
-import { keyOf, parentOf } from "./windows.ts";
+import { parentOf } from "./windows.ts";
 
 // A Win32 code, or a code that is specific to virtual disks, which isn't a Win32 code.
 const CODE: Style = { done: 0, fail: (code) => (code >>> 16) === 0x8007 ? code & 0xffff : code >>> 0 };
@@ -155,7 +155,7 @@ export const virtdiskFunctions: SimulatedDll = {
 
   GetVirtualDiskPhysicalPath: define(CODE, { handle: big, size: buffer, path: buffer }, (context, args) => {
     const disk = diskOf(context, args.handle);
-    const attached = context.windows.state.disks[keyOf(disk)];
+    const attached = context.windows.state.disks[context.windows.key(disk)];
     if (attached === undefined) unknown(`getting the device of a disk that no program attached: ${disk}`);
     putText(args.path, `\\\\.\\PhysicalDrive${attached.number}`);
   }),

@@ -25,8 +25,9 @@ import {
 } from "./call.ts";
 import { isDiskInUse, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
+import { lastName } from "./names.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
-import { type ActiveLayer, keyOf, volumeKey, volumeOn, type Windows } from "./windows.ts";
+import { type ActiveLayer, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 interface Descriptor {
   readonly LayerId: string;
@@ -73,15 +74,15 @@ export const vmcomputeFunctions: SimulatedDll = {
   ActivateLayer: define(HRESULT, onLayer, (context, { id }) => {
     const { windows } = context;
     if (windows.node(id)?.type !== "folder") unknown(`activating a folder that doesn't exist: ${id}`);
-    if (windows.state.active[keyOf(id)] !== undefined) unknown(`activating a layer twice: ${id}`);
+    if (windows.state.active[windows.key(id)] !== undefined) unknown(`activating a layer twice: ${id}`);
     const layer: ActiveLayer = { path: id, activatedBy: windows.by };
     if (windows.node(`${id}\\${DISK}`) === undefined) {
-      windows.state.active[keyOf(id)] = layer;
+      windows.state.active[windows.key(id)] = layer;
       return;
     }
     if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     const volume = windows.diskVolume(`${id}\\${DISK}`);
-    windows.state.active[keyOf(id)] = { ...layer, volume };
+    windows.state.active[windows.key(id)] = { ...layer, volume };
     windows.addVolume(volume);
   }),
 
@@ -116,21 +117,21 @@ export const vmcomputeFunctions: SimulatedDll = {
   ),
 
   DeactivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
-    const active = windows.state.active[keyOf(id)];
+    const active = windows.state.active[windows.key(id)];
     if (active === undefined) return;
     if (active.preparedBy !== undefined) unknown(`deactivating a layer that has a filter: ${id}`);
     if (active.volume !== undefined && windows.state.overlays[volumeKey(active.volume)] !== undefined) {
       unknown(`deactivating a layer that has an overlay filter: ${id}`);
     }
-    delete windows.state.active[keyOf(id)];
+    delete windows.state.active[windows.key(id)];
     if (active.volume !== undefined) windows.removeVolume(active.volume);
   }),
 
   DestroyLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
-    if (windows.state.active[keyOf(id)] !== undefined) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (windows.state.active[windows.key(id)] !== undefined) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     if (windows.node(id) === undefined) throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
     for (const { path, parents } of Object.values(windows.state.active)) {
-      if (parents?.some((parent) => keyOf(parent) === keyOf(id))) {
+      if (parents?.some((parent) => windows.key(parent) === windows.key(id))) {
         throw new SimulationError(
           `Windows ends the process (0xc0000420): ${id} is a layer of ${path}, which is mounted`,
         );
@@ -183,7 +184,10 @@ export const vmcomputeFunctions: SimulatedDll = {
   GrantVmAccess: define(HRESULT, { vmid: text, filepath: text }, ({ windows }, { vmid, filepath }) => {
     const node = windows.node(filepath);
     if (node === undefined) unknown(`granting access to a file that doesn't exist: ${filepath}`);
-    node.grants = [...new Set([...node.grants ?? [], vmid.toLowerCase()])];
+    const who = vmid.toLowerCase();
+    const isNew = !node.grants?.includes(who);
+    // Windows grants a folder with what is in it: (OI)(CI).
+    if (isNew) windows.setGrants(node.path, [...node.grants ?? [], who], [...node.inherited ?? [], who]);
   }),
 
   ImportLayer: define(
@@ -209,7 +213,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     { ...onLayer, layers: descriptors, layerCount: big },
     (context, { id, layers, layerCount }) => {
       const { windows } = context;
-      const active = windows.state.active[keyOf(id)];
+      const active = windows.state.active[windows.key(id)];
       if (active === undefined) unknown(`attaching the filter to a layer that isn't activated: ${id}`);
       if (active.preparedBy !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       const ids = layers.map((layer) => layer.LayerId);
@@ -236,7 +240,7 @@ export const vmcomputeFunctions: SimulatedDll = {
   }),
 
   UnprepareLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
-    const active = windows.state.active[keyOf(id)];
+    const active = windows.state.active[windows.key(id)];
     if (active === undefined) throw win32Failure(win32.ERROR_DEV_NOT_EXIST);
     if (active.preparedBy === undefined) throw new Failure(hresult.ERROR_FLT_INSTANCE_NOT_FOUND);
     delete active.preparedBy;
@@ -271,8 +275,8 @@ function requireParents({ windows }: Context, layers: readonly Descriptor[], cou
     throw new SimulationError(`the count says ${count} layers, but ${layers.length} were passed`);
   }
   for (const { LayerId, Path } of layers) {
-    const name = Path.slice(Path.lastIndexOf("\\") + 1);
-    if (LayerId !== simulatedLayerId(name) || windows.node(Path)?.type !== "folder") {
+    // The id of a layer comes from the folder's own name, whatever path leads to it.
+    if (LayerId !== simulatedLayerId(lastName(windows.place(Path).path)) || windows.node(Path)?.type !== "folder") {
       throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
     }
   }

@@ -5,9 +5,13 @@
  */
 
 import { win32Failure } from "./call.ts";
+import { type AtLink, driveOf, follow, type Link, type Place, rootOfPlace } from "./links.ts";
 import { standInGuid } from "./name_to_guid.ts";
-import { unknown } from "./simulation_error.ts";
+import { foldName, parentOf, plainPath } from "./names.ts";
+import { Failure, unknown } from "./simulation_error.ts";
 import type { VirtualMachine } from "./vm.ts";
+
+export { parentOf } from "./names.ts";
 
 /**
  * The call that acquired something.
@@ -35,6 +39,12 @@ export interface Node {
   streams?: Record<string, string>;
   /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
   disk?: VirtualDisk;
+  /** Its short name, `LAYERS~1`. */
+  shortName?: string;
+  /** The link that it is. */
+  link?: Link;
+  /** What the file system of the drive, share or volume is that it is the root of. Default: NTFS. */
+  fileSystem?: FileSystem;
   /** The volume mounted at the folder. */
   volume?: string;
   /** The call that mounted it. */
@@ -45,9 +55,18 @@ export interface Node {
   createdBy?: Acquirer;
   /** VMs and groups that may open it, besides Administrators. */
   grants?: string[];
+  /** Those of them that may open what is in the folder as well. */
+  inherited?: string[];
   /** Ids of the VMs that have it attached, and how. */
   vms?: Record<string, "read" | "write">;
 }
+
+/**
+ * A file system. Those but NTFS and ReFS have no alternate data streams.
+ *
+ * @category Simulation
+ */
+export type FileSystem = "NTFS" | "ReFS" | "exFAT" | "SMB";
 
 /** The virtual disk in a file. */
 export interface VirtualDisk {
@@ -159,16 +178,10 @@ export function newMachine(build: number, revision: number): WindowsState {
   };
 }
 
-/** Returns a key that is the same for all forms of a path that Windows treats alike. */
+/** Returns the key of a path without links. {@linkcode Windows.key} returns that of any path. */
 export function keyOf(path: string): string {
-  return plainPath(path).toLowerCase();
+  return foldName(plainPath(path));
 }
-
-function plainPath(path: string): string {
-  return path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "").replace(/\\+$/, "");
-}
-
-const VOLUME_ROOT = /^\\\\\?\\volume\{[^}]*\}$/;
 
 const SMALLEST_DISK = 3 * 2 ** 20;
 
@@ -182,25 +195,62 @@ export class Windows {
     return this.state.time;
   }
 
+  /** Returns where a path leads to. */
+  place(path: string, atLink: AtLink = "follow"): Place {
+    return follow(this.state, path, atLink);
+  }
+
+  /** Returns a key that is the same for all paths of a file or folder. */
+  key(path: string): string {
+    return keyOf(this.place(path).path);
+  }
+
   /** Returns the file or folder at a path. */
-  node(path: string): Node | undefined {
-    const key = keyOf(path);
-    if (VOLUME_ROOT.test(key)) {
-      return this.hasVolume(key) ? { path, type: "folder" } : undefined;
+  node(path: string, atLink: AtLink = "follow"): Node | undefined {
+    try {
+      return this.place(path, atLink).node;
+    } catch (error) {
+      if (error instanceof Failure) return undefined;
+      throw error;
     }
-    return this.state.nodes[key];
+  }
+
+  /** Returns whether there is something at a path, also on a volume whose disk isn't attached. */
+  has(path: string): boolean {
+    try {
+      const { path: at, node } = this.place(path);
+      return node !== undefined || this.state.nodes[keyOf(at)] !== undefined;
+    } catch (error) {
+      if (error instanceof Failure) return false;
+      throw error;
+    }
   }
 
   /** Returns the file or folder at a path, or fails as Windows does if there is none. */
-  existing(path: string): Node {
-    const node = this.node(path);
+  existing(path: string, atLink: AtLink = "follow"): Node {
+    const { path: at, node } = this.place(path, atLink);
     if (node !== undefined) return node;
-    throw win32Failure(this.node(parentOf(path))?.type === "folder" ? 2 : 3);
+    const parent = parentOf(at);
+    throw win32Failure(parent === "" || this.node(parent)?.type === "folder" ? 2 : 3);
   }
 
-  /** Adds a file or folder. */
+  /** Adds a file or folder, in place of what is there. */
   add(node: Node): void {
-    this.state.nodes[keyOf(node.path)] = { ...node, path: plainPath(node.path) };
+    const { path } = this.place(node.path);
+    const { grants = [], inherited = [] } = this.state.nodes[keyOf(parentOf(path))] ?? {};
+    const passed = inherited.length > 0 &&
+      { grants: union(grants.filter((who) => inherited.includes(who)), node.grants) };
+    this.state.nodes[keyOf(path)] = {
+      ...node,
+      ...passed,
+      ...(inherited.length > 0 && node.type === "folder" && { inherited }),
+      path,
+    };
+  }
+
+  /** Adds what a path begins with: a drive letter or a share. */
+  addRoot(node: Node): void {
+    this.state.nodes[keyOf(node.path)] = node;
   }
 
   /** Adds a folder with all its parents. */
@@ -211,9 +261,9 @@ export class Windows {
     this.add({ path, type: "folder" });
   }
 
-  /** Removes a file or folder, with its content. */
+  /** Removes a file or folder, with its content. Of a link, only itself. */
   remove(path: string): void {
-    const key = keyOf(path);
+    const key = keyOf(this.place(path, "stay").path);
     for (const other of Object.keys(this.state.nodes)) {
       if (other === key || other.startsWith(`${key}\\`)) delete this.state.nodes[other];
     }
@@ -221,15 +271,33 @@ export class Windows {
 
   /** Returns the files and folders in a folder. */
   children(path: string): Node[] {
-    const prefix = `${keyOf(path)}\\`;
+    const prefix = `${this.key(path)}\\`;
     return Object.entries(this.state.nodes)
       .filter(([key]) => key.startsWith(prefix) && !key.slice(prefix.length).includes("\\"))
       .map(([, node]) => node);
   }
 
+  /** Returns the file system of the drive, share or volume that a path leads to. */
+  fileSystem(path: string): FileSystem {
+    return this.state.nodes[keyOf(rootOfPlace(this.place(path).path))]?.fileSystem ?? "NTFS";
+  }
+
+  /** Sets who may open a file or folder, and who of them may open what is in a folder as well. */
+  setGrants(path: string, grants: readonly string[], inherited: readonly string[]): void {
+    const node = this.existing(path, "stay");
+    node.grants = [...grants];
+    if (node.type !== "folder") return;
+    node.inherited = [...inherited];
+    for (const child of this.children(path)) {
+      const passed = inherited.filter((who) => !child.grants?.includes(who));
+      if (passed.length === 0) continue;
+      this.setGrants(child.path, union(child.grants ?? [], passed), union(child.inherited ?? [], passed));
+    }
+  }
+
   /** Returns whether a volume exists. */
   hasVolume(name: string): boolean {
-    return this.state.volumes.includes(volumeKey(name));
+    return this.state.volumes.includes(volumeKey(name)) || driveOf(this.state, guidOf(name)) !== undefined;
   }
 
   /** Adds a volume. */
@@ -245,13 +313,14 @@ export class Windows {
   /** Returns whether the disk file at a path is attached to the host, or to a VM that may write to it. */
   isAttached(path: string): boolean {
     return Object.values(this.node(path)?.vms ?? {}).includes("write") ||
-      this.state.disks[keyOf(path)] !== undefined || this.activationOf(path) !== undefined;
+      this.state.disks[this.key(path)] !== undefined || this.activationOf(path) !== undefined;
   }
 
   /** Returns the activated layer whose scratch disk is the file at a path. */
   activationOf(path: string): ActiveLayer | undefined {
-    const layer = this.state.active[keyOf(parentOf(path))];
-    return layer?.volume !== undefined && isScratchDisk(path) ? layer : undefined;
+    const disk = this.place(path).path;
+    const layer = this.state.active[keyOf(parentOf(disk))];
+    return layer?.volume !== undefined && isScratchDisk(disk) ? layer : undefined;
   }
 
   /** Returns the virtual disk in the file at a path. A file that was simply added counts as a formatted disk. */
@@ -266,8 +335,7 @@ export class Windows {
 
   /** Returns the volume of the disk file at a path, which exists if the disk is formatted and attached. */
   diskVolume(path: string): string {
-    // The same volume for all forms of the path.
-    const disk = this.state.nodes[keyOf(path)]?.path ?? plainPath(path);
+    const disk = this.place(path).path;
     return `\\\\?\\Volume{${standInGuid(`volume:${isScratchDisk(disk) ? parentOf(disk) : disk}`)}}\\`;
   }
 
@@ -290,14 +358,15 @@ export function volumeOn(diskSize: number): number {
   return diskSize - 4096;
 }
 
-/** Returns the folder that a path is in, or `""` for a root. */
-export function parentOf(path: string): string {
-  const plain = plainPath(path);
-  const at = plain.lastIndexOf("\\");
-  return at < 0 || plain.startsWith("\\\\") && plain.slice(2).split("\\").length <= 2 ? "" : plain.slice(0, at);
-}
-
 /** Returns a key that is the same for all forms of a volume's name. */
 export function volumeKey(name: string): string {
   return `${name.replace(/\\$/, "")}\\`.toLowerCase();
+}
+
+function union(one: readonly string[], other: readonly string[] = []): string[] {
+  return [...new Set([...one, ...other])];
+}
+
+function guidOf(volume: string): string {
+  return /\{([^}]*)\}/.exec(volume)?.[1]?.toLowerCase() ?? "";
 }

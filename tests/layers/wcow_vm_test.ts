@@ -8,6 +8,7 @@ import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { getHCSLayers } from "../../src/layers/wcow_vm.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import { requireLayerVM } from "../../src/uvm/devices/vm_devices.ts";
+import { resolved } from "../support/paths.ts";
 import { short, TestVM } from "../support/vm.ts";
 
 const SHARE = "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\";
@@ -45,7 +46,7 @@ Deno.test("mountWCOWLayers() in a VM shares the layers, attaches the scratch, an
     {
       ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/1",
       RequestType: "Add",
-      Settings: { Type: "VirtualDisk", Path: "C:\\scratch\\1\\sandbox.vhdx" },
+      Settings: { Type: "VirtualDisk", Path: resolved("C:\\scratch\\1\\sandbox.vhdx") },
     },
     {
       GuestRequest: {

@@ -6,6 +6,7 @@
 
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { CompletedCall, NativeCall } from "../../src/simulated/mod.ts";
+import { resolved } from "../support/paths.ts";
 import { failsRequest } from "./injections.ts";
 import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
 import { MODIFY, requestKey } from "./requests.ts";
@@ -17,7 +18,7 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
   const host = new SimulatedHost({ ...windows, completion, mountPathSeparator: true });
   return {
     host,
-    resolvedDrive: "C:\\",
+    resolvedDrive: resolved("C:\\"),
     addFolder: (path) => host.addFolder(path),
     addFile(path, size) {
       // All VMs may read the disks of Linux layers: the tools that make them see to that.
