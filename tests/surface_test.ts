@@ -38,12 +38,13 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    17,
+    18,
     `
       SimulatedHost SimulationError
     `,
     `
-      Acquirer CompletedCall Completion Connection Effect GuestNetwork HeldKind HeldResource InjectedFailure Injection
+      Acquirer CompletedCall Completion Connection Effect FileSystem GuestNetwork HeldKind HeldResource InjectedFailure
+      Injection
       NativeCall NotificationName SimulatedClock SimulatedHostOptions UnknownCall
     `,
   ],
