@@ -9,6 +9,7 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { access, attribute, fileAttributes, isNotFound, openFile, share } from "../ffi/kernel32.ts";
+import { realLayers } from "./real_path.ts";
 
 /** Returns what is at a path, or undefined if there is nothing. */
 export function kindOf(host: Host, path: string): "file" | "folder" | undefined {
@@ -31,9 +32,15 @@ export function requireAbsent(host: Host, path: string, argument: string): void 
   }
 }
 
-/** Throws if a folder of a read-only layer doesn't exist. */
-export function requireParents(host: Host, folders: readonly string[], argument: string): void {
+/** Throws if a folder doesn't exist. */
+export function requireFolders(host: Host, folders: readonly string[], argument: string): void {
   folders.forEach((folder, i) => requireKind(host, folder, `${argument}[${i}]`, "folder"));
+}
+
+/** Returns the real paths of the folders of read-only layers. Throws if one doesn't exist, or two have one name. */
+export function existingParents(host: Host, folders: readonly string[], argument: string): string[] {
+  requireFolders(host, folders, argument);
+  return realLayers(host, folders, argument);
 }
 
 /** Returns whether a file is open, in any process. The file of a disk attached to the host or to a VM is. */

@@ -21,8 +21,8 @@ const FORBIDDEN = /[<>:"|?*\x00-\x1f]/;
 // Names that lead elsewhere: devices in every folder, and endings that Windows removes.
 const REDIRECTED = /^(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\.|$)|[. ]$/i;
 
-// Windows accepts longer paths only in the form `\\?\…`, and only kernel32 is known to accept them.
-const LONGEST = 259;
+/** The longest path that Windows takes without `\\?\`. Only kernel32.dll is known to take that. */
+export const LONGEST = 259;
 
 /**
  * Checks the path of a file or folder, and returns it in the form that is passed to Windows: absolute, with `\`, with `.`
@@ -156,9 +156,16 @@ export function volumeGuid(volume: string): string {
  * @throws {InvalidInputError} if a path isn't absolute, or two have the same name, by which Windows identifies a layer.
  */
 export function parentFolders(folders: unknown, argument: string): string[] {
+  const layers = itemsOf(folders, argument, namedFolder, { problem: "is not a list of folders" });
+  requireDistinctNames(layers, argument);
+  return layers;
+}
+
+/** Throws if two read-only layers have the same name. */
+export function requireDistinctNames(layers: readonly string[], argument: string): void {
   const names = new Map<string, string>();
-  return itemsOf(folders, argument, (folder, item) => {
-    const path = namedFolder(folder, item);
+  layers.forEach((path, i) => {
+    const item = `${argument}[${i}]`;
     const name = nameOf(path).toLowerCase();
     const twin = names.get(name);
     if (twin !== undefined) {
@@ -169,8 +176,7 @@ export function parentFolders(folders: unknown, argument: string): string[] {
       );
     }
     names.set(name, item);
-    return path;
-  }, { problem: "is not a list of folders" });
+  });
 }
 
 /** Checks the parents of a scratch, at least one: without parents, Windows creates no disk. */

@@ -7,7 +7,14 @@
 import { win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
+import {
+  attribute,
+  deleteFile,
+  directoryEntries,
+  fileAttributes,
+  isNotFound,
+  removeDirectory,
+} from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { removeOnceFree } from "../session/waiting.ts";
 import type { Acquisition } from "./activation.ts";
@@ -54,14 +61,12 @@ export function removeFile(host: Host, path: string): boolean {
 /** Deletes a folder with its content, but nothing behind a link or a mount point. Returns false if there is none. */
 export function removeTree(host: Host, folder: string): boolean {
   return unlessGone(() => {
-    for (const { name, attributes } of [...directoryEntries(host, folder)]) {
-      const path = `${folder}\\${name}`;
-      if ((attributes & attribute.DIRECTORY) === 0) {
-        removeFile(host, path);
-      } else if ((attributes & attribute.REPARSE_POINT) === 0) {
-        removeTree(host, path);
-      } else {
-        removeDirectory(host, path);
+    // Listing a link would list the folder behind it. The link itself is removed as a folder.
+    if (((fileAttributes(host, folder) ?? 0) & attribute.REPARSE_POINT) === 0) {
+      for (const { name, attributes } of [...directoryEntries(host, folder)]) {
+        const path = `${folder}\\${name}`;
+        if ((attributes & attribute.DIRECTORY) === 0) removeFile(host, path);
+        else removeTree(host, path);
       }
     }
     removeDirectory(host, folder);

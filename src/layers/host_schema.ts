@@ -7,6 +7,7 @@
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { realLayers } from "../checks/real_path.ts";
 import { diskOf, scratchParents } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";
@@ -43,10 +44,11 @@ export async function toHostHcsSchemaLayers(
   options: HostOptions = {},
 ): Promise<Layer[]> {
   requireText(containerId, "containerId");
-  const folders = scratchParents(readOnlyLayers, "readOnlyLayers");
+  const named = scratchParents(readOnlyLayers, "readOnlyLayers");
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
   requireGrantsFor(host, "layer");
+  const folders = realLayers(host, named, "readOnlyLayers");
   folders.forEach((folder, i) => {
     if (kindOf(host, diskOf(folder)) !== undefined) {
       throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);

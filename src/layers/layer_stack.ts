@@ -5,6 +5,7 @@
  */
 
 import { kindOf, requireKind } from "../checks/existing.ts";
+import { realFolder, realLayers } from "../checks/real_path.ts";
 import { diskOf, namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
@@ -13,6 +14,8 @@ import type { LayerPlacement } from "./mounted_layers.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {
+  /** The folders as the caller named them, the scratch last. */
+  readonly named: readonly string[];
   /** Folders of the read-only layers, topmost first. */
   readonly layers: readonly string[];
   /** Folder of the scratch. */
@@ -42,11 +45,27 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
   const scratchArgument = `layerFolders[${folders.length - 1}]`;
   const layers = parentFolders(folders.slice(0, -1), "layerFolders");
   const scratch = folders.at(-1)!;
+  requireOtherScratch(layers, scratch);
+  return { named: folders, layers, scratch, scratchArgument };
+}
+
+function requireOtherScratch(layers: readonly string[], scratch: string): void {
   const twin = layers.findIndex((folder) => pathKey(folder) === pathKey(scratch));
   if (twin >= 0) {
     throw new InvalidInputError(`layerFolders[${twin}]`, "is the scratch as well", scratch);
   }
-  return { layers, scratch, scratchArgument };
+}
+
+/**
+ * Returns a stack with the real paths of its folders.
+ *
+ * @throws {InvalidInputError} if two folders are one, or two layers have one name.
+ */
+export function realStack(host: Host, stack: LayerStack): LayerStack {
+  const layers = realLayers(host, stack.layers, "layerFolders");
+  const scratch = realFolder(host, stack.scratch, stack.scratchArgument);
+  requireOtherScratch(layers, scratch);
+  return { ...stack, layers, scratch };
 }
 
 /** Throws if the scratch folder doesn't exist, or has no disk. */

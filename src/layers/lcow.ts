@@ -6,7 +6,7 @@
 
 import { requireText, wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { type HostFile, hostFile, resolvedFile } from "../checks/host_file.ts";
+import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -133,7 +133,7 @@ export async function mountLCOWLayers(
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
-  const places = reserveAll(layerVM, plan, disks, resolvedFile(host, stack.scratchVhdPath));
+  const places = reserveAll(layerVM, plan, disks, hostFile(host, stack.scratchVhdPath));
   const path = `${root}/rootfs`;
   const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${containerId}`;
   const combined = plan.use(layerVM.combined.reserve({

@@ -7,6 +7,7 @@
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -75,7 +76,7 @@ export async function unmountWCOWLayers(
   scratchFolder: string,
   options: UnmountWCOWLayersOptions = {},
 ): Promise<ReleasedHold[]> {
-  const scratch = namedFolder(scratchFolder, "scratchFolder");
+  const named = namedFolder(scratchFolder, "scratchFolder");
   const { host, signal, containerId, volumeMountPath } = hostOptions(options, {
     containerId: optional(text),
     volumeMountPath: optional(namedFolder),
@@ -84,6 +85,7 @@ export async function unmountWCOWLayers(
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
   const { mounts } = sessionOf(host);
+  const scratch = realPathIfTold(host, named);
   const image = await imageToRelease(host, scratch, containerId);
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {

@@ -5,7 +5,6 @@
  */
 
 import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
-import { requireParents } from "../checks/existing.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -23,7 +22,7 @@ import { hasScratchDisk, layerStack, requireScratch } from "./layer_stack.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
-import { acquireVMLayers } from "./wcow_vm.ts";
+import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
 
 /**
  * Options of {@linkcode mountWCOWLayers}.
@@ -87,7 +86,7 @@ export async function mountWCOWLayers(
   options: MountWCOWLayersOptions = {},
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
-  const stack = layerStack(layerFolders);
+  const named = layerStack(layerFolders);
   const { vm: layerVM, createScratch, volumeMountPath, signal, ...given } = hostOptions(options, {
     volumeMountPath: optional(namedFolder),
     createScratch: optional(boolean),
@@ -98,8 +97,7 @@ export async function mountWCOWLayers(
     throw new InvalidInputError("volumeMountPath", "is not available with a VM", volumeMountPath);
   }
   signal?.throwIfAborted();
-  if (layerVM !== undefined) requireParents(host, stack.layers, "layerFolders");
-  const image = layerVM === undefined ? checkHostLayers(host, stack) : undefined;
+  const { stack, image } = layerVM === undefined ? checkHostLayers(host, named) : checkVMLayers(host, named);
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   const scratchDisk = diskOf(stack.scratch);
   using _claim = newScratch ? claim(host, scratchDisk, stack.scratchArgument) : undefined;

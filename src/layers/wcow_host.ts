@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireParents } from "../checks/existing.ts";
+import { requireFolders } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -19,26 +19,30 @@ import { acquireOverlay } from "../host_holds/overlay_filter.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
 import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../session/builds.ts";
-import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
+import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
 
 /**
- * Checks a stack that is to be mounted on the host. Returns the path of its image, or undefined if its layers are plain
- * folders.
+ * Checks a stack that is to be mounted on the host. Returns it with real paths, and the path of its image, or undefined if its
+ * layers are plain folders.
  *
  * @throws {InvalidInputError} if a folder or the image is missing, or of the wrong kind.
  * @throws {UnsupportedBuildError} if this Windows is too old.
  */
-export function checkHostLayers(host: Host, { layers }: LayerStack): string | undefined {
+export function checkHostLayers(
+  host: Host,
+  named: LayerStack,
+): { readonly stack: LayerStack; readonly image: string | undefined } {
   requireGrantsFor(host, "mount");
   requireBuild(host, "library", "Mounting layers");
-  const image = imageOf(host, layers[0]!, "layerFolders[0]");
+  const stack = realStack(host, named);
+  const image = imageOf(host, stack.layers[0]!, "layerFolders[0]");
   if (image === undefined) {
-    requireParents(host, layers, "layerFolders");
+    requireFolders(host, stack.layers, "layerFolders");
   } else {
     requireGrantsFor(host, cimLayersDependOnRevision(host) ? "imageByRevision" : "image");
     requireCimLayers(host);
   }
-  return image;
+  return { stack, image };
 }
 
 /** The parts of a mount on the host. */
@@ -57,7 +61,7 @@ const ATTEMPT_PAUSE_MS = 100;
 /** Mounts plain folders: the disk, then the WCIFS filter. Tries both again if Windows reports that the disk isn't ready. */
 export async function acquireFolders(
   holds: HoldList,
-  { host, stack: { layers, scratch }, scratchFile }: HostMount,
+  { host, stack: { named, layers, scratch }, scratchFile }: HostMount,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
   const before = holds.holds.length;
@@ -84,8 +88,10 @@ export async function acquireFolders(
   return {
     path,
     placements: [
-      ...layers.map((layer) => ({ layer, scratch: false, device: { kind: "wcifs" }, path: layer } as const)),
-      { layer: scratch, scratch: true, device: { kind: "disk" }, path },
+      ...named.slice(0, -1).map((layer) =>
+        ({ layer, scratch: false, device: { kind: "wcifs" }, path: layer }) as const
+      ),
+      { layer: named.at(-1)!, scratch: true, device: { kind: "disk" }, path },
     ],
   };
 }
@@ -99,7 +105,7 @@ function isNotReady(error: unknown): boolean {
 /** Mounts layers with a CIM image: the disk, the image, then the overlay filter. */
 export async function acquireImage(
   holds: HoldList,
-  { host, stack: { layers, scratch }, scratchFile }: HostMount,
+  { host, stack: { named, layers, scratch }, scratchFile }: HostMount,
   { image, containerId }: { readonly image: string; readonly containerId: string },
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
@@ -115,8 +121,10 @@ export async function acquireImage(
   return {
     path,
     placements: [
-      ...layers.map((layer) => ({ layer, scratch: false, device: { kind: "cim", image }, path: volume } as const)),
-      { layer: scratch, scratch: true, device: { kind: "disk" }, path },
+      ...named.slice(0, -1).map((layer) =>
+        ({ layer, scratch: false, device: { kind: "cim", image }, path: volume }) as const
+      ),
+      { layer: named.at(-1)!, scratch: true, device: { kind: "disk" }, path },
     ],
   };
 }

@@ -4,20 +4,35 @@
  * @module
  */
 
-import { requireKind } from "../checks/existing.ts";
+import { requireFolders, requireKind } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
+import { realLayer } from "../checks/real_path.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
+import type { Host } from "../ffi/host.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { itemsOf, signalOf } from "../options.ts";
 import { layerId } from "../session/session.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
-import type { AcquiredLayers, LayerStack } from "./layer_stack.ts";
+import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
 import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
+
+/**
+ * Checks a stack that is to be mounted in a VM, and returns it with real paths.
+ *
+ * @throws {InvalidInputError} if a folder is missing.
+ */
+export function checkVMLayers(
+  host: Host,
+  named: LayerStack,
+): { readonly stack: LayerStack; readonly image: undefined } {
+  requireFolders(host, named.layers, "layerFolders");
+  return { stack: realStack(host, named), image: undefined };
+}
 
 /**
  * Mounts a stack in a VM: shares the layers, attaches the scratch disk, and makes the guest combine them at the root of
@@ -29,7 +44,7 @@ import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts
 export async function acquireVMLayers(
   holds: HoldList,
   { vm, vsmb, scsi, combined }: LayerVM,
-  { layers, scratch }: LayerStack,
+  { named, layers, scratch }: LayerStack,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
   const { host } = vm;
@@ -58,12 +73,12 @@ export async function acquireVMLayers(
     path,
     placements: [
       ...shares.map(({ hold: { name, guestPath } }, i) => ({
-        layer: layers[i]!,
+        layer: named[i]!,
         scratch: false,
         device: { kind: "vsmb", share: name } as const,
         path: guestPath,
       })),
-      diskPlacement(scratch, disk, true),
+      diskPlacement(named.at(-1)!, disk, true),
     ],
   };
 }
@@ -108,6 +123,6 @@ export async function getHCSLayers(
     if (share === undefined) {
       throw new InvalidInputError(`layerFolders[${i}]`, "isn't shared with the VM", folder);
     }
-    return { Id: layerId(vm.host, folder), Path: share.hold.guestPath };
+    return { Id: layerId(vm.host, realLayer(vm.host, folder, `layerFolders[${i}]`)), Path: share.hold.guestPath };
   });
 }

@@ -6,6 +6,7 @@
 
 import { boolean, documentOf, hostOptions, requireText } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
+import { realFolder, realPath } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import * as native from "../ffi/computestorage.ts";
@@ -55,9 +56,16 @@ export async function hcsImportLayer(
   options: HcsImportLayerOptions = {},
 ): Promise<void> {
   const { host, signal, data = layerData() } = hostOptions(options, { data: optional(layerDataOf) });
-  const to = namedFolder(layer, "layer");
-  requireDistinct(namedFolder(sourceFolder, "sourceFolder"), to, "sourceFolder", "is the folder of the layer itself");
+  const named = namedFolder(layer, "layer");
+  requireDistinct(
+    namedFolder(sourceFolder, "sourceFolder"),
+    named,
+    "sourceFolder",
+    "is the folder of the layer itself",
+  );
   const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
+  const to = realFolder(host, named, "layer");
+  requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
   await native.importLayer(host, to, from, data);
 }
 
@@ -101,10 +109,12 @@ export async function hcsExportLayer(
     data: optional(layerDataOf),
     writable: optional(boolean),
   });
-  const to = namedFolder(exportFolder, "exportFolder");
-  requireDistinct(to, namedFolder(layer, "layer"), "exportFolder", "is the folder of the layer itself");
+  const named = namedFolder(exportFolder, "exportFolder");
+  requireDistinct(named, namedFolder(layer, "layer"), "exportFolder", "is the folder of the layer itself");
   const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  requireKind(host, to, "exportFolder", "folder");
+  requireKind(host, named, "exportFolder", "folder");
+  const to = realFolder(host, named, "exportFolder");
+  requireDistinct(to, realPath(host, from), "exportFolder", "is the folder of the layer itself");
   await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
 }
 
@@ -129,7 +139,7 @@ export async function hcsExportLayer(
  */
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
+  const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
   await requireUnused(host, folder, signal);
   await native.destroyLayer(host, folder);
 }

@@ -6,8 +6,9 @@
  */
 
 import { diskSize, hostOptions } from "../checks/arguments.ts";
-import { kindOf, requireKind, requireParents } from "../checks/existing.ts";
+import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
+import { realFolder, realLayer, realPath, realPathIfTold } from "../checks/real_path.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import {
   diskOf,
@@ -54,7 +55,7 @@ import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts"
  */
 export async function activateLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
   if (kindOf(host, diskOf(folder)) === undefined) {
     await native.activateLayer(host, folder);
   } else {
@@ -86,7 +87,7 @@ export async function deactivateLayer(layer: string, options: HostOptions = {}):
   const { host, signal } = hostOptions(options, {});
   const scratch = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  await activationOf(host, scratch).release();
+  await activationOf(host, realPathIfTold(host, scratch)).release();
 }
 
 /**
@@ -117,9 +118,9 @@ export async function prepareLayer(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const layers = parentFolders(parents, "parents");
-  const scratch = existingLayer(host, layer, "layer", signal);
-  requireParents(host, layers, "parents");
+  const named = parentFolders(parents, "parents");
+  const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+  const layers = existingParents(host, named, "parents");
   await withHolds((holds) => holds.acquire((expect) => acquireFilter(host, { scratch, layers }, { signal, expect })));
 }
 
@@ -147,7 +148,7 @@ export async function unprepareLayer(layer: string, options: HostOptions = {}): 
   const { host, signal } = hostOptions(options, {});
   const scratch = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  return await filterOf(host, { scratch }).release();
+  return await filterOf(host, { scratch: realPathIfTold(host, scratch) }).release();
 }
 
 /**
@@ -204,7 +205,7 @@ export async function layerExists(layer: string, options: HostOptions = {}): Pro
   const { host, signal } = hostOptions(options, {});
   const folder = namedFolder(layer, "layer");
   signal?.throwIfAborted();
-  return await native.layerExists(host, folder);
+  return await native.layerExists(host, realFolder(host, folder, "layer"));
 }
 
 /**
@@ -236,11 +237,13 @@ export interface CreateLayerOptions extends HostOptions {
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
   const { host, signal, parent } = hostOptions(options, { parent: optional(namedFolder) });
-  const folder = namedFolder(layer, "layer");
+  const named = namedFolder(layer, "layer");
   signal?.throwIfAborted();
+  const folder = realFolder(host, named, "layer");
   using _claim = claimAbsent(host, folder, "layer");
   if (parent !== undefined) requireKind(host, parent, "parent", "folder");
-  await native.createLayer(host, folder, parent ?? "");
+  const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
+  await native.createLayer(host, folder, parentFolder);
 }
 
 /**
@@ -269,10 +272,11 @@ export async function createScratchLayer(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const folder = namedFolder(layer, "layer");
-  const layers = scratchParents(parents, "parents");
+  const named = namedFolder(layer, "layer");
+  const folders = scratchParents(parents, "parents");
   signal?.throwIfAborted();
-  requireParents(host, layers, "parents");
+  const layers = existingParents(host, folders, "parents");
+  const folder = realFolder(host, named, "layer");
   using _claim = claimAbsent(host, diskOf(folder), "layer");
   await native.createSandboxLayer(host, folder, parentLayers(host, layers));
 }
@@ -351,7 +355,7 @@ export async function expandDisk(
  */
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const folder = existingLayer(host, layer, "layer", signal);
+  const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
   await requireUnused(host, folder, signal);
   await native.destroyLayer(host, folder);
 }
@@ -402,11 +406,12 @@ export interface ParentOptions extends HostOptions {
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const to = namedFolder(destination, "destination");
+  const named = namedFolder(destination, "destination");
   const from = existingLayer(host, source, "source", signal);
-  requireParents(host, parents, "parents");
+  const layers = existingParents(host, parents, "parents");
+  const to = realFolder(host, named, "destination");
   using _claim = claimAbsent(host, to, "destination");
-  await native.copyLayer(host, from, to, parentLayers(host, parents));
+  await native.copyLayer(host, from, to, parentLayers(host, layers));
 }
 
 /**
@@ -432,11 +437,13 @@ export async function copyLayer(source: string, destination: string, options: Pa
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const to = namedFolder(layer, "layer");
-  requireDistinct(namedFolder(folder, "folder"), to, "folder", "is the folder of the layer itself");
+  const named = namedFolder(layer, "layer");
+  requireDistinct(namedFolder(folder, "folder"), named, "folder", "is the folder of the layer itself");
   const from = existingLayer(host, folder, "folder", signal);
-  requireParents(host, parents, "parents");
-  await native.importLayer(host, to, from, parentLayers(host, parents));
+  const to = realFolder(host, named, "layer");
+  requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
+  const layers = existingParents(host, parents, "parents");
+  await native.importLayer(host, to, from, parentLayers(host, layers));
 }
 
 /**
@@ -462,12 +469,14 @@ export async function importLayer(layer: string, folder: string, options: Parent
  */
 export async function exportLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
   const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const to = namedFolder(folder, "folder");
-  requireDistinct(to, namedFolder(layer, "layer"), "folder", "is the folder of the layer itself");
+  const named = namedFolder(folder, "folder");
+  requireDistinct(named, namedFolder(layer, "layer"), "folder", "is the folder of the layer itself");
   const from = existingLayer(host, layer, "layer", signal);
-  requireKind(host, to, "folder", "folder");
-  requireParents(host, parents, "parents");
-  await native.exportLayer(host, from, to, parentLayers(host, parents));
+  requireKind(host, named, "folder", "folder");
+  const to = realFolder(host, named, "folder");
+  requireDistinct(to, realPath(host, from), "folder", "is the folder of the layer itself");
+  const layers = existingParents(host, parents, "parents");
+  await native.exportLayer(host, from, to, parentLayers(host, layers));
 }
 
 /**
@@ -513,7 +522,8 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
 }
 
 /**
- * Returns the id by which Windows knows the layer in a folder. It depends only on the folder's name.
+ * Returns the id by which Windows knows the layer in a folder. It depends only on the folder's own name, whatever path leads
+ * to it.
  *
  * ```ts
  * import { layerId } from "@hcs-layers/hcs-layers/storage";
@@ -530,7 +540,7 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
  */
 export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}): string {
   const { host } = hostOptions(options, {});
-  return idOf(host, namedFolder(layer, "layer"));
+  return idOf(host, realLayer(host, namedFolder(layer, "layer"), "layer"));
 }
 
 /** Checks the path of a layer's folder, which must exist, and returns it. Throws if Deno lacks a permission. */

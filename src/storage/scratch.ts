@@ -5,8 +5,9 @@
  */
 
 import { diskSize, hostOptions, text } from "../checks/arguments.ts";
-import { kindOf, requireKind, requireParents } from "../checks/existing.ts";
+import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { realFolder } from "../checks/real_path.ts";
 import { diskOf, namedFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -59,11 +60,12 @@ export async function createScratch(
   options: CreateScratchOptions = {},
 ): Promise<void> {
   const { host, signal, size } = hostOptions(options, { size: optional(diskSize) });
-  const scratch = namedFolder(folder, "folder");
-  const parents = scratchParents(layers, "layers");
+  const named = namedFolder(folder, "folder");
+  const folders = scratchParents(layers, "layers");
   signal?.throwIfAborted();
   requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
-  requireParents(host, parents, "layers");
+  const parents = existingParents(host, folders, "layers");
+  const scratch = realFolder(host, named, "folder");
   using _claim = claimDisk(host, scratch, "folder");
   await withHolds(async (holds) => {
     await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
@@ -114,9 +116,10 @@ export async function createUtilityVMScratch(
   options: CreateUtilityVMScratchOptions,
 ): Promise<void> {
   const { host, signal, vmId } = hostOptions(options, { vmId: text });
-  const scratch = namedFolder(folder, "folder");
+  const named = namedFolder(folder, "folder");
   const template = templateOf(existingLayer(host, layer, "layer", signal));
   requireKind(host, template, "layer", "file");
+  const scratch = realFolder(host, named, "folder");
   using _claim = claimDisk(host, scratch, "folder");
   const path = diskOf(scratch);
   await withHolds(async (holds) => {

@@ -9,7 +9,6 @@ import { type LCOWLayers, mountLCOWLayers } from "../../src/layers/lcow.ts";
 import type { NativeCall } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import { requireLayerVM } from "../../src/uvm/devices/vm_devices.ts";
-import { resolved } from "../support/paths.ts";
 import { short, TestVM } from "../support/vm.ts";
 
 const MIB = 2 ** 20;
@@ -34,7 +33,7 @@ function scratch(n: number): string {
 }
 
 function stack(...layers: number[]): LCOWLayers {
-  return { layers: layers.map((n) => ({ vhdPath: vhd(n) })), scratchVhdPath: resolved(scratch(1)) };
+  return { layers: layers.map((n) => ({ vhdPath: vhd(n) })), scratchVhdPath: scratch(1) };
 }
 
 Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and combines them", async () => {
@@ -42,7 +41,7 @@ Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and c
   const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(mounted.path, "/run/gcs/c/c1/rootfs");
   assertEquals(mounted.scratchPath, "/run/mounts/scsi/m0/scratch/c1");
-  assertEquals(t.accesses, [`GrantVmAccess ${resolved(scratch(1))}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`]);
   assertEquals(t.requests, [
     {
       ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0/Mappings/0",
@@ -70,7 +69,7 @@ Deno.test("mountLCOWLayers() maps layers into vPMem, attaches the scratch, and c
     {
       ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0",
       RequestType: "Add",
-      Settings: { Type: "VirtualDisk", Path: resolved(scratch(1)) },
+      Settings: { Type: "VirtualDisk", Path: scratch(1) },
     },
     {
       GuestRequest: {
@@ -179,7 +178,7 @@ Deno.test("MountedLCOWLayers.release() releases in reverse order, once", async (
       },
     },
   ]);
-  assertEquals(t.accesses, [`GrantVmAccess ${resolved(scratch(1))}`, `RevokeVmAccess ${resolved(scratch(1))}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
   await mounted.release();
   assertEquals(t.requests.length, 6);
 });
@@ -226,7 +225,7 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
   await using t = await linux();
   const layers = {
     layers: [1, 2, 3].map((partition) => ({ vhdPath: vhd(1), partition })),
-    scratchVhdPath: resolved(scratch(1)),
+    scratchVhdPath: scratch(1),
   };
   const mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(t.requests.slice(0, 3), [
@@ -252,7 +251,7 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
   ]);
   assertEquals(mounted.scratchPath, "/run/mounts/scsi/m3/scratch/c1");
   // A layer's disk must be readable for all VMs already.
-  assertEquals(t.accesses, [`GrantVmAccess ${resolved(scratch(1))}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`]);
   t.forget();
   await mounted.release();
   assertEquals(t.requests.map(short), [
@@ -272,10 +271,7 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
 Deno.test("mountLCOWLayers() uses SCSI for layers that are larger than a vPMem device", async () => {
   await using t = await linux({ vpmemMultiMapping: false, vpmemSizeBytes: MIB });
   t.host.addLinuxLayer("C:\\layers\\large.vhd", MIB + 4096);
-  const layers = {
-    layers: [{ vhdPath: "C:\\layers\\large.vhd" }, { vhdPath: vhd(1) }],
-    scratchVhdPath: resolved(scratch(1)),
-  };
+  const layers = { layers: [{ vhdPath: "C:\\layers\\large.vhd" }, { vhdPath: vhd(1) }], scratchVhdPath: scratch(1) };
   await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(t.requests.map(short), [
     "Add VirtualPMem/Devices/0 + Add VPMemDevice /run/layers/p0",
@@ -319,7 +315,7 @@ Deno.test("mountLCOWLayers() adds once what two containers share, and removes it
   // The same files to Windows.
   const upper = {
     layers: [{ vhdPath: vhd(1).toUpperCase() }],
-    scratchVhdPath: resolved(scratch(1)).toUpperCase(),
+    scratchVhdPath: scratch(1).toUpperCase(),
   };
   const second = await mountLCOWLayers("c2", upper, { vm: t.vm, guestRoot: "/run/gcs/c/c2" });
   assertEquals(t.requests.map(short), ["Add CombinedLayers /run/gcs/c/c2/rootfs"]);
@@ -377,7 +373,7 @@ Deno.test("mountLCOWLayers() leaves a disk attached that the guest failed to unm
     "Remove Scsi/df6d/Attachments/0",
   ]);
   assertEquals(t.held(), []);
-  assertEquals(t.accesses, [`GrantVmAccess ${resolved(scratch(1))}`, `RevokeVmAccess ${resolved(scratch(1))}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
 });
 
 Deno.test("mountLCOWLayers() aborted gives back what was added", async () => {
@@ -403,7 +399,7 @@ Deno.test("mountLCOWLayers() in a VM that ends takes back the access to files, a
   t.forget();
   await mounted.release();
   assertEquals(t.requests, []);
-  assertEquals(t.accesses.at(-1), `RevokeVmAccess ${resolved(scratch(1))}`);
+  assertEquals(t.accesses.at(-1), `RevokeVmAccess ${scratch(1)}`);
 });
 
 Deno.test("mountLCOWLayers() fails at once where the VM exits while a request is under way, and takes back the access", async () => {
@@ -420,7 +416,7 @@ Deno.test("mountLCOWLayers() fails at once where the VM exits while a request is
   t.host.notify("vm1", "SystemExited");
   const error = await assertRejects(() => mounting, VMStateError);
   assertEquals(error.reason, "exited");
-  assertEquals(t.accesses, [`GrantVmAccess ${resolved(scratch(1))}`, `RevokeVmAccess ${resolved(scratch(1))}`]);
+  assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
   answer.resolve();
 });
 
@@ -434,7 +430,7 @@ Deno.test("UnwindError.release() goes on where a failed mount couldn't be undone
     UnwindError,
   );
   assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
-  assertEquals(t.held(), [`scsiAttachment vm1 0:0 ${resolved(scratch(1))}`]);
+  assertEquals(t.held(), [`scsiAttachment vm1 0:0 ${scratch(1)}`]);
   t.failNothing();
   await error.release();
   assertEquals(t.held(), []);
@@ -459,10 +455,7 @@ Deno.test("mountLCOWLayers() takes over a device that another container failed t
 
 Deno.test("mountLCOWLayers() leaves the device of the disk alone that the VM boots from", async () => {
   await using t = await linux({ rootFile: "rootfs.vhd", vpmemMultiMapping: false });
-  const boot = {
-    layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }],
-    scratchVhdPath: resolved(scratch(1)),
-  };
+  const boot = { layers: [{ vhdPath: vhd(1) }, { vhdPath: "c:\\BOOT\\rootfs.vhd" }], scratchVhdPath: scratch(1) };
   await assertRejects(() => mountLCOWLayers("c1", boot, { vm: t.vm, guestRoot: GUEST_ROOT }), InUseError, "boots from");
   assertEquals(t.requests, []);
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
@@ -506,7 +499,7 @@ Deno.test("mountLCOWLayers() refuses the folder of another container in the VM",
 Deno.test("mountLCOWLayers() refuses a layer that the VM has as a scratch", async () => {
   await using t = await linux();
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
-  const layers = { layers: [{ vhdPath: resolved(scratch(1)), partition: 1 }], scratchVhdPath: scratch(2) };
+  const layers = { layers: [{ vhdPath: scratch(1), partition: 1 }], scratchVhdPath: scratch(2) };
   t.forget();
   await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InUseError);
   assertEquals(t.requests, []);
@@ -524,7 +517,7 @@ Deno.test("mountLCOWLayers() refuses a scratch that the VM has as a layer", asyn
 Deno.test("mountLCOWLayers() has a disk in the VM in one way only", async () => {
   await using t = await linux();
   const mount = (container: string, partition: number) =>
-    mountLCOWLayers(container, { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: resolved(scratch(1)) }, {
+    mountLCOWLayers(container, { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: scratch(1) }, {
       vm: t.vm,
       guestRoot: `/run/gcs/c/${container}`,
     });
@@ -557,7 +550,7 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
     (t) => mountLCOWLayers("c1", stack(), { vm: t.vm, guestRoot: GUEST_ROOT }),
   ],
   ["a layer that is null", "layers.layers[1]", (t) => {
-    const layers = { layers: [{ vhdPath: vhd(1) }, null!], scratchVhdPath: resolved(scratch(1)) };
+    const layers = { layers: [{ vhdPath: vhd(1) }, null!], scratchVhdPath: scratch(1) };
     return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   }],
   ["an empty scratch path", "layers.scratchVhdPath", (t) => {
@@ -580,7 +573,7 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
     "layers.layers[1].vhdPath",
     (t) => {
       t.host.addFile("C:\\layers\\empty.vhd", 0);
-      const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath }], scratchVhdPath: resolved(scratch(1)) };
+      const layers = { layers: [{ vhdPath: vhd(1) }, { vhdPath }], scratchVhdPath: scratch(1) };
       return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
     },
   ]),
@@ -588,7 +581,7 @@ const bad: [what: string, argument: string, call: (t: TestVM) => Promise<unknown
     `${JSON.stringify(partition)} as partition`,
     "layers.layers[0].partition",
     (t) => {
-      const layers = { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: resolved(scratch(1)) };
+      const layers = { layers: [{ vhdPath: vhd(1), partition }], scratchVhdPath: scratch(1) };
       return mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
     },
   ]),

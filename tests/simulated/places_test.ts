@@ -93,7 +93,7 @@ Deno.test("FSCTL_DELETE_REPARSE_POINT wants write access, the right tag and no d
   const remove = (
     path: string,
     tag: number,
-    { access = k32.access.GENERIC_WRITE, bytes = 8, flags = OPEN_REPARSE_POINT } = {},
+    { access = k32.access.GENERIC_WRITE as number, bytes = 8, flags = OPEN_REPARSE_POINT as number } = {},
   ) => {
     using handle = k32.openFile(host, path, { access, flags: BACKUP_SEMANTICS | flags });
     const input = new Uint8Array(bytes);

@@ -21,7 +21,6 @@ import {
   removes,
   removesLayerOf,
   requestOf,
-  withDiskPath,
 } from "./requests.ts";
 import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
 import { type Call, type Residual, succeeded } from "./run.ts";
@@ -142,14 +141,6 @@ export const DEVIATIONS: readonly Deviation[] = [
       const isNeeded = (call: Call, i: number) =>
         call.fn !== "GrantVmAccess" || !succeeded(call) || isAttachment(expected.calls[i + 1]);
       return withCalls(expected, expected.calls.filter(isNeeded));
-    },
-  },
-  {
-    ours: "the path of a Linux container's scratch is resolved as that of a Windows container",
-    apply: (expected, { step, resolvedDrive }) => {
-      if (step.op !== "MountLCOWLayers" || resolvedDrive === "C:\\") return undefined;
-      const resolved = (path: string) => path.replace("C:\\", resolvedDrive);
-      return withCalls(expected, expected.calls.map((call) => withDiskPath(call, resolved)));
     },
   },
   {

@@ -1,0 +1,189 @@
+// One folder under several paths: a layer and a scratch are the same whatever path leads to them.
+import { assertEquals, assertInstanceOf, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { InUseError, InvalidInputError, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
+import * as storage from "../../src/storage/mod.ts";
+import { changes, held } from "../support/calls.ts";
+import { hostWith, inAnotherProcess } from "../support/host.ts";
+
+const BASE = "C:\\layers\\Base image";
+const SCRATCH = "C:\\scratches\\Container 1";
+
+interface Alias {
+  readonly what: string;
+  readonly base: string;
+  readonly scratch: string;
+  readonly prepare?: (host: SimulatedHost) => void;
+}
+
+const ALIASES: Alias[] = [
+  { what: "other letters", base: "c:\\LAYERS\\BASE IMAGE", scratch: "c:\\Scratches\\CONTAINER 1" },
+  { what: "the prefix for long paths", base: `\\\\?\\${BASE}`, scratch: `\\\\?\\${SCRATCH}` },
+  { what: "the prefix for devices", base: `\\\\.\\${BASE}`, scratch: `\\\\.\\${SCRATCH}` },
+  {
+    what: "short names",
+    base: "C:\\layers\\BASEIM~1",
+    scratch: "C:\\scratches\\CONTAI~1",
+    prepare(host) {
+      host.addShortName(BASE, "BASEIM~1");
+      host.addShortName(SCRATCH, "CONTAI~1");
+    },
+  },
+  {
+    what: "junctions to the folders",
+    base: "C:\\links\\base",
+    scratch: "C:\\links\\scratch",
+    prepare(host) {
+      host.addJunction("C:\\links\\base", BASE);
+      host.addJunction("C:\\links\\scratch", SCRATCH);
+    },
+  },
+  {
+    what: "symbolic links on the way",
+    base: "D:\\l\\Base image",
+    scratch: "D:\\s\\Container 1",
+    prepare(host) {
+      host.addSymbolicLink("D:\\l", "C:\\layers");
+      host.addSymbolicLink("D:\\s", "C:\\scratches");
+    },
+  },
+  {
+    what: "a drive letter of subst",
+    base: "S:\\layers\\Base image",
+    scratch: "S:\\scratches\\Container 1",
+    prepare: (host) => host.addSubstDrive("S:", "C:\\"),
+  },
+  {
+    what: "the name of the volume",
+    base: "{volume}layers\\Base image",
+    scratch: "{volume}scratches\\Container 1",
+  },
+];
+
+for (const alias of ALIASES) {
+  const prepared = () => {
+    const host = hostWith({ layers: [BASE, "C:\\layers\\other"], scratches: [SCRATCH, "C:\\scratches\\other"] });
+    alias.prepare?.(host);
+    const volume = storage.resolvePath("C:\\", { host });
+    const base = alias.base.replace("{volume}", volume);
+    const scratch = alias.scratch.replace("{volume}", volume);
+    return { host, base, scratch, before: [held(host), host.paths()] };
+  };
+  const test = (name: string, body: (machine: ReturnType<typeof prepared>) => Promise<void>) =>
+    Deno.test(`${alias.what}: ${name}`, () => body(prepared()));
+
+  test("a mount passes the id of the layer's own name, and says what the caller named", async ({ host, base, scratch }) => {
+    const mounted = await mountWCOWLayers("c1", [base, scratch], { host });
+    const prepare = host.calls.find((call) => call.function === "PrepareLayer")!;
+    const [descriptor] = prepare.args["layers"] as { LayerId: string }[];
+    assertEquals(descriptor!.LayerId, simulatedLayerId("Base image"));
+    assertEquals(storage.layerId(base, { host }), simulatedLayerId("Base image"));
+    assertEquals(mounted.placements.map(({ layer }) => layer), [base, scratch]);
+    await mounted.release();
+    assertEquals(held(host), []);
+  });
+
+  test("a scratch that is mounted isn't mounted again, and is left alone", async ({ host, base, scratch }) => {
+    const first = await mountWCOWLayers("c1", [BASE, SCRATCH], { host });
+    const left = held(host);
+    const from = host.calls.length;
+    await assertRejects(() => mountWCOWLayers("c2", [base, scratch], { host }), InUseError);
+    assertEquals([changes(host, from).filter((call) => !call.startsWith("NameToGuid")), held(host)], [[], left]);
+    await first.release();
+    assertEquals(held(host), []);
+  });
+
+  test("an unmount in this process and in another one gives all back", async ({ host, base, scratch, before }) => {
+    for (const from of [host, inAnotherProcess(host)]) {
+      const mounted = await mountWCOWLayers("c1", [BASE, SCRATCH], { host, volumeMountPath: "C:\\mnt\\c1" });
+      const released = await unmountWCOWLayers(scratch, { host: from });
+      assertEquals(released.map(({ hold: { kind }, wasHeld }) => [kind, wasHeld]), [
+        ["mountPoint", true],
+        ["folder", true],
+        ["filter", true],
+        ["activation", true],
+      ]);
+      assertEquals([held(host), host.paths()], before);
+      await mounted.release();
+    }
+    await (await mountWCOWLayers("c1", [base, scratch], { host })).release();
+    assertEquals(held(host), []);
+  });
+
+  test("a layer in use isn't destroyed", async ({ host, base, scratch }) => {
+    const mounted = await mountWCOWLayers("c1", [BASE, SCRATCH], { host });
+    const paths = host.paths();
+    for (const destroy of [storage.destroyLayer, storage.hcsDestroyLayer]) {
+      for (const layer of [base, scratch]) await assertRejects(() => destroy(layer, { host }), InUseError);
+    }
+    assertEquals(host.paths(), paths);
+    await mounted.release();
+  });
+
+  test("one folder isn't two layers, nor layer and scratch", async ({ host, base, scratch }) => {
+    for (const stack of [[BASE, base, SCRATCH], [base, BASE, SCRATCH], [SCRATCH, scratch], [BASE, scratch, SCRATCH]]) {
+      const error = await assertRejects(() => mountWCOWLayers("c1", stack, { host }), InvalidInputError);
+      assertEquals(error.argument.startsWith("layerFolders["), true);
+    }
+    assertEquals(changes(host), []);
+  });
+
+  test("a new scratch is made of the layer's own name", async ({ host, base }) => {
+    await storage.createScratch("C:\\scratches\\new", [base], { host });
+    assertEquals(host.exists("C:\\scratches\\new\\sandbox.vhdx"), true);
+  });
+
+  test("the filter of a scratch is attached and removed, step by step", async ({ host, base, scratch }) => {
+    await storage.activateLayer(scratch, { host });
+    await assertRejects(() => storage.activateLayer(SCRATCH, { host }), InUseError);
+    await storage.prepareLayer(SCRATCH, [base], { host });
+    assertEquals(await storage.unprepareLayer(scratch, { host }), true);
+    await storage.deactivateLayer(scratch, { host });
+    assertEquals(held(host), []);
+    await storage.activateLayer(SCRATCH, { host });
+    await storage.deactivateLayer(scratch, { host });
+  });
+}
+
+Deno.test("a path that leads to one that is too long for Windows is refused with its length", async () => {
+  const deep = `C:\\${"d".repeat(250)}`;
+  const host = hostWith({ layers: [`${deep}\\layers\\base`], scratches: [SCRATCH] });
+  host.addSubstDrive("S:", deep);
+  const error = await assertRejects(() => mountWCOWLayers("c1", ["S:\\layers\\base", SCRATCH], { host }));
+  assertInstanceOf(error, InvalidInputError);
+  assertEquals([error.argument, error.message.includes("(265)"), changes(host)], ["layerFolders[0]", true, []]);
+});
+
+Deno.test("a mount is refused if Windows doesn't tell where a folder is, before anything is changed", async () => {
+  const host = hostWith({ layers: [BASE], scratches: [SCRATCH] });
+  host.fail({ function: "GetFinalPathNameByHandleW", code: 5 });
+  await assertRejects(() => mountWCOWLayers("c1", [BASE, SCRATCH], { host }), storage.NativeError);
+  assertEquals(changes(host), []);
+});
+
+Deno.test("an unmount goes on if Windows doesn't tell where the scratch is", async () => {
+  const host = hostWith({ layers: [BASE], scratches: [SCRATCH] });
+  await mountWCOWLayers("c1", [BASE, SCRATCH], { host });
+  host.fail({ function: "GetFinalPathNameByHandleW", code: 5 });
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
+
+for (const place of ["Hives\\junction", "Hives"]) {
+  Deno.test(`what is behind a junction at ${place} stays when a base layer is taken back`, async () => {
+    const host = hostWith({ layers: [BASE], files: { "C:\\data\\precious": 1 } });
+    host.fail({
+      function: "CreateVirtualDisk",
+      code: 112,
+      nth: 2,
+      when() {
+        host.addJunction(`${BASE}\\${place}`, "C:\\data");
+        return true;
+      },
+    });
+    const disks = { base: `${BASE}\\blank-base.vhdx`, differencing: `${BASE}\\blank.vhdx`, size: 20 * 2 ** 30 };
+    await assertRejects(() => storage.setupContainerBaseLayer(BASE, disks, { host }), storage.NativeError);
+    assertEquals([host.exists("C:\\data\\precious"), host.exists(`${BASE}\\Hives`)], [true, false]);
+  });
+}
