@@ -4,9 +4,7 @@
  * @module
  */
 
-import { generate } from "jsr:@std/uuid@^1.0.0/v5";
 import { fromWin32, win32 } from "../errors/codes.ts";
-import { wide } from "../ffi/wide.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import {
   big,
@@ -23,8 +21,11 @@ import {
 } from "./call.ts";
 import type { NotificationName } from "./compute_service.ts";
 import { addressOf } from "./guest_network.ts";
+import { runtimeIdOf } from "./runtime_id.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type Document, InvalidDocument, modifyVM, objectOf, openDisks, stopVM, type VirtualMachine } from "./vm.ts";
+
+export { runtimeIdOf };
 
 const OPERATION_PENDING = 0xc0370103;
 const TERMINATED_DURING_START = 0xc0370100;
@@ -183,7 +184,7 @@ export const hcsFunctions: SimulatedDll = {
         (filter.Ids?.includes(vm.id) ?? true) && (filter.Owners?.includes(vm.owner) ?? true) &&
         (filter.Types?.includes("VirtualMachine") ?? true) && filter.Names === undefined
       );
-      return Promise.all(found.map(propertiesOf)).then((list) => returnDocument(context, computeSystems, list));
+      returnDocument(context, computeSystems, found.map(propertiesOf));
     },
   ),
 
@@ -200,7 +201,7 @@ export const hcsFunctions: SimulatedDll = {
       const types = PropertyTypes as string[];
       if (types.some((type) => type !== "GuestConnection")) unknown(`querying the properties ${types}`);
       const guest = types.length > 0 && vm.state === "Running" && { GuestConnectionInfo: GUEST_CONNECTION };
-      return propertiesOf(vm).then((basic) => returnDocument(context, properties, { ...basic, ...guest }));
+      returnDocument(context, properties, { ...propertiesOf(vm), ...guest });
     },
   ),
 
@@ -345,7 +346,7 @@ const LOG_PORT = 109;
 
 // Resolves once the guest has its entropy.
 async function boot({ process, windows }: Context, vm: VirtualMachine): Promise<void> {
-  const runtimeId = await runtimeIdOf(vm.id);
+  const runtimeId = runtimeIdOf(vm.id);
   const entropy = process.sockets.connect(addressOf(runtimeId, vsockService(ENTROPY_PORT)));
   if (entropy === undefined) {
     // A VM that was ended meanwhile doesn't boot any more.
@@ -388,22 +389,15 @@ function returnDocument({ process }: Context, out: Result, document: unknown): v
   put64(out, process.memory.allocateWide(JSON.stringify(document)));
 }
 
-async function propertiesOf(vm: VirtualMachine): Promise<Document> {
+function propertiesOf(vm: VirtualMachine): Document {
   return {
     Id: vm.id,
     SystemType: "VirtualMachine",
     RuntimeOsType: vm.os,
     Owner: vm.owner,
-    RuntimeId: await runtimeIdOf(vm.id),
+    RuntimeId: runtimeIdOf(vm.id),
     ...(vm.state === "Stopped" ? { Stopped: true, ExitType: "ForcedExit" } : { State: vm.state }),
   };
-}
-
-const RUNTIME_IDS = "cab70344-facb-41e4-b5e5-ab6592283e6e";
-
-/** Returns the GUID of a system: the version 5 UUID of its id in upper case and UTF-16LE. */
-export function runtimeIdOf(id: string): Promise<string> {
-  return generate(RUNTIME_IDS, wide(id.toUpperCase()).subarray(0, 2 * id.length));
 }
 
 const SYSTEM_KEYS = ["Owner", "SchemaVersion", "VirtualMachine", "ShouldTerminateOnLastHandleClosed"];

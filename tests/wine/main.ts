@@ -9,6 +9,7 @@ import { across as acrossCommands } from "./across.ts";
 import { acrossBundles } from "./across_bundle.ts";
 import { acrossImages } from "./across_cimfs.ts";
 import { acrossDocs } from "./across_docs.ts";
+import { acrossSeeds } from "./across_seeds.ts";
 import { acrossDisks } from "./across_vhd.ts";
 import { acrossVM } from "./across_vm.ts";
 import { CHECKOUT, prepareWine, SYSTEM32, type WineRoot } from "./prepare.ts";
@@ -67,6 +68,7 @@ const across = [
   ...acrossImages,
   ...acrossVM,
   ...acrossDocs,
+  ...acrossSeeds,
 ];
 
 async function testAcross(wine: WineRoot): Promise<Outcome> {
