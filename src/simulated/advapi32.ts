@@ -20,11 +20,12 @@ import {
   put64,
   type SimulatedDll,
   text,
+  viewOf,
   WIN32,
   win32Failure,
 } from "./call.ts";
 import type { FileHandle } from "./kernel32.ts";
-import { unknown } from "./simulation_error.ts";
+import { SimulationError, unknown } from "./simulation_error.ts";
 
 // The names in winnt.h in the order of their LUIDs, without SeUnsolicitedInputPrivilege, which no Windows has any more.
 const PRIVILEGES = [
@@ -83,7 +84,17 @@ const ENABLED_AT_FIRST = ["SeChangeNotifyPrivilege", "SeImpersonatePrivilege", "
 const ENABLED = 2;
 const ERROR_NO_SUCH_PRIVILEGE = 1313;
 const WRITE_DAC = 0x40000;
+const READ_CONTROL = 0x20000;
 const GRANT_ACCESS = 1;
+// TRUSTEE_FORM and TRUSTEE_TYPE in accctrl.h.
+const TRUSTEE_IS_SID = 0;
+const MOST_TRUSTEE_TYPE = 8;
+const SE_FILE_OBJECT = 1;
+const DACL_SECURITY_INFORMATION = 4;
+const TOKEN_ADJUST_AND_QUERY = 0x28;
+const HKEY_LOCAL_MACHINE = 0xffffffff80000002n;
+const CURRENT_VERSION = "SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion";
+const RRF_RT_REG_DWORD = 0x10;
 
 const enabled = new WeakMap<Process, Set<string>>();
 
@@ -104,7 +115,11 @@ interface AccessList {
 
 const accessEntry: Decoder<AccessEntry> = (raw, memory) => {
   const bytes = raw as Uint8Array;
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [multiple, form, type] = [view.getBigUint64(16, true), view.getUint32(28, true), view.getUint32(32, true)];
+  if (multiple !== 0n || form !== TRUSTEE_IS_SID || type > MOST_TRUSTEE_TYPE) {
+    throw new SimulationError(`an entry for an access list is for no single SID: form ${form}, type ${type}`);
+  }
   return {
     mask: view.getUint32(0, true),
     mode: view.getUint32(4, true),
@@ -127,10 +142,11 @@ export const advapi32Functions: SimulatedDll = {
   AdjustTokenPrivileges: define(
     BOOL,
     { token: big, disableAll: number, state: buffer, size: number, previous: buffer, needed: buffer },
-    ({ process }, { token, state, size, previous }) => {
+    ({ process }, { token, disableAll, state, size, previous }) => {
       process.handles.get<OpenHandle>(token, "token");
       if (size < 16) unknown("adjusting privileges without a buffer for the previous state");
-      const view = new DataView(state.buffer, state.byteOffset);
+      if (disableAll !== 0) unknown("disabling all privileges");
+      const view = viewOf(state);
       if (view.getUint32(0, true) !== 1) unknown("adjusting several privileges at once");
       const name = PRIVILEGES[view.getUint32(4, true) - FIRST_LUID]!;
       put32(previous, 0);
@@ -168,8 +184,10 @@ export const advapi32Functions: SimulatedDll = {
       systemList: optionalBuffer,
       descriptor: buffer,
     },
-    ({ windows, process }, { handle, list, descriptor }) => {
-      const { target } = process.handles.get<FileHandle>(handle, "file");
+    ({ windows, process }, { handle, type, what, list, descriptor }) => {
+      const { target, access } = process.handles.get<FileHandle>(handle, "file");
+      requireFileAccessList(type, what);
+      if ((access & READ_CONTROL) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
       const { grants = [], inherited = [] } = windows.existing(target, "stay");
       const address = process.memory.allocateWide(JSON.stringify({ grants, inherited }));
       put64(descriptor, address);
@@ -177,20 +195,30 @@ export const advapi32Functions: SimulatedDll = {
     },
   ),
 
-  LookupPrivilegeValueW: define(BOOL, { machine: optionalText, name: text, luid: buffer }, (_, { name, luid }) => {
-    const at = PRIVILEGES.indexOf(name);
-    if (at < 0) throw win32Failure(ERROR_NO_SUCH_PRIVILEGE);
-    put32(luid, FIRST_LUID + at);
-  }),
+  LookupPrivilegeValueW: define(
+    BOOL,
+    { machine: optionalText, name: text, luid: buffer },
+    (_, { machine, name, luid }) => {
+      if (machine !== null) unknown(`looking for a privilege on another machine: ${machine}`);
+      const at = PRIVILEGES.indexOf(name);
+      if (at < 0) throw win32Failure(ERROR_NO_SUCH_PRIVILEGE);
+      put32(luid, FIRST_LUID + at);
+    },
+  ),
 
-  OpenProcessToken: define(BOOL, { process: big, access: number, token: buffer }, ({ process }, { token }) => {
+  OpenProcessToken: define(BOOL, { process: big, access: number, token: buffer }, ({ process }, { access, token }) => {
+    if (access !== TOKEN_ADJUST_AND_QUERY) unknown(`opening a token with access ${access}`);
     put64(token, process.handles.open({ type: "token", target: "the token of the process" }));
   }),
 
   RegGetValueW: define(
     WIN32,
     { key: big, subKey: text, value: text, flags: number, type: optionalBuffer, data: buffer, size: buffer },
-    ({ windows }, { value, data, size }) => {
+    ({ windows }, { key, subKey, value, flags, data, size }) => {
+      if (BigInt.asUintN(64, key) !== HKEY_LOCAL_MACHINE || flags !== RRF_RT_REG_DWORD) {
+        unknown(`reading key ${key} of the registry with flags ${flags}`);
+      }
+      if (subKey.toLowerCase() !== CURRENT_VERSION.toLowerCase()) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
       if (value !== "UBR") throw win32Failure(2);
       put32(data, windows.state.revision);
       put32(size, 4);
@@ -202,6 +230,7 @@ export const advapi32Functions: SimulatedDll = {
     { count: number, entry: accessEntry, oldList: big, newList: buffer },
     ({ process }, { count, entry, oldList, newList }) => {
       if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("changing an access list by anything but one grant");
+      if (entry.mask === 0) unknown("granting no access");
       const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(oldList));
       const who = entry.sid.toLowerCase();
       const isInherited = (entry.inheritance & CONTAINERS_AND_OBJECTS_INHERIT) === CONTAINERS_AND_OBJECTS_INHERIT;
@@ -216,7 +245,9 @@ export const advapi32Functions: SimulatedDll = {
   SetSecurityInfo: define(
     WIN32,
     { handle: big, type: number, what: number, owner: big, group: big, list: big, systemList: big },
-    ({ windows, process }, { handle, list }) => {
+    ({ windows, process }, { handle, type, what, owner, group, list, systemList }) => {
+      requireFileAccessList(type, what);
+      if (owner !== 0n || group !== 0n || systemList !== 0n) unknown("changing the owner of a file");
       const { target, access } = process.handles.get<FileHandle>(handle, "file");
       if ((access & WRITE_DAC) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
       const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(list));
@@ -224,3 +255,9 @@ export const advapi32Functions: SimulatedDll = {
     },
   ),
 };
+
+function requireFileAccessList(type: number, what: number): void {
+  if (type !== SE_FILE_OBJECT || what !== DACL_SECURITY_INFORMATION) {
+    unknown(`using anything but the access list of a file: ${what} of an object of type ${type}`);
+  }
+}

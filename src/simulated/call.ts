@@ -10,7 +10,7 @@ import { fromWide } from "../ffi/wide.ts";
 import type { AddressSpace } from "./address_space.ts";
 import type { ComputeService } from "./compute_service.ts";
 import type { GuestNetwork } from "./guest_network.ts";
-import { Failure } from "./simulation_error.ts";
+import { Failure, SimulationError } from "./simulation_error.ts";
 import type { Windows } from "./windows.ts";
 
 /** The process in which a simulated function is called: its memory, its handles, its last error. */
@@ -205,11 +205,19 @@ export function define<D extends Record<string, Decoder<unknown>>>(
   };
 }
 
+/** Returns a view of a buffer of the caller, into which `bytes` are about to be written. */
+export function viewOf(target: Uint8Array<ArrayBuffer>, bytes = target.byteLength): DataView<ArrayBuffer> {
+  if (bytes > target.byteLength) {
+    throw new SimulationError(`${bytes} bytes are written into a buffer of ${target.byteLength}`);
+  }
+  return new DataView(target.buffer, target.byteOffset, target.byteLength);
+}
+
 /** Writes a string into a buffer of `units`, if it fits. Returns how many units it needs, with the NUL. */
 export function putText(target: Uint8Array<ArrayBuffer>, value: string, units = target.byteLength >> 1): number {
   const needed = value.length + 1;
   if (needed <= units) {
-    const view = new DataView(target.buffer, target.byteOffset);
+    const view = viewOf(target, 2 * needed);
     for (let i = 0; i < value.length; i++) view.setUint16(2 * i, value.charCodeAt(i), true);
     view.setUint16(2 * value.length, 0, true);
   }
@@ -218,10 +226,10 @@ export function putText(target: Uint8Array<ArrayBuffer>, value: string, units = 
 
 /** Writes a 32-bit number at the start of a buffer. */
 export function put32(target: Uint8Array<ArrayBuffer>, value: number): void {
-  new DataView(target.buffer, target.byteOffset).setUint32(0, value, true);
+  viewOf(target, 4).setUint32(0, value, true);
 }
 
 /** Writes a 64-bit number at the start of a buffer. */
 export function put64(target: Uint8Array<ArrayBuffer>, value: bigint): void {
-  new DataView(target.buffer, target.byteOffset).setBigUint64(0, value, true);
+  viewOf(target, 8).setBigUint64(0, value, true);
 }

@@ -23,6 +23,7 @@ import {
   putText,
   type SimulatedDll,
   text,
+  viewOf,
   win32Failure,
 } from "./call.ts";
 import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
@@ -164,7 +165,7 @@ export const kernel32Functions: SimulatedDll = {
         return;
       }
       if (code === FSCTL_EXTEND_VOLUME) {
-        extendVolume(volumeDisk(windows, target), Number(new DataView(input!.buffer).getBigInt64(0, true)));
+        extendVolume(volumeDisk(windows, target), Number(viewOf(input!).getBigInt64(0, true)));
         return;
       }
       if (code !== FSCTL_DELETE_REPARSE_POINT && code !== FSCTL_GET_REPARSE_POINT) {

@@ -29,6 +29,7 @@ import {
   type SimulatedFunction,
   since,
 } from "./call.ts";
+import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
@@ -185,6 +186,10 @@ const DLLS = new Map<Dll, SimulatedDll>([
   [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
   [virtdisk, virtdiskFunctions],
 ] as [Dll, SimulatedDll][]);
+
+const LAST_ERROR = ["GetLastError", "WSAGetLastError"];
+// No code of Windows.
+const LEFT_BEHIND = 0xbad;
 
 const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
   [...DLLS.values()].flatMap((functions) => Object.entries(functions)),
@@ -587,6 +592,7 @@ export class SimulatedHost implements Host {
       throw fault;
     }
     const args = fn.decode(raw, this.#process.memory);
+    requireBuffers(name, args);
     const call: NativeCall = { dll, function: name, args: printableArguments(args) };
     const made: Call = { ...call, fn, values: args, failure: this.#failures.of(call), record: this.#trace.add(call) };
     if (!slow) return this.#run(made);
@@ -617,6 +623,8 @@ export class SimulatedHost implements Host {
 
   #run(call: Call): unknown {
     const { fn, record } = call;
+    // A function that succeeds can leave any last error behind, and one of memory as well.
+    if (!LAST_ERROR.includes(call.function)) this.#process.lastError = LEFT_BEHIND;
     const succeed = (value: RawResult) => {
       // A pending operation returns a code that isn't a success.
       record(typeof value === "number" && value < 0 ? value : 0);

@@ -9,7 +9,7 @@ import { big, buffer, define, INFALLIBLE, NTSTATUS, type SimulatedDll } from "./
 /** ntdll.dll. */
 export const ntdllFunctions: SimulatedDll = {
   RtlGetVersion: define(NTSTATUS, { info: buffer }, ({ windows }, { info }) => {
-    const view = new DataView(info.buffer, info.byteOffset);
+    const view = new DataView(info.buffer, info.byteOffset, info.byteLength);
     view.setUint32(4, 10, true);
     view.setUint32(8, 0, true);
     view.setUint32(12, windows.state.build, true);

@@ -69,7 +69,7 @@ export const ws2Functions: SimulatedDll = {
     SOCKET_STATUS,
     { socket: big, address: buffer, size: number },
     ({ process }, { socket, address, size }) => {
-      const view = new DataView(address.buffer, address.byteOffset);
+      const view = new DataView(address.buffer, address.byteOffset, address.byteLength);
       if (size !== 36 || view.getUint16(0, true) !== 34) {
         unknown("binding a socket to an address that isn't for Hyper-V");
       }
