@@ -52,7 +52,7 @@ import { type Link, requireShared } from "./links.ts";
 import { requireLengths } from "./names.ts";
 import { doPartially } from "./partial_effects.ts";
 import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
-import { StateFile } from "./state_file.ts";
+import { SharedState } from "./shared_state.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
 import { ThreadPool } from "./thread_pool.ts";
 import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
@@ -235,7 +235,9 @@ export class SimulatedHost implements Host {
   readonly #failures = new FailureList(FUNCTIONS);
   readonly #trace = new Trace();
   readonly #id: number;
-  #state: WindowsState;
+  readonly #state: WindowsState;
+  // The same state, if it is in a file.
+  readonly #shared: SharedState<WindowsState> | undefined;
 
   /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
@@ -269,6 +271,7 @@ export class SimulatedHost implements Host {
       mountPathSeparator: options.mountPathSeparator ?? false,
     };
     this.#state = newMachine(options.build ?? 20348, options.revision ?? 2031);
+    if (options.file !== undefined) this.#shared = new SharedState(options.file, this.#state);
     this.#id = this.#commit(({ state }) => ++state.processes);
   }
 
@@ -414,7 +417,8 @@ export class SimulatedHost implements Host {
       for (let i = 0; i < this.#process.service.callbacks; i++) {
         held.push({ kind: "callback", target: "vmcompute.dll" });
       }
-      return held;
+      // Copies, so that they stay as they are now.
+      return held.map(({ by, ...thing }) => by === undefined ? thing : { ...thing, by: { ...by } });
     });
   }
 
@@ -479,7 +483,7 @@ export class SimulatedHost implements Host {
 
   /** Returns who may open a file, besides Administrators: ids of VMs, and SIDs of groups, in lower case. */
   grantsOf(path: string): readonly string[] {
-    return this.#commit((windows) => windows.existing(path).grants ?? []);
+    return this.#commit((windows) => [...windows.existing(path).grants ?? []]);
   }
 
   /** Adds a virtual disk of `size` bytes that isn't formatted, and its folder if it is missing. */
@@ -572,10 +576,11 @@ export class SimulatedHost implements Host {
       throw new MissingDllError(dll.file, "It isn't simulated");
     }
     const name = dll.file.replace(/\.dll$/, "");
+    const build = this.#commit(({ state }) => state.build);
     return Object.fromEntries(
       Object.entries(dll.symbols).map(([key, { nonblocking }]) => {
         const fn = functions[key];
-        if (fn === undefined || (fn.since ?? 0) > this.#state.build) {
+        if (fn === undefined || (fn.since ?? 0) > build) {
           return [key, () => {
             throw new MissingExportError(dll.file, key, dll.remedy);
           }];
@@ -705,22 +710,12 @@ export class SimulatedHost implements Host {
   // Runs `body` on the machine. If that is in a file, this is atomic for other processes.
   #commit<T>(body: (windows: Windows) => T, fn = ""): T {
     const by: Acquirer = { process: this.#id, function: fn, call: this.#trace.made };
-    const { file } = this.#options;
-    if (file === undefined) {
-      this.#state.time = this.#scheduler.now;
-      return body(new Windows(this.#state, by));
-    }
-    using stored = new StateFile(file);
-    const state = stored.read();
-    if (state !== undefined) this.#state = JSON.parse(state);
-    this.#scheduler.catchUp(this.#state.time);
-    this.#state.time = this.#scheduler.now;
-    try {
-      return body(new Windows(this.#state, by));
-    } finally {
-      const next = JSON.stringify(this.#state);
-      if (next !== state) stored.write(next);
-    }
+    const run = (state: WindowsState) => {
+      this.#scheduler.catchUp(state.time);
+      if (state.time !== this.#scheduler.now) state.time = this.#scheduler.now;
+      return body(new Windows(state, by));
+    };
+    return this.#shared === undefined ? run(this.#state) : this.#shared.change(run);
   }
 }
 

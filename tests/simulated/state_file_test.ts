@@ -40,6 +40,35 @@ Deno.test("a machine in a file stays readable as it grows and shrinks, whatever 
     assert(Deno.statSync(file).size < 40_000, "it doesn't grow with each call");
   }));
 
+Deno.test("what a call adds to the file is what it changes, however large the machine is", () =>
+  withFile((file) => {
+    const host = new SimulatedHost({ file });
+    for (let i = 0; i < 1000; i++) host.addFile(`C:\\files\\${i}`);
+    const other = new SimulatedHost({ file });
+    const size = () => Deno.statSync(file).size;
+    const before = size();
+    for (let i = 0; i < 10; i++) {
+      k32.createDirectory(i % 2 === 0 ? host : other, `C:\\${i}`);
+      k32.fileAttributes(other, `C:\\${i}`);
+    }
+    assert(size() - before < 5_000, `it grew by ${size() - before} bytes`);
+    k32.removeDirectory(other, "C:\\0");
+    for (const each of [host, other, new SimulatedHost({ file })]) {
+      assertEquals([each.exists("C:\\0"), each.exists("C:\\9"), each.paths().length], [false, true, 1011]);
+    }
+  }));
+
+Deno.test("a file that is begun anew meanwhile is read anew", () =>
+  withFile((file) => {
+    const host = new SimulatedHost({ file });
+    host.addFolder("C:\\one");
+    Deno.truncateSync(file);
+    new SimulatedHost({ file }).addFolder("C:\\two");
+    assertEquals(host.paths(), ["C:", "C:\\two"]);
+    host.addFolder("C:\\six");
+    assertEquals(new SimulatedHost({ file }).paths(), ["C:", "C:\\two", "C:\\six"]);
+  }));
+
 Deno.test("a file that holds something else is refused, and kept", () =>
   withFile((file) => {
     const text = "what somebody wrote ".repeat(10);

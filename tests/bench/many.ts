@@ -1,0 +1,45 @@
+/**
+ * Many mounts on one simulated machine: what one costs with few and with many of them.
+ *
+ * @module
+ */
+
+import { mountWCOWLayers } from "../../mod.ts";
+import type { Mounted } from "../../mod.ts";
+import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+
+const LAYERS = ["C:\\layers\\app", "C:\\layers\\base"];
+
+/** What a mount and its release cost on average, in microseconds. */
+export interface Cost {
+  readonly mount: number;
+  readonly release: number;
+}
+
+/** Mounts as many scratches, each at a folder too, and then releases them. */
+export async function costOfMany(count: number, options?: SimulatedHostOptions): Promise<Cost> {
+  const host = new SimulatedHost(options);
+  LAYERS.forEach((layer) => host.addLayer(layer));
+  for (let i = 0; i < count; i++) host.addScratch(`C:\\scratch\\${i}`);
+  const mounted: Mounted[] = [];
+  const begin = performance.now();
+  for (let i = 0; i < count; i++) {
+    const folders = [...LAYERS, `C:\\scratch\\${i}`];
+    mounted.push(await mountWCOWLayers(`c${i}`, folders, { host, volumeMountPath: `C:\\mnt\\${i}` }));
+  }
+  const middle = performance.now();
+  for (const mount of mounted) await mount.release();
+  const end = performance.now();
+  return { mount: 1000 * (middle - begin) / count, release: 1000 * (end - middle) / count };
+}
+
+if (import.meta.main) {
+  const [where, ...counts] = Deno.args;
+  await costOfMany(100);
+  for (const count of counts.map(Number)) {
+    const file = where === "file" ? await Deno.makeTempFile() : undefined;
+    const { mount, release } = await costOfMany(count, file === undefined ? {} : { file });
+    console.log(`${count} mounts: ${Math.round(mount)} µs each, ${Math.round(release)} µs each to release`);
+    if (file !== undefined) await Deno.remove(file);
+  }
+}
