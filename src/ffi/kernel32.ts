@@ -397,7 +397,20 @@ export function openFile(host: Host, path: string, options: OpenFileOptions = {}
 
 /** Wraps an open HANDLE in a {@linkcode Handle}. */
 export function handleOf(host: Host, value: bigint): Handle {
-  return { value, [Symbol.dispose]: () => closeHandle(host, value) };
+  let hasFailed = false;
+  return {
+    value,
+    [Symbol.dispose]() {
+      try {
+        closeHandle(host, value);
+      } catch (error) {
+        // The call that failed closed it nevertheless.
+        if (hasFailed && error instanceof NativeError && error.win32 === win32.ERROR_INVALID_HANDLE) return;
+        hasFailed = true;
+        throw error;
+      }
+    },
+  };
 }
 
 /** Closes a handle. */

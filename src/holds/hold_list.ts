@@ -4,7 +4,6 @@
  * @module
  */
 
-import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Held, Hold } from "./hold.ts";
 import { ReleaseError, UnwindError } from "./release_errors.ts";
@@ -12,10 +11,10 @@ import { ReleaseError, UnwindError } from "./release_errors.ts";
 /** Options for adding a hold that was not acquired through the list. */
 export interface AdoptOptions {
   /**
-   * Whether it may already be gone, and no particular error of Windows says so. If its release fails, the holds that it
-   * rests on are released nevertheless. Default: false.
+   * Whether it may already be gone although its release fails with this error. Then the holds that it rests on are released
+   * nevertheless, after which it is tried again. Default: never.
    */
-  mayBeGone?: boolean;
+  mayBeGone?: (error: unknown) => boolean;
 }
 
 /**
@@ -44,11 +43,11 @@ export interface ReleasedHold {
  * Puts a hold into the list before the call that acquires it: a call can fail after it had its effect. If the acquisition
  * fails, the hold is released with the others, which has to look whether there is anything to release.
  */
-export type Expect = (held: Held) => void;
+export type Expect = (held: Held, options?: AdoptOptions) => void;
 
 interface Entry {
   readonly held: Held;
-  readonly mayBeGone: boolean;
+  readonly mayBeGone: (error: unknown) => boolean;
 }
 
 /** What one mount holds. */
@@ -74,9 +73,9 @@ export class HoldList {
   async acquire<T extends Held>(acquisition: (expect: Expect) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const expected: Held[] = [];
-    const held = await acquisition((maybe) => {
+    const held = await acquisition((maybe, options) => {
       expected.push(maybe);
-      this.adopt(maybe);
+      this.adopt(maybe, options);
     });
     this.disown(expected);
     this.#add(held);
@@ -110,7 +109,7 @@ export class HoldList {
   }
 
   /** Adds a hold to the end of the list that this process or another has already acquired. */
-  adopt(held: Held, { mayBeGone = false }: AdoptOptions = {}): void {
+  adopt(held: Held, { mayBeGone = () => false }: AdoptOptions = {}): void {
     this.#entries = [...this.#entries, { held, mayBeGone }];
   }
 
@@ -148,6 +147,13 @@ export class HoldList {
     const released: ReleasedHold[] = [];
     const errors: unknown[] = [];
     const stuck: Held[] = [];
+    const unclear: { readonly entry: Entry; readonly error: unknown }[] = [];
+    const tryOne = async (entry: Entry) => {
+      const wasHeld = await entry.held.release();
+      this.#entries = this.#entries.filter((other) => other !== entry);
+      released.push({ hold: entry.held.hold, wasHeld });
+      log("debug", () => `released ${JSON.stringify(entry.held.hold)}`);
+    };
     let aborted = false;
     for (const entry of this.#entries.slice(from).toReversed()) {
       if (signal?.aborted) {
@@ -160,14 +166,19 @@ export class HoldList {
         continue;
       }
       try {
-        const wasHeld = await held.release();
-        this.#entries = this.#entries.filter((other) => other !== entry);
-        released.push({ hold: held.hold, wasHeld });
-        log("debug", () => `released ${JSON.stringify(held.hold)}`);
+        await tryOne(entry);
       } catch (error) {
-        errors.push(error);
-        if (!mayBeGone || neverReachedWindows(error)) stuck.push(held);
+        if (mayBeGone(error)) {
+          unclear.push({ entry, error });
+        } else {
+          errors.push(error);
+          stuck.push(held);
+        }
       }
+    }
+    // What it rested on is gone by now, so it is too.
+    for (const { entry, error } of unclear) {
+      await tryOne(entry).catch(() => errors.push(error));
     }
     if (errors.length > 0) throw new ReleaseError(this, aborted ? [...errors, signal?.reason] : errors);
     if (aborted) throw signal?.reason;

@@ -8,12 +8,14 @@ import { isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, returnedVolume } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
+import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
-import { activateLayer, deactivateLayer, getLayerMountPath } from "../ffi/vmcompute.ts";
+import { activateLayer, deactivateLayer, getLayerMountPath, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
+import { log } from "../log.ts";
 import { sessionOf } from "../session/session.ts";
 import { WAITED, waitUntil } from "../session/waiting.ts";
 
@@ -83,18 +85,17 @@ export async function acquireActivation(
   return held;
 }
 
-// Windows was seen to report success and leave the disk attached, which a second call then detached.
+// Windows was seen to report success for both calls and leave the disk attached, which a second round then detached.
 async function detach(host: Host, scratch: string): Promise<boolean> {
   const disk = diskOf(scratch);
   // A read-only layer has no disk that could be looked at.
   const wasHeld = kindOf(host, disk) === undefined || isInUse(host, disk);
-  for (let attempt = 1;; attempt++) {
-    await deactivateLayer(host, scratch);
-    if (await isFree(host, disk)) return wasHeld;
-    if (attempt === 2) {
-      throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
-    }
-  }
+  await deactivateLayer(host, scratch);
+  if (await isFree(host, disk)) return wasHeld;
+  await unprepareLayer(host, scratch).catch((error) => log("debug", () => messageOf(error)));
+  await deactivateLayer(host, scratch);
+  if (await isFree(host, disk)) return wasHeld;
+  throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
 }
 
 /** Waits until nobody has a disk open. Returns whether it came to that. */

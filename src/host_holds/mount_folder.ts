@@ -71,14 +71,19 @@ const TRIES = 10;
 
 function create(host: Host, path: string, created: string[], unmarked: string[]): void {
   for (let attempt = 1;; attempt++) {
+    const wasThere = kindOf(host, path) !== undefined;
     let isNew: boolean;
     try {
       isNew = createDirectory(host, path);
     } catch (error) {
       const parent = dirname(path);
-      if (!isNotFound(error) || parent === path || attempt === TRIES) throw error;
-      create(host, parent, created, unmarked);
-      continue;
+      if (isNotFound(error) && parent !== path && attempt < TRIES) {
+        create(host, parent, created, unmarked);
+        continue;
+      }
+      // The call failed after its effect.
+      if (!wasThere && kindOf(host, path) !== undefined) unmarked.unshift(path);
+      throw error;
     }
     if (isNew) {
       created.unshift(path);

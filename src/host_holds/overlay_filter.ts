@@ -13,6 +13,7 @@ import { layerData } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { layerId } from "../session/session.ts";
 import { type Acquisition, scratchVolume } from "./activation.ts";
+import { isNoFilter } from "./wcifs_filter.ts";
 
 /** Returns the hold on the overlay filter of a scratch, no matter which process attached it. */
 export function overlayOf(
@@ -31,7 +32,7 @@ export function overlayOf(
         return true;
       } catch (error) {
         // A filter is removed with its volume.
-        if (!neverReachedWindows(error) && isGone(host, volume)) return false;
+        if (isNoFilter(error) || !neverReachedWindows(error) && isGone(host, volume)) return false;
         throw error;
       }
     },
@@ -49,11 +50,31 @@ export async function acquireOverlay(
   try {
     await attachOverlayFilter(host, init.volume, layerData({ layers: [layer], filterType: "UnionFS" }));
   } catch (error) {
-    // Nobody knows how Windows says that there is no filter to detach. After a time-out there may be one.
-    if (error instanceof NativeError && error.win32 === win32.ERROR_TIMEOUT) expect(held);
+    // Nobody knows how Windows says that there is no filter to detach, so that it is tried only if there may be one.
+    if (error instanceof NativeError && UNCLEAR.includes(error.win32)) expect(held, { mayBeGone });
     throw error;
   }
   return held;
+}
+
+// The call went on after it was given up, or the service ended in the middle of it.
+const UNCLEAR: readonly (number | undefined)[] = [
+  win32.ERROR_TIMEOUT,
+  win32.RPC_S_SERVER_UNAVAILABLE,
+  win32.RPC_S_CALL_FAILED,
+];
+
+const REFUSED: readonly (number | undefined)[] = [
+  win32.ERROR_ACCESS_DENIED,
+  win32.ERROR_SHARING_VIOLATION,
+  win32.ERROR_LOCK_VIOLATION,
+  win32.ERROR_BUSY,
+  ...UNCLEAR,
+];
+
+/** Whether there may be no overlay filter if detaching it failed with this error. Nobody knows which says so. */
+export function mayBeGone(error: unknown): boolean {
+  return !neverReachedWindows(error) && !(error instanceof NativeError && REFUSED.includes(error.win32));
 }
 
 function isGone(host: Host, volume: string): boolean {

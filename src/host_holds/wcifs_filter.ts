@@ -76,8 +76,9 @@ async function unprepare(host: Host, scratch: string): Promise<boolean> {
   }
 }
 
-// The errors of Windows for a scratch that isn't activated, and for an activated one without a filter.
-function isNoFilter(error: unknown): boolean {
-  return error instanceof NativeError &&
-    (error.win32 === win32.ERROR_DEV_NOT_EXIST || error.code === hresult.ERROR_FLT_INSTANCE_NOT_FOUND);
+/** Whether there is no filter: the scratch isn't activated, or the filter isn't attached to it. */
+export function isNoFilter(error: unknown): boolean {
+  return error instanceof NativeError && (error.win32 === win32.ERROR_DEV_NOT_EXIST || NO_FILTER.includes(error.code));
 }
+
+const NO_FILTER: readonly number[] = [hresult.ERROR_FLT_FILTER_NOT_FOUND, hresult.ERROR_FLT_INSTANCE_NOT_FOUND];

@@ -16,13 +16,12 @@ import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { ReleaseError } from "../holds/release_errors.ts";
 import { activationOf, isFree, scratchVolume } from "../host_holds/activation.ts";
 import { hasVolume, layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
-import { overlayOf } from "../host_holds/overlay_filter.ts";
+import { mayBeGone, overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
@@ -183,7 +182,7 @@ async function releaseScratch(
     holds.adopt({ ...filter, release: async () => !isOverlaid && await filter.release() });
     if (hasVolume(host, image) !== false) {
       const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
-      holds.adopt({ ...overlay, release: async () => isOverlaid = await overlay.release() }, { mayBeGone: true });
+      holds.adopt({ ...overlay, release: async () => isOverlaid = await overlay.release() }, { mayBeGone });
     }
   } else {
     holds.adopt(filter);
@@ -197,7 +196,7 @@ async function releaseScratch(
   }
   let released: ReleasedHold[];
   try {
-    released = await release(holds, signal);
+    released = await holds.release({ signal });
   } finally {
     // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
     // release: then the owner still has everything.
@@ -246,17 +245,5 @@ async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string;
   } catch (error) {
     if (neverReachedWindows(error)) throw error;
     return { error };
-  }
-}
-
-async function release(holds: HoldList, signal: AbortSignal | undefined): Promise<ReleasedHold[]> {
-  try {
-    return await holds.release({ signal });
-  } catch (error) {
-    // Nobody knows which error Windows returns for a missing overlay filter. Now that the disk is detached, it is gone.
-    if (error instanceof ReleaseError && error.holds.every((hold) => hold.kind === "overlay")) {
-      return await holds.release({ signal });
-    }
-    throw error;
   }
 }

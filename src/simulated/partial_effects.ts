@@ -60,8 +60,9 @@ const PARTS: Readonly<Record<string, (context: Context, args: Args) => void>> = 
     if (vm?.state !== "Running" || GuestRequest === undefined || onHost.ResourcePath === undefined) return;
     modifyVM(context.windows, vm, { ...onHost, GuestRequest }, "host");
   },
-  HcsSetupBaseOSLayer({ windows }, { path }) {
-    if (windows.node(String(path)) === undefined || windows.node(`${path}\\Hives`) !== undefined) return;
+  HcsSetupBaseOSLayer({ windows }, { path, vhd }) {
+    if (vhd !== 0n || windows.node(String(path)) === undefined) return;
+    if (windows.node(`${path}\\Hives`) !== undefined) return;
     windows.add({ path: `${path}\\Hives`, type: "folder", createdBy: windows.by });
   },
   // The disks are open, and the VM doesn't run.

@@ -5,7 +5,7 @@
  */
 
 import { returnedJson } from "../checks/returned_json.ts";
-import { computeCodeOf } from "../errors/codes.ts";
+import { computeCodeOf, win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
@@ -64,6 +64,7 @@ export class ComputeSystem implements AsyncDisposable {
   #registration: bigint | undefined;
   // Running native calls that use the handle.
   readonly #calls = new Set<Promise<unknown>>();
+  readonly #failedToClose = new Set<string>();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -226,16 +227,33 @@ export class ComputeSystem implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#calls);
-    if (this.#registration !== undefined) {
-      await unregisterCallback(this.host, this.#registration, this.id);
+    const registration = this.#registration;
+    if (registration !== undefined) {
+      await this.#closeHandle("registration", () => unregisterCallback(this.host, registration, this.id));
       this.#registration = undefined;
     }
-    // Only now, because Windows may call it until it is unregistered.
-    this.#callback?.[Symbol.dispose]();
-    this.#callback = undefined;
-    if (this.#handle !== 0n) {
-      await closeSystem(this.host, this.#handle, this.id);
-      this.#handle = 0n;
+    try {
+      // Only now, because Windows may call it until it is unregistered.
+      this.#callback?.[Symbol.dispose]();
+    } finally {
+      this.#callback = undefined;
+      if (this.#handle !== 0n) {
+        await this.#closeHandle("system", () => closeSystem(this.host, this.#handle, this.id));
+        this.#handle = 0n;
+      }
+    }
+  }
+
+  // A call that failed may have closed its handle nevertheless.
+  async #closeHandle(kind: "registration" | "system", close: () => Promise<void>): Promise<void> {
+    try {
+      await close();
+    } catch (error) {
+      const isGone = error instanceof NativeError && error.win32 === win32.ERROR_INVALID_HANDLE;
+      if (!isGone || !this.#failedToClose.has(kind)) {
+        this.#failedToClose.add(kind);
+        throw error;
+      }
     }
   }
 

@@ -12,6 +12,7 @@ import {
   UnsupportedBuildError,
 } from "../../mod.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { sequence } from "../support/calls.ts";
 import { hostWith } from "../support/host.ts";
 
 const TOP = "C:\\layers\\top";
@@ -194,17 +195,32 @@ Deno.test("releaseCimFSHostLayers() works where the overlay filter alone is gone
   assertEquals(host.held(), []);
 });
 
+Deno.test("releaseCimFSHostLayers() doesn't take image and disk from under an overlay filter that can't be detached", async () => {
+  const host = cimHost();
+  await mountWCOWLayers("test", STACK, { host });
+  host.fail({ function: "HcsDetachOverlayFilter", code: "ERROR_ACCESS_DENIED" });
+  const from = host.calls.length;
+  const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), ReleaseError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
+  assertEquals(sequence(host, from).filter((name) => /^(Cim|Deactivate)/.test(name)), []);
+  host.failNothing();
+  await error.release();
+  assertEquals(host.held(), []);
+});
+
 Deno.test("releaseCimFSHostLayers() tries each step and keeps all errors", async () => {
   const host = cimHost();
   await mountWCOWLayers("test", STACK, { host });
-  for (const name of ["HcsDetachOverlayFilter", "CimDismountImage", "DeactivateLayer"]) {
-    host.fail({ function: name, code: 0x80070005 });
+  // It might mean that there is no filter.
+  host.fail({ function: "HcsDetachOverlayFilter", code: "ERROR_NOT_READY" });
+  for (const name of ["CimDismountImage", "DeactivateLayer"]) {
+    host.fail({ function: name, code: "ERROR_ACCESS_DENIED" });
   }
   const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), ReleaseError);
   assertEquals(error.errors.map((each) => (each as NativeError).operation), [
-    "HcsDetachOverlayFilter",
     "CimDismountImage",
     "DeactivateLayer",
+    "HcsDetachOverlayFilter",
   ]);
   host.failNothing();
   await releaseCimFSHostLayers(SCRATCH, "test", { host });
