@@ -12,7 +12,8 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import type { Held } from "../holds/hold.ts";
 import { HoldList, withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
-import { acquireFolder, checkMountable, folderOf } from "../host_holds/mount_folder.ts";
+import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
+import { mountPlace, placeOfMountPoint } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
@@ -46,9 +47,9 @@ export async function mountSandboxVolume(
   const volume = volumeRoot(volumeName, "volumeName");
   signal?.throwIfAborted();
   requireGrantsFor(host, "files");
-  checkMountable(host, path, "hostPath");
+  const folder = mountPlace(host, path, "hostPath");
   return await withHolds(async (holds) => {
-    await acquireMountPointAt(host, holds, { folder: path, volume }, signal);
+    await acquireMountPointAt(host, holds, { folder, volume }, signal);
     return mounted(holds, { path, volume });
   });
 }
@@ -112,6 +113,6 @@ export async function removeSandboxMountPoint(
   signal?.throwIfAborted();
   requireGrantsFor(host, "files");
   const holds = new HoldList();
-  adoptMountPoint(host, holds, { folder: path });
+  adoptMountPoint(host, holds, { folder: placeOfMountPoint(host, path) });
   await holds.release({ signal });
 }

@@ -20,6 +20,7 @@ import { activationOf, isFree, scratchVolume } from "../host_holds/activation.ts
 import { hasVolume, layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
+import { placeOfMountPoint } from "../host_holds/mount_place.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { mayBeGone, overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
@@ -92,7 +93,8 @@ export async function unmountWCOWLayers(
   }
   if (image !== undefined) requireGrantsFor(host, "image");
   const mount = mounts.mountOf(scratch);
-  return await releaseScratch(host, mount, { scratch, image, volumeMountPath, signal });
+  const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
+  return await releaseScratch(host, mount, { scratch, image, volumeMountPath: place, signal });
 }
 
 /**
@@ -207,6 +209,8 @@ async function releaseScratch(
   return released;
 }
 
+const DRIVE_LETTER = /^[A-Za-z]:\\$/;
+
 // The mount points of a volume; those of a damaged one can't be listed, and then only the caller knows them.
 async function listMountPoints(
   host: Host,
@@ -217,7 +221,8 @@ async function listMountPoints(
   let unlisted: unknown;
   await waitUntil(host, `the mount points of ${volume} can be listed`, () => {
     try {
-      mountPoints = mountPointsOfVolume(host, volume);
+      // Windows takes a drive letter away with the disk.
+      mountPoints = mountPointsOfVolume(host, volume).filter((path) => !DRIVE_LETTER.test(path));
       unlisted = undefined;
       return true;
     } catch (error) {

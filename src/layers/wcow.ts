@@ -11,7 +11,7 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { imageOf } from "../host_holds/layer_image.ts";
-import { checkMountable } from "../host_holds/mount_folder.ts";
+import { mountPlace } from "../host_holds/mount_place.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, requireUnclaimed } from "../session/creations.ts";
@@ -111,9 +111,7 @@ export async function mountWCOWLayers(
     requireScratch(host, stack);
     requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
-  if (volumeMountPath !== undefined) {
-    checkMountable(host, volumeMountPath, "volumeMountPath");
-  }
+  const place = volumeMountPath === undefined ? undefined : mountPlace(host, volumeMountPath, "volumeMountPath", stack);
   using _mounting = layerVM === undefined ? sessionOf(host).mounts.startMount(stack.scratch) : undefined;
   return await withHolds(async (holds) => {
     const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
@@ -125,12 +123,12 @@ export async function mountWCOWLayers(
       ? await acquireFolders(holds, mount, signal)
       : await acquireImage(holds, mount, { image, containerId }, signal);
     signal?.throwIfAborted();
-    if (volumeMountPath !== undefined) {
-      await acquireMountPointAt(host, holds, { folder: volumeMountPath, volume: path }, signal);
+    if (place !== undefined) {
+      await acquireMountPointAt(host, holds, { folder: place, volume: path }, signal);
     }
     holds.disown(created);
     if (layerVM === undefined) {
-      sessionOf(host).mounts.setMount(stack.scratch, holds);
+      sessionOf(host).mounts.setMount(stack.scratch, holds, path);
     }
     return mounted(holds, { path, volumeMountPath, placements });
   });

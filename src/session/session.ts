@@ -20,6 +20,8 @@ export interface ScratchUse {
   readonly activated: boolean;
   /** Folders of the read-only layers that this process made visible in it, topmost first. */
   readonly layers: readonly string[];
+  /** The volume of its disk, as far as it is known. */
+  readonly volume: string | undefined;
   /** The mount that it belongs to. Undefined while it is being mounted, and if it isn't part of a mount. */
   readonly mount: HoldList | undefined;
 }
@@ -43,7 +45,7 @@ export class MountTable {
 
   /** Forgets that a scratch was activated, and the mount that it belonged to. */
   unclaim(scratch: string): void {
-    this.#change(scratch, { activated: false, mount: undefined });
+    this.#change(scratch, { activated: false, volume: undefined, mount: undefined });
   }
 
   /** Notes that a scratch is being mounted, until the result is disposed. */
@@ -63,9 +65,9 @@ export class MountTable {
     return this.#mounting.has(pathKey(scratch));
   }
 
-  /** Notes the mount that a scratch belongs to, until it is unclaimed. */
-  setMount(scratch: string, mount: HoldList): void {
-    this.#change(scratch, { mount });
+  /** Notes the mount that a scratch belongs to, and the volume of its disk, until it is unclaimed. */
+  setMount(scratch: string, mount: HoldList, volume: string): void {
+    this.#change(scratch, { mount, volume });
   }
 
   /** Returns the mount that a scratch belongs to. */
@@ -93,7 +95,8 @@ export class MountTable {
   }
 
   #change(scratch: string, change: Partial<ScratchUse>): void {
-    const before = this.#find(scratch) ?? { scratch, activated: false, layers: [], mount: undefined };
+    const before = this.#find(scratch) ??
+      { scratch, activated: false, layers: [], volume: undefined, mount: undefined };
     const use = { ...before, ...change };
     if (use.activated || use.layers.length > 0) {
       this.#uses.set(pathKey(scratch), use);
@@ -147,7 +150,7 @@ export class Session {
   toJSON(): {
     readonly build: number | undefined;
     readonly layerIds: number;
-    readonly mounts: readonly Omit<ScratchUse, "mount">[];
+    readonly mounts: readonly Omit<ScratchUse, "mount" | "volume">[];
     readonly privileges: readonly string[];
   } {
     return {

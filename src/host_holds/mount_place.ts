@@ -1,0 +1,87 @@
+/**
+ * Checks of the place of a mount point, made before anything is changed.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
+import { realFolder, realPathIfTold } from "../checks/real_path.ts";
+import { isWithin, pathKey } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import { attribute, fileAttributes } from "../ffi/kernel32.ts";
+import { sessionOf } from "../session/session.ts";
+import { checkMountable } from "./mount_folder.ts";
+import { mountedVolume } from "./mount_point.ts";
+
+/** Folders that a container uses. */
+export interface ContainerFolders {
+  /** Folders of the read-only layers. */
+  readonly layers: readonly string[];
+  /** Folder of the scratch. */
+  readonly scratch: string;
+}
+
+/**
+ * Checks a folder at which a volume is to be mounted, and returns its path without short names and mount points on the way. It
+ * need not exist.
+ *
+ * @param container The folders of the container whose volume it is.
+ * @throws {InvalidInputError} if it can't be mounted at, is in a layer, a scratch or the volume of one, or is behind a link:
+ * whoever may change the link could lead elsewhere what is written there.
+ */
+export function mountPlace(host: Host, path: string, argument: string, container?: ContainerFolders): string {
+  checkMountable(host, path, argument);
+  const real = inFolder(realFolder(host, dirname(path), argument), basename(path));
+  if (pathKey(real) !== pathKey(path)) requireNoLink(host, path, argument, path);
+  const place = onVolume(real, requireNoLink(host, real, argument, path));
+  const uses = sessionOf(host).mounts.list();
+  for (const { scratch, layers } of container === undefined ? uses : [container, ...uses]) {
+    if (isWithin(place, scratch)) throw new InvalidInputError(argument, `is in a scratch (${scratch})`, path);
+    const layer = layers.find((folder) => isWithin(place, folder));
+    if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
+  }
+  const owner = uses.find(({ volume }) => volume !== undefined && isWithin(place, volume.slice(0, -1)));
+  if (owner !== undefined) {
+    throw new InvalidInputError(argument, `is in the volume of another container (${owner.scratch})`, path);
+  }
+  return place;
+}
+
+/** Returns the path of a mount point to remove, without short names and links on the way, as far as Windows tells. */
+export function placeOfMountPoint(host: Host, path: string): string {
+  return inFolder(realPathIfTold(host, dirname(path)), basename(path));
+}
+
+interface MountPoint {
+  readonly folder: string;
+  readonly volume: string;
+}
+
+// Returns the mount point on a path that is nearest to its end, if there is one.
+function requireNoLink(host: Host, path: string, argument: string, named: string): MountPoint | undefined {
+  const mountPoints = linksAbove(host, path).map((folder) => {
+    const volume = mountedVolume(host, folder);
+    if (volume !== undefined) return { folder, volume };
+    throw new InvalidInputError(argument, `is behind a link (${folder}). Name the folder that it leads to`, named);
+  });
+  return mountPoints[0];
+}
+
+// A mount point on the way can be removed before the one behind it, which has to be found then.
+function onVolume(path: string, mountPoint: MountPoint | undefined): string {
+  return mountPoint === undefined ? path : mountPoint.volume + path.slice(mountPoint.folder.length + 1);
+}
+
+function inFolder(folder: string, name: string): string {
+  return `${folder.replace(/\\$/, "")}\\${name}`;
+}
+
+// The links and mount points above a path, the nearest first.
+function linksAbove(host: Host, path: string): string[] {
+  const links: string[] = [];
+  for (let at = dirname(path); at !== dirname(at); at = dirname(at)) {
+    if (((fileAttributes(host, at) ?? 0) & attribute.REPARSE_POINT) !== 0) links.push(at);
+  }
+  return links;
+}

@@ -1,0 +1,114 @@
+// Folders at which a volume must not be mounted, as others would find it there, or could lead it elsewhere.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import {
+  InvalidInputError,
+  mountSandboxVolume,
+  mountWCOWLayers,
+  removeSandboxMountPoint,
+  unmountWCOWLayers,
+} from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
+import { changes, held } from "../support/calls.ts";
+import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+const GUID = "11111111-2222-3333-4444-555555555555";
+const LAYER = STACK[0]!;
+
+const REFUSED: [where: string, folder: string, prepare?: (host: SimulatedHost) => void][] = [
+  ["in a layer", `${LAYER}\\mnt`],
+  ["on the files of a layer", `${LAYER}\\Files`],
+  ["in a layer, in other letters", `${LAYER.toUpperCase()}\\MNT`],
+  ["in a layer, by its short name", "C:\\layers\\RO~1\\mnt", (host) => host.addShortName(LAYER, "RO~1")],
+  ["in the scratch", `${SCRATCH}\\mnt`],
+  ["behind a junction", "C:\\link\\mnt", (host) => host.addJunction("C:\\link", "C:\\data")],
+  ["behind a symbolic link", "C:\\a\\link\\b\\mnt", (host) => host.addSymbolicLink("C:\\a\\link", "C:\\data")],
+  ["behind a junction to nothing", "C:\\link\\mnt", (host) => host.addJunction("C:\\link", "C:\\gone")],
+  ["at a junction", "C:\\link", (host) => host.addJunction("C:\\link", "C:\\data")],
+  ["behind a junction, by a drive letter of subst", "S:\\mnt", (host) => {
+    host.addJunction("C:\\link", "C:\\data");
+    host.addSubstDrive("S:", "C:\\link");
+  }],
+];
+
+for (const [where, folder, prepare] of REFUSED.slice(0, -1)) {
+  Deno.test(`a mount folder ${where} is refused before anything is changed`, async () => {
+    const host = stackHost();
+    host.addFolder("C:\\data");
+    prepare?.(host);
+    const before = host.paths();
+    const mount = () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: folder });
+    const error = await assertRejects(mount, InvalidInputError);
+    assertEquals([error.argument, error.value, changes(host)], ["volumeMountPath", folder, []]);
+    assertEquals(host.paths(), before);
+  });
+}
+
+Deno.test("a mount folder behind a drive letter that leads through a link is the folder behind the link", async () => {
+  const [, folder, prepare] = REFUSED.at(-1)!;
+  const host = stackHost();
+  host.addFolder("C:\\data");
+  prepare!(host);
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: folder });
+  assertEquals(held(host).filter((each) => each.startsWith("mountPoint")), ["mountPoint C:\\data\\mnt"]);
+  await mounted.release();
+  assertEquals(held(host), []);
+});
+
+Deno.test("a volume isn't mounted in the layers, the scratch and the volume of a mounted container", async () => {
+  const host = stackHost();
+  const container = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const volume = host.addVolume(GUID);
+  const left = held(host);
+  for (const folder of [`${LAYER}\\mnt`, `${SCRATCH}\\mnt`, `${MOUNT}\\inner`, `${container.path}inner`]) {
+    const error = await assertRejects(() => mountSandboxVolume(folder, volume, { host }), InvalidInputError);
+    assertEquals([error.argument, error.value], ["hostPath", folder]);
+  }
+  assertEquals(held(host), left);
+  await container.release();
+  assertEquals(held(host), []);
+});
+
+Deno.test("a volume at a folder of a mounted volume is given back though the outer one is gone", async () => {
+  const host = stackHost();
+  host.addFolder("C:\\outer");
+  const outer = host.addVolume(GUID);
+  setVolumeMountPoint(host, "C:\\outer", outer);
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: "C:\\outer\\inner" });
+  assertEquals(mounted.volumeMountPath, "C:\\outer\\inner");
+  await removeSandboxMountPoint("C:\\outer", { host });
+  await mounted.release();
+  assertEquals(held(host), []);
+});
+
+Deno.test("a mount folder by a short name or a drive letter of subst is mounted at, and found again", async () => {
+  const host = stackHost();
+  host.addFolder("C:\\mount folders");
+  host.addShortName("C:\\mount folders", "MOUNTF~1");
+  host.addSubstDrive("S:", "C:\\mount folders");
+  const before = host.paths();
+  for (const folder of ["C:\\MOUNTF~1\\c1", "S:\\c1"]) {
+    await mountWCOWLayers("c1", STACK, { host, volumeMountPath: folder });
+    assertEquals(held(host).filter((each) => each.startsWith("mountPoint")), ["mountPoint C:\\mount folders\\c1"]);
+    await unmountWCOWLayers(SCRATCH, { host, volumeMountPath: folder });
+    assertEquals([held(host), host.paths()], [[], before]);
+  }
+});
+
+Deno.test("a drive letter that Windows gave to the volume of a scratch goes with the disk", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  host.addDriveLetter("E:", mounted.path);
+  const released = await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(released.map(({ hold: { kind } }) => kind), ["mountPoint", "folder", "filter", "activation"]);
+  assertEquals(held(host), []);
+});
+
+Deno.test("a junction in place of our mount point is left alone", async () => {
+  const host = hostWith({ layers: STACK.slice(0, -1), scratches: [SCRATCH], folders: ["D:\\data"] });
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  await removeSandboxMountPoint(MOUNT, { host });
+  host.addJunction(MOUNT, "D:\\data");
+  await mounted.release();
+  assertEquals([host.exists(MOUNT), held(host)], [true, []]);
+});
