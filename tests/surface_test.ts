@@ -38,14 +38,13 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    18,
+    19,
     `
       SimulatedHost SimulationError
     `,
     `
-      Acquirer CompletedCall Completion Connection Effect FileSystem GuestNetwork HeldKind HeldResource InjectedFailure
-      Injection
-      NativeCall NotificationName SimulatedClock SimulatedHostOptions UnknownCall
+      Acquirer CompletedCall Completion Connection Effect FileAttribute FileSystem GuestNetwork HeldKind HeldResource
+      InjectedFailure Injection NativeCall NotificationName SimulatedClock SimulatedHostOptions UnknownCall
     `,
   ],
   "./storage": [

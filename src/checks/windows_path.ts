@@ -21,7 +21,7 @@ const FORBIDDEN = /[<>:"|?*\x00-\x1f]/;
 // Names that lead elsewhere: devices in every folder, and endings that Windows removes.
 const REDIRECTED = /^(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\.|$)|[. ]$/i;
 
-/** The longest path that Windows takes without `\\?\`. Only kernel32.dll is known to take that. */
+/** The longest path that all DLLs take. Longer ones begin with `\\?\`, which only kernel32.dll is known to take. */
 export const LONGEST = 259;
 
 /**
@@ -67,23 +67,47 @@ function absolutePath(path: unknown, argument: string): string {
 }
 
 /**
- * Does what {@linkcode windowsPath} does, for a folder whose path is short enough for all DLLs, and isn't a root.
+ * Does what {@linkcode windowsPath} does, for a path that is short enough for all DLLs.
+ *
+ * @throws {InvalidInputError} if it isn't.
+ */
+export function shortPath(path: unknown, argument: string): string {
+  const short = windowsPath(path, argument);
+  if (short.length <= LONGEST) return short;
+  throw new InvalidInputError(
+    argument,
+    `is longer than the ${LONGEST} characters that Windows takes for layers, mount points and disks (${short.length})`,
+    path,
+  );
+}
+
+/**
+ * Does what {@linkcode shortPath} does, for a folder that isn't a root.
  *
  * @throws {InvalidInputError} if it isn't.
  */
 export function namedFolder(path: unknown, argument: string): string {
-  const folder = windowsPath(path, argument);
-  if (folder.length > LONGEST && !PREFIXED.test(folder)) {
-    throw new InvalidInputError(
-      argument,
-      `is longer than the ${LONGEST} characters that Windows takes for layers and mount points (${folder.length})`,
-      path,
-    );
-  }
+  const folder = shortPath(path, argument);
   if (nameOf(folder) === "") {
     throw new InvalidInputError(argument, "is the root of a volume", path);
   }
   return folder;
+}
+
+/**
+ * Does what {@linkcode namedFolder} does, for the folder of a scratch.
+ *
+ * @throws {InvalidInputError} if the path of its disk is too long.
+ */
+export function scratchFolder(path: unknown, argument: string): string {
+  const folder = namedFolder(path, argument);
+  const { length } = diskOf(folder);
+  if (length <= LONGEST) return folder;
+  throw new InvalidInputError(
+    argument,
+    `has a disk whose path is longer than the ${LONGEST} characters that Windows takes (${length})`,
+    path,
+  );
 }
 
 // `C:\`, `\\server\share`, `\\?\UNC\server\share`, `\\?\C:\`, `\\?\Volume{guid}\`

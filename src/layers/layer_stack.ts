@@ -6,7 +6,7 @@
 
 import { kindOf, requireKind } from "../checks/existing.ts";
 import { realFolder, realLayers } from "../checks/real_path.ts";
-import { diskOf, namedFolder, parentFolders, pathKey } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, parentFolders, pathKey, scratchFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { itemsOf } from "../options.ts";
@@ -44,7 +44,7 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
   });
   const scratchArgument = `layerFolders[${folders.length - 1}]`;
   const layers = parentFolders(folders.slice(0, -1), "layerFolders");
-  const scratch = folders.at(-1)!;
+  const scratch = scratchFolder(folders.at(-1), scratchArgument);
   requireOtherScratch(layers, scratch);
   return { named: folders, layers, scratch, scratchArgument };
 }

@@ -68,12 +68,12 @@ export const computestorageFunctions: SimulatedDll = {
     const disk = windows.disk(path);
     if (disk.volume !== undefined) unknown(`formatting a disk that is already formatted: ${path}`);
     disk.volume = volumeOn(disk.size);
-    if (windows.isAttached(path)) windows.addVolume(windows.diskVolume(path));
+    if (windows.isAttached(path)) windows.addDiskVolume(windows.diskVolume(path));
   }),
 
   HcsGetLayerVhdMountPath: define(HRESULT, { vhd: big, mountPath: buffer }, ({ windows, process }, args) => {
     const { type, target } = process.handles.get(args.vhd);
-    if (type !== "disk" || !windows.isAttached(target) || windows.disk(target).volume === undefined) {
+    if (type !== "disk" || !windows.isAttached(target) || !windows.hasVolume(windows.diskVolume(target))) {
       unknown(`getting the volume of a disk that isn't attached or has none: ${target}`);
     }
     put64(args.mountPath, process.memory.allocateWide(volumeText(process, windows.diskVolume(target))));
@@ -109,7 +109,7 @@ export const computestorageFunctions: SimulatedDll = {
       if (type !== "disk" || !windows.isAttached(target)) unknown("setting up a utility VM without its disk attached");
       const disk = windows.disk(target);
       disk.volume = volumeOn(disk.size);
-      windows.addVolume(windows.diskVolume(target));
+      windows.addDiskVolume(windows.diskVolume(target));
       return;
     }
     if (vhd !== 0n) unknown("setting up a layer for containers with a disk");

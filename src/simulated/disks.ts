@@ -25,12 +25,13 @@ function hasHandle(windows: Windows, process: Process, path: string): boolean {
 }
 
 /** Attaches the disk file at a path. */
-export function attach(windows: Windows, path: string, permanent: boolean): void {
+export function attach(windows: Windows, path: string, permanent: boolean, driveLetter = true): void {
+  windows.requireAttachable(path);
   const used = Object.values(windows.state.disks).map(({ number }) => number);
   let number = 1;
   while (used.includes(number)) number++;
   windows.state.disks[windows.key(path)] = { path, number, permanent, by: windows.by };
-  if (windows.disk(path).volume !== undefined) windows.addVolume(windows.diskVolume(path));
+  if (windows.disk(path).volume !== undefined) windows.addDiskVolume(windows.diskVolume(path), { driveLetter });
 }
 
 /** Detaches the disk file at a path, no matter which process attached it. */

@@ -31,7 +31,7 @@ import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { isDeviceName, lastName } from "./names.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
-import { type Node, parentOf, type VirtualDisk, volumeOn, type Windows } from "./windows.ts";
+import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -48,6 +48,7 @@ const OPEN_REPARSE_POINT = 0x00200000;
 const VOLUME_NAME_GUID = 1;
 const VOLUME_NAME_NT = 2;
 const VOLUME_NAME_NONE = 4;
+const CLUSTER = 4096;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
@@ -160,7 +161,7 @@ export const kernel32Functions: SimulatedDll = {
       const { target, access } = process.handles.get<FileHandle>(handle, "file");
       put32(returned, 0);
       if (code === IOCTL_DISK_GET_LENGTH_INFO) {
-        put64(output!, BigInt(volumeDisk(windows, target).size));
+        put64(output!, BigInt(partitionOn(volumeDisk(windows, target).size)));
         put32(returned, 8);
         return;
       }
@@ -348,9 +349,12 @@ export const kernel32Functions: SimulatedDll = {
   }),
 };
 
+const ATTRIBUTE = { sparse: 0x200, compressed: 0x800, encrypted: 0x4000 } as const;
+
 function attributesOf(node: Node): number {
   if (linkTag(node) !== undefined) return REPARSE_POINT | (node.type === "folder" ? DIRECTORY : 0);
-  return node.type === "file" ? NORMAL : DIRECTORY;
+  if (node.type === "folder") return DIRECTORY;
+  return node.attributes?.reduce((sum, attribute) => sum | ATTRIBUTE[attribute], 0) ?? NORMAL;
 }
 
 function putFound(windows: Windows, folder: string, name: string, data: Uint8Array<ArrayBuffer>): void {
@@ -377,8 +381,8 @@ function volumeDisk(windows: Windows, volume: string): Formatted {
 
 function extendVolume(disk: Formatted, sectors: number): void {
   const size = 512 * sectors;
-  if (size > disk.size || disk.volume >= volumeOn(size)) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
-  disk.volume = volumeOn(size);
+  if (size > partitionOn(disk.size) || disk.volume >= size - CLUSTER) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  disk.volume = size - CLUSTER;
 }
 
 function requireFolder(windows: Windows, path: string): void {

@@ -59,7 +59,15 @@ import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
 import { virtdiskFunctions } from "./virtdisk.ts";
 import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
 import { vmcomputeFunctions } from "./vmcompute.ts";
-import { type Acquirer, type FileSystem, newMachine, parentOf, Windows, type WindowsState } from "./windows.ts";
+import {
+  type Acquirer,
+  type FileAttribute,
+  type FileSystem,
+  newMachine,
+  parentOf,
+  Windows,
+  type WindowsState,
+} from "./windows.ts";
 import { ws2Functions } from "./ws2_32.ts";
 
 /**
@@ -114,6 +122,10 @@ export interface SimulatedHostOptions {
   whenUnknown?: (situation: UnknownCall) => number | string | undefined;
   /** How operations on compute systems end. Default: `"synchronous"`. */
   completion?: Completion | ((fn: string) => Completion);
+  /** Whether a new machine gives drive letters to the volumes of new disks, as Windows can. Default: false. */
+  automount?: boolean;
+  /** Whether a new machine leaves new disks offline, without volumes, as its SAN policy can say. Default: false. */
+  offlineDisks?: boolean;
   /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
   mountPathSeparator?: boolean;
 }
@@ -271,6 +283,8 @@ export class SimulatedHost implements Host {
       mountPathSeparator: options.mountPathSeparator ?? false,
     };
     this.#state = newMachine(options.build ?? 20348, options.revision ?? 2031);
+    if (options.automount) this.#state.automount = true;
+    if (options.offlineDisks) this.#state.offline = true;
     if (options.file !== undefined) this.#shared = new SharedState(options.file, this.#state);
     this.#id = this.#commit(({ state }) => ++state.processes);
   }
@@ -437,9 +451,12 @@ export class SimulatedHost implements Host {
     });
   }
 
-  /** Adds the folder of a read-only layer. */
-  addLayer(folder: string): void {
+  /** Adds the folder of a read-only layer; with `processed`, as Windows leaves a base layer that it has set up. */
+  addLayer(folder: string, { processed = false }: { processed?: boolean } = {}): void {
     this.addFolder(`${givenPath(folder)}\\Files`);
+    if (!processed) return;
+    this.addFolder(`${folder}\\Hives`);
+    this.addFile(`${folder}\\Layout`, 4096);
   }
 
   /** Adds the folder of a read-only layer with a CIM image, `cim-layers\<name>.cim` next to the folder. */
@@ -543,6 +560,11 @@ export class SimulatedHost implements Host {
       windows.addFolders(parentOf(path));
       windows.add({ path, type, link });
     });
+  }
+
+  /** Makes a file compressed, encrypted or sparse, so that Windows doesn't attach it as a virtual disk. */
+  addAttributes(path: string, ...attributes: FileAttribute[]): void {
+    this.#commit((windows) => windows.existing(path).attributes = attributes);
   }
 
   /** Gives a file or folder a short name of the form 8.3, such as `LAYERS~1`. */

@@ -58,6 +58,7 @@ function viewOf(raw: unknown): DataView {
 const MIB = 2 ** 20;
 const SERVER_2019 = 17763;
 const READ_ONLY_AND_MORE = 0x1 | 0x2 | 0x4 | 0x20;
+const NO_DRIVE_LETTER = 0x2;
 const PERMANENT_LIFETIME = 0x4;
 const EMPTY_FILE = 4 * MIB;
 const DEFAULT_BLOCK = 32 * MIB;
@@ -82,7 +83,7 @@ export const virtdiskFunctions: SimulatedDll = {
       if ((flags & ~READ_ONLY_AND_MORE) !== 0) unknown(`attaching with flags ${flags}`);
       if (parameters === 2 && windows.state.build <= SERVER_2019) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
-      attach(windows, path, (flags & PERMANENT_LIFETIME) !== 0);
+      attach(windows, path, (flags & PERMANENT_LIFETIME) !== 0, (flags & NO_DRIVE_LETTER) === 0);
     },
   ),
 

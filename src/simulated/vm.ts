@@ -7,7 +7,7 @@
 import { fromWin32, win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
-import type { Acquirer, Windows } from "./windows.ts";
+import type { Acquirer, Node, Windows } from "./windows.ts";
 
 /** A virtual machine. */
 export interface VirtualMachine {
@@ -105,14 +105,28 @@ export function objectOf(value: unknown, keys: readonly string[], path: string):
 /** Opens a file for a VM. It must exist, be granted to the VM, and not be open elsewhere in a conflicting way. */
 export function attachFile(windows: Windows, vm: VirtualMachine, path: string, mode: "read" | "write"): void {
   const node = windows.existing(path);
-  const granted = (node.grants ?? []).some((who) => who === VIRTUAL_MACHINES || who === vm.id.toLowerCase());
-  if (!granted) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  if (!isGranted(vm, node)) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  requireParents(windows, vm, node);
+  windows.requireAttachable(path);
   if (node.vms?.[vm.id] !== undefined) unknown(`attaching a file to a VM twice: ${path}`);
   const elsewhere = Object.values(node.vms ?? {});
   if (windows.isAttached(path) || mode === "write" && elsewhere.length > 0) {
     throw win32Failure(win32.ERROR_SHARING_VIOLATION);
   }
   node.vms = { ...node.vms, [vm.id]: mode };
+}
+
+function isGranted(vm: VirtualMachine, { grants = [] }: Node): boolean {
+  return grants.some((who) => who === VIRTUAL_MACHINES || who === vm.id.toLowerCase());
+}
+
+// A VM opens the parents of a differencing disk as well (canonical/multipass#4722).
+function requireParents(windows: Windows, vm: VirtualMachine, { disk }: Node): void {
+  if (disk?.parent === undefined) return;
+  const parent = windows.node(disk.parent);
+  if (parent === undefined) unknown(`attaching a differencing disk to a VM whose parent is gone: ${disk.parent}`);
+  if (!isGranted(vm, parent)) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  requireParents(windows, vm, parent);
 }
 
 function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {

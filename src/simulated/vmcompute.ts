@@ -81,9 +81,10 @@ export const vmcomputeFunctions: SimulatedDll = {
       return;
     }
     if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    windows.requireAttachable(`${id}\\${DISK}`);
     const volume = windows.diskVolume(`${id}\\${DISK}`);
     windows.state.active[windows.key(id)] = { ...layer, volume };
-    windows.addVolume(volume);
+    windows.addDiskVolume(volume);
   }),
 
   CopyLayer: define(
@@ -216,10 +217,13 @@ export const vmcomputeFunctions: SimulatedDll = {
       const active = windows.state.active[windows.key(id)];
       if (active === undefined) unknown(`attaching the filter to a layer that isn't activated: ${id}`);
       if (active.preparedBy !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      // Seen for layers on a ReFS volume (microsoft/Windows-Containers#416).
+      if (windows.fileSystem(id) === "ReFS") throw win32Failure(win32.ERROR_INVALID_FUNCTION);
       const ids = layers.map((layer) => layer.LayerId);
       if (new Set(ids).size < ids.length) unknown("receiving two layers with one id");
       for (const { Path } of layers) {
         if (windows.node(Path)?.type !== "folder") unknown(`receiving a layer whose folder doesn't exist: ${Path}`);
+        if (windows.node(`${Path}\\${DISK}`) !== undefined) unknown(`receiving a layer that is a scratch: ${Path}`);
       }
       requireParents(context, layers, layerCount);
       growVolume(windows, active);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hresult } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
 import { type AtLink, driveOf, follow, type Link, type Place, rootOfPlace } from "./links.ts";
 import { standInGuid } from "./name_to_guid.ts";
@@ -35,6 +36,8 @@ export interface Node {
   readonly type: "file" | "folder";
   /** Size of a file in bytes. */
   size?: number;
+  /** What makes it unfit as a virtual disk. */
+  attributes?: FileAttribute[];
   /** Its alternate data streams, with their content. */
   streams?: Record<string, string>;
   /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
@@ -67,6 +70,13 @@ export interface Node {
  * @category Simulation
  */
 export type FileSystem = "NTFS" | "ReFS" | "exFAT" | "SMB";
+
+/**
+ * An attribute of a file that can't be attached as a virtual disk.
+ *
+ * @category Simulation
+ */
+export type FileAttribute = "compressed" | "encrypted" | "sparse";
 
 /** The virtual disk in a file. */
 export interface VirtualDisk {
@@ -150,6 +160,10 @@ export interface WindowsState {
   disks: Record<string, AttachedDisk>;
   /** Filters that programs attached to scratch volumes, by these volumes. */
   storageFilters: Record<string, StorageFilter>;
+  /** Whether new volumes get drive letters. */
+  automount?: boolean;
+  /** Whether new disks stay offline, without volumes. */
+  offline?: boolean;
   /** Existing volumes, `\\?\Volume{guid}\`, in lower case. */
   volumes: string[];
   /** Compute systems, by their ids. */
@@ -300,6 +314,18 @@ export class Windows {
     return this.state.volumes.includes(volumeKey(name)) || driveOf(this.state, guidOf(name)) !== undefined;
   }
 
+  /** Adds the volume of a disk that was attached, unless Windows leaves new disks offline. */
+  addDiskVolume(name: string, { driveLetter = true } = {}): void {
+    const { automount, nodes, offline } = this.state;
+    if (offline) return;
+    this.addVolume(name);
+    if (!automount || !driveLetter) return;
+    for (const letter of "DEFGHIJKLMNOPQRSTUVWXYZ") {
+      const path = `${letter}:`;
+      if (nodes[keyOf(path)] === undefined) return this.addRoot({ path, type: "folder", volume: name });
+    }
+  }
+
   /** Adds a volume. */
   addVolume(name: string): void {
     this.state.volumes.push(volumeKey(name));
@@ -308,6 +334,11 @@ export class Windows {
   /** Removes a volume. Folders at which it was mounted keep their link to it. */
   removeVolume(name: string): void {
     this.state.volumes = this.state.volumes.filter((other) => other !== volumeKey(name));
+    for (const [key, { volume, path }] of Object.entries(this.state.nodes)) {
+      if (volume !== undefined && parentOf(path) === "" && volumeKey(volume) === volumeKey(name)) {
+        delete this.state.nodes[key];
+      }
+    }
   }
 
   /** Returns whether the disk file at a path is attached to the host, or to a VM that may write to it. */
@@ -333,6 +364,11 @@ export class Windows {
     return node.disk ??= { size, volume: volumeOn(size), blockSize: 2 ** 20 };
   }
 
+  /** Fails as Windows does for a disk file that is compressed, encrypted or sparse. */
+  requireAttachable(path: string): void {
+    if (this.existing(path).attributes !== undefined) throw new Failure(hresult.ERROR_VIRTUAL_DISK_LIMITATION);
+  }
+
   /** Returns the volume of the disk file at a path, which exists if the disk is formatted and attached. */
   diskVolume(path: string): string {
     const disk = this.place(path).path;
@@ -353,9 +389,21 @@ function isScratchDisk(path: string): boolean {
   return keyOf(path).endsWith("\\sandbox.vhdx");
 }
 
+const MIB = 2 ** 20;
+const HAS_RESERVED_PARTITION = 128 * MIB;
+
+/**
+ * Returns the size of the partition on a formatted disk, of which IOCTL_DISK_GET_LENGTH_INFO tells on its volume. It is smaller
+ * than the disk by the partition tables at both ends (1 MiB each, with the alignment) and, except on small disks, by the 16 MiB
+ * that Windows reserves ("UEFI/GPT-based hard drive partitions" of Microsoft).
+ */
+export function partitionOn(diskSize: number): number {
+  return diskSize - (diskSize < HAS_RESERVED_PARTITION ? 2 : 18) * MIB;
+}
+
 /** Returns the size of the volume on a newly formatted disk. NTFS keeps one cluster in reserve. */
 export function volumeOn(diskSize: number): number {
-  return diskSize - 4096;
+  return partitionOn(diskSize) - 4096;
 }
 
 /** Returns a key that is the same for all forms of a volume's name. */

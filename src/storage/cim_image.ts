@@ -6,7 +6,7 @@
 
 import { hostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { volumeRoot, windowsPath } from "../checks/windows_path.ts";
+import { shortPath, volumeRoot } from "../checks/windows_path.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
@@ -53,7 +53,7 @@ export async function mountCimImage(
   options: HostOptions = {},
 ): Promise<MountedCimImage> {
   const { host, signal } = hostOptions(options, {});
-  const path = windowsPath(image, "image");
+  const path = shortPath(image, "image");
   const root = volumeRoot(volume, "volume");
   signal?.throwIfAborted();
   requireBuild(host, "cimFs", "CimFS");

@@ -15,6 +15,7 @@ import {
   namedFolder,
   parentFolders,
   requireDistinct,
+  scratchFolder,
   scratchParents,
   volumeIn,
 } from "../checks/windows_path.ts";
@@ -272,7 +273,7 @@ export async function createScratchLayer(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const named = namedFolder(layer, "layer");
+  const named = scratchFolder(layer, "layer");
   const folders = scratchParents(parents, "parents");
   signal?.throwIfAborted();
   const layers = existingParents(host, folders, "parents");

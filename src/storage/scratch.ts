@@ -8,7 +8,7 @@ import { diskSize, hostOptions, text } from "../checks/arguments.ts";
 import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realFolder } from "../checks/real_path.ts";
-import { diskOf, namedFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
+import { diskOf, scratchFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { access, copyFile, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
@@ -60,7 +60,7 @@ export async function createScratch(
   options: CreateScratchOptions = {},
 ): Promise<void> {
   const { host, signal, size } = hostOptions(options, { size: optional(diskSize) });
-  const named = namedFolder(folder, "folder");
+  const named = scratchFolder(folder, "folder");
   const folders = scratchParents(layers, "layers");
   signal?.throwIfAborted();
   requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
@@ -116,7 +116,7 @@ export async function createUtilityVMScratch(
   options: CreateUtilityVMScratchOptions,
 ): Promise<void> {
   const { host, signal, vmId } = hostOptions(options, { vmId: text });
-  const named = namedFolder(folder, "folder");
+  const named = scratchFolder(folder, "folder");
   const template = templateOf(existingLayer(host, layer, "layer", signal));
   requireKind(host, template, "layer", "file");
   const scratch = realFolder(host, named, "folder");

@@ -7,7 +7,7 @@
 import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
 import { isInUse, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { windowsPath } from "../checks/windows_path.ts";
+import { shortPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -133,7 +133,7 @@ function createDisk(
  * @throws {InvalidInputError} if it isn't an absolute path that ends in `.vhdx`.
  */
 export function vhdxPath(path: unknown, argument: string): string {
-  const file = windowsPath(path, argument);
+  const file = shortPath(path, argument);
   if (!/\.vhdx$/i.test(file)) {
     throw new InvalidInputError(argument, "doesn't end in .vhdx", file);
   }
@@ -161,7 +161,7 @@ export function vhdxPath(path: unknown, argument: string): string {
  */
 export async function openDisk(path: string, options: HostOptions = {}): Promise<Disk> {
   const { host, signal } = hostOptions(options, {});
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
@@ -197,7 +197,7 @@ export interface AttachDiskOptions extends AttachOptions, HostOptions {}
  */
 export async function attachDisk(path: string, options: AttachDiskOptions = {}): Promise<Disk> {
   const { host, signal, ...how } = hostOptions(options, ATTACH_OPTIONS);
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   await requireFreeFile(host, file, "path", signal);
@@ -231,7 +231,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
  */
 export async function detachDisk(path: string, options: HostOptions = {}): Promise<boolean> {
   const { host, signal } = hostOptions(options, {});
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
@@ -261,7 +261,7 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
  */
 export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {}): boolean {
   const { host } = hostOptions(options, {});
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   requireGrantsFor(host, "files");
   requireKind(host, file, "path", "file");
   return isInUse(host, file);

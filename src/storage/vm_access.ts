@@ -6,7 +6,7 @@
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { windowsPath } from "../checks/windows_path.ts";
+import { shortPath, windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { grantRead } from "../ffi/advapi32.ts";
 import type { Host } from "../ffi/host.ts";
@@ -35,7 +35,7 @@ import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
  */
 export async function grantVmAccess(file: string, vmId: string, options: HostOptions = {}): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const path = windowsPath(file, "file");
+  const path = shortPath(file, "file");
   requireText(vmId, "vmId");
   signal?.throwIfAborted();
   requireKind(host, path, "file", "file");

@@ -5,7 +5,7 @@
  */
 
 import { hostOptions } from "../checks/arguments.ts";
-import { returnedVolume, windowsPath } from "../checks/windows_path.ts";
+import { returnedVolume, shortPath } from "../checks/windows_path.ts";
 import { formatWritableLayerVhd, layerVhdMountPath } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -40,7 +40,7 @@ export async function formatWritableLayerDisk(
   options: HostOptions = {},
 ): Promise<void> {
   const { host, signal } = hostOptions(options, {});
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   signal?.throwIfAborted();
   await requireFreeFile(host, file, "path", signal);
   await withDisk(host, file, signal, (disk) => formatDisk(host, disk));
@@ -98,7 +98,7 @@ export async function mountWritableLayerDisk(
   options: HostOptions = {},
 ): Promise<MountedDisk> {
   const { host, signal } = hostOptions(options, {});
-  const file = windowsPath(path, "path");
+  const file = shortPath(path, "path");
   signal?.throwIfAborted();
   await requireFreeFile(host, file, "path", signal);
   return await withHolds(async (holds) => {

@@ -134,7 +134,7 @@ Deno.test("a bad mount folder is noticed before Windows is asked about anything"
 });
 
 /** Stacks that work: how the folders are given, and how Windows gets them. */
-const LONG = `C:\\${"n".repeat(120)}\\${"目".repeat(120)}`;
+const LONG = `C:\\${"n".repeat(120)}\\${"目".repeat(110)}`;
 const WORKING: [stack: string[], sent?: string[]][] = [
   [["C:\\my layers\\the top", "C:\\my layers\\the base", "C:\\my scratch\\c 1"]],
   [["C:\\schön\\Üb", "C:\\目录\\二", "C:\\目录\\三"]],

@@ -9,6 +9,7 @@ import * as dll from "../../src/ffi/vmcompute.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { layerData } from "../../src/hcsschema/storage.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
+import { volumeOn } from "../../src/simulated/windows.ts";
 import { standInGuid } from "../../src/simulated/name_to_guid.ts";
 
 const BASE = "C:\\layers\\base";
@@ -152,7 +153,7 @@ const ROWS: [situation: string, steps: Step[], outcome?: unknown, build?: number
     activate,
     prepare,
     call((host) => k32.volumeSize(host, `${VOLUME}\\`)),
-  ], BigInt(30 * GIB - 4096)],
+  ], BigInt(volumeOn(30 * GIB))],
   ["PrepareLayer: an expanded disk", [expand(30 * GIB), activate, prepare], 0x80070057, 18362],
   ["FSCTL_EXTEND_VOLUME: full already", [
     ...OPENED,

@@ -2,9 +2,19 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { mountCimImage } from "../../src/storage/mod.ts";
+import {
+  attachDisk,
+  createScratch,
+  createScratchLayer,
+  createVhdx,
+  detachDisk,
+  formatWritableLayerDisk,
+  mountCimImage,
+  mountWritableLayerDisk,
+  openDisk,
+} from "../../src/storage/mod.ts";
 import { changes } from "../support/calls.ts";
-import { hostWith, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { GIB, hostWith, LAYERS, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 for (const name of ["D:", "web:1"]) {
   Deno.test(`a mount folder can't be named ${name}: the mount is refused before anything is changed`, async () => {
@@ -21,6 +31,37 @@ Deno.test("a layer with a path that is too long is refused before anything is ch
   const host = hostWith({ layers: [deep], scratches: [SCRATCH] });
   const error = await assertRejects(() => mountWCOWLayers("c1", [deep, SCRATCH], { host }), InvalidInputError);
   assertEquals([error.argument, changes(host)], ["layerFolders[0]", []]);
+});
+
+Deno.test("a scratch whose disk has a path that is too long is refused with its length before anything is changed", async () => {
+  const deep = `C:\\${"s".repeat(245)}\\c1`;
+  const host = hostWith({ layers: [LAYERS[0]!], scratches: [deep] });
+  const calls: [argument: string, call: () => Promise<unknown>][] = [
+    ["layerFolders[1]", () => mountWCOWLayers("c1", [LAYERS[0]!, deep], { host })],
+    ["folder", () => createScratch(deep, [LAYERS[0]!], { host })],
+    ["layer", () => createScratchLayer(deep, [LAYERS[0]!], { host })],
+  ];
+  for (const [argument, call] of calls) {
+    const error = await assertRejects(call, InvalidInputError);
+    assertEquals([error.argument, error.message.includes("(264)"), changes(host)], [argument, true, []]);
+  }
+});
+
+Deno.test("a disk file with a path that is too long is refused with its length before anything is changed", async () => {
+  const deep = `C:\\${"d".repeat(200)}\\${"e".repeat(60)}.vhdx`;
+  const host = hostWith({ disks: { [deep]: GIB } });
+  const calls: (() => Promise<unknown>)[] = [
+    () => openDisk(deep, { host }),
+    () => attachDisk(deep, { host }),
+    () => detachDisk(deep, { host }),
+    () => createVhdx(deep, { size: GIB, host }),
+    () => formatWritableLayerDisk(deep, { host }),
+    () => mountWritableLayerDisk(`\\\\?\\${deep}`, { host }),
+  ];
+  for (const call of calls) {
+    const error = await assertRejects(call, InvalidInputError);
+    assertEquals([error.argument, /\(\d+\)/.test(error.message), host.calls], ["path", true, []]);
+  }
 });
 
 Deno.test("an image in the root of a drive is mounted from the root, not from the current folder of the drive", async () => {

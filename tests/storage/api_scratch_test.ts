@@ -3,6 +3,7 @@ import { mountWCOWLayers } from "../../mod.ts";
 import { volumeSize } from "../../src/ffi/kernel32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
+import { volumeOn } from "../../src/simulated/windows.ts";
 import { BASE, DISK, storageHost, TOP } from "../support/storage_host.ts";
 import { GIB } from "../support/host.ts";
 import { held, sequence, storageCalls } from "../support/calls.ts";
@@ -40,7 +41,7 @@ Deno.test("createScratch() takes a folder that is there, and a size", async () =
   const host = storageHost();
   host.addFile(`${NEW}\\note.txt`);
   await storage.createScratch(NEW, [BASE], { size: 40 * GIB, host });
-  assertEquals(await sizes(host, NEW), [40 * GIB, 40 * GIB - 4096]);
+  assertEquals(await sizes(host, NEW), [40 * GIB, volumeOn(40 * GIB)]);
   assertEquals(held(host), [`file ${NEW}\\sandbox.vhdx`]);
 });
 
@@ -122,7 +123,7 @@ Deno.test("expandScratch() grows the disk and its volume, with all 512-byte sect
   ]);
   // Bypassing the encryption policy, as Windows attaches such disks.
   assertEquals(storageCalls(host).find((call) => call.function === "AttachVirtualDisk")!.args.flags, 0x22);
-  assertEquals(await sizes(host, SCRATCH), [30 * GIB + 512, 30 * GIB - 4096]);
+  assertEquals(await sizes(host, SCRATCH), [30 * GIB + 512, volumeOn(30 * GIB)]);
   assertEquals(held(host), []);
 });
 
@@ -139,9 +140,9 @@ Deno.test("expandScratch() goes on where the volume didn't grow the first time",
   host.fail({ function: "DeviceIoControl", code: 19, nth: 2 });
   const error = await assertRejects(() => storage.expandScratch(SCRATCH, 30 * GIB, { host }), storage.NativeError);
   assertEquals(error.hint, "a BitLocker policy may protect fixed drives from writing");
-  assertEquals([held(host), await sizes(host, SCRATCH)], [[], [30 * GIB, 20 * GIB - 4096]]);
+  assertEquals([held(host), await sizes(host, SCRATCH)], [[], [30 * GIB, volumeOn(20 * GIB)]]);
   await storage.expandScratch(SCRATCH, 30 * GIB, { host });
-  assertEquals(await sizes(host, SCRATCH), [30 * GIB, 30 * GIB - 4096]);
+  assertEquals(await sizes(host, SCRATCH), [30 * GIB, volumeOn(30 * GIB)]);
 });
 
 Deno.test("a scratch that was expanded can be mounted on builds that wouldn't grow its volume", async () => {
