@@ -38,13 +38,14 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    19,
+    21,
     `
       SimulatedHost SimulationError
     `,
     `
-      Acquirer CompletedCall Completion Connection Effect FileAttribute FileSystem GuestNetwork HeldKind HeldResource
-      InjectedFailure Injection NativeCall NotificationName SimulatedClock SimulatedHostOptions UnknownCall
+      Acquirer CompletedCall Completion Connection Effect FileAttribute FileContent FileSystem GuestNetwork HeldKind
+      HeldResource InjectedFailure Injection LayerContents NativeCall NotificationName SimulatedClock SimulatedHostOptions
+      UnknownCall
     `,
   ],
   "./storage": [

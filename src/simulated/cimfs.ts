@@ -34,7 +34,7 @@ export const cimfsFunctions: SimulatedDll = {
       if (windows.node(image)?.type !== "file") throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
       const volume = volumeName(volumeId);
       if (windows.state.images[volume] !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
-      windows.state.images[volume] = { image, by: windows.by };
+      windows.state.images[volume] = { image: windows.place(image).path, by: windows.by };
       windows.addVolume(volume);
     },
   ),

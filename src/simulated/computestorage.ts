@@ -18,6 +18,7 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
+import { exportFiles, importFiles } from "./contents.ts";
 import { type DiskHandle, diskOfDevice, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
@@ -30,10 +31,10 @@ const HIVES = ["DefaultUser_Base", "Sam_Base", "Security_Base", "Software_Base",
 /** The functions of computestorage.dll, except those for overlay filters. */
 export const computestorageFunctions: SimulatedDll = {
   HcsAttachLayerStorageFilter: define(HRESULT, { path: text, data: text }, ({ windows }, { path, data }) => {
-    requireLayers(windows, data);
+    const layers = requireLayers(windows, data).map(({ Path = "" }) => windows.place(Path).path);
     const volume = volumeAt(windows, path);
     if (windows.state.storageFilters[volume] !== undefined) unknown("attaching a storage filter twice");
-    windows.state.storageFilters[volume] = { volume: path, by: windows.by };
+    windows.state.storageFilters[volume] = { volume: path, layers, by: windows.by };
   }),
 
   HcsDestroyLayer: define(HRESULT, { path: text }, ({ windows }, { path }) => {
@@ -59,6 +60,7 @@ export const computestorageFunctions: SimulatedDll = {
       requireFolder(windows, folder);
       requireLayers(windows, data);
       JSON.parse(options);
+      exportFiles(windows, path, folder);
     },
   ),
 
@@ -87,7 +89,7 @@ export const computestorageFunctions: SimulatedDll = {
         throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
       }
     }
-    windows.addFolders(path);
+    importFiles(windows, path, source);
   }),
 
   HcsInitializeWritableLayer: define(

@@ -27,6 +27,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
+import { copyFile } from "./contents.ts";
 import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { isDeviceName, lastName } from "./names.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
@@ -77,8 +78,7 @@ export const kernel32Functions: SimulatedDll = {
     if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
     if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
     requireFolder(windows, parentOf(windows.place(to).path));
-    const disk = source.disk && { disk: { ...source.disk } };
-    windows.add({ path: to, type: "file", size: source.size ?? 0, ...disk, createdBy: windows.by });
+    copyFile(windows, source, to, { createdBy: windows.by });
   }),
 
   CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
@@ -110,7 +110,7 @@ export const kernel32Functions: SimulatedDll = {
       const handle: FileHandle = { type: "file", target, access };
       if (stream !== undefined) {
         requireStreams(windows, place);
-        openStream(node, stream, disposition);
+        openStream(windows.own(file, atLink), stream, disposition);
       } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
       } else if ((access & (GENERIC_READ | GENERIC_WRITE)) !== 0 && isDiskInUse(context, file)) {
@@ -318,8 +318,10 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows }, { volumeMountPoint, volumeName }) => {
       requireSeparator(volumeMountPoint);
       requireSeparator(volumeName);
-      const node = windows.node(volumeMountPoint, "stay");
-      if (node === undefined) unknown("mounting a volume at a folder that doesn't exist");
+      if (windows.node(volumeMountPoint, "stay") === undefined) {
+        unknown("mounting a volume at a folder that doesn't exist");
+      }
+      const node = windows.own(volumeMountPoint, "stay");
       if (windows.fileSystem(node.path) !== "NTFS") unknown("mounting a volume at a folder that isn't on NTFS");
       if (!windows.hasVolume(volumeName)) unknown("mounting a volume that doesn't exist");
       if (attributesOf(node) !== DIRECTORY || windows.children(node.path).length > 0) {
@@ -415,7 +417,9 @@ function streamOf({ windows, process }: Context, handle: bigint): { streams: Rec
   const [file, name] = splitStream(process.handles.get<FileHandle>(handle, "file").target);
   const { streams } = windows.existing(file, "stay");
   if (name === undefined || streams === undefined) {
-    throw new SimulationError("the content of files is not simulated, only that of alternate data streams");
+    throw new SimulationError(
+      "reading and writing files by their handles isn't simulated, only that of alternate data streams",
+    );
   }
   return { streams, name };
 }

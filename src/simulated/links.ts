@@ -6,6 +6,7 @@
  */
 
 import { win32Failure } from "./call.ts";
+import { shownBelow } from "./layered_view.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import { foldName, parentOf, parsePath, pathsIn, plainPath } from "./names.ts";
 import { unknown } from "./simulation_error.ts";
@@ -79,10 +80,11 @@ function targetOf({ link, volume, path }: Node, at: string): string | undefined 
 }
 
 // With a `~` in it, a name can be the short one of another.
-function childOf({ nodes }: WindowsState, folder: string, name: string): Node | undefined {
+function childOf(state: WindowsState, folder: string, name: string): Node | undefined {
   const prefix = `${foldName(folder)}\\`;
+  const { nodes } = state;
   const found = nodes[prefix + foldName(name)];
-  if (found !== undefined || !name.includes("~")) return found;
+  if (found !== undefined || !name.includes("~")) return found ?? shownBelow(state, folder, name);
   const short = foldName(name);
   return Object.entries(nodes).find(([key, { shortName }]) =>
     shortName !== undefined && foldName(shortName) === short && parentOf(key) === prefix.slice(0, -1)

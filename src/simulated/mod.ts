@@ -38,6 +38,7 @@ export type { SimulatedClock } from "./clock.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";
 export type { Effect, InjectedFailure, Injection } from "./failures.ts";
 export type { Connection, GuestNetwork } from "./guest_network.ts";
+export type { FileContent, LayerContents } from "./contents.ts";
 export type { CompletedCall, NativeCall } from "./trace.ts";
 export type { Acquirer, FileAttribute, FileSystem } from "./windows.ts";
 export { SimulationError } from "./simulation_error.ts";

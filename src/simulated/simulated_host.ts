@@ -34,6 +34,7 @@ import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
+import { addLayerContents, type FileContent, fileWith, imageOf, type LayerContents } from "./contents.ts";
 import {
   type CallFailure,
   codeOf,
@@ -42,6 +43,7 @@ import {
   type Injection,
   requireKnown,
 } from "./failures.ts";
+import { listFolder, makeFolders, readFile, removeFrom, withDenoErrors, writeFile } from "./file_system.ts";
 import { givenPath } from "./given_path.ts";
 import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
@@ -442,29 +444,36 @@ export class SimulatedHost implements Host {
     this.#commit((windows) => windows.addFolders(at));
   }
 
-  /** Adds a file of `size` bytes, and its parent folders if they are missing. */
-  addFile(path: string, size = 0): void {
+  /** Adds a file with a content, or of so many bytes, and its parent folders if they are missing. */
+  addFile(path: string, content: FileContent = 0): void {
     const at = givenPath(path);
     this.#commit((windows) => {
       windows.addFolders(at.slice(0, at.lastIndexOf("\\")));
-      windows.add({ path: at, type: "file", size });
+      windows.add(fileWith(at, content));
     });
   }
 
-  /** Adds the folder of a read-only layer; with `processed`, as Windows leaves a base layer that it has set up. */
-  addLayer(folder: string, { processed = false }: { processed?: boolean } = {}): void {
-    this.addFolder(`${givenPath(folder)}\\Files`);
+  /**
+   * Adds the folder of a read-only layer. Its files are in the folder `Files` in it; with `processed`, it also has what
+   * Windows adds to a base layer that it has set up.
+   */
+  addLayer(folder: string, { processed = false, ...contents }: LayerContents & { processed?: boolean } = {}): void {
+    const path = givenPath(folder);
+    this.#commit((windows) => addLayerContents(windows, path, contents));
     if (!processed) return;
-    this.addFolder(`${folder}\\Hives`);
-    this.addFile(`${folder}\\Layout`, 4096);
+    this.addFolder(`${path}\\Hives`);
+    this.addFile(`${path}\\Layout`, 4096);
   }
 
-  /** Adds the folder of a read-only layer with a CIM image, `cim-layers\<name>.cim` next to the folder. */
-  addCimLayer(folder: string): void {
+  /** Adds the folder of a read-only layer with a CIM image, `cim-layers\<name>.cim` next to the folder, with its files. */
+  addCimLayer(folder: string, contents: LayerContents = {}): void {
     const path = givenPath(folder);
     const at = path.lastIndexOf("\\");
+    const file = `${path.slice(0, at)}\\cim-layers${path.slice(at)}.cim`;
+    const image = imageOf(contents);
     this.addFolder(path);
-    this.addFile(`${path.slice(0, at)}\\cim-layers${path.slice(at)}.cim`, 4096);
+    this.addFile(file, 4096);
+    this.#commit((windows) => windows.existing(file).image = image);
   }
 
   /** Adds the folder of a scratch layer with its disk. */
@@ -589,7 +598,79 @@ export class SimulatedHost implements Host {
 
   /** Returns the paths of all files and folders. */
   paths(): string[] {
-    return this.#commit(({ state }) => Object.values(state.nodes).map((node) => node.path));
+    return this.#commit(({ state }) =>
+      Object.values(state.nodes).map((node) => node.path).filter((path) => !/^\\\\\?\\Volume\{[^\\]*\}$/.test(path))
+    );
+  }
+
+  /**
+   * Returns what is in a file.
+   *
+   * This function and those below see the machine's file system as a program on it does at this moment, and throw the
+   * errors that Deno's functions of these names throw there. A path may lead through mount points, and into a volume: with
+   * a filter, that shows what was written to the scratch, and below it the files of the layers, topmost first. What is
+   * written there stays on the scratch's disk, and isn't there while the disk isn't attached.
+   *
+   * They return at once. As `await` and `for await` take values that are there already, one interface fits them and
+   * Deno's own:
+   *
+   * ```ts
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * interface Files {
+   *   readTextFile(path: string): string | Promise<string>;
+   *   readDir(path: string): Iterable<Deno.DirEntry> | AsyncIterable<Deno.DirEntry>;
+   * }
+   *
+   * const onWindows: Files = Deno;
+   * const inTests: Files = new SimulatedHost();
+   * ```
+   *
+   * @throws {SimulationError} if Windows refuses it because the file is in use, or nobody knows what is in it.
+   */
+  readFile(path: string): Uint8Array<ArrayBuffer> {
+    return this.#files("readFile", path, (context) => readFile(context, path));
+  }
+
+  /** Returns the text in a file. */
+  readTextFile(path: string): string {
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+      this.#files("readTextFile", path, (context) => readFile(context, path)),
+    );
+  }
+
+  /** Writes bytes to a file, which is created if it is missing. */
+  writeFile(path: string, data: Uint8Array): void {
+    this.#files("writeFile", path, (context) => writeFile(context, path, data));
+  }
+
+  /** Writes a text to a file, which is created if it is missing. */
+  writeTextFile(path: string, data: string): void {
+    this.#files("writeTextFile", path, (context) => writeFile(context, path, data));
+  }
+
+  /** Returns what is in a folder, in the order of the names. Mount points and junctions count as symbolic links. */
+  readDir(path: string): Deno.DirEntry[] {
+    return this.#files("readDir", path, ({ windows }) => listFolder(windows, path));
+  }
+
+  /** Makes a folder, and its parents if they are missing, as `Deno.mkdir` with `recursive` does. */
+  mkdir(path: string): void {
+    this.#files("mkdir", path, ({ windows }) => makeFolders(windows, path));
+  }
+
+  /**
+   * Removes a file, or a folder with all that is in it, as `Deno.remove` with `recursive` does: a scratch or layer that
+   * somebody deletes.
+   *
+   * @throws {SimulationError} if Windows refuses it because something in it is in use, or nobody knows what Windows does.
+   */
+  remove(path: string): void {
+    this.#files("remove", path, (context) => removeFrom(context, path));
+  }
+
+  #files<T>(what: string, path: string, body: (context: Context) => T): T {
+    return withDenoErrors(what, path, () => this.#later(body));
   }
 
   #load(dll: Dll): unknown {

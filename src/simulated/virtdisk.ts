@@ -21,6 +21,7 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
+import { copyVolume } from "./contents.ts";
 import { attach, detach, type DiskHandle } from "./disks.ts";
 import { Failure, unknown } from "./simulation_error.ts";
 import { parentOf } from "./windows.ts";
@@ -112,6 +113,7 @@ export const virtdiskFunctions: SimulatedDll = {
         throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       }
       windows.add({ path, type: "file", size: EMPTY_FILE, disk: { ...disk, blockSize }, createdBy: windows.by });
+      if (parameters.parent !== undefined) copyVolume(windows, parameters.parent, path);
       put64(handle, process.handles.open({ type: "disk", target: path }));
     },
   ),

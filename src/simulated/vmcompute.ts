@@ -23,6 +23,7 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
+import { copyFolder, exportFiles, importFiles } from "./contents.ts";
 import { isDiskInUse, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
@@ -94,7 +95,7 @@ export const vmcomputeFunctions: SimulatedDll = {
       requireLayerFolder(context, source);
       requireParents(context, layers, layerCount);
       if (context.windows.node(destination) !== undefined) unknown("copying a layer to an existing folder");
-      context.windows.addFolders(destination);
+      copyFolder(context.windows, source, destination);
     },
   ),
 
@@ -157,7 +158,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, path, layers, layerCount }) => {
       requireLayerFolder(context, id);
       requireParents(context, layers, layerCount);
-      context.windows.addFolders(path);
+      exportFiles(context.windows, id, path);
     },
   ),
 
@@ -197,7 +198,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, path, layers, layerCount }) => {
       requireLayerFolder(context, path);
       requireParents(context, layers, layerCount);
-      context.windows.addFolders(id);
+      importFiles(context.windows, id, path);
     },
   ),
 
@@ -228,7 +229,7 @@ export const vmcomputeFunctions: SimulatedDll = {
       requireParents(context, layers, layerCount);
       growVolume(windows, active);
       active.preparedBy = windows.by;
-      active.parents = layers.map((layer) => layer.Path);
+      active.parents = layers.map((layer) => windows.place(layer.Path).path);
     },
   ),
 

@@ -8,6 +8,7 @@ import { hresult } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
 import { type AtLink, driveOf, follow, type Link, type Place, rootOfPlace } from "./links.ts";
 import { standInGuid } from "./name_to_guid.ts";
+import { allShownBelow, hideBelow } from "./layered_view.ts";
 import { foldName, parentOf, plainPath } from "./names.ts";
 import { Failure, unknown } from "./simulation_error.ts";
 import type { VirtualMachine } from "./vm.ts";
@@ -38,6 +39,14 @@ export interface Node {
   size?: number;
   /** What makes it unfit as a virtual disk. */
   attributes?: FileAttribute[];
+  /** Its content, if it is known and is text. */
+  text?: string;
+  /** Its content in base64, if it is known and isn't text. */
+  base64?: string;
+  /** What is in the image that the file is, by the keys of the paths in it. */
+  image?: Record<string, Node>;
+  /** Of the root of a volume or of a layer's files: what the layers below have there and don't show, such as `\\a\\b`. */
+  removed?: string[];
   /** Its alternate data streams, with their content. */
   streams?: Record<string, string>;
   /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
@@ -106,6 +115,8 @@ export interface AttachedDisk {
 export interface StorageFilter {
   /** The volume. */
   readonly volume: string;
+  /** Folders of the read-only layers that it shows. */
+  readonly layers: readonly string[];
   /** The call that attached it. */
   readonly by: Acquirer;
 }
@@ -248,6 +259,12 @@ export class Windows {
     throw win32Failure(parent === "" || this.node(parent)?.type === "folder" ? 2 : 3);
   }
 
+  /** Returns the file or folder at a path to change it. What a volume shows of a layer is copied to the volume first. */
+  own(path: string, atLink: AtLink = "follow"): Node {
+    const node = this.existing(path, atLink);
+    return this.state.nodes[keyOf(this.place(path, atLink).path)] ??= node;
+  }
+
   /** Adds a file or folder, in place of what is there. */
   add(node: Node): void {
     const { path } = this.place(node.path);
@@ -277,18 +294,23 @@ export class Windows {
 
   /** Removes a file or folder, with its content. Of a link, only itself. */
   remove(path: string): void {
-    const key = keyOf(this.place(path, "stay").path);
-    for (const other of Object.keys(this.state.nodes)) {
-      if (other === key || other.startsWith(`${key}\\`)) delete this.state.nodes[other];
+    const { path: at } = this.place(path, "stay");
+    const key = keyOf(at);
+    for (const [other, node] of Object.entries(this.state.nodes)) {
+      if (other !== key && !other.startsWith(`${key}\\`)) continue;
+      delete this.state.nodes[other];
+      if (isDisk(node)) this.remove(this.diskVolume(node.path));
     }
+    hideBelow(this.state, at);
   }
 
   /** Returns the files and folders in a folder. */
   children(path: string): Node[] {
     const prefix = `${this.key(path)}\\`;
-    return Object.entries(this.state.nodes)
+    const own = Object.entries(this.state.nodes)
       .filter(([key]) => key.startsWith(prefix) && !key.slice(prefix.length).includes("\\"))
       .map(([, node]) => node);
+    return [...own, ...allShownBelow(this.state, this.place(path).path)];
   }
 
   /** Returns the file system of the drive, share or volume that a path leads to. */
@@ -357,10 +379,8 @@ export class Windows {
   /** Returns the virtual disk in the file at a path. A file that was simply added counts as a formatted disk. */
   disk(path: string): VirtualDisk {
     const node = this.existing(path);
-    const { type, size = 0 } = node;
-    if (node.disk === undefined && (type === "folder" || size < SMALLEST_DISK)) {
-      unknown(`opening a file that isn't a disk: ${path}`);
-    }
+    if (!isDisk(node)) unknown(`opening a file that isn't a disk: ${path}`);
+    const { size = 0 } = node;
     return node.disk ??= { size, volume: volumeOn(size), blockSize: 2 ** 20 };
   }
 
@@ -383,6 +403,11 @@ export class Windows {
     ];
     return attached.find((path) => volumeKey(this.diskVolume(path)) === volumeKey(volume));
   }
+}
+
+/** Returns whether a file is a virtual disk, or is taken for one. */
+export function isDisk({ type, disk, size = 0 }: Node): boolean {
+  return disk !== undefined || type === "file" && size >= SMALLEST_DISK;
 }
 
 function isScratchDisk(path: string): boolean {
