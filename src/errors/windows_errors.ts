@@ -53,7 +53,9 @@ export class NativeError extends LayerError {
     if (init.path !== undefined) message += ` for ${init.path}`;
     message += `: ${hex(code)}`;
     if (symbol !== undefined) message += ` ${symbol}`;
-    if (init.systemMessage) message += ` (${init.systemMessage})`;
+    // A simulated host knows no message but the name.
+    const repeats = symbol !== undefined && init.systemMessage?.endsWith(symbol);
+    if (init.systemMessage && !repeats) message += ` (${init.systemMessage})`;
     if (hint !== undefined) message += `. ${hint[0]!.toUpperCase()}${hint.slice(1)}`;
     for (const detail of init.details ?? []) message += `\n  ${detail}`;
     super(message);

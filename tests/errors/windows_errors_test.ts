@@ -20,6 +20,10 @@ const MESSAGES: [error: LayerError, message: string][] = [
     "SetVolumeMountPointW failed for C:\\mnt: 0x80070091 ERROR_DIR_NOT_EMPTY (Nicht leer.). " +
     "The folder is not empty or already has a volume mounted",
   ],
+  [
+    new NativeError({ function: "HcsX", code: 0x80070002, systemMessage: "simulated: ERROR_FILE_NOT_FOUND" }),
+    "HcsX failed: 0x80070002 ERROR_FILE_NOT_FOUND",
+  ],
   [new NativeError({ function: "NameToGuid", code: 0x80041008 | 0 }), "NameToGuid failed: 0x80041008"],
   [
     new NativeError({ function: "HcsX", code: 0xc0370112, systemMessage: "", details: ["event 1", "event 2"] }),
