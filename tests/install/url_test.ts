@@ -121,6 +121,16 @@ Deno.test("the scopes of the documentation are the map that is next to the sourc
   assertEquals(scope, map);
 });
 
+Deno.test("the imports of the documentation are all entry points of the package", () => {
+  const { exports, name } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  const { imports, scopes } = JSON.parse(CONFIG);
+  const entryPoints = Object.entries<string>(exports).map(([entry, file]) => [
+    `${name}${entry.slice(1)}`,
+    new URL(file, Object.keys(scopes)[0]).href,
+  ]);
+  assertEquals(imports, Object.fromEntries(entryPoints));
+});
+
 for (const [, types, outcome] of DOCUMENT.matchAll(/^\| (`\w+\/.*?) +\| (.*?) +\|$/gm)) {
   for (const [, type] of types!.matchAll(/`(.*?)`/g)) {
     Deno.test(`a server that sends .ts as ${type}: ${outcome}`, async () => {
