@@ -53,6 +53,8 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * to find everything: the mount points of its volume with the folders that were created for them, the filter, the CIM
  * image if there is one, and the disk. Succeeds for what is already gone, so you can call it after a crash, or twice.
  *
+ * It also unmounts what other tools mounted. Only for a CIM image, it needs the id of the container then.
+ *
  * ```ts
  * import { mountWCOWLayers, unmountWCOWLayers } from "@hcs-layers/hcs-layers";
  * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
@@ -98,9 +100,12 @@ export async function unmountWCOWLayers(
 }
 
 /**
- * Releases what {@linkcode mountWCOWLayers} acquired on the host for a container on a CIM image, in this process or
- * another: the mount points of the scratch volume, the overlay filter, the image, and the scratch disk. It tries each step,
- * and succeeds for what is already gone, so you can call it after a crash, or twice.
+ * Unmounts a container on a CIM image, whatever tool mounted it: the mount points of the scratch volume, the overlay filter,
+ * the image, and the scratch disk. Succeeds for what is already gone, so you can call it after a crash, or twice.
+ *
+ * For what {@linkcode mountWCOWLayers} mounted, {@linkcode unmountWCOWLayers} does the same without the id of the container,
+ * as this library notes in the scratch folder which image it mounted. Other tools, such as containerd, leave no such note:
+ * use this function for what they mounted, or `unmountWCOWLayers` with its option `containerId`, which is the same.
  *
  * ```ts
  * import { mountWCOWLayers, releaseCimFSHostLayers } from "@hcs-layers/hcs-layers";
