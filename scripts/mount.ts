@@ -12,6 +12,7 @@ import {
   HOST_OPTIONS,
   type Job,
   main,
+  POPULATE_HELP,
   type Result,
   throwIfInterrupted,
 } from "./support/command.ts";
@@ -22,7 +23,7 @@ import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
 
 const help = `\
-Mounts the layers of a process-isolated Windows container, and leaves them mounted.
+Mounts the layers of a process-isolated Windows container, and leaves them mounted until they are unmounted.
 Prints the root of the container's file system, \\\\?\\Volume{guid}\\, and nothing else.
 
 Usage: ${program("mount")} [OPTION]... LAYER... SCRATCH
@@ -31,11 +32,13 @@ Usage: ${program("mount")} [OPTION]... LAYER... SCRATCH
   SCRATCH              folder of the scratch layer, with its disk sandbox.vhdx
 
   --id=ID              id of the container; the scratch folder's name if not given
-  --mount-point=FOLDER show the volume at this folder as well: a missing or empty one
-  --create-scratch     create the scratch of the layers if its disk is missing
+  --mount-point=FOLDER mount the volume at FOLDER too, which is missing or empty
+  --create-scratch     create SCRATCH, or its disk, if it is missing
   --vm=windows|linux   with --simulate: show where the layers are placed in a VM, which ends with the command.
                        With linux, LAYER and SCRATCH are virtual disks
 ${HOST_HELP}
+
+${POPULATE_HELP}
 
 Examples:
   ${program("mount")} C:/layers/app C:/layers/servercore C:/containers/web

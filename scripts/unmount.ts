@@ -15,14 +15,14 @@ import { windowsPath } from "./support/windows_path.ts";
 
 const help = `\
 Unmounts the layers of a process-isolated Windows container, whoever mounted them, also after a crash.
-Prints what was released. What is gone already counts as done, so it can be called twice. The activation, which is the
-attached disk, is always among it, as Windows doesn't tell whether it was there.
+Prints what was released, a line each; nothing if nothing was mounted. That is no failure, so it can be run twice.
 
 Usage: ${program("unmount")} [OPTION]... SCRATCH
 
   SCRATCH              folder of the scratch layer
 
-  --mount-point=FOLDER a folder that shows the volume; only needed if Windows has lost track of it
+  --mount-point=FOLDER a folder at which the volume was mounted; only needed if Windows doesn't list it any more,
+                       as after the disk was detached by something else
 ${HOST_HELP}
 
 Examples:

@@ -12,6 +12,7 @@ import {
   HOST_OPTIONS,
   type Job,
   main,
+  POPULATE_HELP,
   type Result,
   throwIfInterrupted,
 } from "./support/command.ts";
@@ -38,6 +39,8 @@ Disks to be created end in .vhdx; nothing is ever overwritten. SIZE is a number 
 
   --block-size=SIZE    create, create-diff: size of the disk's blocks; Windows chooses if not given
 ${HOST_HELP}
+
+${POPULATE_HELP}
 
 Examples:
   ${program("vhd")} create C:/disks/data.vhdx 20GiB

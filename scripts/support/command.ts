@@ -75,9 +75,12 @@ ${SIMULATE_HELP}
   -h, --help           print this
 
 Exit codes: 0 done; 1 failed, with nothing left behind; 2 wrong usage; 3 something is still held, and listed; 130 stopped
-by Ctrl+C, with nothing left behind.
+by Ctrl+C, with nothing left behind.`;
 
-A simulated machine gets the layers and disks that are named here and missing on it. Delete FILE to start over.`;
+/** The part of `--help` on what commands add to a simulated machine. */
+export const POPULATE_HELP = Deno.build.standalone
+  ? "A simulated machine has the layers and disks that are named here."
+  : "A simulated machine gets the layers and disks that are named here and missing on it. Delete FILE to start over.";
 
 /** Runs a command with this process's arguments, and sets the exit code. */
 export async function main(command: Command): Promise<void> {
@@ -148,7 +151,8 @@ export async function throwIfInterrupted(signal: AbortSignal): Promise<void> {
 
 function printResult({ text, json: value, holds = [] }: Result, json: boolean): void {
   try {
-    printLine(Deno.stdout, json ? toJson(value) : text);
+    if (json) printLine(Deno.stdout, toJson(value));
+    else if (text !== "") printLine(Deno.stdout, text);
   } catch (cause) {
     throw new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause, holds });
   }

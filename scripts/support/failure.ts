@@ -4,11 +4,11 @@
  * @module
  */
 
-import { InvalidInputError, LayerError, MissingPermissionError, ReleaseError } from "../../mod.ts";
+import { InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
 import type { Job } from "./command.ts";
 import { CommandError, UsageError } from "./errors.ts";
 import { type HeldRecord, holdRow } from "./holds.ts";
-import { openedMachineFile } from "./host.ts";
+import { populatedMachineFile } from "./host.ts";
 import { inspect, printLine, toJson, UNPRINTABLE } from "./output.ts";
 import { columns } from "./text.ts";
 
@@ -61,11 +61,12 @@ function asText(error: unknown, holds: readonly HeldRecord[], { job, signal }: F
   const lines = [`error: ${known ? messageOf(error, job) : inspect(error)}`];
   const advice = adviceOn(error, job);
   if (advice !== undefined) lines.push(advice);
-  const machine = openedMachineFile();
+  const machine = populatedMachineFile();
   if (holds.length > 0) {
     lines.push("Still held:", columns(holds.map(holdRow), "  "));
     if (job?.undo !== undefined) lines.push(`To release it: ${job.undo}`);
-  } else if (machine !== undefined && error instanceof LayerError && !(error instanceof MissingPermissionError)) {
+  } else if (machine !== undefined && advice === undefined && error instanceof InvalidInputError) {
+    // What is in the way was added by an earlier command.
     lines.push(`To start over with a new simulated machine, delete ${machine}`);
   }
   return lines.join("\n");

@@ -23,8 +23,8 @@ export interface HostRequest {
 
 let machineFile: string | undefined;
 
-/** The file of the simulated machine that this process works on, once it does. */
-export function openedMachineFile(): string | undefined {
+/** The file of the simulated machine to which this process has added what it needs. */
+export function populatedMachineFile(): string | undefined {
   return machineFile;
 }
 
@@ -39,12 +39,14 @@ export async function openHost({ command, simulate, call, populate }: HostReques
   if (simulate !== undefined) {
     const { SimulatedHost } = await import("../../src/simulated/mod.ts");
     await checkArguments(call);
-    if (simulate !== "") machineFile = simulate;
     const machine = new SimulatedHost({
       ...(simulate !== "" && { file: simulate }),
       latency: () => new Promise((resolve) => setTimeout(resolve)),
     });
-    populate?.(machine);
+    if (populate !== undefined) {
+      populate(machine);
+      if (simulate !== "") machineFile = simulate;
+    }
     return machine;
   }
   if (Deno.build.os !== "windows") {

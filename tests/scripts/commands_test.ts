@@ -54,7 +54,7 @@ Deno.test("unmount in another process gives everything back, and can be called t
   assertEquals(machine.held(), []);
   assertEquals(machine.host().exists("C:\\mnt"), false);
   const again = await machine.unmount(SCRATCH);
-  assertEquals([again.code, again.stderr], [0, ""]);
+  assertEquals(again, { code: 0, stdout: "", stderr: "" });
   const mounted = await machine.mount(...STACK);
   assertEquals(mounted.code, 0);
 });

@@ -12,14 +12,14 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   const unmount = machine.program("unmount");
   const startOver = `To start over with a new simulated machine, delete ${machine.file}\n`;
   const fails = async (outcome: Promise<{ code: number; stdout: string; stderr: string }>, text: string) => {
-    assertEquals(await outcome, { code: 1, stdout: "", stderr: `error: ${text}${startOver}` });
+    assertEquals(await outcome, { code: 1, stdout: "", stderr: `error: ${text}` });
   };
   machine.host().addFile("C:\\layers\\file");
   machine.host().addFolder("C:\\empty");
-  await fails(machine.mount("C:/layers/file", STACK[2]!), "LAYER is not a folder: C:\\layers\\file\n");
+  await fails(machine.mount("C:/layers/file", STACK[2]!), `LAYER is not a folder: C:\\layers\\file\n${startOver}`);
   await fails(
     machine.mount("C:/layers/file", STACK[0]!, STACK[2]!),
-    "LAYER 1 is not a folder: C:\\layers\\file\n",
+    `LAYER 1 is not a folder: C:\\layers\\file\n${startOver}`,
   );
   await fails(
     machine.mount(STACK[0]!, "C:/layers/file"),
