@@ -7,6 +7,7 @@
 import { win32 } from "../errors/codes.ts";
 import { define, guid, HRESULT, number, type SimulatedDll, text, win32Failure } from "./call.ts";
 import { unknown } from "./simulation_error.ts";
+import { indexOf } from "./state_index.ts";
 import { volumeKey } from "./windows.ts";
 
 const KNOWN_FLAGS = 0x1 | 0x2 | 0x4 | 0x8;
@@ -15,9 +16,9 @@ const KNOWN_FLAGS = 0x1 | 0x2 | 0x4 | 0x8;
 export const cimfsFunctions: SimulatedDll = {
   CimDismountImage: define(HRESULT, { volumeId: guid }, ({ windows }, { volumeId }) => {
     const volume = volumeName(volumeId);
-    const { images, overlays } = windows.state;
+    const { images } = windows.state;
     if (images[volume] === undefined) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
-    if (Object.values(overlays).some(({ layers }) => layers.some((layer) => layer.toLowerCase().startsWith(volume)))) {
+    if (indexOf(windows.state).overlaysOn(volume).length > 0) {
       unknown("dismounting an image that an overlay filter shows");
     }
     delete images[volume];

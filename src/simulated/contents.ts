@@ -6,6 +6,7 @@
 
 import { foldName, lastName, parentOf, parsePath } from "./names.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import { indexOf } from "./state_index.ts";
 import { isDisk, keyOf, type Node, type Windows } from "./windows.ts";
 
 /**
@@ -174,10 +175,7 @@ export function importFiles(windows: Windows, layer: string, folder: string): vo
 }
 
 function nodesAt({ state }: Windows, root: string): Node[] {
-  const key = keyOf(root);
-  return Object.entries(state.nodes)
-    .filter(([other]) => other === key || other.startsWith(`${key}\\`))
-    .map(([, node]) => node);
+  return indexOf(state).treeAt(keyOf(root)).map((key) => state.nodes[key]!);
 }
 
 function copyOf(node: Node): Node {

@@ -27,9 +27,9 @@ function hasHandle(windows: Windows, process: Process, path: string): boolean {
 /** Attaches the disk file at a path. */
 export function attach(windows: Windows, path: string, permanent: boolean, driveLetter = true): void {
   windows.requireAttachable(path);
-  const used = Object.values(windows.state.disks).map(({ number }) => number);
+  const used = new Set(Object.values(windows.state.disks).map(({ number }) => number));
   let number = 1;
-  while (used.includes(number)) number++;
+  while (used.has(number)) number++;
   windows.state.disks[windows.key(path)] = { path, number, permanent, by: windows.by };
   if (windows.disk(path).volume !== undefined) windows.addDiskVolume(windows.diskVolume(path), { driveLetter });
 }

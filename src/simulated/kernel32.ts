@@ -29,7 +29,7 @@ import {
 import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
 import { copyFile } from "./contents.ts";
 import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
-import { isDeviceName, lastName } from "./names.ts";
+import { isDeviceName } from "./names.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
 import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
@@ -53,7 +53,7 @@ const CLUSTER = 4096;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
-  readonly names: string[];
+  readonly names: Iterator<string, undefined>;
 }
 
 /** An open file, folder, stream or volume. */
@@ -188,14 +188,14 @@ export const kernel32Functions: SimulatedDll = {
 
   FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, ({ windows, process }, { pattern, data }) => {
     const folder = windows.existing(parentOf(pattern));
-    const names = [".", "..", ...windows.children(folder.path).map((node) => lastName(node.path))];
-    putFound(windows, folder.path, names.shift()!, data);
+    const names = foundIn(windows, folder.path);
+    putFound(windows, folder.path, names.next().value!, data);
     return process.handles.open({ type: "find", target: folder.path, names } as FindHandle);
   }),
 
   FindNextFileW: define(BOOL, { find: big, data: buffer }, ({ windows, process }, { find, data }) => {
     const { names, target } = process.handles.get<FindHandle>(find, "find");
-    const name = names.shift();
+    const { value: name } = names.next();
     if (name === undefined) throw win32Failure(win32.ERROR_NO_MORE_FILES);
     putFound(windows, target, name, data);
   }),
@@ -308,7 +308,7 @@ export const kernel32Functions: SimulatedDll = {
     if (node.volume !== undefined) unknown("removing a folder at which a volume is mounted");
     if (node.type === "file") throw win32Failure(267);
     // Of a link, only the link is removed, whatever is in the folder that it leads to.
-    if (node.link === undefined && windows.children(path).length > 0) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
+    if (node.link === undefined && !windows.isEmpty(path)) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
     windows.remove(path);
   }),
 
@@ -324,7 +324,7 @@ export const kernel32Functions: SimulatedDll = {
       const node = windows.own(volumeMountPoint, "stay");
       if (windows.fileSystem(node.path) !== "NTFS") unknown("mounting a volume at a folder that isn't on NTFS");
       if (!windows.hasVolume(volumeName)) unknown("mounting a volume that doesn't exist");
-      if (attributesOf(node) !== DIRECTORY || windows.children(node.path).length > 0) {
+      if (attributesOf(node) !== DIRECTORY || !windows.isEmpty(node.path)) {
         throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
       }
       node.volume = volumeName;
@@ -357,6 +357,11 @@ function attributesOf(node: Node): number {
   if (linkTag(node) !== undefined) return REPARSE_POINT | (node.type === "folder" ? DIRECTORY : 0);
   if (node.type === "folder") return DIRECTORY;
   return node.attributes?.reduce((sum, attribute) => sum | ATTRIBUTE[attribute], 0) ?? NORMAL;
+}
+
+function* foundIn(windows: Windows, folder: string): Generator<string, undefined> {
+  yield* [".", ".."];
+  for (const name of windows.names(folder)) yield name;
 }
 
 function putFound(windows: Windows, folder: string, name: string, data: Uint8Array<ArrayBuffer>): void {

@@ -5,6 +5,7 @@
  */
 
 import { foldName, lastName, plainPath } from "./names.ts";
+import { indexOf } from "./state_index.ts";
 import type { Node, WindowsState } from "./windows.ts";
 
 /** Files and folders at and below `root`, a prefix of the keys of `nodes`. */
@@ -37,7 +38,8 @@ export function allShownBelow(state: WindowsState, folder: string): Node[] {
   const names = new Set<string>();
   for (const { nodes, root } of below) {
     const prefix = `${root}${at}\\`;
-    for (const key of Object.keys(nodes)) {
+    const keys = nodes === state.nodes ? indexOf(state).childrenOf(root + at) : Object.keys(nodes);
+    for (const key of keys) {
       const name = key.startsWith(prefix) ? key.slice(prefix.length) : "";
       if (name !== "" && !name.includes("\\") && upper.nodes[`${upper.root}${at}\\${name}`] === undefined) {
         names.add(name);
@@ -65,7 +67,7 @@ function viewOf(state: WindowsState, folder: string): { upper: Tree; below: Tree
   if (state.images[volume] !== undefined) return { upper, below: [treeAt(state, root)], at };
   const layers = state.overlays[volume]?.layers ?? [
     ...(state.storageFilters[volume]?.layers ?? []),
-    ...(Object.values(state.active).find((layer) => layer.volume?.toLowerCase() === volume)?.parents ?? []),
+    ...(state.active[indexOf(state).activeOn(volume) ?? ""]?.parents ?? []),
   ].map((layer) => `${layer}\\Files`);
   return { upper, below: layers.map((layer) => treeAt(state, layer)), at };
 }

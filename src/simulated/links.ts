@@ -10,6 +10,7 @@ import { shownBelow } from "./layered_view.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import { foldName, parentOf, parsePath, pathsIn, plainPath } from "./names.ts";
 import { unknown } from "./simulation_error.ts";
+import { indexOf } from "./state_index.ts";
 import type { Node, WindowsState } from "./windows.ts";
 
 /** A link to another path. */
@@ -101,7 +102,7 @@ function rootOf(state: WindowsState, root: string): { path: string; node: Node |
   if (drive !== undefined) return { path: drive.path, node: drive };
   const path = `\\\\?\\Volume{${guid}}`;
   const key = path.toLowerCase();
-  const exists = state.volumes.includes(`${key}\\`);
+  const exists = state.volumes[`${key}\\`] !== undefined;
   return { path, node: exists ? state.nodes[key] ?? { path, type: "folder" } : undefined };
 }
 
@@ -134,12 +135,7 @@ export function volumeOfPlace(path: string): string | undefined {
 /** Returns the paths at which a volume is mounted, `\\?\Volume{guid}`: its drive letter first. */
 export function pathsOfVolume(state: WindowsState, volume: string): string[] {
   const drive = driveOf(state, VOLUME.exec(volume)?.[1]?.toLowerCase() ?? "");
-  const key = volume.toLowerCase();
-  const mounted = Object.values(state.nodes)
-    .filter((node) =>
-      node.volume !== undefined && !node.isUnlisted && node.volume.replace(/\\$/, "").toLowerCase() === key
-    )
-    .map(({ path }) => path);
+  const mounted = indexOf(state).mountPointsOf(volume).map((key) => state.nodes[key]!.path);
   const [letters, folders] = [true, false].map((is) => mounted.filter((path) => DRIVE.test(path) === is));
   return [...drive === undefined ? [] : [drive.path], ...letters!, ...folders!];
 }

@@ -5,7 +5,7 @@
  */
 
 import { StateFile, type StoredPart } from "./state_file.ts";
-import { tracked } from "./tracked.ts";
+import type { Changed } from "./tracked.ts";
 
 // By tables and the keys in them; a table that isn't an object of objects is written as a whole. `null` is what is gone.
 type Patch = Record<string, unknown>;
@@ -17,6 +17,7 @@ const LEAST_ADDED = 4096;
 /** A state in a file. Each process keeps what it has read, and reads what others have added. */
 export class SharedState<T extends object> {
   readonly #path: string;
+  readonly #makeTracked: (state: T, changed: Changed) => T;
   #state: T;
   #tracked: T;
   #part: StoredPart | undefined;
@@ -24,9 +25,12 @@ export class SharedState<T extends object> {
   #written = 0;
   readonly #changes = new Map<string, Set<string> | "all">();
 
-  /** The state in the file at a path; `initial`, if the file is new. */
-  constructor(path: string, initial: T) {
+  /**
+   * The state in the file at a path; `initial`, if the file is new. `track` makes of a state one that tells its changes.
+   */
+  constructor(path: string, initial: T, track: (state: T, changed: Changed) => T) {
     this.#path = path;
+    this.#makeTracked = track;
     this.#state = initial;
     this.#tracked = this.#track(initial);
   }
@@ -43,7 +47,7 @@ export class SharedState<T extends object> {
   }
 
   #track(state: T): T {
-    return tracked(state, (table, key) => {
+    return this.#makeTracked(state, (table, key) => {
       const keys = this.#changes.get(table);
       if (key === undefined) this.#changes.set(table, "all");
       else if (keys === undefined) this.#changes.set(table, new Set([key]));
@@ -68,6 +72,8 @@ export class SharedState<T extends object> {
       added.forEach((line) => this.#apply(JSON.parse(line)));
     }
     this.#part = part;
+    // The file has them already.
+    this.#changes.clear();
   }
 
   #store(file: StateFile): void {
@@ -99,7 +105,7 @@ export class SharedState<T extends object> {
   }
 
   #apply(patch: Patch): void {
-    const state = this.#state as Tables;
+    const state = this.#tracked as Tables;
     for (const [table, change] of Object.entries(patch)) {
       if (Array.isArray(change)) {
         state[table] = change[0];

@@ -55,6 +55,7 @@ import { requireLengths } from "./names.ts";
 import { doPartially } from "./partial_effects.ts";
 import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
 import { SharedState } from "./shared_state.ts";
+import { indexed } from "./state_index.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
 import { ThreadPool } from "./thread_pool.ts";
 import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
@@ -284,10 +285,11 @@ export class SimulatedHost implements Host {
       lastError: 0,
       mountPathSeparator: options.mountPathSeparator ?? false,
     };
-    this.#state = newMachine(options.build ?? 20348, options.revision ?? 2031);
-    if (options.automount) this.#state.automount = true;
-    if (options.offlineDisks) this.#state.offline = true;
-    if (options.file !== undefined) this.#shared = new SharedState(options.file, this.#state);
+    const state = newMachine(options.build ?? 20348, options.revision ?? 2031);
+    if (options.automount) state.automount = true;
+    if (options.offlineDisks) state.offline = true;
+    if (options.file !== undefined) this.#shared = new SharedState(options.file, state, indexed);
+    this.#state = indexed(state);
     this.#id = this.#commit(({ state }) => ++state.processes);
   }
 

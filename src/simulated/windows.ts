@@ -9,8 +9,9 @@ import { win32Failure } from "./call.ts";
 import { type AtLink, driveOf, follow, type Link, type Place, rootOfPlace } from "./links.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import { allShownBelow, hideBelow } from "./layered_view.ts";
-import { foldName, parentOf, plainPath } from "./names.ts";
+import { foldName, lastName, parentOf, plainPath } from "./names.ts";
 import { Failure, unknown } from "./simulation_error.ts";
+import { indexOf } from "./state_index.ts";
 import type { VirtualMachine } from "./vm.ts";
 
 export { parentOf } from "./names.ts";
@@ -176,7 +177,7 @@ export interface WindowsState {
   /** Whether new disks stay offline, without volumes. */
   offline?: boolean;
   /** Existing volumes, `\\?\Volume{guid}\`, in lower case. */
-  volumes: string[];
+  volumes: Record<string, true>;
   /** Compute systems, by their ids. */
   systems: Record<string, VirtualMachine>;
   /** How many processes have used the machine. */
@@ -196,7 +197,7 @@ export function newMachine(build: number, revision: number): WindowsState {
     overlays: {},
     disks: {},
     storageFilters: {},
-    volumes: [],
+    volumes: {},
     systems: {},
     processes: 0,
     time: 0,
@@ -209,6 +210,9 @@ export function keyOf(path: string): string {
 }
 
 const SMALLEST_DISK = 3 * 2 ** 20;
+
+// The letters that new volumes get.
+const LETTERS = "DEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** A machine, with the rules for files, folders and volumes. */
 export class Windows {
@@ -295,10 +299,9 @@ export class Windows {
   /** Removes a file or folder, with its content. Of a link, only itself. */
   remove(path: string): void {
     const { path: at } = this.place(path, "stay");
-    const key = keyOf(at);
-    for (const [other, node] of Object.entries(this.state.nodes)) {
-      if (other !== key && !other.startsWith(`${key}\\`)) continue;
-      delete this.state.nodes[other];
+    for (const key of indexOf(this.state).treeAt(keyOf(at))) {
+      const node = this.state.nodes[key]!;
+      delete this.state.nodes[key];
       if (isDisk(node)) this.remove(this.diskVolume(node.path));
     }
     hideBelow(this.state, at);
@@ -306,11 +309,22 @@ export class Windows {
 
   /** Returns the files and folders in a folder. */
   children(path: string): Node[] {
-    const prefix = `${this.key(path)}\\`;
-    const own = Object.entries(this.state.nodes)
-      .filter(([key]) => key.startsWith(prefix) && !key.slice(prefix.length).includes("\\"))
-      .map(([, node]) => node);
+    const own = indexOf(this.state).childrenOf(this.key(path)).map((key) => this.state.nodes[key]!);
     return [...own, ...allShownBelow(this.state, this.place(path).path)];
+  }
+
+  /** Returns the names of the files and folders in a folder, one after the other, as most who ask want only the first. */
+  *names(path: string): Generator<string, void> {
+    for (const key of indexOf(this.state).eachChildOf(this.key(path))) {
+      const node = this.state.nodes[key];
+      if (node !== undefined) yield lastName(node.path);
+    }
+    for (const node of allShownBelow(this.state, this.place(path).path)) yield lastName(node.path);
+  }
+
+  /** Returns whether a folder has neither files nor folders. */
+  isEmpty(path: string): boolean {
+    return this.names(path).next().done === true;
   }
 
   /** Returns the file system of the drive, share or volume that a path leads to. */
@@ -333,7 +347,7 @@ export class Windows {
 
   /** Returns whether a volume exists. */
   hasVolume(name: string): boolean {
-    return this.state.volumes.includes(volumeKey(name)) || driveOf(this.state, guidOf(name)) !== undefined;
+    return this.state.volumes[volumeKey(name)] !== undefined || driveOf(this.state, guidOf(name)) !== undefined;
   }
 
   /** Adds the volume of a disk that was attached, unless Windows leaves new disks offline. */
@@ -342,7 +356,7 @@ export class Windows {
     if (offline) return;
     this.addVolume(name);
     if (!automount || !driveLetter) return;
-    for (const letter of "DEFGHIJKLMNOPQRSTUVWXYZ") {
+    for (const letter of LETTERS) {
       const path = `${letter}:`;
       if (nodes[keyOf(path)] === undefined) return this.addRoot({ path, type: "folder", volume: name });
     }
@@ -350,16 +364,16 @@ export class Windows {
 
   /** Adds a volume. */
   addVolume(name: string): void {
-    this.state.volumes.push(volumeKey(name));
+    this.state.volumes[volumeKey(name)] = true;
   }
 
   /** Removes a volume. Folders at which it was mounted keep their link to it. */
   removeVolume(name: string): void {
-    this.state.volumes = this.state.volumes.filter((other) => other !== volumeKey(name));
-    for (const [key, { volume, path }] of Object.entries(this.state.nodes)) {
-      if (volume !== undefined && parentOf(path) === "" && volumeKey(volume) === volumeKey(name)) {
-        delete this.state.nodes[key];
-      }
+    delete this.state.volumes[volumeKey(name)];
+    for (const letter of LETTERS) {
+      const key = keyOf(`${letter}:`);
+      const { volume } = this.state.nodes[key] ?? {};
+      if (volume !== undefined && volumeKey(volume) === volumeKey(name)) delete this.state.nodes[key];
     }
   }
 
