@@ -14,10 +14,10 @@ import {
   main,
   POPULATE_HELP,
   type Result,
-  throwIfInterrupted,
 } from "./support/command.ts";
 import { UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
+import { throwIfInterrupted } from "./support/interrupt.ts";
 import { program, shellArgument } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
@@ -85,6 +85,7 @@ function plan({ values, has, positionals }: Arguments): Job {
     },
     advice: (error) => advise(error, request),
     undo: `${program("unmount")} ${shellArgument(scratch)}`,
+    mayHold: [{ kind: "activation", scratch }],
   };
 }
 

@@ -47,6 +47,7 @@ function plan({ values, positionals }: Arguments): Job {
     run: (signal) => unmount({ scratch, volumeMountPath, simulate }, signal),
     words: { scratchFolder: "SCRATCH", volumeMountPath: "--mount-point" },
     undo: `${program("unmount")} ${shellArgument(scratch)}`,
+    mayHold: [{ kind: "activation", scratch }],
   };
 }
 

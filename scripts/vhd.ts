@@ -14,10 +14,10 @@ import {
   main,
   POPULATE_HELP,
   type Result,
-  throwIfInterrupted,
 } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
+import { throwIfInterrupted } from "./support/interrupt.ts";
 import { program, shellArgument } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
@@ -204,7 +204,10 @@ function plan({ values, positionals }: Arguments): Job {
       return await call(host);
     },
     words: { path: first!, parent: "PARENT", folder: "SCRATCH", size: "SIZE", blockSize: "--block-size" },
-    ...(operands.DISK && { undo: `${program("vhd")} detach ${shellArgument(operands.DISK)}` }),
+    ...((name === "attach" || name === "detach") && {
+      undo: `${program("vhd")} detach ${shellArgument(operands.DISK)}`,
+      mayHold: [{ kind: "attachedDisk", path: operands.DISK }] as const,
+    }),
   };
 }
 

@@ -8,6 +8,7 @@ import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { LayerError } from "../../mod.ts";
 import { CommandError, UsageError } from "./errors.ts";
 import type { HeldRecord } from "./holds.ts";
+import { interruptSignal } from "./interrupt.ts";
 import { printLine, toJson } from "./output.ts";
 
 /** The arguments of a command, parsed. */
@@ -40,6 +41,8 @@ export interface Job {
   advice?(error: LayerError): string | undefined;
   /** The command line that releases what a failure left held. */
   readonly undo?: string;
+  /** What may be held if it is broken off. */
+  readonly mayHold?: readonly HeldRecord[];
 }
 
 /** A command. */
@@ -75,7 +78,7 @@ ${SIMULATE_HELP}
   -h, --help           print this
 
 Exit codes: 0 done; 1 failed, with nothing left behind; 2 wrong usage; 3 something is still held, and listed; 130 stopped
-by Ctrl+C, with nothing left behind.`;
+by Ctrl+C, with nothing left behind. A second Ctrl+C doesn't wait for Windows: 3, with what may be held.`;
 
 /** The part of `--help` on what commands add to a simulated machine. */
 export const POPULATE_HELP = Deno.build.standalone
@@ -96,7 +99,15 @@ export async function main(command: Command): Promise<void> {
       has: (flag) => values[flag] === true,
       positionals,
     });
-    signal = interruptSignal();
+    signal = interruptSignal(async () => {
+      const { report } = await import("./failure.ts");
+      const holds = job?.mayHold ?? [];
+      const error = new CommandError(
+        "Interrupted twice, with a call of Windows under way: what is listed may be held",
+        { holds },
+      );
+      Deno.exit(report(error, { job, json, signal }));
+    });
     printResult(await job.run(signal), json);
   } catch (error) {
     const { report } = await import("./failure.ts");
@@ -130,23 +141,6 @@ function parse({ options }: Command) {
 async function version(): Promise<string> {
   const { default: { version } } = await import("../../deno.json", { with: { type: "json" } });
   return `hcs-layers ${version}`;
-}
-
-// Nobody stops listening, so that a late Ctrl+C doesn't end the process between a mount and the news of it.
-function interruptSignal(): AbortSignal {
-  const controller = new AbortController();
-  const interrupt = () => controller.abort(new DOMException("Interrupted", "AbortError"));
-  Deno.addSignalListener("SIGINT", interrupt);
-  Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", interrupt);
-  return controller.signal;
-}
-
-/** Throws if Ctrl+C was pressed until now. */
-export async function throwIfInterrupted(signal: AbortSignal): Promise<void> {
-  // The news of it waits for a turn of the event loop. The clock of timers stands still during calls on this thread, so that
-  // a first timer can be over before any news came in.
-  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setTimeout(resolve));
-  signal.throwIfAborted();
 }
 
 function printResult({ text, json: value, holds = [] }: Result, json: boolean): void {

@@ -1,0 +1,47 @@
+import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { run, start } from "./run.ts";
+
+const PROGRAM = ["run", "-A", "--no-check", new URL("interrupted.ts", import.meta.url).pathname];
+
+Deno.test({
+  name: "every Ctrl+C that came while the thread of the calls was busy is noticed after them",
+  // /proc tells when a signal has come.
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const { code, stdout, stderr } = await run([...PROGRAM, "notice", "100"]);
+    assertEquals({ code, stdout, stderr }, { code: 0, stdout: "100\n", stderr: "" });
+  },
+});
+
+for (const json of [[], ["--json"]]) {
+  Deno.test({
+    name: `a second Ctrl+C ends a command whose call hangs, and tells what may be held ${json}`,
+    ignore: Deno.build.os === "windows",
+    async fn() {
+      const child = start([...PROGRAM, "hang", ...json]);
+      const stderr = new Response(child.stderr).text();
+      let output = "";
+      const next = { "running\n": true, "running\naborted\n": true };
+      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+        output += text;
+        if (output in next) child.kill("SIGINT");
+      }
+      const { code } = await child.status;
+      const message = "Interrupted twice, with a call of Windows under way: what is listed may be held";
+      assertEquals(code, 3);
+      if (json.length > 0) {
+        assertEquals(JSON.parse(output.replace("running\naborted\n", "")).error, {
+          name: "CommandError",
+          message,
+          holds: [{ kind: "activation", scratch: "C:\\s" }],
+        });
+      } else {
+        assertEquals(
+          await stderr,
+          `error: ${message}\nStill held:\n  activation  C:\\s\nTo release it: unmount C:/s\n`,
+        );
+      }
+      await stderr;
+    },
+  });
+}
