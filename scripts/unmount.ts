@@ -56,18 +56,19 @@ async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, s
   const { isInUse, kindOf, requireKind } = await import("../src/checks/existing.ts");
   const call = (host: Host) => unmountWCOWLayers(scratch, { host, signal, volumeMountPath });
   const host = await openHost({ command: "unmount", simulate, call });
+  const disk = `${scratch}\\sandbox.vhdx`;
   try {
     const released = await call(host);
-    // Windows reports success for folders that aren't there, too.
-    const isGone = kindOf(host, scratch) === undefined;
-    const held = released.filter(({ hold, wasHeld }) => wasHeld && !(isGone && "scratch" in hold));
-    // A mount point can outlive the scratch. A folder without one is a mistyped path.
-    if (held.length === 0) requireKind(host, scratch, "SCRATCH", "folder");
+    const held = released.filter(({ wasHeld }) => wasHeld);
+    // Windows reports success for any path. One with nothing to release, and without the disk of a scratch, is mistyped.
+    if (held.length === 0) {
+      requireKind(host, scratch, "SCRATCH", "folder");
+      requireKind(host, disk, "SCRATCH", "file");
+    }
     return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
     // Of the holds, the disk is released last.
-    const disk = `${scratch}\\sandbox.vhdx`;
     if (kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
     const holds = [{ kind: "activation", scratch }] as const;
     throw new CommandError("Interrupted, with the layers still mounted, or a part of it", { cause: error, holds });

@@ -5,6 +5,7 @@
  */
 
 import { InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
+import { visible } from "../../src/errors/printable.ts";
 import type { Job } from "./command.ts";
 import { CommandError, UsageError } from "./errors.ts";
 import { type HeldRecord, holdRow } from "./holds.ts";
@@ -69,7 +70,7 @@ function asText(error: unknown, holds: readonly HeldRecord[], { job, signal }: F
     // What is in the way was added by an earlier command.
     lines.push(`To start over with a new simulated machine, delete ${machine}`);
   }
-  return lines.join("\n");
+  return lines.join("\n").split("\n").map(visible).join("\n");
 }
 
 function asJson(error: unknown, holds: readonly HeldRecord[], { job }: FailedCommand): string {
@@ -102,7 +103,7 @@ function messageOf(error: unknown, job: Job | undefined): string {
     if (/[A-Z[]/.test(name)) message = message.replaceAll(name, word);
   }
   // The library prints values as JSON; paths are to be pasted back.
-  return message.replace(/"(?:[^"\\]|\\.)*"/g, (text) => /\\\\|^"\d+"$/.test(text) ? JSON.parse(text) : text);
+  return message.replace(/"(?:[^"\\]|\\.)*"/g, (text) => /\\\\|^"\d+"$/.test(text) ? visible(JSON.parse(text)) : text);
 }
 
 function wordFor(argument: string, job: Job | undefined): string {

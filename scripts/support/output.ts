@@ -4,6 +4,8 @@
  * @module
  */
 
+import { visible } from "../../src/errors/printable.ts";
+
 /** What is printed in place of a value that throws when looked at. */
 export const UNPRINTABLE = "[unprintable]";
 
@@ -15,7 +17,7 @@ export function printLine(output: typeof Deno.stdout | typeof Deno.stderr, line:
 
 /** A value as JSON. What JSON doesn't know becomes text, and a value that throws when looked at `"[unprintable]"`. */
 export function toJson(value: unknown): string {
-  return JSON.stringify(plain(() => value, [])) ?? "null";
+  return visible(JSON.stringify(plain(() => value, [])) ?? "null");
 }
 
 // Each value is fetched in here, as that can throw as well.

@@ -19,6 +19,17 @@ export function printable(value: unknown): string {
   return cut(textOf(() => value, []));
 }
 
+/**
+ * Writes characters that control a terminal or a log, or that turn around the order of text, as `\u001b`: the name of a
+ * file must not change how a message looks.
+ */
+export function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Returns the message of an error, or of anything else that was thrown. */
 export function messageOf(error: unknown): string {
   try {
@@ -37,7 +48,7 @@ function textOf(get: () => unknown, around: readonly unknown[]): string {
     const value = get();
     switch (typeof value) {
       case "string":
-        return JSON.stringify(cut(value));
+        return visible(JSON.stringify(cut(value)));
       case "bigint":
         return `${value}n`;
       case "function":

@@ -5,7 +5,7 @@
  */
 
 import { LayerError } from "./layer_error.ts";
-import { printable } from "./printable.ts";
+import { printable, visible } from "./printable.ts";
 
 /**
  * A file, folder or disk is in use, or something is still there after Windows reported that it was released.
@@ -22,7 +22,7 @@ export class InUseError extends LayerError {
 
   /** An error that reads `<path> <problem>`. */
   constructor(path: string, problem: string, by?: string) {
-    super(`${path} ${problem}`);
+    super(`${visible(path)} ${problem}`);
     this.path = path;
     this.by = by;
   }
@@ -47,7 +47,9 @@ export class HungCallError extends LayerError {
   /** An error that says what is waited for, and what to do. */
   constructor(operation: string, path: string, seconds: number) {
     super(
-      `${operation} for ${path} has not returned for more than ${seconds} s, and only one call runs at a time. ` +
+      `${operation} for ${
+        visible(path)
+      } has not returned for more than ${seconds} s, and only one call runs at a time. ` +
         "Try again later. If it never returns, end this process, and unmount the scratch in another",
     );
     this.operation = operation;
@@ -69,7 +71,7 @@ export class ClosedError extends LayerError {
 
   /** An error that names what was closed. */
   constructor(path: string) {
-    super(`${path} was closed`);
+    super(`${visible(path)} was closed`);
     this.path = path;
   }
 }
@@ -108,7 +110,7 @@ export class NotMountedError extends LayerError {
 
   /** An error that names the image and the volume that is missing. */
   constructor(image: string, volume: string) {
-    super(`${image} is not mounted as ${volume}. Mount the container's layers first with mountWCOWLayers`);
+    super(`${visible(image)} is not mounted as ${volume}. Mount the container's layers first with mountWCOWLayers`);
     this.path = image;
   }
 }

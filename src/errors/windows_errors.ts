@@ -7,7 +7,7 @@
 import { hex, nameOf, win32Of } from "./codes.ts";
 import { hintFor } from "./hints.ts";
 import { LayerError } from "./layer_error.ts";
-import { messageOf } from "./printable.ts";
+import { messageOf, visible } from "./printable.ts";
 
 /** The properties of a new {@linkcode NativeError}. */
 export interface NativeErrorInit {
@@ -50,14 +50,14 @@ export class NativeError extends LayerError {
     const symbol = nameOf(code);
     const hint = hintFor(init.function, code, init.path);
     let message = `${init.function} failed`;
-    if (init.path !== undefined) message += ` for ${init.path}`;
+    if (init.path !== undefined) message += ` for ${visible(init.path)}`;
     message += `: ${hex(code)}`;
     if (symbol !== undefined) message += ` ${symbol}`;
     // A simulated host knows no message but the name.
     const repeats = symbol !== undefined && init.systemMessage?.endsWith(symbol);
-    if (init.systemMessage && !repeats) message += ` (${init.systemMessage})`;
+    if (init.systemMessage && !repeats) message += ` (${visible(init.systemMessage.replace(/\s+/g, " "))})`;
     if (hint !== undefined) message += `. ${hint[0]!.toUpperCase()}${hint.slice(1)}`;
-    for (const detail of init.details ?? []) message += `\n  ${detail}`;
+    for (const detail of init.details ?? []) message += `\n  ${visible(detail)}`;
     super(message);
     this.operation = init.function;
     this.path = init.path;

@@ -88,8 +88,8 @@ export async function acquireActivation(
 // Windows was seen to report success for both calls and leave the disk attached, which a second round then detached.
 async function detach(host: Host, scratch: string): Promise<boolean> {
   const disk = diskOf(scratch);
-  // A read-only layer has no disk that could be looked at.
-  const wasHeld = kindOf(host, disk) === undefined || isInUse(host, disk);
+  // What has no disk can't be looked at, so nobody knows whether it was activated.
+  const wasHeld = isInUse(host, disk);
   await deactivateLayer(host, scratch);
   if (await isFree(host, disk)) return wasHeld;
   await unprepareLayer(host, scratch).catch((error) => log("debug", () => messageOf(error)));

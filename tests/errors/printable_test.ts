@@ -20,6 +20,7 @@ revoked.revoke();
 const TEXTS: [value: unknown, text: string][] = [
   ["C:\\layers\\app", '"C:\\\\layers\\\\app"'],
   ["", '""'],
+  ["a\x1b\x7f\x9b\u202eb", '"a\\u001b\\u007f\\u009b\\u202eb"'],
   [undefined, "undefined"],
   [null, "null"],
   [NaN, "NaN"],

@@ -1,5 +1,6 @@
 import { assertEquals, assertInstanceOf } from "jsr:@std/assert@^1.0.0";
 import {
+  InUseError,
   InvalidInputError,
   LayerError,
   MissingDllError,
@@ -29,6 +30,11 @@ const MESSAGES: [error: LayerError, message: string][] = [
     new NativeError({ function: "HcsX", code: 0xc0370112, systemMessage: "", details: ["event 1", "event 2"] }),
     "HcsX failed: 0xc0370112 ERROR_VMCOMPUTE_INVALID_LAYER\n  event 1\n  event 2",
   ],
+  [
+    new NativeError({ function: "F", code: 0x8007ffff, path: "C:\\\x1b[2J\n\x9b\u202egpj", details: ["a\r", "\x7f"] }),
+    "F failed for C:\\\\u001b[2J\\u000a\\u009b\\u202egpj: 0x8007ffff\n  a\\u000d\n  \\u007f",
+  ],
+  [new InUseError("C:\\\x1b[31m", "is in use"), "C:\\\\u001b[31m is in use"],
   [new InvalidInputError("layerFolders[1]", "is empty", ""), 'layerFolders[1] is empty: ""'],
   [new InvalidInputError("hostPath", "is not a string"), "hostPath is not a string"],
   [new MissingDllError("vmcompute.dll", "Do this"), "vmcompute.dll can't be loaded. Do this"],

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume } from "../../mod.ts";
 import { deactivateLayer, destroyLayer, unprepareLayer } from "../../src/storage/mod.ts";
 import { toJson } from "../../scripts/support/output.ts";
@@ -31,6 +31,10 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   );
   assertEquals((await machine.mount(...STACK, MOUNT_POINT)).code, 0);
   await fails(
+    machine.unmount("C:/layers/base"),
+    "SCRATCH names a file that doesn't exist: C:\\layers\\base\\sandbox.vhdx\n",
+  );
+  await fails(
     machine.mount(...STACK),
     "C:\\containers\\web\\sandbox.vhdx has been in use for 5 s: its scratch is mounted, was left mounted by a process that " +
       "died, is attached to a virtual machine, or a scanner has it open. Unmount the scratch first\n" +
@@ -41,6 +45,18 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
     "--mount-point is already a mount point or a link: C:\\mnt\\web\n" +
       `If a mount left it: ${unmount} --mount-point=C:/mnt/web "C:/other one"\n`,
   );
+});
+
+Deno.test("what is printed has no control characters of paths in it", async () => {
+  using machine = new Machine();
+  const folder = "C:/layers/\x1b[2J\x9b1m\u202eapp";
+  for (const json of [[], ["--json"]]) {
+    for (const task of ["mount:simulated", "unmount:simulated", "vhd:simulated"] as const) {
+      const args = task === "vhd:simulated" ? ["attach", `${folder}.vhdx`] : [folder, folder];
+      const { stdout, stderr } = await run(machine.args(task, ...json, ...args));
+      assertMatch(stdout + stderr, /^[\n\x20-\x7e…]+$/);
+    }
+  }
 });
 
 Deno.test("unmount of a scratch folder that is gone removes a mount point that is left", async () => {
