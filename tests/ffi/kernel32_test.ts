@@ -56,6 +56,28 @@ Deno.test("files and folders: what there is, what isn't, and the error of everyt
   assertEquals(host.held(), [], "no handle is left open, nothing that was created is there");
 });
 
+Deno.test("writeText() and readText() keep a text, and have the error of the call that failed", () => {
+  const host = new SimulatedHost();
+  host.addFolder("C:\\f");
+  const path = "C:\\f:note";
+  kernel32.writeText(host, path, "ä 𝄞");
+  kernel32.writeText(host, path, "ß");
+  assertEquals(kernel32.readText(host, path), "ß");
+  for (
+    const [fn, call] of [
+      ["WriteFile", () => kernel32.writeText(host, path, "new")],
+      ["ReadFile", () => kernel32.readText(host, path)],
+      ["CreateFileW", () => kernel32.readText(host, path)],
+    ] as const
+  ) {
+    host.fail({ function: fn, code: 112 });
+    const error = assertThrows(call, NativeError, path);
+    assertEquals([error.operation, error.win32], [fn, 112]);
+    host.failNothing();
+  }
+  assertEquals(host.held().filter(({ kind }) => kind === "handle"), []);
+});
+
 Deno.test("paths over 260 units reach Windows in the long form, with their closing separator where one has to be", () => {
   const host = new SimulatedHost();
   host.addFolder(DEEP);

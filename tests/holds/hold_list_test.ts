@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { messageOf } from "../../src/errors/printable.ts";
+import { MissingPermissionError } from "../../src/errors/windows_errors.ts";
 import { LayerError } from "../../src/errors/layer_error.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Held, HoldOf } from "../../src/holds/hold.ts";
@@ -93,6 +94,18 @@ Deno.test("HoldList.release() takes what is under something that may be gone, th
   assertEquals([log, names(holds)], [["-overlay", "-disk", "-overlay"], ["overlay"]]);
 });
 
+Deno.test("HoldList.release() keeps what may be gone with what it rests on, if Windows could not be asked", async () => {
+  const { log, acquire, names } = things();
+  const holds = new HoldList();
+  const disk = await holds.acquire(acquire("disk"));
+  const overlay = await acquire("overlay", [disk])();
+  const release = () => Promise.reject(new MissingPermissionError(["--allow-ffi=computestorage.dll"]));
+  holds.adopt({ ...overlay, release }, { mayBeGone: true });
+  log.length = 0;
+  await assertRejects(() => holds.release(), ReleaseError, "--allow-ffi");
+  assertEquals([log, names(holds)], [[], ["disk", "overlay"]]);
+});
+
 Deno.test("HoldList.release() side by side is one release", async () => {
   const { log, failing, list } = things();
   const holds = await list("a", "b");
@@ -111,6 +124,19 @@ Deno.test("HoldList.release() stops between two steps when its signal is aborted
   assertEquals(names(holds), ["a"]);
   await holds.release();
   assertEquals(log, ["-c", "-b", "-a"]);
+});
+
+Deno.test("HoldList.release() aborted rejects with the reason, whatever it is", async () => {
+  const { list } = things();
+  for (const odd of [NaN, null, 0, "", Object.create(null)]) {
+    const holds = await list("a");
+    const outcome = await holds.release({ signal: AbortSignal.abort(odd) }).then(
+      () => "released",
+      (thrown) => [thrown],
+    );
+    assertEquals(Object.is((outcome as unknown[])[0], odd), true);
+    assertEquals(holds.holds.length, 1);
+  }
 });
 
 Deno.test("HoldList.release() aborted after a failure reports both", async () => {

@@ -1,7 +1,7 @@
 // What this process remembers about a machine.
 import { assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers } from "../../mod.ts";
-import { sessionOf } from "../../src/session/session.ts";
+import { layerId, sessionOf } from "../../src/session/session.ts";
 import { enablePrivileges } from "../../src/storage/mod.ts";
 import { LAYERS, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -21,6 +21,15 @@ Deno.test("a session lists what is remembered about its machine, and forgets wha
   }
   await mounted.release();
   assertEquals(list(), { build: 20348, layerIds: LAYERS.length, mounts: [], privileges: [] });
+});
+
+Deno.test("a session remembers the ids of 4,096 layers, those that it learned last", () => {
+  const host = stackHost();
+  const asked = () => host.calls.filter((call) => call.function === "NameToGuid").length;
+  const ids = Array.from({ length: 4097 }, (_, i) => layerId(host, `C:\\layers\\${i}`));
+  assertEquals([asked(), JSON.parse(JSON.stringify(sessionOf(host))).layerIds], [4097, 4096]);
+  assertEquals([layerId(host, "D:\\1"), asked()], [ids[1], 4097]);
+  assertEquals([layerId(host, "D:\\0"), asked()], [ids[0], 4098]);
 });
 
 Deno.test("a mount prints all that it is: path, placements and holds", async () => {

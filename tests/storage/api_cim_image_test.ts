@@ -41,6 +41,14 @@ Deno.test("mountCimImage() refuses a volume that is there, and leaves it", async
   assertEquals([error.symbol, host.exists(mounted.volume)], ["ERROR_ALREADY_EXISTS", true]);
 });
 
+Deno.test("mountCimImage() refuses an image that isn't there, or is a folder", async () => {
+  const host = cimHost();
+  for (const image of [`${IMAGE}x`, IMAGE.slice(0, IMAGE.lastIndexOf("\\"))]) {
+    const error = await assertRejects(() => storage.mountCimImage(image, VOLUME, { host }), storage.InvalidInputError);
+    assertEquals([error.argument, storageCalls(host)], ["image", []]);
+  }
+});
+
 Deno.test("mountCimImage() and dismountCimImage() refuse a build without CimFS", async () => {
   const host = cimHost(19040);
   const calls = [

@@ -187,12 +187,21 @@ for (
       ...calls,
     ]);
     const device = host.calls.find((call) => call.function === "CreateFileW" && call.args.path !== BLANK);
+    const attached = host.calls.filter((call) => call.function === "AttachVirtualDisk").map(({ args }) => args.flags);
+    // Without a drive letter, and exempt from a BitLocker policy: 2 and 32.
+    assertEquals(attached, build === 17763 ? [34] : []);
     assertEquals(device?.args.path, build === 17763 ? "\\\\.\\PhysicalDrive1" : undefined);
     assertEquals(held(host), []);
     await using mounted = await storage.mountWritableLayerDisk(BLANK, { host });
     assertEquals(host.exists(mounted.volume), true);
   });
 }
+
+Deno.test("isDiskInUse() opens the file shared with nobody, as only that conflicts with every other handle", () => {
+  const host = storageHost();
+  assertEquals(storage.isDiskInUse(DISK, { host }), false);
+  assertEquals(host.calls.filter((call) => call.function === "CreateFileW").map(({ args }) => args.share), [0]);
+});
 
 Deno.test("mountWritableLayerDisk() attaches the disk until it is released", async () => {
   const host = storageHost();

@@ -130,6 +130,21 @@ Deno.test("SCSIDisks.reserveMount() with the same options, in any order, is one 
   assertEquals(options, ["noexec", "ro"]);
 });
 
+Deno.test("SCSIDisks.reserveMount() makes a mount of its own for each option", () => {
+  const vm = linux();
+  const attachment = vm.scsi.reserveAttachment(hostFile(vm.host, disk(0)), { readOnly: false })!;
+  const options = [
+    {},
+    { partition: 1 },
+    { readOnly: true },
+    { encrypted: true },
+    { options: ["ro"] },
+    { filesystem: "ext4" as const },
+  ];
+  const paths = options.map((one) => vm.scsi.reserveMount(attachment, one).hold.guestPath);
+  assertEquals(new Set(paths).size, options.length);
+});
+
 Deno.test("SCSIDisks.reserveMount() refuses what a Windows guest can't do", () => {
   const vm = windows({ scsi: { controllers: 2, own: [] } });
   for (let i = 0; i < 65; i++) vm.host.addFile(disk(i), 4096);

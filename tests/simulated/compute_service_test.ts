@@ -1,0 +1,13 @@
+import { assertThrows } from "jsr:@std/assert@^1.0.0";
+import { AddressSpace } from "../../src/simulated/address_space.ts";
+import { ComputeService } from "../../src/simulated/compute_service.ts";
+import { SimulationError } from "../../src/simulated/mod.ts";
+
+Deno.test("a callback can't be disposed of while Windows may call it, and can after that", () => {
+  const service = new ComputeService(new AddressSpace(), () => "synchronous", () => 0);
+  const callback = service.callback(() => {});
+  const registered = service.register({ system: 1n, id: "a", callback: callback.address, context: 0n })!;
+  assertThrows(() => callback[Symbol.dispose](), SimulationError, "Windows may still call it");
+  service.unregister(registered);
+  callback[Symbol.dispose]();
+});

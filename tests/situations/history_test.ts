@@ -1,0 +1,95 @@
+// A failure that meets what an earlier failure left.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import {
+  InvalidInputError,
+  mountSandboxVolume,
+  mountWCOWLayers,
+  NativeError,
+  releaseCimFSHostLayers,
+  ReleaseError,
+  unmountWCOWLayers,
+  UnsupportedBuildError,
+} from "../../mod.ts";
+import { changes, held } from "../support/calls.ts";
+import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+const ACCESS_DENIED = 0x80070005;
+const CIM_STACK = ["C:\\layers\\top", SCRATCH];
+
+Deno.test("an unmount fails at the disk: the mount's owner goes on from there", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  host.fail({ function: "DeactivateLayer", code: 0x80070020, nth: 1 });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["activation"]);
+  assertEquals(mounted.holds.map(({ kind }) => kind), ["activation"]);
+  await mounted.release();
+  assertEquals([held(host), mounted.holds], [[], []]);
+});
+
+Deno.test("a mount fails on a scratch with a note of an earlier image: the note still leads to that image", async () => {
+  const host = hostWith({ cimLayers: [CIM_STACK[0]!], scratches: [SCRATCH] });
+  await mountWCOWLayers("one", CIM_STACK, { host });
+  host.fail({ function: "CimDismountImage", code: ACCESS_DENIED });
+  await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
+  assertEquals(host.held().map(({ kind }) => kind), ["cimVolume"]);
+  host.failNothing();
+  host.fail({ function: "CimMountImage", code: ACCESS_DENIED });
+  await assertRejects(() => mountWCOWLayers("two", CIM_STACK, { host }), NativeError);
+  host.failNothing();
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
+
+Deno.test("an unmount says of each step whether something was there: overlay, image, disk, folder", async () => {
+  const host = hostWith({ cimLayers: [CIM_STACK[0]!], scratches: [SCRATCH] });
+  const unmount = async (volumeMountPath?: string) => {
+    const released = await unmountWCOWLayers(SCRATCH, { host, volumeMountPath });
+    return released.map(({ hold, wasHeld }) => `${hold.kind} ${wasHeld}`);
+  };
+  await mountWCOWLayers("c1", CIM_STACK, { host, volumeMountPath: MOUNT });
+  assertEquals(await unmount(), [
+    "mountPoint true",
+    "folder true",
+    "overlay true",
+    "filter false",
+    "cimVolume true",
+    "activation true",
+  ]);
+  assertEquals(held(host), []);
+  assertEquals(await unmount(MOUNT), ["mountPoint false", "folder false", "filter false", "activation false"]);
+});
+
+Deno.test("an unmount with an empty container id, or on a Windows that is too old, is refused before it changes anything", async () => {
+  const host = stackHost();
+  await mountWCOWLayers("c1", STACK, { host });
+  const before = changes(host);
+  for (
+    const unmount of [
+      () => unmountWCOWLayers(SCRATCH, { host, containerId: "" }),
+      () => releaseCimFSHostLayers(SCRATCH, "", { host }),
+    ]
+  ) {
+    assertEquals((await assertRejects(unmount, InvalidInputError)).argument, "containerId");
+  }
+  assertEquals(changes(host), before);
+  const old = stackHost({ build: 17134 });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: old }), UnsupportedBuildError);
+  assertEquals([error.build, changes(old)], ["17134", []]);
+});
+
+Deno.test("a mount folder on a drive that isn't there: an error, and the disk is given back", async () => {
+  const host = stackHost();
+  const missing = /^Z:/;
+  for (const [name, code] of [["GetFileAttributesW", 3], ["CreateDirectoryW", 3]] as const) {
+    host.fail({ function: name, code, when: ({ args }) => missing.test(String(args["path"])) });
+  }
+  const error = await assertRejects(
+    () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: "Z:\\mnt\\c1" }),
+    NativeError,
+  );
+  assertEquals([error.operation, error.win32, held(host)], ["CreateDirectoryW", 3, []]);
+  const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
+  host.addVolume("11111111-2222-3333-4444-555555555555");
+  await assertRejects(() => mountSandboxVolume("Z:\\mnt", volume, { host }), NativeError);
+});
