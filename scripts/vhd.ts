@@ -108,15 +108,23 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     doing: "attaching",
     populate: (machine, { DISK }) => addDisk(machine, DISK),
     async run({ DISK: path }, { host, signal }) {
-      await using disk = await (await storage()).attachDisk(path, { permanent: true, host, signal });
+      const { attachDisk, detachDisk } = await storage();
       const hold = { kind: "attachedDisk", path } as const;
       await using undo = new AsyncDisposableStack();
-      undo.defer(() =>
-        disk.detach().catch((cause) => {
-          throw new CommandError(`${path} can't be detached: ${cause.message}`, { cause, holds: [hold] });
-        })
-      );
-      const device = disk.physicalPath();
+      const attach = async () => {
+        await using disk = await attachDisk(path, { permanent: true, host, signal });
+        undo.defer(async () => {
+          try {
+            await detachDisk(path, { host });
+          } catch (cause) {
+            const message = `${path} can't be detached: ${(cause as Error).message}`;
+            throw new CommandError(message, { cause, holds: [hold] });
+          }
+        });
+        return disk.physicalPath();
+      };
+      const device = await attach();
+      // The last thing: what comes later isn't noticed.
       await throwIfInterrupted(signal);
       undo.move();
       return { text: device, json: { path, device }, holds: [hold] };

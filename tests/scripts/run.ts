@@ -86,8 +86,11 @@ export class Machine implements Disposable {
     return run(this.args("vhd:simulated", ...args));
   }
 
-  /** Starts a command, and interrupts it while it waits for this machine, which something else uses. */
-  async interrupt(args: readonly string[]): Promise<Ended> {
+  /**
+   * Starts a command, and interrupts it while it waits for this machine, which something else uses: at its first call, or
+   * once `reached` matches the machine's state. Returns undefined if it ended without having waited then.
+   */
+  async interrupt(args: readonly string[], reached = /^/): Promise<Ended | undefined> {
     this.host();
     using file = await Deno.open(this.file, { read: true, write: true });
     await file.lock(true);
@@ -96,10 +99,16 @@ export class Machine implements Disposable {
     let over = false;
     end.then(() => over = true);
     const until = async (condition: () => Promise<boolean>) => {
-      while (!over && !(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
-      if (over) throw new Error(`it ended before it was interrupted: ${JSON.stringify(await end)}`);
+      while (!over && !(await condition())) await new Promise((resolve) => setTimeout(resolve, 1));
     };
-    await until(async () => new RegExp(`-> FLOCK .* ${child.pid} `).test(await Deno.readTextFile("/proc/locks")));
+    const isWaiting = async () => new RegExp(`-> FLOCK .* ${child.pid} `).test(await Deno.readTextFile("/proc/locks"));
+    for (;;) {
+      await until(isWaiting);
+      if (over) return undefined;
+      if (reached.test(await Deno.readTextFile(this.file))) break;
+      await file.unlock();
+      await file.lock(true);
+    }
     child.kill("SIGINT");
     await until(() => isIdle(child.pid));
     await file.unlock();
