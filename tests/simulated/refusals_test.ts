@@ -255,3 +255,13 @@ for (const [about, call] of OF_A_SYSTEM) {
     await compute.closeSystem(host, system, vm.id);
   });
 }
+
+Deno.test("the simulated host refuses to guess: removing the vPMem that the VM was created with", async () => {
+  const host = hostWith({ linuxBoot: { "C:\\vhd": "rootfs.vhd" } });
+  await using vm = await startedVM(host, { ...LINUX, bootFolder: "C:\\vhd", vpmemMultiMapping: false });
+  const request = {
+    ...pmem("0", "Remove"),
+    GuestRequest: { RequestType: "Remove", ResourceType: "VPMemDevice", Settings: { MountPath: "/" } },
+  };
+  await assertRejects(() => vm.modify(request as ModifySettingRequest), SimulationError, "was created with: 0");
+});
