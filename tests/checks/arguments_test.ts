@@ -1,7 +1,8 @@
 // What every exported function does with every argument that is wrong: see the table in arguments_table.ts.
-import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as mod from "../../mod.ts";
 import * as storage from "../../src/storage/mod.ts";
+import { wholeNumber } from "../../src/checks/arguments.ts";
 import { call, type Kind, newWorld, objectsOf, type Place, tableOf } from "./arguments_table.ts";
 
 const fail = () => {
@@ -227,3 +228,9 @@ function parametersOf(fn: unknown): string[] {
   const list = /^[^(]*\(([^)]*)\)/.exec(`${fn}`)![1]!;
   return list.split(",").map((parameter) => parameter.split("=")[0]!.trim()).filter((name) => name !== "");
 }
+
+Deno.test("wholeNumber() names the range that it wants", () => {
+  for (const [check, range] of [[wholeNumber(1, 4), "from 1 to 4"], [wholeNumber(2), "from 2"]] as const) {
+    assertThrows(() => check(0, "count"), mod.InvalidInputError, `count is not a whole number ${range}: 0`);
+  }
+});

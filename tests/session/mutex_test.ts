@@ -36,7 +36,11 @@ Deno.test("Mutex.refuse() rejects who waits and who comes, until who is inside h
   assertStrictEquals(await assertRejects(() => mutex.run(() => Promise.resolve())), reason);
   resolve();
   await first;
-  assertEquals(await mutex.run(() => Promise.resolve("free")), "free");
+  const again = Promise.withResolvers<string>();
+  const inside = mutex.run(() => again.promise);
+  const behind = mutex.run(() => Promise.resolve("behind"));
+  again.resolve("inside");
+  assertEquals([await inside, await behind], ["inside", "behind"]);
 });
 
 Deno.test("Mutex.run() lets go who is aborted while waiting, and who comes next still waits for who is inside", async () => {

@@ -66,10 +66,16 @@ Deno.test("PrepareLayer takes long: who waits for it has the lock after it, and 
   await first;
   limits[0]!.pass();
   await slow.arrival();
+  machine.addScratch("C:\\scratch\\c3");
+  const third = mountWCOWLayers("c3", [...LAYERS, "C:\\scratch\\c3"], { host });
+  await settle();
   assertEquals(limits.map(({ signal }) => signal.aborted), [true, false]);
   slow.release();
   await second;
-  assertEquals(held(machine).length, 4);
+  await slow.arrival();
+  slow.release();
+  await third;
+  assertEquals(held(machine).length, 6);
 });
 
 Deno.test("PrepareLayer hangs: who waits for it gives up when its signal is aborted", async () => {

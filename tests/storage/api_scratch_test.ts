@@ -1,11 +1,11 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers } from "../../mod.ts";
 import { volumeSize } from "../../src/ffi/kernel32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { volumeOn } from "../../src/simulated/windows.ts";
 import { BASE, DISK, storageHost, TOP } from "../support/storage_host.ts";
-import { GIB } from "../support/host.ts";
+import { GIB, withWrapped } from "../support/host.ts";
 import { held, sequence, storageCalls } from "../support/calls.ts";
 
 const SCRATCH = "C:\\scratch";
@@ -125,6 +125,19 @@ Deno.test("expandScratch() grows the disk and its volume, with all 512-byte sect
   assertEquals(storageCalls(host).find((call) => call.function === "AttachVirtualDisk")!.args.flags, 0x22);
   assertEquals(await sizes(host, SCRATCH), [30 * GIB + 512, volumeOn(30 * GIB)]);
   assertEquals(held(host), []);
+});
+
+Deno.test("expandScratchLayer() aborted while the size of the disk is looked up doesn't expand it", async () => {
+  const host = storageHost();
+  const abort = new AbortController();
+  const reason = new Error("stop");
+  const aborting = withWrapped(host, (name, call) => (...args) => {
+    if (name === "GetVirtualDiskInformation") abort.abort(reason);
+    return call(...args);
+  });
+  const expand = () => storage.expandScratchLayer(SCRATCH, 30 * GIB, { host: aborting, signal: abort.signal });
+  assertStrictEquals(await assertRejects(expand), reason);
+  assertEquals([held(host), sequence(host).includes("ExpandSandboxSize")], [[], false]);
 });
 
 Deno.test("expandScratch() leaves a volume alone that is as large as it can be", async () => {

@@ -137,6 +137,11 @@ Deno.test("createUtilityVM() puts every part of a kernel's arguments in its plac
   ]);
 });
 
+Deno.test("createUtilityVM() gives a Linux VM without SCSI controllers none in its document, and no place for a disk", async () => {
+  const document = await linuxDocument({ scsiControllerCount: 0 });
+  assertEquals("Scsi" in JSON.parse(document).VirtualMachine.Devices, false);
+});
+
 Deno.test("createUtilityVM() boots by the firmware where Windows is too old for more", async () => {
   const { Chipset, Devices } = JSON.parse(await linuxDocument({}, 17763)).VirtualMachine;
   assertEquals(Chipset, {
