@@ -30,7 +30,7 @@ export interface Host {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 
   /**
-   * Resolves after `ms` milliseconds of this host's time, like `sleep`, but as a limit for a call that runs meanwhile. A
+   * Resolves after `ms` milliseconds of this host's time, like `sleep`, but as a limit for a call that runs meanwhile: a
    * host whose `sleep` skips pauses must not skip these. Default: real time.
    */
   deadline?(ms: number, signal: AbortSignal): Promise<void>;

@@ -318,15 +318,16 @@ export class SimulatedHost implements Host {
       this.#scheduler.skip(ms);
       return await this.#process.service.settled();
     }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    using _ = this.#scheduler.after(ms, resolve);
-    const abort = () => reject(signal!.reason);
-    signal?.addEventListener("abort", abort);
-    try {
-      await promise;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+    await until((done) => this.#scheduler.after(ms, done), signal);
+  }
+
+  /**
+   * Resolves after `ms` milliseconds of {@linkcode SimulatedHost.clock}, and without the option `clock` of real time, as
+   * `latency` is then.
+   */
+  async deadline(ms: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await until((done) => this.#scheduler.lasting(ms, done), signal);
   }
 
   /** Makes a function callable by the simulated Windows. Needs no permission. */
@@ -868,4 +869,17 @@ function printableArguments(args: Record<string, unknown>): Record<string, unkno
       value instanceof Uint8Array ? "buffer" : typeof value === "bigint" ? Number(value) : value,
     ]),
   );
+}
+
+/** Waits for what calls `done`, or for the signal, whose reason is thrown then. */
+async function until(start: (done: () => void) => Disposable, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  using _ = start(resolve);
+  const abort = () => reject(signal!.reason);
+  signal?.addEventListener("abort", abort);
+  try {
+    await promise;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
 }

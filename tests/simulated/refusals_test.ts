@@ -71,7 +71,7 @@ const ON_THE_HOST: readonly Row[] = [
       host,
       (name, call) => name === "SetEntriesInAclW" ? (_, ...args) => call(2, ...args) : call,
     );
-    using file = k32.openFile(host, DISK);
+    using file = k32.openFile(host, DISK, { access: k32.access.READ_CONTROL | k32.access.WRITE_DAC });
     await adv.grantRead(two, file.value, { group: "S-1-5-83-0", path: DISK, folder: false });
   }],
   ["dismounting an image that an overlay filter shows", async (host) => {

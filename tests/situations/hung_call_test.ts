@@ -56,6 +56,24 @@ Deno.test("PrepareLayer hangs: who waits for it is told after a minute, and who 
   assertEquals([held(machine), limits.map(({ signal }) => signal.aborted)], [[], [true, true]]);
 });
 
+Deno.test("PrepareLayer hangs on a host with a clock: who waits is told after a minute of that clock", async () => {
+  const slow = new CallBarrier((call) => call.function === "PrepareLayer");
+  const host = stackHost({ latency: slow.latency, clock: "manual" });
+  host.addScratch(OTHER);
+  const first = mountWCOWLayers("c1", STACK, { host });
+  await slow.arrival();
+  let told: unknown;
+  const second = mountWCOWLayers("c2", [...LAYERS, OTHER], { host }).catch((error) => told = error);
+  await host.clock.advance(59_999);
+  assertEquals(told, undefined);
+  await host.clock.advance(1);
+  await second;
+  assertEquals([told instanceof HungCallError, held(host)], [true, [`activation ${SCRATCH}`]]);
+  slow.release();
+  await (await first).release();
+  assertEquals(held(host), []);
+});
+
 Deno.test("PrepareLayer takes long: who waits for it has the lock after it, and the limit begins anew", async () => {
   const { host, machine, slow, limits } = hungHost();
   const first = mountWCOWLayers("c1", STACK, { host });
