@@ -23,6 +23,7 @@ import {
   removeDirectory,
 } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { removeOnceFree } from "../session/waiting.ts";
 import { hasNoStreams } from "./streams.ts";
@@ -52,18 +53,15 @@ export function folderOf(
   };
 }
 
-/** Creates the missing folders of a path. Releasing the hold removes only those. */
-export async function acquireFolder(host: Host, path: string): Promise<Held<HoldOf<"folder">>> {
+/** Creates the missing folders of a path. Releasing the hold removes only those, also if creating the others failed. */
+// deno-lint-ignore require-await
+export async function acquireFolder(host: Host, path: string, expect: Expect): Promise<Held<HoldOf<"folder">>> {
   const created: string[] = [];
   const unmarked: string[] = [];
-  try {
-    create(host, path, created, unmarked);
-  } catch (error) {
-    for (const part of [...unmarked]) await remove(host, part);
-    await removeMarked(host, path);
-    throw error;
-  }
-  return folderOf(host, path, created, unmarked);
+  const held = folderOf(host, path, created, unmarked);
+  expect(held);
+  create(host, path, created, unmarked);
+  return held;
 }
 
 // Another process can remove a parent that it created between two of our calls.
@@ -125,16 +123,16 @@ function hasMark(host: Host, path: string): boolean {
   }
 }
 
-// Removes the folders that have the mark, from `path` up, and skips those that are already gone.
+// Removes the folders that have the mark, from `path` up, and skips those that are already gone. The root of a drive is
+// nobody's.
 async function removeMarked(host: Host, path: string): Promise<boolean> {
   let removed = false;
-  for (let at = path, parent = dirname(at);; at = parent, parent = dirname(at)) {
-    if (exists(host, at)) {
-      if (!isMarked(host, at) || !await remove(host, at)) return removed;
-      removed = true;
-    }
-    if (parent === at) return removed;
+  for (let at = path, parent = dirname(at); parent !== at; at = parent, parent = dirname(at)) {
+    if (!exists(host, at)) continue;
+    if (!isMarked(host, at) || !await remove(host, at)) break;
+    removed = true;
   }
+  return removed;
 }
 
 async function remove(host: Host, path: string): Promise<boolean> {

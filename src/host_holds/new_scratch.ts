@@ -28,7 +28,7 @@ export async function acquireNewScratch(
   { scratch, layers }: NewScratch,
   signal: AbortSignal | undefined,
 ): Promise<Held<HoldOf<"newFile">>> {
-  const folder = await holds.acquire(() => acquireFolder(host, scratch), signal);
+  const folder = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
   const create = () => createSandboxLayer(host, scratch, parentLayers(host, layers));
   return await holds.acquire(
     (expect) => acquireNewFile(host, diskOf(scratch), create, { restsOn: [folder], expect }),

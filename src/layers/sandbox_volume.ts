@@ -67,7 +67,7 @@ export async function acquireMountPointAt(
   init: MountPointInit,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const folder = await holds.acquire(() => acquireFolder(host, init.folder), signal);
+  const folder = await holds.acquire((expect) => acquireFolder(host, init.folder, expect), signal);
   await holds.acquire((expect) => acquireMountPoint(host, init, { restsOn: [folder], expect }), signal);
 }
 

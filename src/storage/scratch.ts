@@ -123,7 +123,7 @@ export async function createUtilityVMScratch(
   using _claim = claimDisk(host, scratch, "folder");
   const path = diskOf(scratch);
   await withHolds(async (holds) => {
-    const parent = await holds.acquire(() => acquireFolder(host, scratch), signal);
+    const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
     const copy = () => copyFile(host, template, path);
     await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
     signal?.throwIfAborted();

@@ -9,7 +9,9 @@ import {
   ReleaseError,
   unmountWCOWLayers,
   UnsupportedBuildError,
+  UnwindError,
 } from "../../mod.ts";
+import type { NativeCall } from "../../src/simulated/mod.ts";
 import { changes, held } from "../support/calls.ts";
 import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -92,4 +94,22 @@ Deno.test("a mount folder on a drive that isn't there: an error, and the disk is
   const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
   host.addVolume("11111111-2222-3333-4444-555555555555");
   await assertRejects(() => mountSandboxVolume("Z:\\mnt", volume, { host }), NativeError);
+});
+
+Deno.test("a mount folder can't be marked, and not be removed either: the error says both, and gives it back later", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  const isMark = ({ args }: NativeCall) => String(args["path"]).includes(":hcs-layers");
+  host.fail({ function: "CreateFileW", code: 0x80070070, when: isMark });
+  host.fail({ function: "RemoveDirectoryW", code: 0x80070020 });
+  const error = await assertRejects(
+    () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT }),
+    UnwindError,
+  );
+  const { operation, win32 } = error.cause as NativeError;
+  assertEquals([operation, win32, error.holds.map(({ kind }) => kind)], ["CreateFileW", 112, ["folder"]]);
+  assertEquals(held(host), ["folder C:\\mnt"]);
+  host.failNothing();
+  await error.release();
+  assertEquals([held(host), host.paths()], [[], before]);
 });
