@@ -38,14 +38,14 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    21,
+    22,
     `
       SimulatedHost SimulationError
     `,
     `
       Acquirer CompletedCall Completion Connection Effect FileAttribute FileContent FileSystem GuestNetwork HeldKind
-      HeldResource InjectedFailure Injection LayerContents NativeCall NotificationName SimulatedClock SimulatedHostOptions
-      UnknownCall
+      HeldResource InjectedFailure Injection LayerContents NativeCall NotificationName ObservedAnswers SimulatedClock
+      SimulatedHostOptions UnknownCall
     `,
   ],
   "./storage": [

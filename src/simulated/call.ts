@@ -84,9 +84,9 @@ export class HandleTable {
   }
 }
 
-/** Returns a failure with a Win32 code. */
-export function win32Failure(code: number): Failure {
-  return new Failure(fromWin32(code));
+/** Returns a failure with a Win32 code. `situation` is for {@linkcode Failure.situation}. */
+export function win32Failure(code: number, situation?: string): Failure {
+  return new Failure(fromWin32(code), situation);
 }
 
 /** What a simulated function works on. */

@@ -86,7 +86,7 @@ export const computestorageFunctions: SimulatedDll = {
     if (windows.key(path) === windows.key(source)) unknown("importing a layer from its own folder");
     for (const { Id, Path = "" } of requireLayers(windows, data)) {
       if (Id !== simulatedLayerId(lastName(windows.place(Path).path))) {
-        throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+        throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "receiving a layer with another id than that of its name");
       }
     }
     importFiles(windows, path, source);
@@ -153,11 +153,13 @@ function formatted({ windows, process }: Context, vhd: bigint): string {
   }
   if (type === "disk") return target;
   if (device !== undefined) unknown(`formatting a device on a build later than Server 2019: ${target}`);
-  throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  throw win32Failure(win32.ERROR_INVALID_PARAMETER, "formatting a file that isn't open as a disk");
 }
 
 function requireFolder(windows: Windows, path: string): void {
-  if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+  if (windows.node(path)?.type !== "folder") {
+    throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "receiving a folder that doesn't exist");
+  }
 }
 
 function requireLayers(windows: Windows, data: string): NonNullable<LayerData["Layers"]> {

@@ -31,7 +31,7 @@ import { copyFile } from "./contents.ts";
 import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { isDeviceName } from "./names.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
-import { SimulationError, unknown } from "./simulation_error.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
@@ -74,7 +74,9 @@ export const kernel32Functions: SimulatedDll = {
   CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, (context, { from, to, failIfExists }) => {
     const { windows } = context;
     const source = windows.existing(from);
-    if (isDiskInUse(context, from)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (isDiskInUse(context, from)) {
+      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "copying the file of a disk in use");
+    }
     if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
     if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
     requireFolder(windows, parentOf(windows.place(to).path));
@@ -114,7 +116,7 @@ export const kernel32Functions: SimulatedDll = {
       } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
       } else if ((access & (GENERIC_READ | GENERIC_WRITE)) !== 0 && isDiskInUse(context, file)) {
-        throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+        throw win32Failure(win32.ERROR_SHARING_VIOLATION, "opening the file of a disk in use");
       }
       return process.handles.open(handle);
     },
@@ -131,7 +133,9 @@ export const kernel32Functions: SimulatedDll = {
     }
     const node = windows.existing(path, "stay");
     if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
-    if (node.link === undefined && isDiskInUse(context, path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (node.link === undefined && isDiskInUse(context, path)) {
+      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "deleting the file of a disk in use");
+    }
     windows.remove(path);
   }),
 
@@ -139,8 +143,7 @@ export const kernel32Functions: SimulatedDll = {
     requireSeparator(volumeMountPoint);
     const node = windows.existing(volumeMountPoint, "stay");
     if (node.link !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
-    // For a folder that isn't a mount point, Windows succeeds and does nothing.
-    if (node.volume === undefined) return;
+    if (node.volume === undefined) throw new Failure(0, "removing the mount point of a folder that is none");
     if (!windows.hasVolume(node.volume)) unknown("removing the mount point of a volume that is gone");
     unmount(node);
   }),
@@ -272,7 +275,9 @@ export const kernel32Functions: SimulatedDll = {
     { volumeName: text, names: buffer, units: number, needed: buffer },
     ({ windows }, { volumeName, names, units, needed }) => {
       requireSeparator(volumeName);
-      if (!windows.hasVolume(volumeName)) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+      if (!windows.hasVolume(volumeName)) {
+        throw win32Failure(win32.ERROR_FILE_NOT_FOUND, "listing the mount points of a volume that doesn't exist");
+      }
       const list = pathsOfVolume(windows.state, volumeName.slice(0, -1)).map((path) => `${path}\\\0`).join("");
       put32(needed, list.length + 1);
       if (putText(names, list, units) > units) throw win32Failure(win32.ERROR_MORE_DATA);
@@ -324,8 +329,11 @@ export const kernel32Functions: SimulatedDll = {
       const node = windows.own(volumeMountPoint, "stay");
       if (windows.fileSystem(node.path) !== "NTFS") unknown("mounting a volume at a folder that isn't on NTFS");
       if (!windows.hasVolume(volumeName)) unknown("mounting a volume that doesn't exist");
-      if (attributesOf(node) !== DIRECTORY || !windows.isEmpty(node.path)) {
-        throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
+      if (attributesOf(node) !== DIRECTORY) {
+        throw win32Failure(win32.ERROR_DIR_NOT_EMPTY, "mounting a volume at a mount point");
+      }
+      if (!windows.isEmpty(node.path)) {
+        throw win32Failure(win32.ERROR_DIR_NOT_EMPTY, "mounting a volume at a folder that isn't empty");
       }
       node.volume = volumeName;
       node.mountedBy = windows.by;

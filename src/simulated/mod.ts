@@ -32,6 +32,7 @@
  * @module
  */
 
+export type { ObservedAnswers } from "./answers.ts";
 export { SimulatedHost } from "./simulated_host.ts";
 export type { HeldKind, HeldResource, SimulatedHostOptions, UnknownCall } from "./simulated_host.ts";
 export type { SimulatedClock } from "./clock.ts";

@@ -18,6 +18,7 @@ import { vmcompute } from "../ffi/vmcompute.ts";
 import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
 import { ws2 } from "../ffi/ws2_32.ts";
 import { AddressSpace } from "./address_space.ts";
+import { failuresIn, type ObservedAnswers } from "./answers.ts";
 import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
 import {
   type Context,
@@ -131,6 +132,12 @@ export interface SimulatedHostOptions {
   offlineDisks?: boolean;
   /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
   mountPathSeparator?: boolean;
+  /**
+   * The report that `deno task observe` wrote on a real host: `JSON.parse(await Deno.readTextFile("observe.json"))`. In the
+   * situations in which calls failed there, they fail with the same codes here, also where nobody knew before, and before
+   * `whenUnknown` is asked.
+   */
+  answers?: ObservedAnswers;
 }
 
 /**
@@ -215,7 +222,7 @@ interface Call extends NativeCall {
   readonly fn: SimulatedFunction;
   readonly values: Record<string, unknown>;
   readonly failure: CallFailure | undefined;
-  record(code: number): void;
+  record(code: number | undefined, situation?: string): void;
 }
 
 /**
@@ -248,6 +255,7 @@ export class SimulatedHost implements Host {
   readonly #latency: (call: NativeCall) => number | Promise<unknown> | undefined;
   readonly #symbols = new Map<Dll, unknown>();
   readonly #failures = new FailureList(FUNCTIONS);
+  readonly #answers: ReadonlyMap<string, number>;
   readonly #trace = new Trace();
   readonly #id: number;
   readonly #state: WindowsState;
@@ -257,6 +265,7 @@ export class SimulatedHost implements Host {
   /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
+    this.#answers = options.answers === undefined ? new Map() : failuresIn(options.answers);
     const { completion = "synchronous", seed, poolThreads } = options;
     this.#latency = latencyOf(options.latency ?? {});
     this.#scheduler = new Scheduler({
@@ -742,7 +751,10 @@ export class SimulatedHost implements Host {
       return value ?? fn.style.done;
     };
     const fail = (error: unknown) => {
-      const code = error instanceof Failure ? error.code : this.#chosen(call, error);
+      const situation = situationOf(call, error);
+      record(undefined, situation);
+      const code = this.#answers.get(situation ?? "") ??
+        (error instanceof Failure ? error.code : this.#chosen(call, error));
       if (code === 0) return succeed();
       record(code);
       return fn.style.fail(code, this.#process);
@@ -823,6 +835,14 @@ export class SimulatedHost implements Host {
     };
     return this.#shared === undefined ? run(this.#state) : this.#shared.change(run);
   }
+}
+
+// Returns the name of a situation by which answers are found.
+function situationOf(call: NativeCall, error: unknown): string | undefined {
+  if (!(error instanceof Failure || error instanceof UnknownSituation) || error.situation === undefined) {
+    return undefined;
+  }
+  return `${call.function}: ${error.situation.split(": ")[0]}`;
 }
 
 const SLOW = [...DLLS.keys()].flatMap(({ symbols }) =>

@@ -22,7 +22,7 @@ export class SimulationError extends LayerError {
   }
 }
 
-/** It isn't known what Windows does in a situation. To the outside, this is a plain {@linkcode SimulationError}. */
+/** It isn't known what Windows does in a situation. A name of a file follows in it after `: `. To the outside, this is a plain {@linkcode SimulationError}. */
 export class UnknownSituation extends SimulationError {
   /** An error for a situation, such as `activating a layer twice`. */
   constructor(readonly situation: string) {
@@ -37,6 +37,10 @@ export function unknown(situation: string): never {
 
 /** Makes a simulated function fail with an HRESULT. Thrown only within the simulation. */
 export class Failure {
-  /** A failure with an HRESULT. */
-  constructor(readonly code: number) {}
+  /**
+   * A failure with an HRESULT.
+   *
+   * @param situation The situation, if a file of answers may name another code for it.
+   */
+  constructor(readonly code: number, readonly situation?: string) {}
 }

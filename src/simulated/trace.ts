@@ -28,6 +28,8 @@ export interface NativeCall {
 export interface CompletedCall extends NativeCall {
   /** Its HRESULT as `0x` and eight digits, or `pending`. Results of other types are converted. */
   readonly result: string;
+  /** The situation in which it failed, if the option `answers` can name another code for it. */
+  readonly situation?: string;
 }
 
 const KEPT = 100_000;
@@ -57,14 +59,17 @@ export class Trace {
     return this.#calls.filter((call) => !BESIDE.has(call.function));
   }
 
-  /** Adds a call that begins. Returns a function that records its result. */
-  add(call: NativeCall): (code: number) => void {
-    const entry = { ...call, result: "pending" };
+  /** Adds a call that begins. Returns a function that records its result, if it has one, and its situation. */
+  add(call: NativeCall): (code: number | undefined, situation?: string) => void {
+    const entry: { result: string; situation?: string } & NativeCall = { ...call, result: "pending" };
     this.#calls.push(entry);
     this.#made++;
     // Seldom, because it moves all that are kept.
     if (this.#calls.length >= 2 * KEPT) this.#calls.splice(0, KEPT);
-    return (code) => void (entry.result = hex(code));
+    return (code, situation) => {
+      if (code !== undefined) entry.result = hex(code);
+      if (situation !== undefined) entry.situation = situation;
+    };
   }
 
   /** Forgets the calls so far. */

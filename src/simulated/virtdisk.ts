@@ -79,11 +79,17 @@ export const virtdiskFunctions: SimulatedDll = {
     (context, { handle, flags, parameters }) => {
       const { windows } = context;
       // A handle of a disk's device is a file handle.
-      if (context.process.handles.get(handle).type !== "disk") throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      if (context.process.handles.get(handle).type !== "disk") {
+        throw win32Failure(win32.ERROR_INVALID_FUNCTION, "attaching the device of a disk");
+      }
       const path = diskOf(context, handle);
       if ((flags & ~READ_ONLY_AND_MORE) !== 0) unknown(`attaching with flags ${flags}`);
-      if (parameters === 2 && windows.state.build <= SERVER_2019) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
-      if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+      if (parameters === 2 && windows.state.build <= SERVER_2019) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER, "attaching a disk with parameters of version 2");
+      }
+      if (windows.isAttached(path)) {
+        throw win32Failure(win32.ERROR_SHARING_VIOLATION, "attaching a disk that is attached");
+      }
       attach(windows, path, (flags & PERMANENT_LIFETIME) !== 0, (flags & NO_DRIVE_LETTER) === 0);
     },
   ),
@@ -103,14 +109,19 @@ export const virtdiskFunctions: SimulatedDll = {
     },
     ({ windows, process }, { path, access, parameters, handle }) => {
       if (parameters.version !== 2 || access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
-      if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
-      if (windows.node(parentOf(path))?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+      if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS, "creating a disk over a file");
+      if (windows.node(parentOf(path))?.type !== "folder") {
+        throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "creating a disk in a folder that doesn't exist");
+      }
       const disk = parameters.parent === undefined
         ? { size: parameters.size }
         : { ...windows.disk(parameters.parent), parent: parameters.parent };
       const blockSize = parameters.blockSize || DEFAULT_BLOCK;
-      if (disk.size < 3 * MIB || disk.size > 64 * 2 ** 40 || disk.size % 512 !== 0 || blockSize % MIB !== 0) {
-        throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      if (disk.size % 512 !== 0) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER, "creating a disk with a part of a sector");
+      }
+      if (disk.size < 3 * MIB || disk.size > 64 * 2 ** 40 || blockSize % MIB !== 0) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER, "creating a disk of an impossible size");
       }
       windows.add({ path, type: "file", size: EMPTY_FILE, disk: { ...disk, blockSize }, createdBy: windows.by });
       if (parameters.parent !== undefined) copyVolume(windows, parameters.parent, path);
@@ -142,7 +153,9 @@ export const virtdiskFunctions: SimulatedDll = {
           put32(used, 32);
           break;
         case 3: {
-          if (disk.parent === undefined) throw new Failure(hresult.ERROR_VHD_INVALID_TYPE);
+          if (disk.parent === undefined) {
+            throw new Failure(hresult.ERROR_VHD_INVALID_TYPE, "querying the parent of a disk that has none");
+          }
           const needed = 12 + 2 * (disk.parent.length + 1);
           if (needed > room) throw win32Failure(win32.ERROR_INSUFFICIENT_BUFFER);
           view.setUint32(8, windows.node(disk.parent) === undefined ? 0 : 1, true);
@@ -168,7 +181,9 @@ export const virtdiskFunctions: SimulatedDll = {
     { type: buffer, path: text, access: number, flags: number, parameters: version, handle: buffer },
     ({ windows, process }, { path, access, parameters, handle }) => {
       if (parameters !== 2) unknown("opening a disk with parameters of a version other than 2");
-      if (access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      if (access !== 0) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER, "opening a disk with access flags and version 2");
+      }
       const { parent } = windows.disk(path);
       if (parent !== undefined && windows.node(parent) === undefined) {
         unknown(`opening a differencing disk whose parent is gone: ${parent}`);

@@ -81,7 +81,9 @@ export const vmcomputeFunctions: SimulatedDll = {
       windows.state.active[windows.key(id)] = layer;
       return;
     }
-    if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (isDiskInUse(context, `${id}\\${DISK}`)) {
+      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "activating a scratch whose disk is in use");
+    }
     windows.requireAttachable(`${id}\\${DISK}`);
     const volume = windows.diskVolume(`${id}\\${DISK}`);
     windows.state.active[windows.key(id)] = { ...layer, volume };
@@ -120,7 +122,7 @@ export const vmcomputeFunctions: SimulatedDll = {
 
   DeactivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
     const active = windows.state.active[windows.key(id)];
-    if (active === undefined) return;
+    if (active === undefined) throw new Failure(0, "deactivating a layer that isn't activated");
     if (active.preparedBy !== undefined) unknown(`deactivating a layer that has a filter: ${id}`);
     if (active.volume !== undefined && windows.state.overlays[volumeKey(active.volume)] !== undefined) {
       unknown(`deactivating a layer that has an overlay filter: ${id}`);
@@ -130,8 +132,12 @@ export const vmcomputeFunctions: SimulatedDll = {
   }),
 
   DestroyLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
-    if (windows.state.active[windows.key(id)] !== undefined) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
-    if (windows.node(id) === undefined) throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+    if (windows.state.active[windows.key(id)] !== undefined) {
+      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "destroying a layer that is activated");
+    }
+    if (windows.node(id) === undefined) {
+      throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "destroying a layer that doesn't exist");
+    }
     for (const { path, parents } of Object.values(windows.state.active)) {
       if (parents?.some((parent) => windows.key(parent) === windows.key(id))) {
         throw new SimulationError(
@@ -144,9 +150,11 @@ export const vmcomputeFunctions: SimulatedDll = {
 
   ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, (context, { id, size }) => {
     const { windows } = context;
-    if (size === 0n) return;
+    if (size === 0n) throw new Failure(0, "expanding a scratch to size 0");
     if (windows.node(`${id}\\${DISK}`) === undefined) unknown("expanding a scratch without a disk");
-    if (isDiskInUse(context, `${id}\\${DISK}`)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    if (isDiskInUse(context, `${id}\\${DISK}`)) {
+      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "expanding a scratch whose disk is in use");
+    }
     const disk = windows.disk(`${id}\\${DISK}`);
     if (size <= BigInt(disk.size)) unknown("expanding a scratch to a size that isn't larger");
     disk.size = Number(size);
@@ -217,9 +225,13 @@ export const vmcomputeFunctions: SimulatedDll = {
       const { windows } = context;
       const active = windows.state.active[windows.key(id)];
       if (active === undefined) unknown(`attaching the filter to a layer that isn't activated: ${id}`);
-      if (active.preparedBy !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      if (active.preparedBy !== undefined) {
+        throw win32Failure(win32.ERROR_INVALID_PARAMETER, "attaching the filter twice");
+      }
       // Seen for layers on a ReFS volume (microsoft/Windows-Containers#416).
-      if (windows.fileSystem(id) === "ReFS") throw win32Failure(win32.ERROR_INVALID_FUNCTION);
+      if (windows.fileSystem(id) === "ReFS") {
+        throw win32Failure(win32.ERROR_INVALID_FUNCTION, "attaching the filter to a layer on ReFS");
+      }
       const ids = layers.map((layer) => layer.LayerId);
       if (new Set(ids).size < ids.length) unknown("receiving two layers with one id");
       for (const { Path } of layers) {
@@ -246,8 +258,12 @@ export const vmcomputeFunctions: SimulatedDll = {
 
   UnprepareLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
     const active = windows.state.active[windows.key(id)];
-    if (active === undefined) throw win32Failure(win32.ERROR_DEV_NOT_EXIST);
-    if (active.preparedBy === undefined) throw new Failure(hresult.ERROR_FLT_INSTANCE_NOT_FOUND);
+    if (active === undefined) {
+      throw win32Failure(win32.ERROR_DEV_NOT_EXIST, "removing the filter from a layer that isn't activated");
+    }
+    if (active.preparedBy === undefined) {
+      throw new Failure(hresult.ERROR_FLT_INSTANCE_NOT_FOUND, "removing the filter from a layer that has none");
+    }
     delete active.preparedBy;
     delete active.parents;
   }),
@@ -263,7 +279,9 @@ function growVolume(windows: Windows, { path, volume }: ActiveLayer): void {
   if (disk.volume >= volumeOn(disk.size)) return;
   const { build } = windows.state;
   const { from, to, over } = EXPANDED_REFUSED;
-  if (build >= from && build <= to && disk.size > over) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  if (build >= from && build <= to && disk.size > over) {
+    throw win32Failure(win32.ERROR_INVALID_PARAMETER, "attaching the filter to an expanded disk");
+  }
   disk.volume = volumeOn(disk.size);
 }
 
@@ -272,7 +290,9 @@ function requireImageFolder(context: Context, { path }: { path: string }): void 
 }
 
 function requireLayerFolder({ windows }: Context, path: string): void {
-  if (windows.node(path)?.type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+  if (windows.node(path)?.type !== "folder") {
+    throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "receiving a folder that doesn't exist");
+  }
 }
 
 function requireParents({ windows }: Context, layers: readonly Descriptor[], count: bigint): void {
@@ -282,7 +302,7 @@ function requireParents({ windows }: Context, layers: readonly Descriptor[], cou
   for (const { LayerId, Path } of layers) {
     // The id of a layer comes from the folder's own name, whatever path leads to it.
     if (LayerId !== simulatedLayerId(lastName(windows.place(Path).path)) || windows.node(Path)?.type !== "folder") {
-      throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
+      throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "receiving a layer with another id than that of its name");
     }
   }
 }
