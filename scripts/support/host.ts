@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "../../mod.ts";
-import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { ObservedAnswers, SimulatedHost } from "../../src/simulated/mod.ts";
 import { CommandError } from "./errors.ts";
 import { type CommandName, simulatedForm } from "./program.ts";
 
@@ -17,6 +17,8 @@ export interface HostRequest {
   readonly simulate: string | undefined;
   /** What the command is going to call. */
   call(host: Host): Promise<unknown>;
+  /** What a simulated machine answers in place of what is simulated. */
+  readonly answers?: ObservedAnswers;
   /** Adds to a simulated machine what the command needs and the machine lacks. */
   populate?(machine: SimulatedHost): void;
 }
@@ -35,12 +37,13 @@ export function populatedMachineFile(): string | undefined {
  *
  * @throws {InvalidInputError} if the library refuses an argument of the call: before a simulated machine is populated.
  */
-export async function openHost({ command, simulate, call, populate }: HostRequest): Promise<Host> {
+export async function openHost({ command, simulate, answers, call, populate }: HostRequest): Promise<Host> {
   if (simulate !== undefined) {
     const { SimulatedHost } = await import("../../src/simulated/mod.ts");
     await checkArguments(call);
     const machine = new SimulatedHost({
       ...(simulate !== "" && { file: simulate }),
+      ...(answers !== undefined && { answers }),
       latency: () => new Promise((resolve) => setTimeout(resolve)),
     });
     if (populate !== undefined) {
