@@ -4,9 +4,8 @@
  * @module
  */
 
-import type { Host } from "../mod.ts";
 import type { ObservedAnswers, SimulatedHost } from "../src/simulated/mod.ts";
-import type { Report } from "./observe/observation.ts";
+import type { Report, Request } from "./observe/observation.ts";
 import type { Rule } from "./observe/rule.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
@@ -32,6 +31,8 @@ Usage: ${program("observe")} [OPTION]... LAYER...
   --only=RULE,...      ask these rules only; RULE can be the part before the dot
   --folder=FOLDER      where to create all: ${FOLDER} if not given. It must not exist, or be an empty one that
                        this command has created
+  --vm-base=LAYER      ask what needs a VM too: folder of a base layer with its folder UtilityVM. Each of these rules
+                       creates a Windows VM. Needs --allow-ffi without a path
   --report=FILE        where the report goes as JSON: ${REPORT} if not given. It must not exist
   --markdown=FILE      where the report goes for people: ${MARKDOWN} if not given. It must not exist. Another FILE has
                        to be granted, each with --allow-write=FILE
@@ -48,6 +49,7 @@ interface ObserveRequest {
   readonly layers: readonly string[];
   readonly folder: string;
   readonly only: readonly string[] | undefined;
+  readonly vmBase: string | undefined;
   readonly dryRun: boolean;
   readonly reportFile: string;
   readonly markdownFile: string;
@@ -66,12 +68,13 @@ function plan({ values, has, positionals }: Arguments): Job {
       throw new UsageError(`--folder and ${words[i]} are in each other: ${folder}`);
     }
   }
-  const { simulate, answers, only, report = REPORT, markdown = MARKDOWN } = values;
+  const { simulate, answers, only, report = REPORT, markdown = MARKDOWN, "vm-base": vmBase } = values;
   if (answers !== undefined && simulate === undefined) throw new UsageError("--answers goes with --simulate");
   const request: ObserveRequest = {
     layers,
     folder,
     only: only?.split(","),
+    vmBase: vmBase === undefined ? undefined : windowsPath(vmBase, "--vm-base"),
     dryRun: has("dry-run"),
     reportFile: report,
     markdownFile: markdown,
@@ -80,24 +83,24 @@ function plan({ values, has, positionals }: Arguments): Job {
   };
   return {
     run: (signal) => run(request, signal),
-    words: Object.fromEntries(words.map((word, i) => [`layers[${i}]`, word])),
+    words: { ...Object.fromEntries(words.map((word, i) => [`layers[${i}]`, word])), vmBase: "--vm-base" },
   };
 }
 
 async function run(request: ObserveRequest, signal: AbortSignal): Promise<Result> {
   const rules = await selected(request.only);
   const { populate } = await import("./observe/reference.ts");
-  const { layers, folder, simulate, answersFile } = request;
+  const { layers, folder, vmBase, simulate, answersFile } = request;
   const systemRoot = simulate === undefined ? Deno.env.get("SystemRoot") ?? "C:\\Windows" : "C:\\Windows";
   const host = await openHost({
     command: "observe",
     simulate,
     ...(answersFile !== undefined && { answers: await answersIn(answersFile) }),
     call: () => Promise.resolve(),
-    populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot }),
+    populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot, vmBase }),
   });
-  const asked = { host, rules, layers, folder, systemRoot, signal };
-  await requireHost(host, layers);
+  const asked = { host, rules, layers, folder, vmBase, systemRoot, signal };
+  await requireHost(asked);
   if (request.dryRun) return await rehearsal(asked);
 
   const { observe } = await import("./observe/observation.ts");
@@ -149,9 +152,9 @@ async function answersIn(file: string): Promise<ObservedAnswers> {
 }
 
 /** Throws before anything is called that changes something, if a permission or a layer is missing. */
-async function requireHost(host: Host, layers: readonly string[]): Promise<void> {
+async function requireHost({ host, layers, vmBase }: Request): Promise<void> {
   const { requireGrants } = await import("../src/ffi/host.ts");
-  const { requireFolders } = await import("../src/checks/existing.ts");
+  const { requireFolders, requireKind } = await import("../src/checks/existing.ts");
   const { advapi32 } = await import("../src/ffi/advapi32.ts");
   const { cimfs } = await import("../src/ffi/cimfs.ts");
   const { computestorage } = await import("../src/ffi/computestorage.ts");
@@ -162,13 +165,14 @@ async function requireHost(host: Host, layers: readonly string[]): Promise<void>
   const { vmcompute } = await import("../src/ffi/vmcompute.ts");
   requireGrants(host, [kernel32, ntdll, advapi32, vmcompute, virtdisk, computestorage, cimfs, ole32]);
   requireFolders(host, layers, "layers");
+  if (vmBase !== undefined) requireKind(host, `${vmBase}\\UtilityVM`, "vmBase", "folder");
 }
 
 // Calls that look, or that have to do with memory alone.
 const LOOKS =
   /^(Get(?!LayerMountPath)|Find|Format|lstrlen|copy(In|Out)|Local|CoTask|NameToGuid|Rtl|Reg|Enable|Close(?!Handle))/;
 
-async function rehearsal(asked: Parameters<typeof import("./observe/observation.ts").rehearse>[0]): Promise<Result> {
+async function rehearsal(asked: Request): Promise<Result> {
   const { rehearse } = await import("./observe/observation.ts");
   const { shown } = await import("./observe/markdown.ts");
   const played = (await rehearse(asked)).map(({ rule, simulated: { outcome, calls } }) => ({
@@ -259,6 +263,7 @@ if (import.meta.main) {
     ...HOST_OPTIONS,
     "dry-run": "boolean",
     only: "string",
+    "vm-base": "string",
     folder: "string",
     report: "string",
     markdown: "string",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { LayerError, NativeError } from "../../mod.ts";
+import { LayerError, NativeError, ReleaseError, type UtilityVM } from "../../mod.ts";
 import { messageOf } from "../../src/errors/printable.ts";
 import { dismountImage } from "../../src/ffi/cimfs.ts";
 import { detachLayerStorageFilter, detachOverlayFilter } from "../../src/ffi/computestorage.ts";
@@ -33,6 +33,8 @@ export interface Surroundings {
   readonly layers: readonly string[];
   /** The folder of Windows. */
   readonly systemRoot: string;
+  /** The folder of a base layer that VMs boot from. */
+  readonly vmBase?: string | undefined;
   /** Aborted if the rule is to stop at its next call. */
   readonly signal?: AbortSignal | undefined;
   /** Called between what brings about a situation and the calls in question. */
@@ -66,8 +68,10 @@ export class Bench {
     disks: new Set<string>(),
     /** Ids of the volumes of images, with the paths of these. */
     images: new Map<string, string>(),
+    /** VMs, by their ids. */
+    vms: new Map<string, UtilityVM>(),
   };
-  /** A volume that the rule works with. */
+  /** A volume that the rule works with, without a closing separator. */
   volume = "";
 
   constructor(around: Surroundings, folder: string) {
@@ -106,12 +110,21 @@ export class Bench {
     throw new CantBeAsked("none of the layers has a CIM image");
   }
 
-  /** Throws if the rule is to stop. */
-  async check(): Promise<void> {
-    const { signal } = this.#around;
-    // The news of Ctrl+C waits for a turn of the event loop.
-    if (signal !== undefined) await new Promise((resolve) => setTimeout(resolve));
-    signal?.throwIfAborted();
+  /** The base layer that VMs boot from. */
+  get vmBase(): string {
+    const { vmBase } = this.#around;
+    if (vmBase === undefined) throw new CantBeAsked("--vm-base names no layer that a VM boots from");
+    return vmBase;
+  }
+
+  /** The VM of the rule. */
+  get vm(): UtilityVM {
+    return [...this.#maybe.vms.values()].at(-1)!;
+  }
+
+  /** Aborted if the rule is to stop. */
+  get signal(): AbortSignal | undefined {
+    return this.#around.signal;
   }
 
   /** Tells that the calls in question follow. */
@@ -135,6 +148,11 @@ export class Bench {
     this.#maybe.images.set(id, path);
   }
 
+  /** Notes that there is a VM. */
+  expectVM(id: string, vm: UtilityVM): void {
+    this.#maybe.vms.set(id, vm);
+  }
+
   /** Keeps a handle open until {@linkcode Bench.close}, or the end of the rule. */
   keep(name: string, handle: Handle): void {
     if (this.#handles.has(name)) throw new Error(`two handles are called ${name}`);
@@ -148,9 +166,8 @@ export class Bench {
 
   /** Closes a handle. */
   close(name: string): void {
-    const handle = this.#handles.get(name)!;
+    this.#handles.get(name)![Symbol.dispose]();
     this.#handles.delete(name);
-    handle[Symbol.dispose]();
   }
 
   /** Notes how long something took. */
@@ -168,15 +185,23 @@ export class Bench {
     const PAUSE_MS = 20;
     for (let waited = 0; !await condition(); waited += PAUSE_MS) {
       if (waited >= 10_000) return false;
-      await this.host.sleep(PAUSE_MS, this.#around.signal);
+      await this.host.sleep(PAUSE_MS, this.signal);
     }
     this.took(what, performance.now() - start);
     return true;
   }
 
-  /** Gives everything back, and removes all in the folder and the folder. Returns what couldn't be. */
+  /**
+   * Gives everything back, and removes all in the folder and the folder, and tries once more if that fails. Returns what
+   * couldn't be.
+   */
   async cleanUp(): Promise<Leftover[]> {
-    const { mountFolders, storageFilters, overlays, layers, disks, images } = this.#maybe;
+    const left = await this.#giveBack();
+    return left.length === 0 ? left : await this.#giveBack();
+  }
+
+  async #giveBack(): Promise<Leftover[]> {
+    const { mountFolders, storageFilters, overlays, layers, disks, images, vms } = this.#maybe;
     const problems = new Map<string, unknown>();
     const attempt = async (path: string, call: () => unknown) => {
       try {
@@ -187,6 +212,7 @@ export class Bench {
       }
     };
     const { host } = this;
+    for (const [id, vm] of vms) await attempt(id, () => vm.close());
     // Before the volumes go that they are on.
     for (const folder of mountFolders) await attempt(folder, () => mountPointOf(host, { folder }).release());
     for (const volume of overlays) {
@@ -201,7 +227,15 @@ export class Bench {
     for (const disk of disks) await attempt(disk, () => this.#detach(disk));
     for (const id of images.keys()) await attempt(id, () => dismountImage(host, id));
 
-    const left: Leftover[] = [];
+    const left = Array.from(this.#handles.keys(), (name): Leftover => ({
+      hold: { kind: "openDisk", path: this.path(name) },
+      because: messageOf(problems.get(name)),
+    }));
+    for (const id of vms.keys()) {
+      const error = problems.get(id);
+      const holds = error instanceof ReleaseError ? error.holds : [{ kind: "computeSystem", id } as const];
+      if (error !== undefined) left.push(...holds.map((hold) => ({ hold, because: messageOf(error) })));
+    }
     const because = (path: string, error?: unknown) =>
       messageOf(problems.get(path) ?? error ?? "Windows doesn't tell why");
     for (const [id, image] of images) {

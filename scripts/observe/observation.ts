@@ -72,6 +72,8 @@ export interface Request {
   readonly folder: string;
   /** The folder of Windows. */
   readonly systemRoot: string;
+  /** The folder of a base layer that VMs boot from. */
+  readonly vmBase?: string | undefined;
   /** Aborted by Ctrl+C. */
   readonly signal: AbortSignal;
   /** Is told of each rule before it is played. */
@@ -79,7 +81,7 @@ export interface Request {
 }
 
 /** What the rules depend on. Looks, and changes nothing. */
-export function likenessOf({ host, layers, systemRoot }: Request): Likeness {
+export function likenessOf({ host, layers, systemRoot, vmBase }: Request): Likeness {
   return {
     build: buildNumber(host),
     revision: buildRevision(host),
@@ -89,6 +91,7 @@ export function likenessOf({ host, layers, systemRoot }: Request): Likeness {
       return fileAttributes(host, `${layer.slice(0, at)}\\cim-layers${layer.slice(at)}.cim`) !== undefined;
     }),
     systemRoot,
+    vmBase,
   };
 }
 
@@ -118,6 +121,8 @@ export async function observe(request: Request, about: Pick<Report, "tool" | "is
   const root = await acquireFolder(host, folder);
   try {
     for (const [i, rule] of request.rules.entries()) {
+      // The news of Ctrl+C waits for a turn of the event loop, which calls on this thread don't give.
+      await new Promise((resolve) => setTimeout(resolve));
       interrupted ||= signal.aborted;
       if (interrupted) break;
       request.progress?.(rule, i);
@@ -166,9 +171,8 @@ async function playedRule(
   const reference = rule.ask.length === 0 ? undefined : await simulate(rule, likeness, folder);
   const about = { rule: id, asks, ...(reference && { simulated: reference.outcome }) };
   if (never !== undefined) return { ...about, verdict: "not asked", observed: { notAsked: never } };
-  const { host, layers, systemRoot, signal } = request;
-  createDirectory(host, folder);
-  const bench = new Bench({ host, layers, systemRoot, signal }, folder);
+  createDirectory(request.host, folder);
+  const bench = new Bench(request, folder);
   let observed: Outcome;
   try {
     observed = await play(rule, bench);

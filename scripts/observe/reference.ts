@@ -20,6 +20,8 @@ export interface Likeness {
   readonly withImage: readonly string[];
   /** The folder of Windows. */
   readonly systemRoot: string;
+  /** The folder of a base layer that VMs boot from. */
+  readonly vmBase?: string | undefined;
 }
 
 /** What the simulated host returned. */
@@ -33,9 +35,9 @@ export interface Simulated {
 }
 
 /** A simulated machine on which the rules can be played. */
-export function machineLike({ build, revision, layers, withImage, systemRoot }: Likeness): SimulatedHost {
+export function machineLike({ build, revision, withImage, ...rest }: Likeness): SimulatedHost {
   const machine = new SimulatedHost({ build, revision });
-  populate(machine, { layers, systemRoot });
+  populate(machine, rest);
   for (const layer of withImage) machine.addCimLayer(layer);
   return machine;
 }
@@ -43,10 +45,11 @@ export function machineLike({ build, revision, layers, withImage, systemRoot }: 
 /** Adds to a simulated machine what the rules need of Windows, and what is missing of the layers. */
 export function populate(
   machine: SimulatedHost,
-  { layers, systemRoot }: Pick<Likeness, "layers" | "systemRoot">,
+  { layers, systemRoot, vmBase }: Pick<Likeness, "layers" | "systemRoot" | "vmBase">,
 ): void {
   for (const layer of layers) if (!machine.exists(layer)) machine.addLayer(layer);
   if (!machine.exists(`${systemRoot}\\win.ini`)) machine.addFile(`${systemRoot}\\win.ini`, 92);
+  if (vmBase !== undefined && !machine.exists(`${vmBase}\\UtilityVM`)) machine.addWindowsBootLayer(vmBase);
 }
 
 /** Plays a rule on a machine of its own. */
@@ -57,7 +60,7 @@ export async function simulate(rule: Rule, likeness: Likeness, folder: string): 
   const asking = () => {
     asked = host.calls.length;
   };
-  const bench = new Bench({ host, layers: likeness.layers, systemRoot: likeness.systemRoot, asking }, folder);
+  const bench = new Bench({ ...likeness, host, asking }, folder);
   const outcome = await play(rule, bench);
   // Of several calls in question, another one could fail on the host.
   const situation = asked === undefined || rule.ask.length !== 1

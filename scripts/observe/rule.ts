@@ -62,7 +62,7 @@ export interface Outcome {
 export async function play({ given = [], ask }: Rule, bench: Bench): Promise<Outcome> {
   try {
     for (const step of given) {
-      await bench.check();
+      bench.signal?.throwIfAborted();
       await step(bench);
     }
   } catch (error) {
@@ -75,7 +75,7 @@ export async function play({ given = [], ask }: Rule, bench: Bench): Promise<Out
   try {
     let value: unknown;
     for (const step of ask) {
-      await bench.check();
+      bench.signal?.throwIfAborted();
       value = await step(bench);
     }
     return { code: hex(0), ...(value !== undefined && { value: value as Comparable }) };

@@ -11,6 +11,7 @@ import { layerRules } from "./rules/layers.ts";
 import { mountPointRules } from "./rules/mount_points.ts";
 import { storageRules } from "./rules/storage.ts";
 import { systemRules } from "./rules/systems.ts";
+import { vmRules } from "./rules/vm.ts";
 
 const question = (id: string, asks: string, never: string): Rule => ({ id, asks, ask: [], never });
 
@@ -46,5 +47,6 @@ export const RULES: readonly Rule[] = [
   ...storageRules,
   ...imageRules,
   ...systemRules,
+  ...vmRules,
   ...OPEN,
 ];

@@ -25,6 +25,8 @@ export const DISK = "s\\sandbox.vhdx";
 /** A layer that nobody has. */
 export const OTHER_ID = "00000000-0000-5000-8000-00000000000f";
 
+const withoutSeparator = (volume: string) => volume.replace(/\\$/, "");
+
 /** The forms of a volume's path that functions return. */
 export function formOf(path: string): Comparable {
   const [, end] = /^\\\\\?\\Volume\{[0-9a-f-]{36}\}(.*)$/i.exec(path) ?? [];
@@ -57,7 +59,7 @@ export const expand = (size: number): Step => (bench) =>
 export const destroy = (name: string): Step => (bench) => vm.destroyLayer(bench.host, bench.path(name));
 /** The volume of a scratch becomes that of the bench. */
 export const findVolume = (name = SCRATCH): Step => async (bench) => {
-  bench.volume = await vm.getLayerMountPath(bench.host, bench.path(name));
+  bench.volume = withoutSeparator(await vm.getLayerMountPath(bench.host, bench.path(name)));
 };
 
 // Files, folders and volumes
@@ -88,7 +90,7 @@ export const volumeComes: Step = (bench) => bench.until("until the volume is the
 export const volumeGoes: Step = (bench) => bench.until("until the volume is gone", () => !hasVolume(bench));
 
 function hasVolume({ host, volume }: Bench): boolean {
-  return k32.fileAttributes(host, `${volume.replace(/\\$/, "")}\\`) !== undefined;
+  return k32.fileAttributes(host, `${volume}\\`) !== undefined;
 }
 
 // Virtual disks
@@ -121,7 +123,7 @@ export const attached: readonly Step[] = [
     let last: unknown = new Error("the disk has no volume");
     const found = await bench.until("until the disk has a volume", async () => {
       try {
-        bench.volume = await hcs.layerVhdMountPath(bench.host, bench.handle(DISK));
+        bench.volume = withoutSeparator(await hcs.layerVhdMountPath(bench.host, bench.handle(DISK)));
         return true;
       } catch (error) {
         if (!(error instanceof NativeError)) throw error;

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
 import { run } from "./run.ts";
 
-const COMMANDS = ["mount", "unmount", "vhd"] as const;
+const COMMANDS = ["mount", "unmount", "vhd", "observe"] as const;
 
 /** A program for Windows that does nothing: Deno puts a command into it as it does with its runtime stub. */
 function emptyProgram(): Uint8Array<ArrayBuffer> {
@@ -62,12 +62,13 @@ for (const [name, ...option] of [["x64"], ["ARM64", "--arm64"]]) {
       });
       assertEquals(code, 0, stderr);
       for (const command of COMMANDS) {
-        const { prompt, allow_env, allow_ffi, allow_import: _, ...others } = permissionsIn(
+        const { prompt, allow_env, allow_ffi, allow_write, allow_import: _, ...others } = permissionsIn(
           await Deno.readFile(`${folder}/hcs-${command}.exe`),
         );
         assertEquals(prompt, false);
         assertEquals(allow_env, grantsOf(command, "allow-env"));
         assertEquals(allow_ffi, grantsOf(command, "allow-ffi"));
+        assertEquals(allow_write, command === "observe" ? grantsOf(command, "allow-write") : null);
         assertEquals(Object.values(others).every((value) => value === null), true, JSON.stringify(others));
       }
     } finally {

@@ -14,7 +14,13 @@ import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 
 const LAYERS = ["C:\\layers\\top", "C:\\layers\\base"];
 const FOLDER = "C:\\observe\\1";
-const LIKENESS = { revision: 2031, layers: LAYERS, withImage: [LAYERS[0]!], systemRoot: "C:\\Windows" };
+const LIKENESS = {
+  revision: 2031,
+  layers: LAYERS,
+  withImage: [LAYERS[0]!],
+  systemRoot: "C:\\Windows",
+  vmBase: "C:\\layers\\vm",
+};
 
 function assertKnown(outcome: Outcome, known: Known): void {
   if (typeof known === "number") {
@@ -37,7 +43,7 @@ async function playAlone(rule: Rule, build: number, known?: Known): Promise<void
     before = state();
   };
   host.addFolder(FOLDER);
-  const bench = new Bench({ host, layers: LAYERS, systemRoot: LIKENESS.systemRoot, asking }, FOLDER);
+  const bench = new Bench({ ...LIKENESS, host, asking }, FOLDER);
   const outcome = await play(rule, bench);
   if (known !== undefined) assertKnown(outcome, known);
   const failed = outcome.unknown !== undefined || Number(outcome.code) > 0;

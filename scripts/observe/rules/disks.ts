@@ -23,7 +23,7 @@ const CYCLES = 20;
 
 const cycles: Step = async (bench) => {
   for (let cycle = 1; cycle <= CYCLES; cycle++) {
-    await bench.check();
+    bench.signal?.throwIfAborted();
     const start = performance.now();
     using handle = await vd.openVirtualDisk(bench.host, bench.path(BLANK));
     await vd.attachVirtualDisk(bench.host, handle.value, vd.attachFlag.NO_DRIVE_LETTER);
@@ -308,7 +308,7 @@ export const diskRules: readonly Rule[] = [
         access: k32.access.GENERIC_READ | k32.access.GENERIC_WRITE,
         share: k32.share.READ | k32.share.WRITE,
       };
-      bench.keep("volume", k32.openFile(bench.host, bench.volume.replace(/\\$/, ""), options));
+      bench.keep("volume", k32.openFile(bench.host, bench.volume, options));
     }],
     ask: [(bench) => {
       const input = new Uint8Array(8);

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { attachOverlayFilter } from "../../../src/ffi/computestorage.ts";
 import * as cim from "../../../src/ffi/cimfs.ts";
 import * as k32 from "../../../src/ffi/kernel32.ts";
+import { layerData } from "../../../src/hcsschema/storage.ts";
 import type { Bench } from "../bench.ts";
 import { known, type Rule, type Step } from "../rule.ts";
 import * as $ from "../steps.ts";
@@ -24,6 +26,13 @@ const mount = (id: string, flags: number = cim.cimMountFlag.NONE): Step => mount
 const dismount = (id: string): Step => (bench) => cim.dismountImage(bench.host, id);
 const mountNamed = (folder: string, name: string, flags: number = cim.cimMountFlag.NONE): Step =>
   mountImage((bench) => ({ folder: bench.path(folder), name }), FIRST, flags);
+const overlay: Step = (bench) => {
+  const layers = [{ Id: bench.parents[0]!.id, Path: `\\\\?\\Volume{${FIRST}}\\Files` }];
+  const volume = `${bench.volume}\\`;
+  bench.expect("overlays", volume);
+  return attachOverlayFilter(bench.host, volume, layerData({ layers, filterType: "UnionFS" }));
+};
+const overlaid = [$.scratch(), $.activate(), $.findVolume(), mount(FIRST), overlay];
 const isThere = (id: string): Step => (bench) => k32.fileAttributes(bench.host, `\\\\?\\Volume{${id}}\\`) !== undefined;
 
 /** Rules of images. */
@@ -87,6 +96,34 @@ export const imageRules: readonly Rule[] = [
       bench.keep("root", k32.openFile(bench.host, path, { flags: k32.fileFlag.BACKUP_SEMANTICS }));
     }],
     ask: [dismount(FIRST)],
+  },
+  {
+    id: "CimDismountImage.overlay",
+    asks: "What does CimDismountImage return while an overlay filter shows the image?",
+    given: overlaid,
+    ask: [dismount(FIRST)],
+    known: known("nobody knows"),
+  },
+  {
+    id: "HcsAttachOverlayFilter.twice",
+    asks: "What does a second HcsAttachOverlayFilter return?",
+    given: overlaid,
+    ask: [overlay],
+    known: known("nobody knows"),
+  },
+  {
+    id: "UnprepareLayer.overlay",
+    asks: "What does UnprepareLayer return for a scratch that has an overlay filter?",
+    given: overlaid,
+    ask: [$.unprepare()],
+    known: known(0x801f0015),
+  },
+  {
+    id: "DeactivateLayer.overlay",
+    asks: "What does DeactivateLayer return for a scratch that has an overlay filter?",
+    given: overlaid,
+    ask: [$.deactivate()],
+    known: known("nobody knows"),
   },
   {
     id: "CimDismountImage.volume",

@@ -17,6 +17,12 @@ const missing = (bench: Parameters<Step>[0]) => [bench.parent(bench.path("no"))]
 // A VM that there isn't.
 const VM_ID = "00000000-0000-4000-8000-000000000001";
 
+// Opens the root of the bench's volume, as a program does that lists it.
+const openRoot: Step = (bench) => {
+  const path = `${bench.volume}\\`;
+  bench.keep("root", k32.openFile(bench.host, path, { flags: k32.fileFlag.BACKUP_SEMANTICS }));
+};
+
 const CYCLES = 20;
 
 // Mounts and releases one scratch again and again, without a pause.
@@ -26,7 +32,7 @@ const cycles: Step = async (bench) => {
   for (let cycle = 1; cycle <= CYCLES; cycle++) {
     const start = performance.now();
     try {
-      await bench.check();
+      bench.signal?.throwIfAborted();
       await $.activate()(bench);
       await vm.prepareLayer(host, layer, bench.parents);
       await vm.getLayerMountPath(host, layer);
@@ -98,6 +104,16 @@ export const layerRules: readonly Rule[] = [
     asks: "Does ActivateLayer succeed while a program reads the disk's file, as scanners do?",
     given: [$.scratch(), $.openFile($.DISK, { access: k32.access.GENERIC_READ }, "reader")],
     ask: [$.activate()],
+  },
+  {
+    id: "ActivateLayer.network-path",
+    asks: "What does ActivateLayer return for the same folder by a network path?",
+    given: [$.scratch()],
+    ask: [(bench) => {
+      const path = bench.path($.SCRATCH).replace(/^([A-Z]):/i, "\\\\localhost\\$1$");
+      bench.expectActive(path);
+      return vm.activateLayer(bench.host, path);
+    }],
   },
   {
     id: "ActivateLayer.long-path",
@@ -180,6 +196,11 @@ export const layerRules: readonly Rule[] = [
     known: known({}),
   },
   {
+    id: "DeactivateLayer.no-folder",
+    asks: "What does DeactivateLayer return without a folder?",
+    ask: [$.deactivate("no")],
+  },
+  {
     id: "DeactivateLayer.with-filter",
     asks: "What does DeactivateLayer return while the filter is attached?",
     given: mounted,
@@ -189,10 +210,7 @@ export const layerRules: readonly Rule[] = [
   {
     id: "DeactivateLayer.open-file",
     asks: "What does DeactivateLayer return while a program has the volume's root open?",
-    given: [...active, $.findVolume(), (bench) => {
-      const path = `${bench.volume}\\`;
-      bench.keep("root", k32.openFile(bench.host, path, { flags: k32.fileFlag.BACKUP_SEMANTICS }));
-    }],
+    given: [...active, $.findVolume(), openRoot],
     ask: [$.deactivate()],
   },
   {
@@ -270,6 +288,12 @@ export const layerRules: readonly Rule[] = [
     ask: [$.unprepare("no")],
   },
   {
+    id: "UnprepareLayer.open-file",
+    asks: "What does UnprepareLayer return while a program has the volume's root open?",
+    given: [...mounted, $.findVolume(), openRoot],
+    ask: [$.unprepare()],
+  },
+  {
     id: "UnprepareLayer.prepare-again",
     asks: "Can the filter be attached again after UnprepareLayer?",
     given: [...mounted, $.unprepare()],
@@ -310,6 +334,11 @@ export const layerRules: readonly Rule[] = [
     given: [$.scratch()],
     ask: [async (bench) => $.formOf(await vm.getLayerMountPath(bench.host, bench.path($.SCRATCH)))],
     known: known("nobody knows"),
+  },
+  {
+    id: "GetLayerMountPath.no-folder",
+    asks: "What does GetLayerMountPath return without a folder?",
+    ask: [async (bench) => void await vm.getLayerMountPath(bench.host, bench.path("no"))],
   },
   {
     id: "CreateSandboxLayer.disk",
@@ -359,6 +388,12 @@ export const layerRules: readonly Rule[] = [
     given: [$.scratch()],
     ask: [$.expand($.GIB)],
     known: known("nobody knows"),
+  },
+  {
+    id: "ExpandSandboxSize.65-TiB",
+    asks: "What does ExpandSandboxSize to 65 TiB return, which is more than a disk can have?",
+    given: [$.scratch()],
+    ask: [$.expand(65 * 1024 * $.GIB)],
   },
   {
     id: "ExpandSandboxSize.attached",

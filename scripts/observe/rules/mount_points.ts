@@ -64,7 +64,7 @@ export const mountPointRules: readonly Rule[] = [
       $.bool("SetVolumeMountPointW", (symbols, bench) =>
         symbols.SetVolumeMountPointW(
           $.wide(bench.expect("mountFolders", bench.path("m"))),
-          $.wide(bench.volume.replace(/\\$/, "")),
+          $.wide(bench.volume),
         )),
     ],
     known: known("nobody knows"),
@@ -180,7 +180,7 @@ export const mountPointRules: readonly Rule[] = [
     given: mounted,
     ask: [(bench) =>
       k32.volumeNameForMountPoint(bench.host, bench.path("m")).toLowerCase() ===
-        `${bench.volume.replace(/\\$/, "")}\\`.toLowerCase()],
+        `${bench.volume}\\`.toLowerCase()],
     known: known({ value: true }),
   },
   {

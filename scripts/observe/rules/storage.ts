@@ -33,7 +33,7 @@ const attachFilter = (form = (volume: string) => volume): Step => (bench) => {
   bench.expect("storageFilters", bench.volume);
   return hcs.attachLayerStorageFilter(bench.host, form(bench.volume), data(bench));
 };
-const withSeparator = (volume: string) => `${volume.replace(/\\$/, "")}\\`;
+const withSeparator = (volume: string) => `${volume}\\`;
 
 /** Rules of storage by documents. */
 export const storageRules: readonly Rule[] = [
