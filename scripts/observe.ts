@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Host } from "../mod.ts";
 import type { ObservedAnswers, SimulatedHost } from "../src/simulated/mod.ts";
 import type { Report, Request } from "./observe/observation.ts";
 import type { Rule } from "./observe/rule.ts";
@@ -15,6 +16,7 @@ import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
 
 const FOLDER = "C:\\hcs-layers-observe";
+const WINDOWS = "C:\\Windows";
 const REPORT = "observe.json";
 const MARKDOWN = "observe.md";
 
@@ -91,16 +93,16 @@ async function run(request: ObserveRequest, signal: AbortSignal): Promise<Result
   const rules = await selected(request.only);
   const { populate } = await import("./observe/reference.ts");
   const { layers, folder, vmBase, simulate, answersFile } = request;
-  const systemRoot = simulate === undefined ? Deno.env.get("SystemRoot") ?? "C:\\Windows" : "C:\\Windows";
   const host = await openHost({
     command: "observe",
     simulate,
     ...(answersFile !== undefined && { answers: await answersIn(answersFile) }),
     call: () => Promise.resolve(),
-    populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot, vmBase }),
+    populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot: WINDOWS, vmBase }),
   });
+  await requireHost(host, layers, vmBase);
+  const systemRoot = simulate === undefined ? Deno.env.get("SystemRoot") ?? WINDOWS : WINDOWS;
   const asked = { host, rules, layers, folder, vmBase, systemRoot, signal };
-  await requireHost(asked);
   if (request.dryRun) return await rehearsal(asked);
 
   const { observe } = await import("./observe/observation.ts");
@@ -152,7 +154,7 @@ async function answersIn(file: string): Promise<ObservedAnswers> {
 }
 
 /** Throws before anything is called that changes something, if a permission or a layer is missing. */
-async function requireHost({ host, layers, vmBase }: Request): Promise<void> {
+async function requireHost(host: Host, layers: readonly string[], vmBase: string | undefined): Promise<void> {
   const { requireGrants } = await import("../src/ffi/host.ts");
   const { requireFolders, requireKind } = await import("../src/checks/existing.ts");
   const { advapi32 } = await import("../src/ffi/advapi32.ts");

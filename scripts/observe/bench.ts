@@ -5,6 +5,7 @@
  */
 
 import { LayerError, NativeError, ReleaseError, type UtilityVM } from "../../mod.ts";
+import { fromWin32, hresult, win32 } from "../../src/errors/codes.ts";
 import { messageOf } from "../../src/errors/printable.ts";
 import { dismountImage } from "../../src/ffi/cimfs.ts";
 import { detachLayerStorageFilter, detachOverlayFilter } from "../../src/ffi/computestorage.ts";
@@ -15,6 +16,7 @@ import {
   directoryEntries,
   fileAttributes,
   type Handle,
+  isNotFound,
   removeDirectory,
 } from "../../src/ffi/kernel32.ts";
 import { detachVirtualDisk, openVirtualDisk } from "../../src/ffi/virtdisk.ts";
@@ -49,6 +51,9 @@ export interface Leftover {
   readonly because: string;
 }
 
+// A layer that isn't activated, or that has no filter.
+const NO_FILTER: readonly number[] = [fromWin32(win32.ERROR_DEV_NOT_EXIST), hresult.ERROR_FLT_INSTANCE_NOT_FOUND];
+
 /** Where one rule is played. */
 export class Bench {
   readonly host: Host;
@@ -63,8 +68,8 @@ export class Bench {
     mountFolders: new Set<string>(),
     storageFilters: new Set<string>(),
     overlays: new Set<string>(),
-    /** Layers, with how often they were activated, as Windows might count. */
-    layers: new Map<string, number>(),
+    /** Layers, with how often they were activated and got the filter, as Windows might count. */
+    layers: new Map<string, { active: number; filter: number }>(),
     disks: new Set<string>(),
     /** Ids of the volumes of images, with the paths of these. */
     images: new Map<string, string>(),
@@ -138,9 +143,11 @@ export class Bench {
     return what;
   }
 
-  /** Notes that a layer may be activated from now on, once more. */
-  expectActive(layer: string): void {
-    this.#maybe.layers.set(layer, (this.#maybe.layers.get(layer) ?? 0) + 1);
+  /** Notes that a layer may be activated, or have the filter, from now on, once more. */
+  expectLayer(layer: string, what: "active" | "filter"): void {
+    const times = this.#maybe.layers.get(layer) ?? { active: 0, filter: 0 };
+    times[what]++;
+    this.#maybe.layers.set(layer, times);
   }
 
   /** Notes that an image may be mounted from now on, as the volume with an id. */
@@ -208,7 +215,7 @@ export class Bench {
         await call();
       } catch (error) {
         if (!(error instanceof LayerError)) throw error;
-        problems.set(path, error);
+        if (!(error instanceof NativeError && NO_FILTER.includes(error.code))) problems.set(path, error);
       }
     };
     const { host } = this;
@@ -221,8 +228,8 @@ export class Bench {
     for (const volume of storageFilters) await attempt(volume, () => detachLayerStorageFilter(host, volume));
     for (const name of [...this.#handles.keys()].reverse()) await attempt(name, () => this.close(name));
     for (const [layer, times] of layers) {
-      await attempt(layer, () => unprepareLayer(host, layer));
-      for (let i = 0; i < times; i++) await attempt(layer, () => deactivateLayer(host, layer));
+      for (let i = 0; i < Math.max(1, times.filter); i++) await attempt(layer, () => unprepareLayer(host, layer));
+      for (let i = 0; i < Math.max(1, times.active); i++) await attempt(layer, () => deactivateLayer(host, layer));
     }
     for (const disk of disks) await attempt(disk, () => this.#detach(disk));
     for (const id of images.keys()) await attempt(id, () => dismountImage(host, id));
@@ -240,7 +247,10 @@ export class Bench {
       messageOf(problems.get(path) ?? error ?? "Windows doesn't tell why");
     for (const [id, image] of images) {
       const volume = `\\\\?\\Volume{${id}}\\`;
-      if (this.#exists(volume)) left.push({ hold: { kind: "cimImage", volume, image }, because: because(id) });
+      const dismounted = !problems.has(id) || isNotFound(problems.get(id));
+      if (this.#exists(volume) ?? !dismounted) {
+        left.push({ hold: { kind: "cimImage", volume, image }, because: because(id) });
+      }
     }
     await this.#remove(this.folder, (path, error) => {
       const scratch = path.replace(/\\sandbox\.vhdx$/, "");
@@ -257,16 +267,17 @@ export class Bench {
   }
 
   async #detach(disk: string): Promise<void> {
-    if (!this.#exists(disk)) return;
+    if (this.#exists(disk) === false) return;
     using handle = await openVirtualDisk(this.host, disk);
     await detachVirtualDisk(this.host, handle.value, disk);
   }
 
-  #exists(path: string): boolean {
+  // Undefined if Windows doesn't tell.
+  #exists(path: string): boolean | undefined {
     try {
       return fileAttributes(this.host, path) !== undefined;
     } catch (error) {
-      if (error instanceof NativeError) return true;
+      if (error instanceof NativeError) return undefined;
       throw error;
     }
   }

@@ -41,8 +41,9 @@ export const scratch = (name = SCRATCH): Step => (bench) =>
 /** Creates a read-only layer without files. */
 export const ownLayer = (name = "l"): Step => (bench) => vm.createLayer(bench.host, bench.path(name), "");
 export const activate = (name = SCRATCH, spelled = (path: string) => path): Step => (bench) => {
-  bench.expectActive(bench.path(name));
-  return vm.activateLayer(bench.host, spelled(bench.path(name)));
+  const path = spelled(bench.path(name));
+  bench.expectLayer(path, "active");
+  return vm.activateLayer(bench.host, path);
 };
 export const deactivate = (name = SCRATCH): Step => (bench) => vm.deactivateLayer(bench.host, bench.path(name));
 export const prepare = (
@@ -50,7 +51,7 @@ export const prepare = (
   parents: (bench: Bench) => vm.ParentLayer[] = (bench) => bench.parents,
 ): Step =>
 (bench) => {
-  bench.expectActive(bench.path(name));
+  bench.expectLayer(bench.path(name), "filter");
   return vm.prepareLayer(bench.host, bench.path(name), parents(bench));
 };
 export const unprepare = (name = SCRATCH): Step => (bench) => vm.unprepareLayer(bench.host, bench.path(name));

@@ -54,7 +54,7 @@ export class Stage {
 }
 
 /** The arguments for `deno` that a task has, `$SystemRoot` expanded. */
-export function argumentsOf(command: Command | "vhd"): string[] {
+export function argumentsOf(command: Command | "vhd" | "observe"): string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
   const [deno, ...args] = String(tasks[command].command).replaceAll("$SystemRoot", "C:\\windows").split(" ");
   assertEquals(deno, "deno");

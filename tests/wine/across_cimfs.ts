@@ -14,7 +14,7 @@ import { CHECKOUT, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./p
 const VERSION_KEY = "HKLM\\Software\\Microsoft\\Windows NT\\CurrentVersion";
 
 /** Runs `test` on another build of Windows than Wine's own. */
-async function onBuild(wine: WineRoot, build: string, test: () => Promise<void>): Promise<void> {
+export async function onBuild(wine: WineRoot, build: string, test: () => Promise<void>): Promise<void> {
   const reg = async (...args: string[]) => {
     const { code, stderr } = await wine.runProgram(`${SYSTEM32}\\reg.exe`, args);
     assertEquals([code, stderr], [0, ""]);

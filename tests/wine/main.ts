@@ -9,6 +9,7 @@ import { across as acrossCommands } from "./across.ts";
 import { acrossBundles } from "./across_bundle.ts";
 import { acrossImages } from "./across_cimfs.ts";
 import { acrossDocs } from "./across_docs.ts";
+import { acrossObserve } from "./across_observe.ts";
 import { acrossSeeds } from "./across_seeds.ts";
 import { acrossDisks } from "./across_vhd.ts";
 import { acrossVM } from "./across_vm.ts";
@@ -64,6 +65,7 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
 const across = [
   ...acrossCommands,
   ...acrossDisks,
+  ...acrossObserve,
   ...acrossBundles,
   ...acrossImages,
   ...acrossVM,

@@ -29,11 +29,12 @@ const CYCLES = 20;
 const cycles: Step = async (bench) => {
   const { host } = bench;
   const layer = bench.path($.SCRATCH);
+  bench.expectLayer(layer, "active");
   for (let cycle = 1; cycle <= CYCLES; cycle++) {
     const start = performance.now();
     try {
       bench.signal?.throwIfAborted();
-      await $.activate()(bench);
+      await vm.activateLayer(host, layer);
       await vm.prepareLayer(host, layer, bench.parents);
       await vm.getLayerMountPath(host, layer);
       await vm.unprepareLayer(host, layer);
@@ -109,11 +110,7 @@ export const layerRules: readonly Rule[] = [
     id: "ActivateLayer.network-path",
     asks: "What does ActivateLayer return for the same folder by a network path?",
     given: [$.scratch()],
-    ask: [(bench) => {
-      const path = bench.path($.SCRATCH).replace(/^([A-Z]):/i, "\\\\localhost\\$1$");
-      bench.expectActive(path);
-      return vm.activateLayer(bench.host, path);
-    }],
+    ask: [$.activate($.SCRATCH, (path) => path.replace(/^([A-Z]):/i, "\\\\localhost\\$1$"))],
   },
   {
     id: "ActivateLayer.long-path",

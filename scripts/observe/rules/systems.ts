@@ -26,7 +26,7 @@ export const systemRules: readonly Rule[] = [
   {
     id: "HcsCreateComputeSystem.unknown-key",
     asks: "What does HcsCreateComputeSystem return for a document with a key that doesn't exist?",
-    ask: [create({ Owner: "hcs-layers", SchemaVersion: { Major: 2, Minor: 1 }, Chips: {} })],
+    ask: [create({ ShouldTerminateOnLastHandleClosed: true, SchemaVersion: { Major: 2, Minor: 1 }, Chips: {} })],
     known: known(0x8037010d),
   },
   {
