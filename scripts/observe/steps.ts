@@ -116,25 +116,23 @@ export const format = (name: string): Step => (bench) => hcs.formatWritableLayer
 
 /** A scratch whose disk is open as its path. */
 export const openScratch: readonly Step[] = [scratch(), openDisk(DISK)];
-/** A scratch that is attached by this process; its volume becomes that of the bench. */
-export const attached: readonly Step[] = [
-  ...openScratch,
-  attach(DISK),
-  async (bench) => {
-    let last: unknown = new Error("the disk has no volume");
-    const found = await bench.until("until the disk has a volume", async () => {
-      try {
-        bench.volume = withoutSeparator(await hcs.layerVhdMountPath(bench.host, bench.handle(DISK)));
-        return true;
-      } catch (error) {
-        if (!(error instanceof NativeError)) throw error;
-        last = error;
-        return false;
-      }
-    });
-    if (!found) throw last;
-  },
-];
+/** The volume of the attached scratch becomes that of the bench. It comes a while after the call that attaches. */
+export const findAttached: Step = async (bench) => {
+  let last: unknown;
+  const found = await bench.until("until the disk has a volume", async () => {
+    try {
+      bench.volume = withoutSeparator(await hcs.layerVhdMountPath(bench.host, bench.handle(DISK)));
+      return true;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      last = error;
+      return false;
+    }
+  });
+  if (!found) throw last;
+};
+/** A scratch that is attached by this process. */
+export const attached: readonly Step[] = [...openScratch, attach(DISK), findAttached];
 
 // Calls without the help of src/ffi
 

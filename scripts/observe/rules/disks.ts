@@ -218,7 +218,7 @@ export const diskRules: readonly Rule[] = [
     given: [
       ...$.openScratch,
       $.attach($.DISK, vd.attachFlag.PERMANENT_LIFETIME | vd.attachFlag.NO_DRIVE_LETTER),
-      $.findVolume(),
+      $.findAttached,
     ],
     ask: [$.close($.DISK), $.volumeComes],
     known: known({ value: true }),

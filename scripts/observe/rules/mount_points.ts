@@ -206,12 +206,7 @@ export const mountPointRules: readonly Rule[] = [
   {
     id: "volume.drive-letter",
     asks: "Does an attached disk get a drive letter, unless that is refused?",
-    given: [...$.openScratch, $.attach($.DISK, 0), async (bench) => {
-      await bench.until("until the disk has a volume", async () => {
-        await $.findVolume()(bench);
-        return true;
-      });
-    }],
+    given: [...$.openScratch, $.attach($.DISK, 0), $.findAttached],
     ask: [(bench) => k32.mountPointsOfVolume(bench.host, bench.volume).some((path) => /^[A-Z]:\\?$/i.test(path))],
   },
   {
