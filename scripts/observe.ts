@@ -100,9 +100,9 @@ async function run(request: ObserveRequest, signal: AbortSignal): Promise<Result
     call: () => Promise.resolve(),
     populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot: WINDOWS, vmBase }),
   });
-  await requireHost(host, layers, vmBase);
+  const realLayers = await requireHost(host, layers, vmBase);
   const systemRoot = simulate === undefined ? Deno.env.get("SystemRoot") ?? WINDOWS : WINDOWS;
-  const asked = { host, rules, layers, folder, vmBase, systemRoot, signal };
+  const asked = { host, rules, layers: realLayers, folder, vmBase, systemRoot, signal };
   if (request.dryRun) return await rehearsal(asked);
 
   const { observe } = await import("./observe/observation.ts");
@@ -153,10 +153,13 @@ async function answersIn(file: string): Promise<ObservedAnswers> {
   }
 }
 
-/** Throws before anything is called that changes something, if a permission or a layer is missing. */
-async function requireHost(host: Host, layers: readonly string[], vmBase: string | undefined): Promise<void> {
+/**
+ * Throws before anything is called that changes something, if a permission or a layer is missing. Returns the paths of the
+ * layers by which Windows knows them.
+ */
+async function requireHost(host: Host, layers: readonly string[], vmBase: string | undefined): Promise<string[]> {
   const { requireGrants } = await import("../src/ffi/host.ts");
-  const { requireFolders, requireKind } = await import("../src/checks/existing.ts");
+  const { existingParents, requireKind } = await import("../src/checks/existing.ts");
   const { advapi32 } = await import("../src/ffi/advapi32.ts");
   const { cimfs } = await import("../src/ffi/cimfs.ts");
   const { computestorage } = await import("../src/ffi/computestorage.ts");
@@ -166,8 +169,8 @@ async function requireHost(host: Host, layers: readonly string[], vmBase: string
   const { virtdisk } = await import("../src/ffi/virtdisk.ts");
   const { vmcompute } = await import("../src/ffi/vmcompute.ts");
   requireGrants(host, [kernel32, ntdll, advapi32, vmcompute, virtdisk, computestorage, cimfs, ole32]);
-  requireFolders(host, layers, "layers");
   if (vmBase !== undefined) requireKind(host, `${vmBase}\\UtilityVM`, "vmBase", "folder");
+  return existingParents(host, layers, "layers");
 }
 
 // Calls that look, or that have to do with memory alone.
