@@ -10,7 +10,9 @@ import { createDirectory, fileAttributes } from "../../src/ffi/kernel32.ts";
 import { buildNumber } from "../../src/ffi/ntdll.ts";
 import { acquireFolder, folderOf } from "../../src/host_holds/mount_folder.ts";
 import { messageOf } from "../../src/errors/printable.ts";
+import { withHolds } from "../../src/holds/hold_list.ts";
 import { CommandError } from "../support/errors.ts";
+import { throwIfInterrupted } from "../support/interrupt.ts";
 import { Bench, type Leftover } from "./bench.ts";
 import { type Likeness, simulate, type Simulated } from "./reference.ts";
 import { type Outcome, play, type Rule } from "./rule.ts";
@@ -118,20 +120,18 @@ export async function observe(request: Request, about: Pick<Report, "tool" | "is
   const rules: PlayedRule[] = [];
   const left: Leftover[] = [];
   let interrupted = false;
-  const root = await acquireFolder(host, folder);
+  const root = await withHolds((holds) => holds.acquire((expect) => acquireFolder(host, folder, expect)));
   try {
     for (const [i, rule] of request.rules.entries()) {
-      // The news of Ctrl+C waits for a turn of the event loop, which calls on this thread don't give.
-      await new Promise((resolve) => setTimeout(resolve));
-      interrupted ||= signal.aborted;
-      if (interrupted) break;
-      request.progress?.(rule, i);
       const never = rule.never ?? (left.length > 0 ? "a rule before has left something" : undefined);
       try {
+        await throwIfInterrupted(signal);
+        request.progress?.(rule, i);
         rules.push(await playedRule(request, likeness, i, never, left));
       } catch (error) {
         if (!signal.aborted || error !== signal.reason) throw error;
         interrupted = true;
+        break;
       }
     }
   } finally {
