@@ -60,11 +60,12 @@ async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, s
   try {
     const released = await call(host);
     const held = released.filter(({ wasHeld }) => wasHeld);
-    // Windows reports success for any path. One with nothing to release, and without the disk of a scratch, is mistyped.
-    if (held.length === 0) {
+    // Windows reports success for any path. One that leads nowhere is mistyped, unless a mount point was left; and one to a
+    // folder without the disk of a scratch, if there was nothing to release.
+    if (held.every(({ hold: { kind } }) => kind === "activation" || kind === "filter")) {
       requireKind(host, scratch, "SCRATCH", "folder");
-      requireKind(host, disk, "SCRATCH", "file");
     }
+    if (held.length === 0) requireKind(host, disk, "SCRATCH", "file");
     return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
