@@ -38,14 +38,14 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    22,
+    28,
     `
       SimulatedHost SimulationError
     `,
     `
-      Acquirer CompletedCall Completion Connection Effect FileAttribute FileContent FileSystem GuestNetwork HeldKind
-      HeldResource InjectedFailure Injection LayerContents NativeCall NotificationName ObservedAnswers SimulatedClock
-      SimulatedHostOptions UnknownCall
+      Acquirer BeforeOptions CompanyOptions CompletedCall Completion Connection Effect FileAttribute FileContent FileSystem
+      FileUse GuestNetwork HeldKind HeldResource InjectedFailure Injection LayerContents MachineSnapshot NativeCall
+      NotificationName ObservedAnswers OpenFileOptions ScannerOptions SimulatedClock SimulatedHostOptions UnknownCall
     `,
   ],
   "./storage": [

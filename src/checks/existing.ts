@@ -43,14 +43,28 @@ export function existingParents(host: Host, folders: readonly string[], argument
   return realLayers(host, folders, argument);
 }
 
-/** Returns whether a file is open, in any process. The file of a disk attached to the host or to a VM is. */
+/**
+ * Returns whether a disk's file is in use: attached to the host or a VM, or open in virtdisk.dll. It is opened for writing,
+ * which none of these shares, and lets others read, so that it passes by a scanner, and a scanner by it.
+ */
 export function isInUse(host: Host, file: string): boolean {
   try {
-    openFile(host, file, { access: access.GENERIC_READ, share: share.NONE })[Symbol.dispose]();
-    return false;
+    return !canOpen(host, file, { access: access.GENERIC_WRITE, share: share.READ });
   } catch (error) {
-    if (error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION) return true;
-    if (isNotFound(error)) return false;
+    if (!(error instanceof NativeError && error.win32 === win32.ERROR_ACCESS_DENIED)) throw error;
+    // Nobody can open a read-only file for writing, but exclusively.
+    if (((fileAttributes(host, file) ?? 0) & attribute.READONLY) === 0) throw error;
+    return !canOpen(host, file, { access: access.GENERIC_READ, share: share.NONE });
+  }
+}
+
+function canOpen(host: Host, file: string, how: { readonly access: number; readonly share: number }): boolean {
+  try {
+    openFile(host, file, how)[Symbol.dispose]();
+    return true;
+  } catch (error) {
+    if (error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION) return false;
+    if (isNotFound(error)) return true;
     throw error;
   }
 }

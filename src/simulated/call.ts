@@ -37,6 +37,8 @@ export interface OpenHandle {
   readonly type: string;
   /** The path or name of that object. */
   readonly target: string;
+  /** The path of the file that is open through it, if it is one. */
+  readonly file?: string;
 }
 
 /** The handles of the simulated process. */
@@ -66,6 +68,11 @@ export class HandleTable {
     const handle = this.get(value);
     this.#open.delete(value);
     return handle;
+  }
+
+  /** Forgets all handles. */
+  clear(): void {
+    this.#open.clear();
   }
 
   /** Returns all open handles. */

@@ -57,23 +57,27 @@ export class ComputeService {
   #next = 1n;
 
   readonly #scheduler: Scheduler;
+  readonly #services: Set<ComputeService>;
 
   /** Returns how an operation ends, by its function. */
   readonly completionOf: (fn: string) => Completion;
   /** Returns the HRESULT of a failure that is injected for a notification, or 0. */
   readonly failureOf: (name: NotificationName) => number;
 
-  /** A service for a process with some memory. */
+  /** A service for a process with some memory. `services` are those of all processes on the machine. */
   constructor(
     memory: AddressSpace,
     completionOf: (fn: string) => Completion,
     failureOf: (name: NotificationName) => number,
     scheduler: Scheduler,
+    services: Set<ComputeService> = new Set(),
   ) {
     this.#memory = memory;
     this.#scheduler = scheduler;
     this.completionOf = completionOf;
     this.failureOf = failureOf;
+    this.#services = services;
+    services.add(this);
   }
 
   /** The number of callbacks that the process has created and not disposed of. */
@@ -126,10 +130,22 @@ export class ComputeService {
   /** Queues a notification about a system, which is delivered once the machine's state is unlocked. */
   notify(id: string, name: NotificationName, status = 0, data = ""): void {
     this.#outbox.push({ id, name, status, data });
+    if (name !== "SystemExited") return;
+    for (const other of this.#services) {
+      if (other !== this && other.#listensTo(id)) other.#outbox.push({ id, name, status, data });
+    }
   }
 
-  /** Delivers all queued notifications. */
+  #listensTo(id: string): boolean {
+    return [...this.#registrations.values()].some((registration) => registration.id === id);
+  }
+
+  /** Delivers all queued notifications, in all processes. */
   deliver(): void {
+    this.#services.forEach((service) => service.#deliver());
+  }
+
+  #deliver(): void {
     for (let message = this.#outbox.shift(); message !== undefined; message = this.#outbox.shift()) {
       const { id, name, status, data } = message;
       const listening = [...this.#registrations.values()].filter((registration) => registration.id === id);
@@ -166,6 +182,15 @@ export class ComputeService {
   forget(id: string): void {
     this.#undelivered.delete(id);
     [...this.#due].filter((due) => due.id === id).forEach((due) => due.cancel());
+  }
+
+  /** Ends with its process: nothing is called back any more. */
+  end(): void {
+    this.#services.delete(this);
+    this.#registrations.clear();
+    this.#listeners.clear();
+    this.#outbox.length = 0;
+    [...this.#due].forEach((due) => due.cancel());
   }
 
   /** Resolves when everything scheduled has happened. */

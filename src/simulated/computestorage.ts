@@ -71,6 +71,7 @@ export const computestorageFunctions: SimulatedDll = {
     if (disk.volume !== undefined) unknown(`formatting a disk that is already formatted: ${path}`);
     disk.volume = volumeOn(disk.size);
     if (windows.isAttached(path)) windows.addDiskVolume(windows.diskVolume(path));
+    windows.changed.add(windows.existing(path).path);
   }),
 
   HcsGetLayerVhdMountPath: define(HRESULT, { vhd: big, mountPath: buffer }, ({ windows, process }, args) => {

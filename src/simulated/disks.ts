@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Context, OpenHandle, Process } from "./call.ts";
+import type { OpenHandle, Process } from "./call.ts";
+import { addOpening, ATTACHED } from "./open_files.ts";
 import { unknown } from "./simulation_error.ts";
 import type { Windows } from "./windows.ts";
 
@@ -14,23 +15,21 @@ export interface DiskHandle extends OpenHandle {
   readonly type: "disk";
 }
 
-/** Returns whether the disk file at a path is attached, or open in this process. */
-export function isDiskInUse({ windows, process }: Context, path: string): boolean {
-  return windows.isAttached(path) || hasHandle(windows, process, path);
-}
-
-function hasHandle(windows: Windows, process: Process, path: string): boolean {
-  const key = windows.key(path);
-  return process.handles.list().some(({ type, target }) => type === "disk" && windows.key(target) === key);
-}
-
 /** Attaches the disk file at a path. */
-export function attach(windows: Windows, path: string, permanent: boolean, driveLetter = true): void {
+export function attach(
+  windows: Windows,
+  path: string,
+  { driveLetter = true, ...how }: {
+    readonly permanent: boolean;
+    readonly readOnly: boolean;
+    readonly driveLetter?: boolean;
+  },
+): void {
   windows.requireAttachable(path);
   const used = new Set(Object.values(windows.state.disks).map(({ number }) => number));
   let number = 1;
   while (used.has(number)) number++;
-  windows.state.disks[windows.key(path)] = { path, number, permanent, by: windows.by };
+  windows.state.disks[windows.key(path)] = { path, number, ...how, by: windows.by };
   if (windows.disk(path).volume !== undefined) windows.addDiskVolume(windows.diskVolume(path), { driveLetter });
 }
 
@@ -41,16 +40,16 @@ export function detach(windows: Windows, path: string): void {
   if (layer !== undefined) delete windows.state.active[windows.key(layer.path)];
   delete windows.state.disks[windows.key(path)];
   windows.removeVolume(windows.diskVolume(path));
+  letGo(windows, path);
 }
 
-/** Detaches a disk after its last handle was closed, unless it is attached permanently. */
-export function lastHandleGone({ windows, process }: Context, path: string): void {
-  const attached = windows.state.disks[windows.key(path)];
-  if (
-    attached?.permanent === false && attached.by.process === windows.by.process && !hasHandle(windows, process, path)
-  ) {
-    detach(windows, path);
-  }
+/** Lets go of the file of a disk that was detached; the system does that when it gets around to it. */
+export function letGo(windows: Windows, path: string): void {
+  const node = windows.node(path);
+  if (node === undefined) return;
+  const { diskReleaseDelay } = windows.state.company;
+  if (diskReleaseDelay !== undefined) addOpening(windows, node, { ...ATTACHED, until: windows.now + diskReleaseDelay });
+  windows.changed.add(node.path);
 }
 
 /** Returns the disk file of a device. */

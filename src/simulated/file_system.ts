@@ -7,7 +7,7 @@
 import { nameOf, win32 } from "../errors/codes.ts";
 import { type Context, win32Failure } from "./call.ts";
 import { bytesOf, fileWith } from "./contents.ts";
-import { isDiskInUse } from "./disks.ts";
+import { EVERY_USE, isOpenable, USES } from "./open_files.ts";
 import { rootOfPlace } from "./links.ts";
 import { foldName, lastName, parentOf } from "./names.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
@@ -41,8 +41,8 @@ export function withDenoErrors<T>(what: string, path: string, body: () => T): T 
 
 /** Returns what is in the file at a path, unless a program has it. */
 export function readFile(context: Context, path: string): Uint8Array<ArrayBuffer> {
-  if (isDiskInUse(context, path)) refuse(`${path} can't be read`, "the disk in it is in use");
   const node = context.windows.existing(path);
+  requireAccess(context.windows, node, USES.read, `${path} can't be read`);
   if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
   return bytesOf(node);
 }
@@ -53,11 +53,12 @@ export function writeFile(context: Context, path: string, content: string | Uint
   const { path: at, node } = windows.place(path);
   if (node?.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
   if (windows.existing(parentOf(at)).type !== "folder") throw win32Failure(win32.ERROR_PATH_NOT_FOUND);
-  if (isDiskInUse(context, at)) refuse(`${path} can't be written`, "the disk in it is in use");
+  if (node !== undefined) requireAccess(windows, node, USES.write, `${path} can't be written`);
   requireWritable(windows, at, path);
   const { text: _text, base64: _base64, disk: _disk, ...kept } = node ?? {};
   if (node !== undefined && isDisk(node)) windows.remove(windows.diskVolume(at));
   windows.add({ ...kept, ...fileWith(at, content) });
+  windows.changed.add(at);
 }
 
 /** Returns the entries of a folder in the order in which NTFS lists them. */
@@ -95,7 +96,7 @@ export function removeFrom(context: Context, path: string): void {
 }
 
 // What Windows refuses because somebody has it, and what nobody has tried while somebody has it.
-function requireUnused({ windows, process }: Context, at: string, path: string): void {
+function requireUnused({ windows }: Context, at: string, path: string): void {
   const { state } = windows;
   const folder = keyOf(at);
   const isKeyIn = (key: string) => `${key}\\`.startsWith(`${folder}\\`);
@@ -109,8 +110,11 @@ function requireUnused({ windows, process }: Context, at: string, path: string):
   if (attached !== undefined) refuse(what, `a disk in it is in use: ${attached}`);
   const image = Object.values(state.images).find((mounted) => isIn(mounted.image));
   if (image !== undefined) refuse(what, `an image in it is mounted: ${image.image}`);
-  const open = process.handles.list().find(({ type, target }) => ["disk", "file"].includes(type) && isIn(target));
-  if (open !== undefined) refuse(what, `it is open in this process: ${open.target}`);
+  const open = Object.keys(state.open).find(isKeyIn);
+  if (open !== undefined) {
+    const isOurs = state.open[open]!.some(({ process }) => process === windows.by.process);
+    refuse(what, `it is open in ${isOurs ? "this" : "another"} process: ${state.nodes[open]?.path ?? open}`);
+  }
   for (const [key, node] of Object.entries(state.nodes)) {
     if (!isKeyIn(key)) continue;
     if (Object.keys(node.vms ?? {}).length > 0) refuse(what, `a virtual machine has it: ${node.path}`);
@@ -125,6 +129,10 @@ function requireUnused({ windows, process }: Context, at: string, path: string):
   ];
   const layer = shown.find((other) => isIn(other) || `${folder}\\`.startsWith(`${windows.key(other)}\\`));
   if (layer !== undefined) unknown(`removing what a layer has that is in use: ${layer}`);
+}
+
+function requireAccess(windows: Windows, node: Node, access: number, what: string): void {
+  if (!isOpenable(windows, node, { access, share: EVERY_USE })) refuse(what, "it, or the disk in it, is in use");
 }
 
 function requireWritable(windows: Windows, at: string, path: string): void {

@@ -19,6 +19,7 @@ import {
   type SimulatedDll,
   text,
 } from "./call.ts";
+import { closeSystem } from "./closing.ts";
 import type { NotificationName } from "./compute_service.ts";
 import { addressOf } from "./guest_network.ts";
 import { runtimeIdOf } from "./runtime_id.ts";
@@ -91,8 +92,8 @@ function systemOf({ windows, process }: Context, system: bigint): VirtualMachine
   return vm;
 }
 
-function openHandle({ process }: Context, vm: VirtualMachine, out: Result): void {
-  vm.handles++;
+function openHandle({ windows, process }: Context, vm: VirtualMachine, out: Result): void {
+  vm.handles.push(windows.by.process);
   put64(out, process.handles.open({ type: "computeSystem", target: vm.id }));
 }
 
@@ -148,12 +149,9 @@ export const hcsFunctions: SimulatedDll = {
     }
     process.handles.close(computeSystem);
     const vm = windows.state.systems[target];
-    if (vm === undefined || --vm.handles > 0) return;
-    process.service.forget(vm.id);
-    if (vm.endsWithHandle || vm.state === "Stopped") {
-      stopVM(windows, vm);
-      delete windows.state.systems[vm.id];
-    }
+    if (vm === undefined) return;
+    if (vm.handles.filter((owner) => owner === windows.by.process).length === 1) process.service.forget(vm.id);
+    closeSystem(windows, vm.id, windows.by.process);
   }),
 
   HcsCreateComputeSystem: define(
@@ -440,7 +438,7 @@ function newVM({ windows }: Context, id: string, document: unknown): VirtualMach
     endsWithHandle: system.ShouldTerminateOnLastHandleClosed === true,
     by: windows.by,
     state: "Created",
-    handles: 0,
+    handles: [],
     controllers,
     disks: Object.fromEntries(
       controllers.flatMap((guid, i) =>

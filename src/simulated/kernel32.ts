@@ -26,10 +26,12 @@ import {
   viewOf,
   win32Failure,
 } from "./call.ts";
-import { diskOfDevice, isDiskInUse, lastHandleGone } from "./disks.ts";
+import { closeFiles } from "./closing.ts";
 import { copyFile } from "./contents.ts";
+import { diskOfDevice } from "./disks.ts";
 import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { isDeviceName } from "./names.ts";
+import { addOpening, EVERY_USE, type Opening, removeOrMark, requireOpenable, USES, usesOf } from "./open_files.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
@@ -40,8 +42,6 @@ const REPARSE_POINT = 0x400;
 const CREATE_NEW = 1;
 const CREATE_ALWAYS = 2;
 const BACKUP_SEMANTICS = 0x02000000;
-const GENERIC_READ = 0x80000000;
-const GENERIC_WRITE = 0x40000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 const FSCTL_EXTEND_VOLUME = 0x000900f0;
 const FSCTL_GET_REPARSE_POINT = 0x000900a8;
@@ -67,16 +67,12 @@ export interface FileHandle extends OpenHandle {
 /** kernel32.dll. */
 export const kernel32Functions: SimulatedDll = {
   CloseHandle: define(BOOL, { handle: big }, (context, { handle }) => {
-    const { type, target } = context.process.handles.close(handle);
-    if (type === "disk") lastHandleGone(context, target);
+    closeHandle(context, handle);
   }),
 
-  CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, (context, { from, to, failIfExists }) => {
-    const { windows } = context;
+  CopyFileW: define(BOOL, { from: text, to: text, failIfExists: number }, ({ windows }, { from, to, failIfExists }) => {
     const source = windows.existing(from);
-    if (isDiskInUse(context, from)) {
-      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "copying the file of a disk in use");
-    }
+    requireOpenable(windows, source, { access: USES.read, share: EVERY_USE }, "copying the file of a disk in use");
     if (source.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
     if (failIfExists !== 0 && windows.node(to) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS);
     requireFolder(windows, parentOf(windows.place(to).path));
@@ -100,7 +96,7 @@ export const kernel32Functions: SimulatedDll = {
       flags: number,
       template: big,
     },
-    (context, { path, access, disposition, flags }) => {
+    (context, { path, access, share, disposition, flags }) => {
       const { windows, process } = context;
       if (isDevice(windows, path)) return process.handles.open({ type: "file", target: path, access } as FileHandle);
       const [file, stream] = splitStream(path);
@@ -110,20 +106,20 @@ export const kernel32Functions: SimulatedDll = {
       const place = windows.place(file, atLink).path;
       const target = stream === undefined ? place : `${place}:${stream}`;
       const handle: FileHandle = { type: "file", target, access };
+      const opening = { access: usesOf(access), share, ...(stream !== undefined && { stream }) };
       if (stream !== undefined) {
         requireStreams(windows, place);
+        requireOpenable(windows, node, opening);
         openStream(windows.own(file, atLink), stream, disposition);
       } else if (node.type === "folder" && (flags & BACKUP_SEMANTICS) === 0) {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
-      } else if ((access & (GENERIC_READ | GENERIC_WRITE)) !== 0 && isDiskInUse(context, file)) {
-        throw win32Failure(win32.ERROR_SHARING_VIOLATION, "opening the file of a disk in use");
       }
-      return process.handles.open(handle);
+      requireOpenable(windows, node, opening, "opening the file of a disk in use");
+      return openFile(context, { ...handle, file: node.path }, node, opening);
     },
   ),
 
-  DeleteFileW: define(BOOL, { path: text }, (context, { path }) => {
-    const { windows } = context;
+  DeleteFileW: define(BOOL, { path: text }, ({ windows }, { path }) => {
     const [file, stream] = splitStream(path);
     if (stream !== undefined) {
       const { streams } = windows.existing(file);
@@ -133,10 +129,7 @@ export const kernel32Functions: SimulatedDll = {
     }
     const node = windows.existing(path, "stay");
     if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
-    if (node.link === undefined && isDiskInUse(context, path)) {
-      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "deleting the file of a disk in use");
-    }
-    windows.remove(path);
+    removeOrMark(windows, node, "deleting the file of a disk in use");
   }),
 
   DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
@@ -185,15 +178,19 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
-  FindClose: define(BOOL, { find: big }, ({ process }, { find }) => {
-    process.handles.close(find);
+  FindClose: define(BOOL, { find: big }, (context, { find }) => {
+    closeHandle(context, find);
   }),
 
-  FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, ({ windows, process }, { pattern, data }) => {
+  FindFirstFileW: define(HANDLE, { pattern: text, data: buffer }, (context, { pattern, data }) => {
+    const { windows } = context;
     const folder = windows.existing(parentOf(pattern));
+    const opening = { access: USES.read, share: EVERY_USE };
+    requireOpenable(windows, folder, opening);
     const names = foundIn(windows, folder.path);
     putFound(windows, folder.path, names.next().value!, data);
-    return process.handles.open({ type: "find", target: folder.path, names } as FindHandle);
+    const handle: FindHandle = { type: "find", target: folder.path, file: folder.path, names };
+    return openFile(context, handle, folder, opening);
   }),
 
   FindNextFileW: define(BOOL, { find: big, data: buffer }, ({ windows, process }, { find, data }) => {
@@ -314,7 +311,7 @@ export const kernel32Functions: SimulatedDll = {
     if (node.type === "file") throw win32Failure(267);
     // Of a link, only the link is removed, whatever is in the folder that it leads to.
     if (node.link === undefined && !windows.isEmpty(path)) throw win32Failure(win32.ERROR_DIR_NOT_EMPTY);
-    windows.remove(path);
+    removeOrMark(windows, node);
   }),
 
   SetVolumeMountPointW: define(
@@ -372,12 +369,29 @@ function* foundIn(windows: Windows, folder: string): Generator<string, undefined
   for (const name of windows.names(folder)) yield name;
 }
 
+// What is being deleted is found, too.
 function putFound(windows: Windows, folder: string, name: string, data: Uint8Array<ArrayBuffer>): void {
-  const node = name === "." || name === ".." ? undefined : windows.existing(`${folder}\\${name}`, "stay");
+  const node = name === "." || name === ".." ? undefined : windows.place(`${folder}\\${name}`, "stay").node;
   put32(data, node === undefined ? DIRECTORY : attributesOf(node));
   put32(data.subarray(36), (node && linkTag(node)) ?? 0);
   putText(data.subarray(44), name);
   putText(data.subarray(564), node?.shortName ?? "");
+}
+
+function openFile({ windows, process }: Context, handle: OpenHandle, node: Node, opening: Opening): bigint {
+  const value = process.handles.open(handle);
+  addOpening(windows, node, { ...opening, process: windows.by.process, handle: `${value}` });
+  return value;
+}
+
+function closeHandle(context: Context, value: bigint): void {
+  closeFile(context, value, context.process.handles.close(value));
+}
+
+/** Closes the file of a handle, which stays. */
+export function closeFile({ windows }: Context, value: bigint, { file }: OpenHandle): void {
+  if (file === undefined) return;
+  closeFiles(windows, (opening) => opening.process === windows.by.process && opening.handle === `${value}`, file);
 }
 
 // Whether a path names a volume or disk itself, and not a file on it.

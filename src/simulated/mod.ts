@@ -34,12 +34,16 @@
 
 export type { ObservedAnswers } from "./answers.ts";
 export { SimulatedHost } from "./simulated_host.ts";
-export type { HeldKind, HeldResource, SimulatedHostOptions, UnknownCall } from "./simulated_host.ts";
+export type { HeldKind, HeldResource, OpenFileOptions, SimulatedHostOptions, UnknownCall } from "./simulated_host.ts";
 export type { SimulatedClock } from "./clock.ts";
+export type { CompanyOptions, ScannerOptions } from "./company.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";
 export type { Effect, InjectedFailure, Injection } from "./failures.ts";
 export type { Connection, GuestNetwork } from "./guest_network.ts";
 export type { FileContent, LayerContents } from "./contents.ts";
+export type { BeforeOptions } from "./interventions.ts";
+export type { FileUse } from "./open_files.ts";
+export type { MachineSnapshot } from "./snapshot.ts";
 export type { CompletedCall, NativeCall } from "./trace.ts";
 export type { Acquirer, FileAttribute, FileSystem } from "./windows.ts";
 export { SimulationError } from "./simulation_error.ts";

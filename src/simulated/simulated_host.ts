@@ -33,6 +33,8 @@ import {
 import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
+import { closeAll, closeFiles, closeTimely, restart } from "./closing.ts";
+import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
 import { addLayerContents, type FileContent, fileWith, imageOf, type LayerContents } from "./contents.ts";
@@ -48,15 +50,18 @@ import { listFolder, makeFolders, readFile, removeFrom, withDenoErrors, writeFil
 import { givenPath } from "./given_path.ts";
 import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
-import { kernel32Functions } from "./kernel32.ts";
+import { type BeforeOptions, Interventions } from "./interventions.ts";
+import { closeFile, kernel32Functions } from "./kernel32.ts";
 import { losing } from "./lost_results.ts";
 import { overlayFunctions } from "./overlay.ts";
 import { type Link, requireShared } from "./links.ts";
 import { requireLengths } from "./names.ts";
+import { addOpening, bitsOf, EVERY_USE, type FileUse, requireOpenable } from "./open_files.ts";
 import { doPartially } from "./partial_effects.ts";
 import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
 import { SharedState } from "./shared_state.ts";
 import { indexed } from "./state_index.ts";
+import { type MachineSnapshot, stateOf } from "./snapshot.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
 import { ThreadPool } from "./thread_pool.ts";
 import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
@@ -130,6 +135,8 @@ export interface SimulatedHostOptions {
   automount?: boolean;
   /** Whether a new machine leaves new disks offline, without volumes, as its SAN policy can say. Default: false. */
   offlineDisks?: boolean;
+  /** What else runs on a new machine, and is in the way at times. Default: nothing. */
+  company?: CompanyOptions;
   /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
   mountPathSeparator?: boolean;
   /**
@@ -213,6 +220,34 @@ const LAST_ERROR = ["GetLastError", "WSAGetLastError"];
 // No code of Windows.
 const LEFT_BEHIND = 0xbad;
 
+/** What the processes of one machine share. */
+interface Machine {
+  readonly state: WindowsState;
+  /** The same state, if it is in a file. */
+  readonly shared: SharedState<WindowsState> | undefined;
+  readonly scheduler: Scheduler;
+  /** The processes in this program that use it. */
+  readonly hosts: Set<SimulatedHost>;
+  /** The compute service from the point of view of each of them. */
+  readonly services: Set<ComputeService>;
+}
+
+/**
+ * How {@linkcode SimulatedHost.openFile} opens a file.
+ *
+ * @category Simulation
+ */
+export interface OpenFileOptions {
+  /** What it is open for. Default: `["read"]`. */
+  access?: readonly FileUse[];
+  /** What others may open it for meanwhile. Default: everything. */
+  share?: readonly FileUse[];
+  /** Closes it after so many milliseconds of the host's clock. */
+  closesAfter?: number;
+}
+
+const CLOSES = ["CloseHandle", "FindClose"];
+
 const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
   [...DLLS.values()].flatMap((functions) => Object.entries(functions)),
 );
@@ -246,65 +281,82 @@ interface Call extends NativeCall {
  * @category Simulation
  */
 export class SimulatedHost implements Host {
-  /** Identity of the machine. */
-  readonly machine: object = {};
+  // The machine that the next host is a process of.
+  static #joined: Machine | undefined;
+
   readonly #options: SimulatedHostOptions;
-  readonly #process: Process;
-  readonly #scheduler: Scheduler;
+  readonly #machine: Machine;
   readonly #pool: ThreadPool | undefined;
   readonly #latency: (call: NativeCall) => number | Promise<unknown> | undefined;
   readonly #symbols = new Map<Dll, unknown>();
   readonly #failures = new FailureList(FUNCTIONS);
   readonly #answers: ReadonlyMap<string, number>;
+  readonly #interventions = new Interventions();
   readonly #trace = new Trace();
-  readonly #id: number;
-  readonly #state: WindowsState;
-  // The same state, if it is in a file.
-  readonly #shared: SharedState<WindowsState> | undefined;
+  #identity: object = {};
+  #process: Process;
+  #id: number;
+  #opened = 0;
+  #hasEnded = false;
 
   /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
     this.#options = options;
     this.#answers = options.answers === undefined ? new Map() : failuresIn(options.answers);
-    const { completion = "synchronous", seed, poolThreads } = options;
+    const { seed, poolThreads } = options;
     this.#latency = latencyOf(options.latency ?? {});
-    this.#scheduler = new Scheduler({
-      mode: options.clock ?? (seed === undefined ? "real" : "automatic"),
-      seed,
-      fault: (error) => this.#process.fault ??= error as Error,
-    });
     if (poolThreads !== undefined) {
       if (!(Number.isInteger(poolThreads) && poolThreads > 0)) {
         throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);
       }
       this.#pool = new ThreadPool(poolThreads);
     }
-    const memory = new AddressSpace();
-    this.#process = {
+    this.#machine = SimulatedHost.#joined ?? {
+      ...stateOfNew(options),
+      scheduler: new Scheduler({
+        mode: options.clock ?? (seed === undefined ? "real" : "automatic"),
+        seed,
+        fault: (error) => this.#process.fault ??= error as Error,
+      }),
+      hosts: new Set(),
+      services: new Set(),
+    };
+    this.#process = this.#newProcess(new AddressSpace());
+    this.#id = 0;
+    this.#id = this.#commit(({ state }) => ++state.processes);
+    this.#machine.hosts.add(this);
+  }
+
+  #newProcess(memory: AddressSpace): Process {
+    const { completion = "synchronous", mountPathSeparator = false } = this.#options;
+    return {
       memory,
       service: new ComputeService(
         memory,
         typeof completion === "function" ? completion : () => completion,
         (name) => this.#failures.of({ dll: "vmcompute", function: name, args: {} })?.code ?? 0,
-        this.#scheduler,
+        this.#machine.scheduler,
+        this.#machine.services,
       ),
       sockets: new GuestNetwork(),
       fault: undefined,
       handles: new HandleTable(),
       lastError: 0,
-      mountPathSeparator: options.mountPathSeparator ?? false,
+      mountPathSeparator,
     };
-    const state = newMachine(options.build ?? 20348, options.revision ?? 2031);
-    if (options.automount) state.automount = true;
-    if (options.offlineDisks) state.offline = true;
-    if (options.file !== undefined) this.#shared = new SharedState(options.file, state, indexed);
-    this.#state = indexed(state);
-    this.#id = this.#commit(({ state }) => ++state.processes);
+  }
+
+  /**
+   * Identity of the machine, as a process sees it: another process on the machine has another one, and so has this one after
+   * {@linkcode SimulatedHost.restart} and {@linkcode SimulatedHost.restore}, because it remembers nothing of what was before.
+   */
+  get machine(): object {
+    return this.#identity;
   }
 
   /** Its clock, by which it sleeps. */
   get clock(): SimulatedClock {
-    return this.#scheduler;
+    return this.#machine.scheduler;
   }
 
   /** Returns the simulated functions of a DLL. */
@@ -323,11 +375,11 @@ export class SimulatedHost implements Host {
    */
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (!this.#scheduler.isSimulated) {
-      this.#scheduler.skip(ms);
+    if (!this.#machine.scheduler.isSimulated) {
+      this.#machine.scheduler.skip(ms);
       return await this.#process.service.settled();
     }
-    await until((done) => this.#scheduler.after(ms, done), signal);
+    await until((done) => this.#machine.scheduler.after(ms, done), signal);
   }
 
   /**
@@ -336,7 +388,7 @@ export class SimulatedHost implements Host {
    */
   async deadline(ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await until((done) => this.#scheduler.lasting(ms, done), signal);
+    await until((done) => this.#machine.scheduler.lasting(ms, done), signal);
   }
 
   /** Makes a function callable by the simulated Windows. Needs no permission. */
@@ -383,6 +435,174 @@ export class SimulatedHost implements Host {
   /** Removes all injected failures. */
   failNothing(): void {
     this.#failures.clear();
+  }
+
+  /**
+   * Runs `action` before calls of a function, between two of the program's steps. If it returns a promise, the call waits
+   * for it; a fast function can't wait, and throws.
+   *
+   * ```ts
+   * import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+   * import { InUseError, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * const host = new SimulatedHost();
+   * host.addLayer("C:\\layers\\base");
+   * host.addScratch("C:\\scratch");
+   * const mount = (host: SimulatedHost) => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+   * host.before("ActivateLayer", () => mount(host.otherProcess()), { nth: 1 });
+   * await assertRejects(() => mount(host), InUseError);
+   * assertEquals(host.held().map(({ kind, by }) => [kind, by?.process]), [["activation", 2], ["filter", 2]]);
+   * ```
+   *
+   * @throws {SimulationError} for a function that doesn't exist.
+   */
+  before(fn: string, action: (call: NativeCall) => unknown, options: BeforeOptions = {}): Injection {
+    requireKnown(fn, [...FUNCTIONS.keys()], "there is no function");
+    return this.#interventions.add(fn, action, options);
+  }
+
+  /**
+   * Returns another process on the same machine, with handles, memory and calls of its own. It has the options of this one.
+   * To test processes that run in different programs, use the option `file`.
+   */
+  otherProcess(): SimulatedHost {
+    SimulatedHost.#joined = this.#machine;
+    try {
+      return new SimulatedHost(this.#options);
+    } finally {
+      SimulatedHost.#joined = undefined;
+    }
+  }
+
+  /**
+   * Ends a process as a kill does: its handles are closed, so that its disks that aren't attached permanently are detached,
+   * and its VMs end. What is activated, filtered or mounted stays. Each further call of the process throws.
+   *
+   * @param process Its number, as {@linkcode HeldResource.by} tells it. Default: this process. A process of another program
+   * is gone already; this tells the machine in the file so.
+   */
+  endProcess(process: number = this.#id): void {
+    this.#commit((windows) => closeAll(windows, process));
+    for (const host of this.#machine.hosts) {
+      if (host.#id === process) host.#end();
+    }
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#machine.hosts.delete(this);
+    this.#process.service.end();
+    this.#process.handles.clear();
+  }
+
+  /**
+   * Restarts the machine: what is attached, mounted, filtered or open is gone, and so are VMs and processes. Files and
+   * folders stay, with their streams and with the links of mount points, which lead nowhere. This host goes on as a new
+   * process; other ones on the machine have ended. Code that runs in this process meanwhile would go on as well, so let code
+   * that a restart interrupts run in {@linkcode SimulatedHost.otherProcess}.
+   */
+  restart(): void {
+    this.#commit(restart);
+    for (const host of [...this.#machine.hosts]) host.#end();
+    this.#begin();
+    this.#id = this.#commit(({ state }) => ++state.processes);
+  }
+
+  // Goes on as a process that remembers nothing.
+  #begin(): void {
+    this.#hasEnded = false;
+    this.#machine.hosts.add(this);
+    // The library remembers addresses for as long as there is the host.
+    this.#process = this.#newProcess(this.#process.memory);
+    this.#identity = {};
+  }
+
+  /** Returns the machine as it is now, as plain data that survives JSON. */
+  snapshot(): MachineSnapshot {
+    return this.#commit(({ state }) => ({ format: 1, state: JSON.parse(JSON.stringify(state)) }));
+  }
+
+  /**
+   * Makes the machine what it was when a snapshot was taken, except for its clock. All its processes have ended: files that
+   * they had open are closed, and this host goes on as a new process.
+   *
+   * ```ts
+   * import { assertEquals } from "jsr:@std/assert@^1.0.0";
+   * import { mountWCOWLayers, unmountWCOWLayers } from "@hcs-layers/hcs-layers";
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * const host = new SimulatedHost();
+   * host.addLayer("C:\\layers\\base");
+   * host.addScratch("C:\\scratch");
+   * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+   * const mounted = host.snapshot();
+   * for (const { function: fn } of host.trace()) {
+   *   host.restore(mounted);
+   *   using _ = host.fail({ function: fn, code: "ERROR_GEN_FAILURE", nth: 1 });
+   *   await unmountWCOWLayers("C:\\scratch", { host }).catch(() => {});
+   *   await unmountWCOWLayers("C:\\scratch", { host });
+   *   assertEquals(host.held(), []);
+   * }
+   * ```
+   *
+   * @throws {SimulationError} if it isn't a snapshot of this version.
+   */
+  restore(snapshot: MachineSnapshot): void {
+    const restored = stateOf(snapshot);
+    for (const host of [...this.#machine.hosts]) host.#end();
+    this.#commit((windows) => {
+      const { processes, time } = windows.state;
+      const later = time - restored.time;
+      for (const opening of Object.values(restored.open).flat()) {
+        if (opening.until !== undefined) Object.assign(opening, { until: opening.until + later });
+      }
+      restored.nextClose += later;
+      Object.assign(windows.state, restored, { processes: Math.max(processes, restored.processes), time });
+      for (let process = 1; process <= restored.processes; process++) closeAll(windows, process);
+    });
+    this.#begin();
+    this.#id = this.#commit(({ state }) => ++state.processes);
+  }
+
+  /**
+   * Opens a file or folder as another program does that the test plays, such as a scanner. Disposing of the result closes
+   * it.
+   *
+   * ```ts
+   * import { assertRejects } from "jsr:@std/assert@^1.0.0";
+   * import { InUseError, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * const host = new SimulatedHost();
+   * host.addLayer("C:\\layers\\base");
+   * host.addScratch("C:\\scratch");
+   * const mount = () => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+   * {
+   *   using _ = host.openFile("C:\\scratch\\sandbox.vhdx", { share: [] });
+   *   await assertRejects(mount, InUseError);
+   * }
+   * await mount();
+   * ```
+   *
+   * @throws {SimulationError} if there is no such file, or somebody has it open who doesn't share that.
+   */
+  openFile(path: string, { access = ["read"], share, closesAfter }: OpenFileOptions = {}): Disposable {
+    const at = givenPath(path);
+    const handle = `test ${this.#id}.${++this.#opened}`;
+    this.#commit((windows) => {
+      try {
+        const node = windows.existing(at);
+        const opening = { access: bitsOf(access), share: share === undefined ? EVERY_USE : bitsOf(share) };
+        requireOpenable(windows, node, opening);
+        const until = closesAfter === undefined ? undefined : windows.now + duration(closesAfter, "closesAfter");
+        addOpening(windows, node, { ...opening, handle, ...(until !== undefined && { until }) });
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        throw new SimulationError(`the test can't open ${path}: ${error.code & 0xffff}`);
+      }
+    });
+    return { [Symbol.dispose]: () => this.#commit((windows) => closeFiles(windows, (file) => file.handle === handle)) };
   }
 
   /**
@@ -603,7 +823,10 @@ export class SimulatedHost implements Host {
     this.#commit(({ state }) => state.overlays = {});
   }
 
-  /** Returns whether there is a file, folder or volume at a path. On a volume, also while its disk isn't attached. */
+  /**
+   * Returns whether there is a file, folder or volume at a path, even one that is being deleted. On a volume, also while its
+   * disk isn't attached.
+   */
   exists(path: string): boolean {
     return this.#commit((windows) => windows.has(path));
   }
@@ -706,6 +929,7 @@ export class SimulatedHost implements Host {
   }
 
   #dispatch(dll: string, name: string, fn: SimulatedFunction, raw: unknown[], slow: boolean): unknown {
+    this.#requireRunning();
     const { fault } = this.#process;
     if (fault !== undefined) {
       this.#process.fault = undefined;
@@ -714,24 +938,43 @@ export class SimulatedHost implements Host {
     const args = fn.decode(raw, this.#process.memory);
     requireBuffers(name, args);
     const call: NativeCall = { dll, function: name, args: printableArguments(args) };
+    const before = this.#interventions.run(call);
+    if (before === undefined) return this.#make(call, { fn, args }, raw, slow);
+    if (!slow) throw new SimulationError(`${name} can't wait for what is to happen before: it is a fast function`);
+    return before.then(() => this.#make(call, { fn, args }, raw, slow));
+  }
+
+  #make(
+    call: NativeCall,
+    { fn, args }: { readonly fn: SimulatedFunction; readonly args: Record<string, unknown> },
+    raw: unknown[],
+    slow: boolean,
+  ): unknown {
+    // It can have ended by what happened before the call.
+    this.#requireRunning();
     const made: Call = { ...call, fn, values: args, failure: this.#failures.of(call), record: this.#trace.add(call) };
     if (!slow) return this.#run(made);
     const start = () => this.#start(made, raw);
     return this.#pool === undefined ? start() : this.#pool.run(start);
   }
 
+  #requireRunning(): void {
+    if (this.#hasEnded) throw new SimulationError(`the process ${this.#id} has ended`);
+  }
+
   // Runs a slow function, now or when its time has come.
   #start(call: Call, raw: unknown[]): unknown {
     const latency = this.#latency(call);
-    if (!latency && !this.#scheduler.isSeeded) return this.#run(call);
+    if (!latency && !this.#machine.scheduler.isSeeded) return this.#run(call);
     const run = () => {
       // Fails if the memory that the arguments point to was freed during the call.
+      this.#requireRunning();
       call.fn.decode(raw, this.#process.memory);
       return this.#run(call);
     };
     if (latency instanceof Promise) return latency.then(run);
     return new Promise((resolve, reject) => {
-      this.#scheduler.lasting(latency ?? 0, () => {
+      this.#machine.scheduler.lasting(latency ?? 0, () => {
         try {
           resolve(run());
         } catch (error) {
@@ -797,7 +1040,7 @@ export class SimulatedHost implements Host {
       if (code !== 0) throw new Failure(code);
     };
     if (effectAfter !== undefined) {
-      this.#scheduler.afterward(effectAfter, () => {
+      this.#machine.scheduler.afterward(effectAfter, () => {
         try {
           this.#effect(call, call.fn.run);
         } catch (error) {
@@ -806,7 +1049,14 @@ export class SimulatedHost implements Host {
         }
       });
     }
-    if (effect === "none") return end();
+    if (effect === "none") {
+      // Nobody has seen a file that stays open because a handle to it can't be closed: only the handle stays.
+      const handle = CLOSES.includes(call.function) ? call.values.handle ?? call.values.find : undefined;
+      if (handle !== undefined) {
+        this.#later((now) => closeFile(now, handle as bigint, now.process.handles.get(handle as bigint)));
+      }
+      return end();
+    }
     const lose = losing(call.values, this.#process);
     const run: SimulatedFunction["run"] = effect === "full"
       ? call.fn.run
@@ -819,7 +1069,7 @@ export class SimulatedHost implements Host {
   // Runs `body` on the machine, and then delivers notifications, when the machine is no longer locked.
   #later<T>(body: (context: Context) => T, fn = ""): T {
     const later: Context["later"] = (next) => this.#later(next, fn);
-    const after: Context["after"] = (ms, next) => this.#scheduler.afterward(ms, () => this.#later(next, fn));
+    const after: Context["after"] = (ms, next) => this.#machine.scheduler.afterward(ms, () => this.#later(next, fn));
     const result = this.#commit((windows) => body({ windows, process: this.#process, later, after }), fn);
     this.#process.service.deliver();
     return result;
@@ -828,13 +1078,36 @@ export class SimulatedHost implements Host {
   // Runs `body` on the machine. If that is in a file, this is atomic for other processes.
   #commit<T>(body: (windows: Windows) => T, fn = ""): T {
     const by: Acquirer = { process: this.#id, function: fn, call: this.#trace.made };
+    const { state, shared, scheduler } = this.#machine;
     const run = (state: WindowsState) => {
-      this.#scheduler.catchUp(state.time);
-      if (state.time !== this.#scheduler.now) state.time = this.#scheduler.now;
-      return body(new Windows(state, by));
+      scheduler.catchUp(state.time);
+      if (state.time !== scheduler.now) state.time = scheduler.now;
+      return this.#withCompany(new Windows(state, by), body);
     };
-    return this.#shared === undefined ? run(this.#state) : this.#shared.change(run);
+    return shared === undefined ? run(state) : shared.change(run);
   }
+
+  // Before `body`, what was due has happened; after it, others look at what has changed.
+  #withCompany<T>(windows: Windows, body: (windows: Windows) => T): T {
+    closeTimely(windows);
+    try {
+      return body(windows);
+    } finally {
+      windows.changed.forEach((path) => scan(windows, path));
+    }
+  }
+}
+
+// Returns the state of a new machine.
+function stateOfNew(options: SimulatedHostOptions): Pick<Machine, "state" | "shared"> {
+  const { build = 20348, revision = 2031, company = {}, file } = options;
+  const state = newMachine(build, revision, companyOf(company));
+  if (options.automount) state.automount = true;
+  if (options.offlineDisks) state.offline = true;
+  return {
+    state: indexed(state),
+    shared: file === undefined ? undefined : new SharedState(file, state, indexed),
+  };
 }
 
 // Returns the name of a situation by which answers are found.

@@ -23,6 +23,7 @@ import {
 } from "./call.ts";
 import { copyVolume } from "./contents.ts";
 import { attach, detach, type DiskHandle } from "./disks.ts";
+import { addOpening, ATTACHED, ATTACHED_READ_ONLY, isOpenDisk, requireOpenable } from "./open_files.ts";
 import { Failure, unknown } from "./simulation_error.ts";
 import { parentOf } from "./windows.ts";
 
@@ -60,6 +61,7 @@ const MIB = 2 ** 20;
 const SERVER_2019 = 17763;
 const READ_ONLY_AND_MORE = 0x1 | 0x2 | 0x4 | 0x20;
 const NO_DRIVE_LETTER = 0x2;
+const READ_ONLY = 0x1;
 const PERMANENT_LIFETIME = 0x4;
 const EMPTY_FILE = 4 * MIB;
 const DEFAULT_BLOCK = 32 * MIB;
@@ -87,10 +89,16 @@ export const virtdiskFunctions: SimulatedDll = {
       if (parameters === 2 && windows.state.build <= SERVER_2019) {
         throw win32Failure(win32.ERROR_INVALID_PARAMETER, "attaching a disk with parameters of version 2");
       }
-      if (windows.isAttached(path)) {
-        throw win32Failure(win32.ERROR_SHARING_VIOLATION, "attaching a disk that is attached");
-      }
-      attach(windows, path, (flags & PERMANENT_LIFETIME) !== 0, (flags & NO_DRIVE_LETTER) === 0);
+      const isAttached = "attaching a disk that is attached";
+      if (windows.isAttached(path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION, isAttached);
+      const readOnly = (flags & READ_ONLY) !== 0;
+      const opening = { ...(readOnly ? ATTACHED_READ_ONLY : ATTACHED), isDisk: true } as const;
+      requireOpenable(windows, windows.existing(path), opening, isAttached);
+      attach(windows, path, {
+        permanent: (flags & PERMANENT_LIFETIME) !== 0,
+        readOnly,
+        driveLetter: (flags & NO_DRIVE_LETTER) === 0,
+      });
     },
   ),
 
@@ -107,7 +115,8 @@ export const virtdiskFunctions: SimulatedDll = {
       overlapped: optionalBuffer,
       handle: buffer,
     },
-    ({ windows, process }, { path, access, parameters, handle }) => {
+    (context, { path, access, parameters, handle }) => {
+      const { windows } = context;
       if (parameters.version !== 2 || access !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
       if (windows.node(path) !== undefined) throw win32Failure(win32.ERROR_FILE_EXISTS, "creating a disk over a file");
       if (windows.node(parentOf(path))?.type !== "folder") {
@@ -125,7 +134,7 @@ export const virtdiskFunctions: SimulatedDll = {
       }
       windows.add({ path, type: "file", size: EMPTY_FILE, disk: { ...disk, blockSize }, createdBy: windows.by });
       if (parameters.parent !== undefined) copyVolume(windows, parameters.parent, path);
-      put64(handle, process.handles.open({ type: "disk", target: path }));
+      put64(handle, openDisk(context, path));
     },
   ),
 
@@ -179,7 +188,8 @@ export const virtdiskFunctions: SimulatedDll = {
   OpenVirtualDisk: define(
     CODE,
     { type: buffer, path: text, access: number, flags: number, parameters: version, handle: buffer },
-    ({ windows, process }, { path, access, parameters, handle }) => {
+    (context, { path, access, parameters, handle }) => {
+      const { windows } = context;
       if (parameters !== 2) unknown("opening a disk with parameters of a version other than 2");
       if (access !== 0) {
         throw win32Failure(win32.ERROR_INVALID_PARAMETER, "opening a disk with access flags and version 2");
@@ -188,10 +198,21 @@ export const virtdiskFunctions: SimulatedDll = {
       if (parent !== undefined && windows.node(parent) === undefined) {
         unknown(`opening a differencing disk whose parent is gone: ${parent}`);
       }
-      put64(handle, process.handles.open({ type: "disk", target: path }));
+      // Another handle of a disk that is open or attached shares what the first one has opened.
+      if (!isOpenDisk(windows, windows.existing(path)) && !windows.isAttachedToHost(path)) {
+        requireOpenable(windows, windows.existing(path), { ...ATTACHED, isDisk: true });
+      }
+      put64(handle, openDisk(context, path));
     },
   ),
 };
+
+function openDisk({ windows, process }: Context, path: string): bigint {
+  const node = windows.existing(path);
+  const value = process.handles.open({ type: "disk", target: path, file: node.path });
+  addOpening(windows, node, { ...ATTACHED, isDisk: true, process: windows.by.process, handle: `${value}` });
+  return value;
+}
 
 function diskOf({ process }: Context, handle: bigint): string {
   return process.handles.get<DiskHandle>(handle, "disk").target;

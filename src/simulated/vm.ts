@@ -6,6 +6,7 @@
 
 import { fromWin32, win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
+import { ATTACHED, ATTACHED_READ_ONLY, requireOpenable } from "./open_files.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import type { Acquirer, Node, Windows } from "./windows.ts";
 
@@ -25,8 +26,8 @@ export interface VirtualMachine {
   readonly by: Acquirer;
   /** Its state. */
   state: "Created" | "Running" | "Paused" | "Stopped";
-  /** The number of its open handles. */
-  handles: number;
+  /** The numbers of the processes that have a handle of it, each once for every handle. */
+  readonly handles: number[];
   /** GUIDs of its SCSI controllers, in the order of their numbers. */
   readonly controllers: readonly string[];
   /** Its disks, by `<controller>:<LUN>`. */
@@ -109,10 +110,7 @@ export function attachFile(windows: Windows, vm: VirtualMachine, path: string, m
   requireParents(windows, vm, node);
   windows.requireAttachable(path);
   if (node.vms?.[vm.id] !== undefined) unknown(`attaching a file to a VM twice: ${path}`);
-  const elsewhere = Object.values(node.vms ?? {});
-  if (windows.isAttached(path) || mode === "write" && elsewhere.length > 0) {
-    throw win32Failure(win32.ERROR_SHARING_VIOLATION);
-  }
+  requireOpenable(windows, node, mode === "write" ? ATTACHED : ATTACHED_READ_ONLY);
   node.vms = { ...node.vms, [vm.id]: mode };
 }
 

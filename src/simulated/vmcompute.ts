@@ -24,9 +24,10 @@ import {
   win32Failure,
 } from "./call.ts";
 import { copyFolder, exportFiles, importFiles } from "./contents.ts";
-import { isDiskInUse, volumeText } from "./disks.ts";
+import { letGo, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
+import { ATTACHED, isOpenWithin, requireOpenable } from "./open_files.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type ActiveLayer, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
@@ -72,8 +73,7 @@ const DEFAULT_DISK_SIZE = 20 * 2 ** 30;
 
 /** vmcompute.dll. */
 export const vmcomputeFunctions: SimulatedDll = {
-  ActivateLayer: define(HRESULT, onLayer, (context, { id }) => {
-    const { windows } = context;
+  ActivateLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
     if (windows.node(id)?.type !== "folder") unknown(`activating a folder that doesn't exist: ${id}`);
     if (windows.state.active[windows.key(id)] !== undefined) unknown(`activating a layer twice: ${id}`);
     const layer: ActiveLayer = { path: id, activatedBy: windows.by };
@@ -81,9 +81,8 @@ export const vmcomputeFunctions: SimulatedDll = {
       windows.state.active[windows.key(id)] = layer;
       return;
     }
-    if (isDiskInUse(context, `${id}\\${DISK}`)) {
-      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "activating a scratch whose disk is in use");
-    }
+    const disk = windows.existing(`${id}\\${DISK}`);
+    requireOpenable(windows, disk, ATTACHED, "activating a scratch whose disk is in use");
     windows.requireAttachable(`${id}\\${DISK}`);
     const volume = windows.diskVolume(`${id}\\${DISK}`);
     windows.state.active[windows.key(id)] = { ...layer, volume };
@@ -128,7 +127,9 @@ export const vmcomputeFunctions: SimulatedDll = {
       unknown(`deactivating a layer that has an overlay filter: ${id}`);
     }
     delete windows.state.active[windows.key(id)];
-    if (active.volume !== undefined) windows.removeVolume(active.volume);
+    if (active.volume === undefined) return;
+    windows.removeVolume(active.volume);
+    letGo(windows, `${id}\\${DISK}`);
   }),
 
   DestroyLayer: define(HRESULT, onLayer, ({ windows }, { id }) => {
@@ -145,19 +146,19 @@ export const vmcomputeFunctions: SimulatedDll = {
         );
       }
     }
+    if (isOpenWithin(windows, id)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     windows.remove(id);
   }),
 
-  ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, (context, { id, size }) => {
-    const { windows } = context;
+  ExpandSandboxSize: define(HRESULT, { ...onLayer, size: big }, ({ windows }, { id, size }) => {
     if (size === 0n) throw new Failure(0, "expanding a scratch to size 0");
     if (windows.node(`${id}\\${DISK}`) === undefined) unknown("expanding a scratch without a disk");
-    if (isDiskInUse(context, `${id}\\${DISK}`)) {
-      throw win32Failure(win32.ERROR_SHARING_VIOLATION, "expanding a scratch whose disk is in use");
-    }
+    const file = windows.existing(`${id}\\${DISK}`);
+    requireOpenable(windows, file, ATTACHED, "expanding a scratch whose disk is in use");
     const disk = windows.disk(`${id}\\${DISK}`);
     if (size <= BigInt(disk.size)) unknown("expanding a scratch to a size that isn't larger");
     disk.size = Number(size);
+    letGo(windows, `${id}\\${DISK}`);
   }),
 
   ExportLayer: define(

@@ -4,12 +4,14 @@
  * @module
  */
 
-import { hresult } from "../errors/codes.ts";
+import { hresult, win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
+import type { Company } from "./company.ts";
 import { type AtLink, driveOf, follow, type Link, type Place, rootOfPlace } from "./links.ts";
 import { standInGuid } from "./name_to_guid.ts";
 import { allShownBelow, hideBelow } from "./layered_view.ts";
 import { foldName, lastName, parentOf, plainPath } from "./names.ts";
+import type { OpenFile } from "./open_files.ts";
 import { Failure, unknown } from "./simulation_error.ts";
 import { indexOf } from "./state_index.ts";
 import type { VirtualMachine } from "./vm.ts";
@@ -72,6 +74,10 @@ export interface Node {
   inherited?: string[];
   /** Ids of the VMs that have it attached, and how. */
   vms?: Record<string, "read" | "write">;
+  /** Whether it was deleted while somebody had it open, and disappears with the last opening. */
+  isDeletePending?: boolean;
+  /** Whether the scanner waits for it. */
+  isUnscanned?: boolean;
 }
 
 /**
@@ -108,6 +114,8 @@ export interface AttachedDisk {
   readonly number: number;
   /** Whether it stays attached after its handles are closed. */
   readonly permanent: boolean;
+  /** Whether it can't be written to. */
+  readonly readOnly: boolean;
   /** The call that attached it. */
   readonly by: Acquirer;
 }
@@ -180,6 +188,12 @@ export interface WindowsState {
   volumes: Record<string, true>;
   /** Compute systems, by their ids. */
   systems: Record<string, VirtualMachine>;
+  /** Who has which files open, by {@linkcode keyOf} of their paths. */
+  open: Record<string, OpenFile[]>;
+  /** The first time at which one of these closes by itself; `Number.MAX_VALUE` if none does. */
+  nextClose: number;
+  /** What else runs on the machine. */
+  company: Company;
   /** How many processes have used the machine. */
   processes: number;
   /** Milliseconds since its start, by its clock. */
@@ -187,7 +201,7 @@ export interface WindowsState {
 }
 
 /** Returns a machine with an empty disk C:. */
-export function newMachine(build: number, revision: number): WindowsState {
+export function newMachine(build: number, revision: number, company: Company = {}): WindowsState {
   return {
     build,
     revision,
@@ -199,6 +213,9 @@ export function newMachine(build: number, revision: number): WindowsState {
     storageFilters: {},
     volumes: {},
     systems: {},
+    open: {},
+    nextClose: Number.MAX_VALUE,
+    company,
     processes: 0,
     time: 0,
   };
@@ -216,6 +233,9 @@ const LETTERS = "DEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** A machine, with the rules for files, folders and volumes. */
 export class Windows {
+  /** Paths of files that are new, or were changed, during this call. */
+  readonly changed: Set<string> = new Set();
+
   /** A machine in a state. */
   constructor(readonly state: WindowsState, readonly by: Acquirer) {}
 
@@ -234,14 +254,16 @@ export class Windows {
     return keyOf(this.place(path).path);
   }
 
-  /** Returns the file or folder at a path. */
+  /** Returns the file or folder at a path. Fails as Windows does if it is being deleted. */
   node(path: string, atLink: AtLink = "follow"): Node | undefined {
+    let node: Node | undefined;
     try {
-      return this.place(path, atLink).node;
+      ({ node } = this.place(path, atLink));
     } catch (error) {
       if (error instanceof Failure) return undefined;
       throw error;
     }
+    return accessible(node);
   }
 
   /** Returns whether there is something at a path, also on a volume whose disk isn't attached. */
@@ -258,7 +280,7 @@ export class Windows {
   /** Returns the file or folder at a path, or fails as Windows does if there is none. */
   existing(path: string, atLink: AtLink = "follow"): Node {
     const { path: at, node } = this.place(path, atLink);
-    if (node !== undefined) return node;
+    if (node !== undefined) return accessible(node)!;
     const parent = parentOf(at);
     throw win32Failure(parent === "" || this.node(parent)?.type === "folder" ? 2 : 3);
   }
@@ -281,6 +303,7 @@ export class Windows {
       ...(inherited.length > 0 && node.type === "folder" && { inherited }),
       path,
     };
+    if (node.createdBy !== undefined) this.changed.add(path);
   }
 
   /** Adds what a path begins with: a drive letter or a share. */
@@ -379,8 +402,12 @@ export class Windows {
 
   /** Returns whether the disk file at a path is attached to the host, or to a VM that may write to it. */
   isAttached(path: string): boolean {
-    return Object.values(this.node(path)?.vms ?? {}).includes("write") ||
-      this.state.disks[this.key(path)] !== undefined || this.activationOf(path) !== undefined;
+    return Object.values(this.node(path)?.vms ?? {}).includes("write") || this.isAttachedToHost(path);
+  }
+
+  /** Returns whether the disk file at a path is attached to the host. */
+  isAttachedToHost(path: string): boolean {
+    return this.state.disks[this.key(path)] !== undefined || this.activationOf(path) !== undefined;
   }
 
   /** Returns the activated layer whose scratch disk is the file at a path. */
@@ -422,6 +449,11 @@ export class Windows {
 /** Returns whether a file is a virtual disk, or is taken for one. */
 export function isDisk({ type, disk, size = 0 }: Node): boolean {
   return disk !== undefined || type === "file" && size >= SMALLEST_DISK;
+}
+
+function accessible(node: Node | undefined): Node | undefined {
+  if (node?.isDeletePending) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  return node;
 }
 
 function isScratchDisk(path: string): boolean {
