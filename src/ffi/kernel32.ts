@@ -220,6 +220,12 @@ export function isNotFound(error: unknown): boolean {
     (error.win32 === win32.ERROR_FILE_NOT_FOUND || error.win32 === win32.ERROR_PATH_NOT_FOUND);
 }
 
+/** Whether a file couldn't be made because somebody else had made it first. */
+export function isTaken(error: unknown): boolean {
+  return error instanceof NativeError &&
+    (error.win32 === win32.ERROR_FILE_EXISTS || error.win32 === win32.ERROR_ALREADY_EXISTS);
+}
+
 // Windows limits paths to 260 units, and those of folders to 248, unless they start with `\\?\`.
 const LONG = 247;
 

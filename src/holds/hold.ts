@@ -202,4 +202,10 @@ export interface Held<H extends Hold = Hold> {
    * @throws the error that prevents the release. Another call tries again.
    */
   release(): Promise<boolean>;
+
+  /**
+   * Releases it if nothing has to be waited for, and fails otherwise. Then what else is held is released before `release`
+   * waits.
+   */
+  releaseNow?(): Promise<boolean>;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Held, Hold } from "./hold.ts";
 import { ReleaseError, UnwindError } from "./release_errors.ts";
@@ -148,8 +149,9 @@ export class HoldList {
     const errors: unknown[] = [];
     const stuck: Held[] = [];
     const unclear: { readonly entry: Entry; readonly error: unknown }[] = [];
-    const tryOne = async (entry: Entry) => {
-      const wasHeld = await entry.held.release();
+    const postponed: Entry[] = [];
+    const tryOne = async (entry: Entry, release = () => entry.held.release()) => {
+      const wasHeld = await release();
       this.#entries = this.#entries.filter((other) => other !== entry);
       released.push({ hold: entry.held.hold, wasHeld });
       log("debug", () => `released ${JSON.stringify(entry.held.hold)}`);
@@ -166,9 +168,11 @@ export class HoldList {
         continue;
       }
       try {
-        await tryOne(entry);
+        await tryOne(entry, held.releaseNow);
       } catch (error) {
-        if (mayBeGone(error)) {
+        if (held.releaseNow !== undefined && !neverReachedWindows(error)) {
+          postponed.push(entry);
+        } else if (mayBeGone(error)) {
           unclear.push({ entry, error });
         } else {
           errors.push(error);
@@ -179,6 +183,9 @@ export class HoldList {
     // What it rested on is gone by now, so it is too.
     for (const { entry, error } of unclear) {
       await tryOne(entry).catch(() => errors.push(error));
+    }
+    for (const entry of aborted ? [] : postponed) {
+      await tryOne(entry).catch((error) => errors.push(error));
     }
     if (errors.length > 0) throw new ReleaseError(this, aborted ? [...errors, signal?.reason] : errors);
     if (aborted) throw signal?.reason;

@@ -6,10 +6,8 @@
 
 import { isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, returnedVolume } from "../checks/windows_path.ts";
-import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { messageOf } from "../errors/printable.ts";
-import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import { activateLayer, deactivateLayer, getLayerMountPath, unprepareLayer } from "../ffi/vmcompute.ts";
@@ -17,7 +15,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { sessionOf } from "../session/session.ts";
-import { WAITED, waitUntil } from "../session/waiting.ts";
+import { HALF_MS, isBusy, WAITED, waitUntil } from "../session/waiting.ts";
 
 /** Returns the hold on the attached disk of a scratch, no matter which process attached it. */
 export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {
@@ -59,29 +57,34 @@ export async function acquireActivation(
   if (!mounts.claim(scratch)) {
     throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
   }
-  try {
-    await requireFreeDisk(host, scratch, signal);
-  } catch (error) {
-    mounts.unclaim(scratch);
-    throw error;
-  }
+  const disk = diskOf(scratch);
   const held = activationOf(host, scratch, restsOn);
-  let isOurs = true;
+  let isOurs = false;
   expect({
     ...held,
     async release() {
-      if (isOurs && isInUse(host, diskOf(scratch))) return await held.release();
+      if (isOurs && isInUse(host, disk)) return await held.release();
       mounts.unclaim(scratch);
       return false;
     },
   });
-  try {
-    await activateLayer(host, scratch);
-  } catch (error) {
-    // Somebody else has attached the disk since it was looked at.
-    isOurs = !(error instanceof NativeError && error.win32 === win32.ERROR_SHARING_VIOLATION);
-    throw error;
-  }
+  // The look passes by a scanner, and Windows may not. What somebody else attaches meanwhile shows in the next look.
+  let busy: unknown;
+  const isActivated = async () => {
+    busy = undefined;
+    if (isInUse(host, disk)) return false;
+    isOurs = true;
+    try {
+      await activateLayer(host, scratch);
+      return true;
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      isOurs = false;
+      busy = error;
+      return false;
+    }
+  };
+  if (!await waitUntil(host, `${disk} is free`, isActivated, signal)) throw busy ?? inUse(disk);
   return held;
 }
 
@@ -91,16 +94,16 @@ async function detach(host: Host, scratch: string): Promise<boolean> {
   // What has no disk can't be looked at, so nobody knows whether it was activated.
   const wasHeld = isInUse(host, disk);
   await deactivateLayer(host, scratch);
-  if (await isFree(host, disk)) return wasHeld;
+  if (await isFree(host, disk, undefined, HALF_MS)) return wasHeld;
   await unprepareLayer(host, scratch).catch((error) => log("debug", () => messageOf(error)));
   await deactivateLayer(host, scratch);
-  if (await isFree(host, disk)) return wasHeld;
+  if (await isFree(host, disk, undefined, HALF_MS)) return wasHeld;
   throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
 }
 
 /** Waits until nobody has a disk open. Returns whether it came to that. */
-export function isFree(host: Host, disk: string, signal?: AbortSignal): Promise<boolean> {
-  return waitUntil(host, `${disk} is free`, () => !isInUse(host, disk), signal);
+export function isFree(host: Host, disk: string, signal?: AbortSignal, limit?: number): Promise<boolean> {
+  return waitUntil(host, `${disk} is free`, () => !isInUse(host, disk), signal, limit);
 }
 
 /**
@@ -119,13 +122,15 @@ export async function unlessGone(host: Host, scratch: string, release: () => Pro
 /** Throws if the disk of a scratch is open, and stays open. */
 export async function requireFreeDisk(host: Host, scratch: string, signal?: AbortSignal): Promise<void> {
   const disk = diskOf(scratch);
-  if (!await isFree(host, disk, signal)) {
-    throw new InUseError(
-      disk,
-      `has been in use for ${WAITED}: its scratch is mounted, was left mounted by a process that died, is ` +
-        "attached to a virtual machine, or a scanner has it open. Unmount the scratch first",
-    );
-  }
+  if (!await isFree(host, disk, signal)) throw inUse(disk);
+}
+
+function inUse(disk: string): InUseError {
+  return new InUseError(
+    disk,
+    `has been in use for ${WAITED}: its scratch is mounted, was left mounted by a process that died, is ` +
+      "attached to a virtual machine, or a scanner has it open. Unmount the scratch first",
+  );
 }
 
 /**

@@ -16,7 +16,7 @@ import type { Host } from "../ffi/host.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { WAITED, waitUntil } from "../session/waiting.ts";
+import { HALF_MS, WAITED, waitUntil } from "../session/waiting.ts";
 import { cimNoteOf, deleteCimNote, isSameCim, writeCimNote } from "./cim_note.ts";
 
 /** An image, and the volume that it is mounted as. */
@@ -110,7 +110,7 @@ export function hasVolume(host: Host, volume: string): boolean | undefined {
 /** Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume. */
 export async function dismount(host: Host, volume: string): Promise<boolean> {
   if (!await dismountOnce(host, volume)) return false;
-  const isGone = () => waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) !== true);
+  const isGone = () => waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) !== true, undefined, HALF_MS);
   if (await isGone() || !await dismountOnce(host, volume) || await isGone()) return true;
   throw new InUseError(volume, `is still there ${WAITED} after CimDismountImage reported that it was dismounted`);
 }

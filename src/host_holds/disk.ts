@@ -8,7 +8,7 @@ import { boolean } from "../checks/arguments.ts";
 import { messageOf } from "../errors/printable.ts";
 import { ClosedError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import type { Handle } from "../ffi/kernel32.ts";
+import { type Handle, isTaken } from "../ffi/kernel32.ts";
 import {
   attachFlag,
   attachVirtualDisk,
@@ -26,8 +26,8 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { type Check, optional, optionsOf } from "../options.ts";
-import { removeOnceFree } from "../session/waiting.ts";
-import { isTaken, removeFile } from "./new_file.ts";
+import { onceFree, removeOnceFree } from "../session/waiting.ts";
+import { removeFile } from "./new_file.ts";
 
 /**
  * How a disk is attached.
@@ -199,8 +199,12 @@ export async function acquireNewDisk(
 }
 
 /** Opens a disk. Releasing it closes it. */
-export async function acquireOpenDisk(host: Host, path: string): Promise<HeldDisk<"openDisk">> {
-  const disk = await openDisk(host, path);
+export async function acquireOpenDisk(
+  host: Host,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<HeldDisk<"openDisk">> {
+  const disk = await openDisk(host, path, signal);
   return {
     disk,
     hold: { kind: "openDisk", path },
@@ -213,9 +217,9 @@ export async function acquireOpenDisk(host: Host, path: string): Promise<HeldDis
 }
 
 /** Opens a disk. A differencing disk can be opened even if it was moved together with its parent. */
-export async function openDisk(host: Host, path: string): Promise<Disk> {
+export async function openDisk(host: Host, path: string, signal: AbortSignal | undefined): Promise<Disk> {
   const flags = openFlag.CACHED_IO | openFlag.IGNORE_RELATIVE_PARENT_LOCATOR;
-  return new Disk(host, path, await openVirtualDisk(host, path, flags));
+  return new Disk(host, path, await onceFree(host, path, () => openVirtualDisk(host, path, flags), signal));
 }
 
 /** Opens a disk, runs `use` with it, and closes it. */
@@ -226,7 +230,7 @@ export function withDisk<T>(
   use: (disk: Disk) => T | Promise<T>,
 ): Promise<T> {
   return withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireOpenDisk(host, path), signal);
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, path, signal), signal);
     const result = await use(disk);
     await holds.release();
     return result;

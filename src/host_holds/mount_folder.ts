@@ -25,7 +25,7 @@ import {
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { removeOnceFree } from "../session/waiting.ts";
+import { isBeingEmptied, onceDeleted, removeOnceFree } from "../session/waiting.ts";
 import { hasNoStreams } from "./streams.ts";
 
 // The name of an alternate data stream on folders that this library created, by which another process recognizes them. It
@@ -42,25 +42,26 @@ export function folderOf(
   created?: readonly string[],
   unmarked: readonly string[] = [],
 ): Held<HoldOf<"folder">> {
+  const release = async (limit?: number) => {
+    let removed = false;
+    for (const part of unmarked) removed = await remove(host, part, limit) || removed;
+    return await removeMarked(host, path, limit) || removed;
+  };
   return {
     hold: { kind: "folder", folder: path, ...(created && { created }) },
     restsOn: [],
-    async release() {
-      let removed = false;
-      for (const part of unmarked) removed = await remove(host, part) || removed;
-      return await removeMarked(host, path) || removed;
-    },
+    release: () => release(),
+    releaseNow: () => release(0),
   };
 }
 
 /** Creates the missing folders of a path. Releasing the hold removes only those, also if creating the others failed. */
-// deno-lint-ignore require-await
 export async function acquireFolder(host: Host, path: string, expect: Expect): Promise<Held<HoldOf<"folder">>> {
   const created: string[] = [];
   const unmarked: string[] = [];
   const held = folderOf(host, path, created, unmarked);
   expect(held);
-  create(host, path, created, unmarked);
+  await onceDeleted(host, path, () => create(host, path, created, unmarked));
   return held;
 }
 
@@ -125,21 +126,21 @@ function hasMark(host: Host, path: string): boolean {
 
 // Removes the folders that have the mark, from `path` up, and skips those that are already gone. The root of a drive is
 // nobody's.
-async function removeMarked(host: Host, path: string): Promise<boolean> {
+async function removeMarked(host: Host, path: string, limit?: number): Promise<boolean> {
   let removed = false;
   for (let at = path, parent = dirname(at); parent !== at; at = parent, parent = dirname(at)) {
-    if (!exists(host, at)) continue;
-    if (!isMarked(host, at) || !await remove(host, at)) break;
+    if (!await onceDeleted(host, at, () => exists(host, at), { limit })) continue;
+    if (!isMarked(host, at) || !await remove(host, at, limit)) break;
     removed = true;
   }
   return removed;
 }
 
-async function remove(host: Host, path: string): Promise<boolean> {
+async function remove(host: Host, path: string, limit?: number): Promise<boolean> {
   // Another program has mounted something here since.
   if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
   try {
-    await removeOnceFree(host, path, () => removeDirectory(host, path));
+    await removeOnceFree(host, path, () => removeDirectory(host, path), limit);
     return true;
   } catch (error) {
     // Another program has removed the folder, or uses it. In both cases, it isn't ours to remove.
@@ -149,7 +150,7 @@ async function remove(host: Host, path: string): Promise<boolean> {
 }
 
 function isUsed(host: Host, path: string, error: unknown): boolean {
-  return error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && !isDirectoryEmpty(host, path);
+  return error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && !isBeingEmptied(host, path);
 }
 
 /**

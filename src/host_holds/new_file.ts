@@ -4,8 +4,6 @@
  * @module
  */
 
-import { win32 } from "../errors/codes.ts";
-import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
   attribute,
@@ -13,6 +11,7 @@ import {
   directoryEntries,
   fileAttributes,
   isNotFound,
+  isTaken,
   removeDirectory,
 } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
@@ -45,12 +44,6 @@ export async function acquireNewFile(
     throw error;
   }
   return held;
-}
-
-/** Whether a file couldn't be made because somebody else had made it first. */
-export function isTaken(error: unknown): boolean {
-  return error instanceof NativeError &&
-    (error.win32 === win32.ERROR_FILE_EXISTS || error.win32 === win32.ERROR_ALREADY_EXISTS);
 }
 
 /** Deletes a file. Returns false if there is none. */

@@ -15,6 +15,7 @@ import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
 import { mountPlace, placeOfMountPoint } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
+import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
 /**
@@ -47,7 +48,7 @@ export async function mountSandboxVolume(
   const volume = volumeRoot(volumeName, "volumeName");
   signal?.throwIfAborted();
   requireGrantsFor(host, "files");
-  const folder = mountPlace(host, path, "hostPath");
+  const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
   return await withHolds(async (holds) => {
     await acquireMountPointAt(host, holds, { folder, volume }, signal);
     return mounted(holds, { path, volume });
@@ -78,7 +79,7 @@ export function adoptMountPoint(
   { folder: path, volume }: { readonly folder: string; readonly volume?: string | undefined },
   foundBy: readonly Held[] = [],
 ): void {
-  const folder = { ...folderOf(host, path), restsOn: foundBy };
+  const folder = folderOf(host, path);
   holds.adopt(folder);
   holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder, ...foundBy]));
 }

@@ -15,6 +15,7 @@ import { mountPlace } from "../host_holds/mount_place.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, requireUnclaimed } from "../session/creations.ts";
+import { onceDeleted } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
@@ -111,8 +112,12 @@ export async function mountWCOWLayers(
     requireScratch(host, stack);
     requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
-  const place = volumeMountPath === undefined ? undefined : mountPlace(host, volumeMountPath, "volumeMountPath", stack);
   using _mounting = layerVM === undefined ? sessionOf(host).mounts.startMount(stack.scratch) : undefined;
+  const place = volumeMountPath === undefined
+    ? undefined
+    : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
+      signal,
+    });
   return await withHolds(async (holds) => {
     const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
     const created = holds.held;

@@ -10,6 +10,7 @@ import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { directoryEntries, fileAttributes } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 
 const LIMIT_MS = 5_000;
@@ -19,8 +20,11 @@ const LONGEST_PAUSE_MS = 500;
 /** How long is waited, for messages. */
 export const WAITED = `${LIMIT_MS / 1000} s`;
 
+/** How long is waited before something is done once more, and after that. */
+export const HALF_MS = LIMIT_MS / 2;
+
 /**
- * Waits until `isOver` returns true, with growing pauses, for {@linkcode WAITED} at most. Returns whether it did.
+ * Waits until `isOver` returns true, with growing pauses, for {@linkcode WAITED} or `limit` at most. Returns whether it did.
  *
  * @throws what `isOver` throws.
  * @throws the reason of `signal`.
@@ -30,46 +34,120 @@ export async function waitUntil(
   what: string,
   isOver: () => boolean | Promise<boolean>,
   signal?: AbortSignal,
+  limit: number = LIMIT_MS,
 ): Promise<boolean> {
   for (let waited = 0, pause = FIRST_PAUSE_MS; !await isOver(); pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    if (waited >= limit) return false;
     if (waited === 0) log("info", () => `waiting until ${what}`);
-    if (waited >= LIMIT_MS) return false;
     await host.sleep(pause, signal);
     waited += pause;
   }
   return true;
 }
 
+/** Codes for something that somebody has open, and goes on having open. */
 const BUSY: readonly (number | undefined)[] = [
   win32.ERROR_SHARING_VIOLATION,
   win32.ERROR_LOCK_VIOLATION,
   win32.ERROR_BUSY,
-  // A file that is being deleted is out of reach until the last handle to it is closed.
-  win32.ERROR_ACCESS_DENIED,
-  win32.ERROR_DELETE_PENDING,
 ];
+// What is being deleted is out of reach until the last handle to it is closed. Windows says no more than that of it.
+const BEING_DELETED: readonly (number | undefined)[] = [win32.ERROR_ACCESS_DENIED, win32.ERROR_DELETE_PENDING];
+
+/** Returns whether a call failed because somebody has a file open. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof NativeError && BUSY.includes(error.win32);
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof NativeError && BEING_DELETED.includes(error.win32);
+}
+
+/** Returns whether something is being deleted: it is there until somebody closes it, and nobody can look at it. */
+function isBeingDeleted(host: Host, path: string): boolean {
+  try {
+    fileAttributes(host, path);
+    return false;
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return true;
+  }
+}
+
+/** Returns whether all that is in a folder is being deleted. */
+export function isBeingEmptied(host: Host, folder: string): boolean {
+  return [...directoryEntries(host, folder)].every(({ name }) => isBeingDeleted(host, `${folder}\\${name}`));
+}
+
+/** How long to try again, and after which errors. */
+interface Patience {
+  /** What is waited for, for the log. */
+  readonly what: string;
+  /** Whether an error can pass by itself. */
+  passes(error: unknown): boolean;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+  /** The milliseconds for which it is waited at most, if not {@linkcode WAITED}. With 0, there is one attempt. */
+  readonly limit?: number | undefined;
+}
 
 /**
- * Removes something, again and again as long as somebody else has it open, for {@linkcode WAITED} at most.
+ * Runs `attempt` again and again as long as its errors can pass by themselves, for {@linkcode WAITED} at most.
  *
- * @throws what `remove` throws, if that doesn't pass.
+ * @throws what `attempt` throws, if that doesn't pass.
  */
-export async function removeOnceFree<T>(host: Host, path: string, remove: () => T): Promise<T> {
-  let removed: { readonly result: T } | undefined;
+async function repeated<T>(
+  host: Host,
+  attempt: () => T | Promise<T>,
+  { what, passes, signal, limit }: Patience,
+): Promise<T> {
+  let done: { readonly result: T } | undefined;
   let last: unknown;
-  const isRemoved = () => {
+  const isDone = async () => {
     try {
-      removed = { result: remove() };
+      done = { result: await attempt() };
       return true;
     } catch (error) {
-      if (!(error instanceof NativeError && BUSY.includes(error.win32))) throw error;
+      if (!passes(error)) throw error;
       last = error;
       return false;
     }
   };
-  await waitUntil(host, `${path} can be removed`, isRemoved);
-  if (removed === undefined) throw last;
-  return removed.result;
+  await waitUntil(host, what, isDone, signal, limit);
+  if (done === undefined) throw last;
+  return done.result;
+}
+
+/** Opens, copies or attaches a file, again and again as long as somebody has it open, for {@linkcode WAITED} at most. */
+export function onceFree<T>(
+  host: Host,
+  file: string,
+  attempt: () => T | Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  return repeated(host, attempt, { what: `${file} is free`, passes: isBusy, signal });
+}
+
+/**
+ * Removes something, again and again as long as somebody else has it open, or it is a folder from which something is still
+ * being deleted, for {@linkcode WAITED} at most.
+ */
+export function removeOnceFree<T>(host: Host, path: string, remove: () => T, limit?: number): Promise<T> {
+  const isStillFull = (error: unknown) =>
+    error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && isBeingEmptied(host, path);
+  const passes = (error: unknown) => isBusy(error) || isDenied(error) || isStillFull(error);
+  return repeated(host, remove, { what: `${path} can be removed`, passes, limit });
+}
+
+/** Looks at a path, or creates something there, again and again as long as what was there is being deleted. */
+export function onceDeleted<T>(
+  host: Host,
+  path: string,
+  attempt: () => T,
+  { signal, limit }: Pick<Patience, "signal" | "limit"> = {},
+): Promise<T> {
+  const passes = (error: unknown) => isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
+  return repeated(host, attempt, { what: `${path} is deleted`, passes, signal, limit });
 }
 
 /**

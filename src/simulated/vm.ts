@@ -6,6 +6,7 @@
 
 import { fromWin32, win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
+import { letGo } from "./disks.ts";
 import { ATTACHED, ATTACHED_READ_ONLY, requireOpenable } from "./open_files.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import type { Acquirer, Node, Windows } from "./windows.ts";
@@ -128,7 +129,10 @@ function requireParents(windows: Windows, vm: VirtualMachine, { disk }: Node): v
 }
 
 function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {
-  delete windows.node(path)?.vms?.[vm.id];
+  const { vms } = windows.node(path) ?? {};
+  if (vms?.[vm.id] === undefined) return;
+  delete vms[vm.id];
+  letGo(windows, path);
 }
 
 /** Opens the disks that a VM was created with. Tells `refused` which one could not be opened; that may throw. */

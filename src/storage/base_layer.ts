@@ -10,12 +10,14 @@ import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { isTaken } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { acquireNewDisk, type Disk } from "../host_holds/disk.ts";
-import { isTaken, removeFile, removeTree } from "../host_holds/new_file.ts";
+import { removeFile, removeTree } from "../host_holds/new_file.ts";
 import { fieldsOf } from "../options.ts";
 import { claimAbsent } from "../session/creations.ts";
+import { removeOnceFree } from "../session/waiting.ts";
 import { existingLayer } from "./layer.ts";
 import { differencing, vhdxPath } from "./virtual_disk.ts";
 import { grantGroup } from "./vm_access.ts";
@@ -176,11 +178,11 @@ async function acquireBaseOSLayer(host: Host, layer: string, expect: Expect): Pr
   const held: Held<HoldOf<"baseOSLayer">> = {
     hold: { kind: "baseOSLayer", layer },
     restsOn: [],
-    // deno-lint-ignore require-await
     async release() {
       if (!isOurs) return false;
-      const layout = removeFile(host, join(layer, LAYOUT));
-      return removeTree(host, join(layer, HIVES)) || layout;
+      const [layout, hives] = [join(layer, LAYOUT), join(layer, HIVES)];
+      const removed = await removeOnceFree(host, layout, () => removeFile(host, layout));
+      return await removeOnceFree(host, hives, () => removeTree(host, hives)) || removed;
     },
   };
   expect(held);

@@ -32,6 +32,7 @@ import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { claimAbsent, isBeingCreated } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
+import { onceFree } from "../session/waiting.ts";
 
 /**
  * Activates a layer: attaches the disk of a scratch layer, `sandbox.vhdx`, to the host. The disk stays attached until
@@ -329,7 +330,7 @@ export async function expandDisk(
   // Nobody knows what Windows returns if the disk already has that size.
   if (bytes === size) return;
   signal?.throwIfAborted();
-  await native.expandSandboxSize(host, folder, bytes);
+  await onceFree(host, file, () => native.expandSandboxSize(host, folder, bytes), signal);
 }
 
 /**

@@ -21,6 +21,7 @@ import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, claimAbsent } from "../session/creations.ts";
+import { onceFree } from "../session/waiting.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
 /**
@@ -124,7 +125,7 @@ export async function createUtilityVMScratch(
   const path = diskOf(scratch);
   await withHolds(async (holds) => {
     const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
-    const copy = () => copyFile(host, template, path);
+    const copy = () => onceFree(host, template, () => copyFile(host, template, path), signal);
     await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
     signal?.throwIfAborted();
     await grantVmAccess(host, vmId, path);

@@ -165,7 +165,7 @@ export async function openDisk(path: string, options: HostOptions = {}): Promise
   signal?.throwIfAborted();
   requireGrantsFor(host, "disk");
   requireKind(host, file, "path", "file");
-  return await open(host, file);
+  return await open(host, file, signal);
 }
 
 /**
@@ -202,7 +202,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
   requireGrantsFor(host, "disk");
   await requireFreeFile(host, file, "path", signal);
   return await withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
     await disk.attach(how);
     return disk;
   });

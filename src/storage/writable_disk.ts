@@ -102,7 +102,7 @@ export async function mountWritableLayerDisk(
   signal?.throwIfAborted();
   await requireFreeFile(host, file, "path", signal);
   return await withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file), signal);
+    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
     await disk.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();
     const volume = returnedVolume("HcsGetLayerVhdMountPath", await layerVhdMountPath(host, disk.handle));

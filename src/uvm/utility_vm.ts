@@ -13,7 +13,7 @@ import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
+import { copyFile, deleteFile, isNotFound, isTaken } from "../ffi/kernel32.ts";
 import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
@@ -26,11 +26,11 @@ import {
 } from "../hcsschema/queries.ts";
 import type { GuestModificationRequest, ModifySettingRequest } from "../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { type HoldList, withHolds } from "../holds/hold_list.ts";
+import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { removeOnceFree } from "../session/waiting.ts";
+import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { ComputeSystem } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { revokeAccess, SCSIDisks } from "./devices/scsi.ts";
@@ -49,17 +49,19 @@ import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/wi
  */
 export type UtilityVMOptions = LinuxVMOptions | WindowsVMOptions;
 
-/** Copies the template to the disk that a VM writes to. Releasing it deletes the copy. */
-// deno-lint-ignore require-await
+/** Copies the template to the disk that a VM writes to. Releasing it deletes the copy, also one that failed half-way. */
 async function acquireScratch(
   host: Host,
   { path, template }: { readonly path: string; readonly template: string },
+  expect: Expect,
+  signal: AbortSignal | undefined,
 ): Promise<Held<HoldOf<"vmScratch">>> {
-  copyFile(host, template, path);
-  return {
+  let isOurs = true;
+  const held: Held<HoldOf<"vmScratch">> = {
     hold: { kind: "vmScratch", path, template },
     restsOn: [],
     async release() {
+      if (!isOurs) return false;
       try {
         // Whoever has the file open, such as a scanner, may close it soon.
         await removeOnceFree(host, path, () => deleteFile(host, path));
@@ -70,6 +72,14 @@ async function acquireScratch(
       }
     },
   };
+  expect(held);
+  try {
+    await onceFree(host, template, () => copyFile(host, template, path), signal);
+  } catch (error) {
+    isOurs = !isTaken(error);
+    throw error;
+  }
+  return held;
 }
 
 /** Grants a VM the right to open a file that it is created with. */
@@ -159,7 +169,7 @@ export async function createUtilityVM(
   return await withHolds(async (made) => {
     const { scratch } = plan;
     if (scratch !== undefined && kindOf(host, scratch.path) === undefined) {
-      await made.acquire(() => acquireScratch(host, scratch), signal);
+      await made.acquire((expect) => acquireScratch(host, scratch, expect, signal), signal);
     }
     return await withHolds((holds) => createPlanned(holds, plan, document, { host, signal }));
   });
@@ -328,7 +338,8 @@ export class UtilityVM implements AsyncDisposable {
       const { serveGuest } = await import("./guest_sockets.ts");
       this.#sockets = serveGuest(this.host, this, sockets);
     }
-    const started = this.#system.start({ signal });
+    // A scanner can have a disk of the VM open that was just made.
+    const started = onceFree(this.host, `each disk of ${this.id}`, () => this.#system.start({ signal }), signal);
     // A guest without entropy never starts, so a failure to send it ends the wait.
     await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });

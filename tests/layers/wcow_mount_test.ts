@@ -135,7 +135,7 @@ Deno.test("mountWCOWLayers() gives up after five attempts, undoes each, and does
 
 Deno.test("mountWCOWLayers() doesn't try again for any other code, nor where a later step isn't ready", async () => {
   const failures: [fn: string, code: number][] = [
-    ["ActivateLayer", 0x80070020],
+    ["ActivateLayer", 0x80070005],
     ["PrepareLayer", 0x80070005],
     ["PrepareLayer", 0xc0370112],
     ["GetLayerMountPath", 0x80070015],
@@ -245,9 +245,9 @@ Deno.test("mountWCOWLayers() refuses a scratch that another process has mounted,
 
 Deno.test("mountWCOWLayers() can mount a scratch whose activation failed before", async () => {
   const host = stackHost();
-  host.fail({ function: "ActivateLayer", code: 0x80070020, nth: 1 });
+  host.fail({ function: "ActivateLayer", code: 0x80070005, nth: 1 });
   const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError);
-  assertStrictEquals(error.win32, 32);
+  assertStrictEquals(error.win32, 5);
   await using _layers = await mountWCOWLayers("c1", STACK, { host });
 });
 

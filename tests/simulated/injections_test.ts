@@ -38,10 +38,10 @@ Deno.test("fail() refuses what can't fail that way, and names what was meant", (
 
 Deno.test("fail() tells how often it has fired, and can be taken back", async () => {
   const host = stackHost();
-  const activated = host.fail({ function: "ActivateLayer", code: "ERROR_SHARING_VIOLATION" });
+  const activated = host.fail({ function: "ActivateLayer", code: "ERROR_DISK_FULL" });
   {
     using prepared = host.fail({ function: "PrepareLayer", code: 0x80070005 });
-    assertEquals((await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError)).win32, 32);
+    assertEquals((await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError)).win32, 112);
     assertEquals([activated.fired, prepared.fired], [1, 0]);
     activated.undo();
     assertEquals((await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError)).win32, 5);

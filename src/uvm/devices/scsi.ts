@@ -34,6 +34,7 @@ import {
   type WCOWMappedVirtualDisk,
 } from "../../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../../holds/hold.ts";
+import { onceFree } from "../../session/waiting.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
@@ -143,7 +144,12 @@ export class SCSIDisks {
       return {
         hold: { kind: "scsiAttachment", vm: vm.id, hostPath: path, ...slot },
         readOnly,
-        attach: () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
+        attach: () =>
+          onceFree(
+            vm.host,
+            path,
+            () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
+          ),
         // A Linux guest must release the disk before it disappears.
         removal: vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach],
         free: () => this.#slots.free(place),

@@ -20,6 +20,7 @@ import {
   removePMemMapping,
 } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
+import { onceFree } from "../../session/waiting.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { DEVICE_BYTES, RegionAllocator } from "./region_allocator.ts";
@@ -143,7 +144,7 @@ export class VPMemDevices {
     const vm = this.#vm;
     return {
       hold: { kind: "vpmemFile", vm: vm.id, hostPath, guestPath, device },
-      attach: () => vm.modify(add),
+      attach: () => onceFree(vm.host, hostPath, () => vm.modify(add)),
       removal: [() => removeFrom(vm, remove)],
       free,
     };
