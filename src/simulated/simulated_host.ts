@@ -443,16 +443,17 @@ export class SimulatedHost implements Host {
    *
    * ```ts
    * import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-   * import { InUseError, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+   * import { mountWCOWLayers, unmountWCOWLayers } from "@hcs-layers/hcs-layers";
    * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
    *
    * const host = new SimulatedHost();
    * host.addLayer("C:\\layers\\base");
    * host.addScratch("C:\\scratch");
-   * const mount = (host: SimulatedHost) => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
-   * host.before("ActivateLayer", () => mount(host.otherProcess()), { nth: 1 });
-   * await assertRejects(() => mount(host), InUseError);
-   * assertEquals(host.held().map(({ kind, by }) => [kind, by?.process]), [["activation", 2], ["filter", 2]]);
+   * const killed = host.otherProcess();
+   * killed.before("PrepareLayer", () => killed.endProcess());
+   * await assertRejects(() => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host: killed }));
+   * assertEquals(host.held().map(({ kind }) => kind), ["activation"]);
+   * await unmountWCOWLayers("C:\\scratch", { host });
    * ```
    *
    * @throws {SimulationError} for a function that doesn't exist.
@@ -537,7 +538,7 @@ export class SimulatedHost implements Host {
    * host.addScratch("C:\\scratch");
    * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
    * const mounted = host.snapshot();
-   * for (const { function: fn } of host.trace()) {
+   * for (const fn of ["UnprepareLayer", "DeactivateLayer"]) {
    *   host.restore(mounted);
    *   using _ = host.fail({ function: fn, code: "ERROR_GEN_FAILURE", nth: 1 });
    *   await unmountWCOWLayers("C:\\scratch", { host }).catch(() => {});

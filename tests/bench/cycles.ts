@@ -35,7 +35,7 @@ export function bareCalls(host: Host, folders: readonly string[]): () => Promise
     fileAttributes(host, image);
     for (const folder of folders) fileAttributes(host, folder);
     fileAttributes(host, disk);
-    openFile(host, disk, { access: access.GENERIC_READ, share: share.NONE })[Symbol.dispose]();
+    openFile(host, disk, { access: access.GENERIC_WRITE, share: share.READ })[Symbol.dispose]();
     await vmcompute.activateLayer(host, scratch);
     await vmcompute.prepareLayer(host, scratch, parents);
     await vmcompute.getLayerMountPath(host, scratch);
