@@ -54,8 +54,13 @@ export function isInUse(host: Host, file: string): boolean {
     if (!(error instanceof NativeError && error.win32 === win32.ERROR_ACCESS_DENIED)) throw error;
     // Nobody can open a read-only file for writing, but exclusively.
     if (((fileAttributes(host, file) ?? 0) & attribute.READONLY) === 0) throw error;
-    return !canOpen(host, file, { access: access.GENERIC_READ, share: share.NONE });
+    return isOpen(host, file);
   }
+}
+
+/** Returns whether anybody has a file open, be it a scanner. */
+export function isOpen(host: Host, file: string): boolean {
+  return !canOpen(host, file, { access: access.GENERIC_READ, share: share.NONE });
 }
 
 function canOpen(host: Host, file: string, how: { readonly access: number; readonly share: number }): boolean {

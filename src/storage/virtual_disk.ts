@@ -5,7 +5,7 @@
  */
 
 import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
-import { isInUse, requireKind } from "../checks/existing.ts";
+import { isInUse, isOpen, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { shortPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -242,7 +242,8 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
 }
 
 /**
- * Returns whether a virtual disk is in use: open, attached to the host, mounted as a scratch, or attached to a VM.
+ * Returns whether anybody has the file of a virtual disk open: it is attached to the host or a VM, mounted as a scratch, or
+ * open in a program, such as a scanner.
  *
  * ```ts
  * import { isDiskInUse, openDisk } from "@hcs-layers/hcs-layers/storage";
@@ -264,5 +265,5 @@ export function isDiskInUse(path: string, options: Pick<HostOptions, "host"> = {
   const file = shortPath(path, "path");
   requireGrantsFor(host, "files");
   requireKind(host, file, "path", "file");
-  return isInUse(host, file);
+  return isOpen(host, file);
 }
