@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireText, wholeNumber } from "../checks/arguments.ts";
+import { wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { windowsPath } from "../checks/windows_path.ts";
@@ -21,6 +21,7 @@ import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { VPMemFile } from "../uvm/devices/vpmem.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
+import { containerFolder, folderName } from "./guest_path.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 import { acquireScratch, diskPlacement, reserveScratch, type ScratchDisk } from "./scratch_disk.ts";
 
@@ -59,7 +60,10 @@ export interface LCOWLayers {
 export interface MountLCOWLayersOptions {
   /** A running VM with Linux in it. */
   vm: UtilityVM;
-  /** The container's folder in the guest, such as `/run/gcs/c/<container id>`. */
+  /**
+   * Absolute path of the container's folder in the guest, such as `/run/gcs/c/<container id>`. It can't be in `/run/mounts`
+   * or `/run/layers`, where the guest mounts disks.
+   */
   guestRoot: string;
   /** Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -105,11 +109,12 @@ export interface MountedLCOWLayers extends Mounted {
  * console.log(mounted.path, mounted.scratchPath);
  * ```
  *
- * @param containerId Id of the container, and name of its folder on the scratch disk.
+ * @param containerId Id of the container, and name of its folder on the scratch disk, so it contains no `/`.
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {VMStateError} if the VM isn't running.
- * @throws {InUseError} if the VM uses a disk in a conflicting way, or another container uses `guestRoot`.
+ * @throws {InUseError} if the VM uses a disk in a conflicting way, or another container uses `guestRoot`, or
+ * has its root in it.
  * @throws {NoRoomError} if the VM has no space for all disks. Nothing was changed.
  * @throws {NativeError} if Windows or the guest refuses.
  * @throws {UnwindError} if one refuses, and what was acquired before couldn't be released.
@@ -120,27 +125,28 @@ export async function mountLCOWLayers(
   layers: LCOWLayers,
   options: MountLCOWLayersOptions,
 ): Promise<MountedLCOWLayers> {
-  requireText(containerId, "containerId");
+  const name = folderName(containerId, "containerId");
   const stack = fieldsOf(layers, LAYERS, "layers");
   const { guestRoot: root, signal, vm: layerVM } = optionsOf(options, {
-    guestRoot: guestFolder,
+    guestRoot: containerFolder,
     signal: abortSignal,
     vm: (vm) => requireLayerVM(vm, "linux"),
   });
   signal?.throwIfAborted();
   const { id, host } = layerVM.vm;
   const disks = stack.layers.map((layer, i) => diskOf(host, layer, argumentOf(i)));
+  requireDistinct(disks);
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
   const places = reserveAll(layerVM, plan, disks, hostFile(host, stack.scratchVhdPath));
   const path = `${root}/rootfs`;
-  const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${containerId}`;
+  const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${name}`;
   const combined = plan.use(layerVM.combined.reserve({
     exclusiveKeys: [path, scratchPath],
     guestPath: path,
     layers: () => ({
-      ContainerID: containerId,
+      ContainerID: name,
       Layers: places.layers.map((layer) => ({ Path: useOf(layer).hold.guestPath })),
       ScratchPath: scratchPath,
     }),
@@ -148,7 +154,7 @@ export async function mountLCOWLayers(
   if (combined === undefined) {
     throw new InUseError(
       options.guestRoot,
-      `or ${scratchPath} is the folder of another container in the VM ${id}`,
+      `or ${scratchPath} is the folder of another container in the VM ${id}, or in or around its root`,
       id,
     );
   }
@@ -178,14 +184,6 @@ function argumentOf(layer: number): string {
   return `layers.layers[${layer}]`;
 }
 
-function guestFolder(path: unknown, argument: string): string {
-  requireText(path, argument);
-  if (!path.startsWith("/")) {
-    throw new InvalidInputError(argument, "is not an absolute path of the guest", path);
-  }
-  return path.replace(/\/+$/, "");
-}
-
 interface Disk {
   readonly file: HostFile;
   readonly bytes: number;
@@ -199,6 +197,16 @@ function diskOf(host: Host, { vhdPath, partition = 0 }: Checked<typeof LAYER>, a
     throw new InvalidInputError(`${argument}.vhdPath`, "is an empty file", vhdPath);
   }
   return { file: hostFile(host, vhdPath), bytes, partition };
+}
+
+// The guest would have to combine one folder with itself, which Linux refuses.
+function requireDistinct(disks: readonly Disk[]): void {
+  disks.forEach(({ file, partition }, i) => {
+    const first = disks.findIndex((other) => other.file.key === file.key && other.partition === partition);
+    if (first < i) {
+      throw new InvalidInputError(`${argumentOf(i)}.vhdPath`, `is the same as ${argumentOf(first)}`, file.path);
+    }
+  });
 }
 
 interface SCSILayer {

@@ -16,7 +16,10 @@ import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** The layers to combine, and the path of the result. */
 export interface CombinedLayersInit {
-  /** Keys that no two combinations in a VM may share: the container's folder, and its part of the scratch. */
+  /**
+   * What no other combination in the VM may have: the container's folder, and its part of the scratch. If it is a path in a
+   * Linux guest, no other may have anything in it either.
+   */
   readonly exclusiveKeys: readonly string[];
   /** The root of the container in the guest. */
   readonly guestPath: string;
@@ -35,12 +38,15 @@ export class CombinedLayers {
     this.#vm = vm;
   }
 
-  /** Reserves a combination, which rests on its layers. Returns undefined if another one has one of its exclusive keys. */
+  /**
+   * Reserves a combination, which rests on its layers. Returns undefined if its exclusive keys and those of another one
+   * meet.
+   */
   reserve(
     { exclusiveKeys, guestPath, layers }: CombinedLayersInit,
     restsOn: readonly Held[],
   ): DeviceUse<Device<HoldOf<"layerTree">>> | undefined {
-    if (exclusiveKeys.some((key) => this.#keys.has(key))) return undefined;
+    if ([...this.#keys].some((other) => exclusiveKeys.some((key) => meet(key, other)))) return undefined;
     exclusiveKeys.forEach((key) => this.#keys.add(key));
     const vm = this.#vm;
     const remove = () => removeFrom(vm, removeCombinedLayers(guestPath));
@@ -64,4 +70,8 @@ export class CombinedLayers {
       free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
     }), restsOn);
   }
+}
+
+function meet(key: string, other: string): boolean {
+  return key === other || key.startsWith(`${other}/`) || other.startsWith(`${key}/`);
 }
