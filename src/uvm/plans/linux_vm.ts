@@ -34,8 +34,8 @@ export interface LinuxVMOptions extends CommonVMOptions {
   kernelFile?: string;
   /**
    * File name of the root file system in the folder: a disk (`.vhd`, `.vhdx`) or an initial RAM disk. Default:
-   * `rootfs.vhd` if it exists, otherwise `initrd.img`. A disk uses vPMem device 0, or the first SCSI slot if there is no
-   * vPMem.
+   * `rootfs.vhd` if it exists, otherwise `initrd.img`; with `fullyPhysicallyBacked` the other way round. A disk uses vPMem
+   * device 0, or the first SCSI slot if there is no vPMem or `fullyPhysicallyBacked` is set.
    */
   rootFile?: string;
   /** Additional options of the kernel. */
@@ -146,8 +146,8 @@ export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
   const devices = devicesOf(host, options);
   const boot = bootOf(host, options);
   const { consolePipe = "" } = options;
-  const onPMem = boot.isDisk && devices.deviceCount > 0;
-  const onScsi = boot.isDisk && devices.deviceCount === 0;
+  const onPMem = boot.isDisk && devices.deviceCount > 0 && !common.physicallyBacked;
+  const onScsi = boot.isDisk && !onPMem;
   if (onScsi && devices.controllers === 0) {
     throw new InvalidInputError("options.scsiControllerCount", "is 0, and the VM boots from a SCSI disk", 0);
   }
@@ -228,7 +228,10 @@ function bootOf(host: Host, options: LinuxVMInput): Boot {
   if (direct) requireBuild(host, "kernelDirect", "kernelDirect");
   const has = (file: string) => kindOf(host, join(folder, file)) === "file";
   const defaultKernel = direct && has("vmlinux") ? "vmlinux" : "kernel";
-  const defaultRoot = has("rootfs.vhd") ? "rootfs.vhd" : "initrd.img";
+  // A file on persistent memory would be mapped into the VM.
+  const roots = ["rootfs.vhd", "initrd.img"];
+  if (options.fullyPhysicallyBacked) roots.reverse();
+  const defaultRoot = roots.find(has) ?? "initrd.img";
   const { kernelFile = defaultKernel, rootFile = defaultRoot } = options;
   const root = join(folder, rootFile);
   requireKind(host, join(folder, kernelFile), "options.bootFolder", "file");

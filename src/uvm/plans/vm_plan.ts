@@ -32,8 +32,8 @@ export interface CommonVMOptions {
   /** Whether virtual memory is committed only when the guest uses it. Needs `allowOvercommit`. Default: false. */
   enableDeferredCommit?: boolean;
   /**
-   * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no vPMem
-   * for layers, no direct mapping of shares. Default: false.
+   * Whether memory and devices are all physically backed, so that no file of the host is mapped into the VM: no file on
+   * vPMem, no direct mapping of shares. Default: false.
    */
   fullyPhysicallyBacked?: boolean;
   /** Space for devices below 4 GiB, in MiB. Default: Windows decides. */
