@@ -70,7 +70,7 @@ export function startWinsock(host: Host): Disposable {
   return { [Symbol.dispose]: () => void WSACleanup() };
 }
 
-/** A connection with a guest, closed by `using`. */
+/** A connection with a guest, closed by `using`, which throws if Windows doesn't close it. */
 export interface GuestConnection extends Disposable {
   /** Sends all of `bytes`. */
   send(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
@@ -78,7 +78,7 @@ export interface GuestConnection extends Disposable {
   receive(buffer: Uint8Array<ArrayBuffer>): Promise<number>;
 }
 
-/** A socket to which guests connect, closed by `using`. */
+/** A socket to which guests connect, closed by `using`, which throws if Windows doesn't close it. */
 export interface GuestListener extends Disposable {
   /** Waits for the next connection, on a thread of the pool. Returns `undefined` once the socket is closed. */
   accept(): Promise<GuestConnection | undefined>;
@@ -90,14 +90,12 @@ export function listenForGuest(host: Host, runtimeId: string, service: string): 
   const path = `${runtimeId}/${service}`;
   const handle = socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
   if (handle === INVALID_SOCKET) throw lastSocketError(host, "socket", path);
-  const owned = closing(host, handle);
-  try {
-    if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
-    if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
-  } catch (error) {
-    owned.close();
-    throw error;
-  }
+  const owned = closing(host, handle, path);
+  using setup = new DisposableStack();
+  setup.defer(owned.close);
+  if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
+  if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
+  setup.move();
   return {
     async accept() {
       const accepted = await accept(handle, null, null);
@@ -115,7 +113,7 @@ export function listenForGuest(host: Host, runtimeId: string, service: string): 
 
 function guestConnection(host: Host, handle: bigint, path: string): GuestConnection {
   const { send, recv } = host.symbols(ws2);
-  const owned = closing(host, handle);
+  const owned = closing(host, handle, path);
   return {
     async send(bytes) {
       for (let at = 0; at < bytes.byteLength;) {
@@ -130,15 +128,21 @@ function guestConnection(host: Host, handle: bigint, path: string): GuestConnect
   };
 }
 
-// Closes only once, because Windows reuses the number of a closed socket for the next one.
-function closing(host: Host, handle: bigint): { readonly closed: boolean; close(): void } {
+// Closes only once, because Windows reuses the number of a closed socket for the next one. A failure is tried again once,
+// at once. If that fails too, the socket is open, and can be closed again.
+function closing(host: Host, handle: bigint, path: string): { readonly closed: boolean; close(): void } {
   let closed = false;
   return {
     get closed() {
       return closed;
     },
     close() {
-      if (!closed) host.symbols(ws2).closesocket(handle);
+      if (closed) return;
+      const { closesocket } = host.symbols(ws2);
+      if (closesocket(handle) !== 0 && closesocket(handle) !== 0) {
+        const error = lastSocketError(host, "closesocket", path);
+        if (error.win32 !== win32.WSAENOTSOCK) throw error;
+      }
       closed = true;
     },
   };

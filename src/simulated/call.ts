@@ -54,6 +54,11 @@ export class HandleTable {
     return value;
   }
 
+  /** Returns what a handle opens, or `undefined` if it isn't open. */
+  find(value: bigint): OpenHandle | undefined {
+    return this.#open.get(value);
+  }
+
   /** Returns what a handle opens. A handle that isn't open fails with ERROR_INVALID_HANDLE. */
   get<T extends OpenHandle>(value: bigint, type?: string): T {
     const handle = this.#open.get(value);

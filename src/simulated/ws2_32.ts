@@ -22,6 +22,7 @@ import {
 import { addressOf, type Connection } from "./guest_network.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
 
+const WSAENOTSOCK = 10038;
 const WSAEADDRINUSE = 10048;
 const WSANOTINITIALISED = 10093;
 
@@ -37,6 +38,12 @@ interface Socket extends OpenHandle {
   address?: string;
   listens?: boolean;
   connection?: Connection;
+}
+
+function socketOf({ handles }: Process, handle: bigint): Socket {
+  const socket = handles.find(handle);
+  if (socket?.type !== "socket") throw win32Failure(WSAENOTSOCK);
+  return socket as Socket;
 }
 
 /** ws2_32.dll. */
@@ -58,7 +65,7 @@ export const ws2Functions: SimulatedDll = {
     HANDLE,
     { socket: big, address: optionalBuffer, size: optionalBuffer },
     async ({ process }, { socket }) => {
-      const { address, target } = process.handles.get<Socket>(socket, "socket");
+      const { address, target } = socketOf(process, socket);
       const connection = await process.sockets.accept(address ?? "");
       if (connection === undefined) throw win32Failure(10004);
       return process.handles.open({ type: "socket", target, connection } as Socket);
@@ -74,20 +81,20 @@ export const ws2Functions: SimulatedDll = {
         unknown("binding a socket to an address that isn't for Hyper-V");
       }
       const at = addressOf(guidText(address, 4), guidText(address, 20));
-      const handle = process.handles.get<Socket>(socket, "socket");
+      const handle = socketOf(process, socket);
       handle.address = at;
     },
   ),
 
   closesocket: define(SOCKET_STATUS, { socket: big }, ({ process }, { socket }) => {
-    const { type, listens, address, connection } = process.handles.close(socket) as Socket;
-    if (type !== "socket") throw new SimulationError("closesocket of something that isn't a socket");
+    const { listens, address, connection } = socketOf(process, socket);
+    process.handles.close(socket);
     if (listens) process.sockets.close(address!);
     connection?.close();
   }),
 
   listen: define(SOCKET_STATUS, { socket: big, backlog: number }, ({ process }, { socket }) => {
-    const handle = process.handles.get<Socket>(socket, "socket");
+    const handle = socketOf(process, socket);
     if (!process.sockets.listen(handle.address ?? "")) throw win32Failure(WSAEADDRINUSE);
     handle.listens = true;
   }),
@@ -95,15 +102,14 @@ export const ws2Functions: SimulatedDll = {
   recv: define(
     SOCKET_STATUS,
     { socket: big, data: buffer, size: number, flags: number },
-    ({ process }, { socket, data, size }) =>
-      process.handles.get<Socket>(socket, "socket").connection!.read(data.subarray(0, size)),
+    ({ process }, { socket, data, size }) => socketOf(process, socket).connection!.read(data.subarray(0, size)),
   ),
 
   send: define(
     SOCKET_STATUS,
     { socket: big, data: buffer, size: number, flags: number },
     ({ process }, { socket, data, size }) => {
-      const { connection } = process.handles.get<Socket>(socket, "socket");
+      const { connection } = socketOf(process, socket);
       if (!connection!.write(data.subarray(0, size))) throw win32Failure(10054);
       return size;
     },

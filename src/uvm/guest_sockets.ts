@@ -37,61 +37,117 @@ export function serveGuest(
   vm: { readonly id: string; readonly runtimeId: string },
   options: { readonly log: boolean },
 ): GuestSockets {
-  using setup = new DisposableStack();
-  const winsock = setup.use(startWinsock(host));
-  const listen = (port: number) => setup.use(listenForGuest(host, vm.runtimeId, vsockService(port)));
-  const entropy = listen(ENTROPY_PORT);
-  const log = options.log ? listen(LOG_PORT) : undefined;
-  setup.move();
-
-  const open = new Set<Disposable>([entropy, ...(log ? [log] : [])]);
-  const served = serveEntropy(entropy, open);
-  const logged = log ? forwardLog(log, open, vm.id) : Promise.resolve();
+  const sockets = new OpenSockets(startWinsock(host));
+  let served: Promise<void>;
+  let logged = Promise.resolve();
+  try {
+    const listen = (port: number) => sockets.add(listenForGuest(host, vm.runtimeId, vsockService(port)));
+    const entropy = listen(ENTROPY_PORT);
+    const log = options.log ? listen(LOG_PORT) : undefined;
+    served = serveEntropy(entropy, sockets, vm.id);
+    if (log !== undefined) logged = forwardLog(log, sockets, vm.id);
+  } catch (error) {
+    sockets.tryToCloseAll(vm.id);
+    throw error;
+  }
   return {
     served,
     async [Symbol.asyncDispose]() {
-      open.forEach((socket) => socket[Symbol.dispose]());
+      // What waits for a socket ends when it is closed.
+      sockets.closeAll();
       await Promise.allSettled([served, logged]);
-      winsock[Symbol.dispose]();
+      sockets.cleanUp();
     },
   };
 }
 
-// Accepts one connection, and then closes the listener.
-async function acceptOne(listener: GuestListener, open: Set<Disposable>): Promise<GuestConnection | undefined> {
-  try {
-    const connection = await listener.accept();
-    if (connection !== undefined) open.add(connection);
-    return connection;
-  } finally {
-    close(listener, open);
+/** The sockets of a guest that are open, and Winsock, which runs as long as there are any. */
+class OpenSockets {
+  readonly #sockets = new Set<Disposable>();
+  #winsock: Disposable | undefined;
+
+  constructor(winsock: Disposable) {
+    this.#winsock = winsock;
+  }
+
+  add<T extends Disposable>(socket: T): T {
+    this.#sockets.add(socket);
+    return socket;
+  }
+
+  /** Closes a socket that has served its purpose. If that fails, it is closed with the others. */
+  close(socket: Disposable, vm: string): void {
+    try {
+      socket[Symbol.dispose]();
+      this.#sockets.delete(socket);
+    } catch (error) {
+      log("warn", () => `closing a socket of ${vm}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Closes all sockets. If some stay open, the next call tries them again. */
+  closeAll(): void {
+    const errors: unknown[] = [];
+    for (const socket of this.#sockets) {
+      try {
+        socket[Symbol.dispose]();
+        this.#sockets.delete(socket);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Ends Winsock, once. All sockets must be closed. */
+  cleanUp(): void {
+    this.#winsock?.[Symbol.dispose]();
+    this.#winsock = undefined;
+  }
+
+  tryToCloseAll(vm: string): void {
+    try {
+      this.closeAll();
+      this.cleanUp();
+    } catch (error) {
+      log("warn", () => `closing the sockets of ${vm}: ${messageOf(error)}`);
+    }
   }
 }
 
-function close(socket: Disposable, open: Set<Disposable>): void {
-  socket[Symbol.dispose]();
-  open.delete(socket);
+// Accepts one connection, and then closes the listener.
+async function acceptOne(
+  listener: GuestListener,
+  sockets: OpenSockets,
+  vm: string,
+): Promise<GuestConnection | undefined> {
+  try {
+    const connection = await listener.accept();
+    return connection && sockets.add(connection);
+  } finally {
+    sockets.close(listener, vm);
+  }
 }
 
-async function serveEntropy(listener: GuestListener, open: Set<Disposable>): Promise<void> {
-  const connection = await acceptOne(listener, open);
+async function serveEntropy(listener: GuestListener, sockets: OpenSockets, vm: string): Promise<void> {
+  const connection = await acceptOne(listener, sockets, vm);
   if (connection === undefined) return;
   try {
     await connection.send(crypto.getRandomValues(new Uint8Array(ENTROPY_BYTES)));
   } finally {
-    close(connection, open);
+    sockets.close(connection, vm);
   }
 }
 
 // Never rejects, because a VM can be used without its log.
-async function forwardLog(listener: GuestListener, open: Set<Disposable>, vm: string): Promise<void> {
+async function forwardLog(listener: GuestListener, sockets: OpenSockets, vm: string): Promise<void> {
   try {
-    const connection = await acceptOne(listener, open);
+    const connection = await acceptOne(listener, sockets, vm);
     if (connection === undefined) return;
     try {
       await forwardLines(connection, vm);
     } finally {
-      close(connection, open);
+      sockets.close(connection, vm);
     }
   } catch (error) {
     log("warn", () => `the log of the guest in ${vm}: ${messageOf(error)}`);
@@ -114,7 +170,8 @@ async function forwardLines(connection: GuestConnection, vm: string): Promise<vo
   forwardLine(pending, vm);
 }
 
-const LEVELS: ReadonlyMap<unknown, Level> = new Map([
+const LEVELS: ReadonlyMap<unknown, Level> = new Map<unknown, Level>([
+  [undefined, "info"],
   ["trace", "debug"],
   ["debug", "debug"],
   ["info", "info"],

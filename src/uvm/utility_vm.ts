@@ -325,7 +325,10 @@ export class UtilityVM implements AsyncDisposable {
       await this.#boot(signal);
       this.#progress = "running";
     } catch (error) {
-      await this.#closeSockets();
+      await this.#closeSockets().catch((failure) => {
+        // close() tries again.
+        log("warn", () => `closing the sockets of the VM ${this.id}: ${messageOf(failure)}`);
+      });
       this.#progress = "created";
       if (!isNotStarted(error)) await this.#abandon();
       throw error;
@@ -335,6 +338,8 @@ export class UtilityVM implements AsyncDisposable {
   async #boot(signal: AbortSignal | undefined): Promise<void> {
     const { sockets } = this.#plan;
     if (sockets !== undefined) {
+      // Those of a start that failed.
+      await this.#closeSockets();
       const { serveGuest } = await import("./guest_sockets.ts");
       this.#sockets = serveGuest(this.host, this, sockets);
     }
@@ -392,10 +397,14 @@ export class UtilityVM implements AsyncDisposable {
    * end with it. After a failure, another call continues with what is left. After a success, another call does nothing.
    *
    * @throws {ReleaseError} if something is still held.
+   * @throws {NativeError} if only sockets to its guest are still open.
    */
   async close(): Promise<void> {
-    await this.#closeSockets();
-    await this.#holds.release();
+    try {
+      await this.#closeSockets();
+    } finally {
+      await this.#holds.release();
+    }
   }
 
   /** {@linkcode UtilityVM.close}. */
@@ -404,9 +413,8 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   async #closeSockets(): Promise<void> {
-    const sockets = this.#sockets;
+    await this.#sockets?.[Symbol.asyncDispose]();
     this.#sockets = undefined;
-    await sockets?.[Symbol.asyncDispose]();
   }
 }
 

@@ -110,6 +110,7 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
       "",
       '{"level":"error","msg":"no disk: ü"}',
       '{"level":"debug","msg":"not shown at this level"}',
+      '{"msg":"no level"}',
       '{"level":"fatal","msg":"out of memory"}',
       "panic: runtime error",
       '"text"',
@@ -128,6 +129,7 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
   assertEquals(lines, [
     'WARN guest in vm1: low memory {"free":12}',
     "ERROR guest in vm1: no disk: ü",
+    "INFO guest in vm1: no level",
     "ERROR guest in vm1: out of memory",
     "ERROR guest in vm1: panic: runtime error",
     'ERROR guest in vm1: "text"',
@@ -164,6 +166,41 @@ Deno.test("serveGuest() is closed while a guest is awaited, or writes its log", 
     await sockets.served;
     assertEquals(host.held(), []);
   }
+});
+
+Deno.test("serveGuest() is closed twice as once", async () => {
+  const host = new SimulatedHost();
+  const sockets = serveGuest(host, { id: "vm1", runtimeId: await runtimeIdOf("vm1") }, { log: true });
+  await Promise.all([sockets[Symbol.asyncDispose](), sockets[Symbol.asyncDispose]()]);
+  await sockets[Symbol.asyncDispose]();
+  assertEquals(host.calls.filter((call) => call.function === "WSACleanup").length, 1);
+});
+
+Deno.test("a socket that isn't closed at the first try, whether it seems so or is so, ends neither start() nor close()", async () => {
+  for (const effect of ["none", "full"] as const) {
+    for (let nth = 1; nth <= 4; nth++) {
+      const host = vmHost();
+      const failure = host.fail({ function: "closesocket", code: 10022, nth, effect });
+      const vm = await startedVM(host, LINUX);
+      await settle();
+      await vm.close();
+      assertEquals([failure.fired, host.held()], [1, []], `${effect} ${nth}`);
+      assertEquals(sockets(host).filter((call) => call === "WSACleanup").length, 1);
+    }
+  }
+});
+
+Deno.test("sockets that can't be closed don't keep the VM from its end, and the next close() closes them", async () => {
+  const host = vmHost();
+  const vm = await startedVM(host, LINUX);
+  await settle();
+  host.fail({ function: "closesocket", code: 10022 });
+  const error = await assertRejects(() => vm.close(), NativeError);
+  assertEquals([error.operation, error.win32, vm.state], ["closesocket", 10022, "ended"]);
+  assertEquals(heldKinds(host).every((kind) => kind === "handle"), true, "only sockets");
+  host.failNothing();
+  await vm.close();
+  assertEquals(host.held(), []);
 });
 
 Deno.test("listenForGuest() binds the address of the VM and its service", async () => {
