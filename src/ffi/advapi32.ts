@@ -5,6 +5,7 @@
  */
 
 import { fromWin32, win32 } from "../errors/codes.ts";
+import { buffer, viewOf } from "./buffer.ts";
 import type { Host } from "./host.ts";
 import { errorOf, type Handle, handleOf, kernel32, lastError } from "./kernel32.ts";
 import { addressIn } from "./memory.ts";
@@ -205,4 +206,36 @@ export async function grantRead(
     "SetSecurityInfo",
     await SetSecurityInfo(handle, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, 0n, 0n, addressIn(longer), 0n),
   );
+}
+
+const ACL_BYTES = 8;
+const ACE_HEADER_BYTES = 8;
+const ACCESS_ALLOWED = 0;
+
+/**
+ * Returns whether the access list of an open file has an entry that allows something to a SID, given in its binary form.
+ * `handle` needs `READ_CONTROL`.
+ */
+export function isAllowed(host: Host, handle: bigint, sid: Uint8Array, path: string): boolean {
+  const { GetSecurityInfo } = host.symbols(advapi32);
+  const { LocalFree, copyOut } = host.symbols(kernel32);
+  using allocated = new DisposableStack();
+  const descriptor = allocated.adopt(buffer(8), (address) => void LocalFree(addressIn(address)));
+  const list = buffer(8);
+  const code = GetSecurityInfo(handle, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, null, null, list, null, descriptor);
+  if (code !== 0) throw errorOf(host, "GetSecurityInfo", fromWin32(code), path);
+  // Without a list, everybody is allowed everything.
+  if (addressIn(list) === 0n) return false;
+  const header = buffer(ACL_BYTES);
+  copyOut(header, addressIn(list), BigInt(ACL_BYTES));
+  const entries = new Uint8Array(viewOf(header).getUint16(2, true));
+  copyOut(entries, addressIn(list), BigInt(entries.byteLength));
+  const view = viewOf(entries);
+  for (let at = ACL_BYTES, size; at + ACE_HEADER_BYTES <= entries.byteLength; at += size) {
+    size = view.getUint16(at + 2, true);
+    if (size < ACE_HEADER_BYTES) break;
+    const whose = entries.subarray(at + ACE_HEADER_BYTES, at + ACE_HEADER_BYTES + sid.byteLength);
+    if (view.getUint8(at) === ACCESS_ALLOWED && sid.every((byte, i) => byte === whose[i])) return true;
+  }
+  return false;
 }

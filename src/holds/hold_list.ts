@@ -73,15 +73,20 @@ export class HoldList {
    */
   async acquire<T extends Held>(acquisition: (expect: Expect) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
+    const { held, expected } = await this.#run(acquisition);
+    this.disown(expected);
+    this.#add(held);
+    signal?.throwIfAborted();
+    return held;
+  }
+
+  async #run<T>(acquisition: (expect: Expect) => Promise<T>): Promise<{ held: T; expected: readonly Held[] }> {
     const expected: Held[] = [];
     const held = await acquisition((maybe, options) => {
       expected.push(maybe);
       this.adopt(maybe, options);
     });
-    this.disown(expected);
-    this.#add(held);
-    signal?.throwIfAborted();
-    return held;
+    return { held, expected };
   }
 
   /**
@@ -91,12 +96,14 @@ export class HoldList {
    * @throws the first error in the order of `acquisitions`.
    */
   async acquireAll<T extends Held>(
-    acquisitions: readonly (() => Promise<T>)[],
+    acquisitions: readonly ((expect: Expect) => Promise<T>)[],
     signal?: AbortSignal,
   ): Promise<T[]> {
     signal?.throwIfAborted();
-    const outcomes = await Promise.allSettled(acquisitions.map((acquisition) => acquisition()));
-    const acquired = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
+    const outcomes = await Promise.allSettled(acquisitions.map((acquisition) => this.#run(acquisition)));
+    const done = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
+    this.disown(done.flatMap(({ expected }) => expected));
+    const acquired = done.map(({ held }) => held);
     acquired.forEach((held) => this.#add(held));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;

@@ -161,7 +161,7 @@ export async function mountLCOWLayers(
   return await withHolds(async (holds) => {
     await acquireLayers(holds, places.layers, signal);
     await acquireScratch(holds, places.scratch, signal);
-    await holds.acquire(() => combined.attach(signal), signal);
+    await holds.acquire((expect) => combined.attach(signal, expect), signal);
     const placements = [
       ...places.layers.map((layer, i) => placementOf(stack.layers[i]!.vhdPath, layer)),
       diskPlacement(stack.scratchVhdPath, places.scratch, true),
@@ -285,7 +285,7 @@ async function acquireLayers(
   const files = layers.flatMap((layer) => "memory" in layer ? [layer.memory] : []);
   const disks = layers.flatMap((layer) => "memory" in layer ? [] : [layer]);
   const outcomes = await Promise.allSettled([
-    holds.acquireAll(files.map((file) => () => file.attach(signal)), signal),
+    holds.acquireAll(files.map((file) => (expect) => file.attach(signal, expect)), signal),
     acquireDisks(holds, disks, signal),
   ]);
   for (const outcome of outcomes) {
@@ -298,6 +298,6 @@ async function acquireDisks(
   disks: readonly SCSILayer[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await holds.acquireAll(disks.map(({ attachment }) => () => attachment.attach(signal)), signal);
-  await holds.acquireAll(disks.map(({ mount }) => () => mount.attach(signal)), signal);
+  await holds.acquireAll(disks.map(({ attachment }) => (expect) => attachment.attach(signal, expect)), signal);
+  await holds.acquireAll(disks.map(({ mount }) => (expect) => mount.attach(signal, expect)), signal);
 }

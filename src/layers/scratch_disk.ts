@@ -39,9 +39,9 @@ export async function acquireScratch(
   { access, attachment, mount }: ScratchDisk,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await holds.acquire(() => access.attach(signal), signal);
-  await holds.acquire(() => attachment.attach(signal), signal);
-  await holds.acquire(() => mount.attach(signal), signal);
+  await holds.acquire((expect) => access.attach(signal, expect), signal);
+  await holds.acquire((expect) => attachment.attach(signal, expect), signal);
+  await holds.acquire((expect) => mount.attach(signal, expect), signal);
 }
 
 /** Returns the placement of a layer on a mounted disk. */

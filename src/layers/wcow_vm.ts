@@ -66,9 +66,9 @@ export async function acquireVMLayers(
   if (root === undefined) {
     throw new InUseError(scratch, `is the scratch of another container in the VM ${vm.id}`, vm.id);
   }
-  await holds.acquireAll(shares.map((share) => () => share.attach(signal)), signal);
+  await holds.acquireAll(shares.map((share) => (expect) => share.attach(signal, expect)), signal);
   await acquireScratch(holds, disk, signal);
-  await holds.acquire(() => root.attach(signal), signal);
+  await holds.acquire((expect) => root.attach(signal, expect), signal);
   return {
     path,
     placements: [

@@ -5,6 +5,7 @@
  */
 
 import { win32 } from "../errors/codes.ts";
+import { allocateAccessList, readAccessList } from "./access_list.ts";
 import {
   big,
   BOOL,
@@ -107,12 +108,6 @@ interface AccessEntry {
 
 const CONTAINERS_AND_OBJECTS_INHERIT = 3;
 
-// A list of grants, in the form in which it is in memory here.
-interface AccessList {
-  readonly grants: readonly string[];
-  readonly inherited: readonly string[];
-}
-
 const accessEntry: Decoder<AccessEntry> = (raw, memory) => {
   const bytes = raw as Uint8Array;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -167,7 +162,7 @@ export const advapi32Functions: SimulatedDll = {
     },
   ),
 
-  // SIDs and lists of grants are stored as text.
+  // SIDs are stored as text.
   ConvertStringSidToSidW: define(BOOL, { text, sid: buffer }, ({ process }, { text, sid }) => {
     put64(sid, process.memory.allocateWide(text));
   }),
@@ -189,7 +184,7 @@ export const advapi32Functions: SimulatedDll = {
       requireFileAccessList(type, what);
       if ((access & READ_CONTROL) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
       const { grants = [], inherited = [] } = windows.existing(target, "stay");
-      const address = process.memory.allocateWide(JSON.stringify({ grants, inherited }));
+      const address = allocateAccessList(process.memory, { grants, inherited });
       put64(descriptor, address);
       put64(list, address);
     },
@@ -231,14 +226,14 @@ export const advapi32Functions: SimulatedDll = {
     ({ process }, { count, entry, oldList, newList }) => {
       if (count !== 1 || entry.mode !== GRANT_ACCESS) unknown("changing an access list by anything but one grant");
       if (entry.mask === 0) unknown("granting no access");
-      const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(oldList));
+      const { grants, inherited } = readAccessList(process.memory, oldList);
       const who = entry.sid.toLowerCase();
       const isInherited = (entry.inheritance & CONTAINERS_AND_OBJECTS_INHERIT) === CONTAINERS_AND_OBJECTS_INHERIT;
-      const list: AccessList = {
+      const address = allocateAccessList(process.memory, {
         grants: [...new Set([...grants, who])],
         inherited: isInherited ? [...new Set([...inherited, who])] : inherited,
-      };
-      put64(newList, process.memory.allocateWide(JSON.stringify(list)));
+      });
+      put64(newList, address);
     },
   ),
 
@@ -250,7 +245,7 @@ export const advapi32Functions: SimulatedDll = {
       if (owner !== 0n || group !== 0n || systemList !== 0n) unknown("changing the owner of a file");
       const { target, access } = process.handles.get<FileHandle>(handle, "file");
       if ((access & WRITE_DAC) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
-      const { grants, inherited }: AccessList = JSON.parse(process.memory.readWide(list));
+      const { grants, inherited } = readAccessList(process.memory, list);
       windows.setGrants(target, grants, inherited);
     },
   ),

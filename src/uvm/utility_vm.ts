@@ -14,7 +14,6 @@ import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, deleteFile, isNotFound, isTaken } from "../ffi/kernel32.ts";
-import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -33,10 +32,11 @@ import { requireBuild } from "../session/builds.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { ComputeSystem } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
-import { revokeAccess, SCSIDisks } from "./devices/scsi.ts";
+import { SCSIDisks } from "./devices/scsi.ts";
 import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
+import { FileAccess } from "./file_access.ts";
 import type { GuestSockets } from "./guest_sockets.ts";
 import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
@@ -83,21 +83,22 @@ async function acquireScratch(
 }
 
 /** Grants a VM the right to open a file that it is created with. */
-async function acquireAccess(host: Host, vm: string, path: string): Promise<Held<HoldOf<"vmAccess">>> {
-  await grantVmAccess(host, vm, path);
-  return {
+async function acquireAccess(
+  host: Host,
+  vm: string,
+  path: string,
+  expect: Expect,
+): Promise<Held<HoldOf<"vmAccess">>> {
+  const access = new FileAccess(host, vm, path);
+  await access.look();
+  const held = {
     hold: { kind: "vmAccess", vm, hostPath: path },
     restsOn: [],
-    async release() {
-      try {
-        return await revokeAccess(host, vm, path);
-      } catch (error) {
-        // If the file is gone, so is the right to open it.
-        if (isNotFound(error)) return false;
-        throw error;
-      }
-    },
-  };
+    release: () => access.revoke(),
+  } as const;
+  expect(held);
+  await access.grant();
+  return held;
 }
 
 /** A VM that is held through its handle. */
@@ -194,7 +195,7 @@ async function createPlanned(
   { host, signal }: { host: Host; signal: AbortSignal | undefined },
 ): Promise<UtilityVM> {
   if (scratch !== undefined) {
-    await holds.acquire(() => acquireAccess(host, plan.id, scratch.path), signal);
+    await holds.acquire((expect) => acquireAccess(host, plan.id, scratch.path, expect), signal);
   }
   const { system } = await holds.acquire(() => acquireSystem(host, plan.id, document, signal), signal);
   const { RuntimeId } = await system.properties(undefined, { signal });

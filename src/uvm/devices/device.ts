@@ -22,7 +22,9 @@
  * | removing | allocated | removal requested, once | the last use |
  * | stuck | allocated | in part: `removed` steps of its removal are done | the use whose `release()` failed |
  *
- * - If attaching fails, the device is reserved again, and no use holds it. The next `attach()` tries again.
+ * - If attaching fails, what it may have left is undone, the device is reserved again, and no use holds it. The next
+ *   `attach()` tries again. If undoing fails as well, nobody knows whether the device is attached. It is stuck, with all
+ *   uses that waited: the next `release()` of the last of them, or the next `attach()`, undoes it first.
  * - If removing fails, the device stays with the use that released it. Its next `release()` continues with the step that
  *   failed. Another use may attach the device meanwhile. If no step was done yet, the device stays attached and passes to
  *   that use, and the next `release()` of the first use does nothing. If a step was done, the removal is finished first,
@@ -33,14 +35,22 @@
  * @module
  */
 
+import { messageOf } from "../../errors/printable.ts";
 import type { Held, Hold } from "../../holds/hold.ts";
+import type { Expect } from "../../holds/hold_list.ts";
+import { log } from "../../log.ts";
 
 /** What a registry needs to know about one device. */
 export interface Device<H extends Hold = Hold> {
   /** The record of it. A property that is known only once it is attached, such as the name of a share, is empty before. */
   readonly hold: H;
-  /** Requests that it is attached. If this throws, it leaves nothing behind. */
+  /** Requests that it is attached. */
   attach(): Promise<void>;
+  /**
+   * Removes what {@linkcode attach} may have left although it failed with `error`. Throws if something may still be there.
+   * Default: nothing is left.
+   */
+  undo?(error: unknown): Promise<void>;
   /** Requests its removal, step by step. A completed step isn't requested again. */
   readonly removal: readonly (() => Promise<void>)[];
   /** Frees its slot. */
@@ -86,6 +96,8 @@ class Entry<D extends Device> {
   pending: Promise<void> = Promise.resolve();
   /** Number of steps of the removal that are done. */
   removed = 0;
+  /** The error with which it was attached, if nobody knows whether it is. */
+  unclear: { readonly error: unknown } | undefined;
   /** The uses that keep the slot. */
   readonly uses = new Set<DeviceUse<D>>();
   /** The uses that hold the device, or wait for it to be attached. */
@@ -96,26 +108,40 @@ class Entry<D extends Device> {
   attach(): void {
     this.state = "attaching";
     this.#run(
-      this.device.attach(),
+      this.#attach(),
       () => this.state = "attached",
-      () => {
-        this.state = "reserved";
-        this.holders.clear();
-      },
+      () => this.unclear === undefined ? this.#detached() : this.state = "stuck",
     );
+  }
+
+  async #attach(): Promise<void> {
+    try {
+      await this.device.attach();
+    } catch (error) {
+      try {
+        await this.device.undo?.(error);
+      } catch (failure) {
+        log("warn", () => `undoing ${JSON.stringify(this.device.hold)}: ${messageOf(failure)}`);
+        this.unclear = { error };
+      }
+      throw error;
+    }
   }
 
   remove(): void {
     this.state = "removing";
     this.#run(
-      this.#removeSteps(),
-      () => {
-        this.state = "reserved";
-        this.removed = 0;
-        this.holders.clear();
-      },
+      this.unclear === undefined ? this.#removeSteps() : this.device.undo!(this.unclear.error),
+      () => this.#detached(),
       () => this.state = "stuck",
     );
+  }
+
+  #detached(): void {
+    this.state = "reserved";
+    this.removed = 0;
+    this.unclear = undefined;
+    this.holders.clear();
   }
 
   async #removeSteps(): Promise<void> {
@@ -161,11 +187,20 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   /**
    * Attaches the device, unless it is already attached. Resolves with this use.
    *
-   * @throws what the VM reports. Nothing is held.
+   * @throws what the VM reports. Nothing is held, unless this use was passed to `expect`: then the device may be attached.
    * @throws the reason of `signal`, if other uses wait for the device as well. If this use is the only one, it waits for the
    * outcome, because the request can't be canceled.
    */
-  async attach(signal?: AbortSignal): Promise<this> {
+  async attach(signal?: AbortSignal, expect?: Expect): Promise<this> {
+    try {
+      return await this.#attach(signal);
+    } catch (error) {
+      if (this.#entry.unclear !== undefined && this.#entry.holders.has(this)) expect?.(this);
+      throw error;
+    }
+  }
+
+  async #attach(signal: AbortSignal | undefined): Promise<this> {
     const entry = this.#entry;
     if (!entry.uses.has(this)) throw new TypeError("this use of a device was released");
     for (;;) {
@@ -187,7 +222,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
           await unlessAborted(entry.pending.catch(() => {}), signal);
           continue;
         case "stuck":
-          if (entry.removed === 0) {
+          if (entry.removed === 0 && entry.unclear === undefined) {
             entry.holders.clear();
             entry.state = "attached";
             continue;

@@ -19,9 +19,6 @@ import { type HostFile, hostFile } from "../../checks/host_file.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import { InUseError } from "../../errors/state_errors.ts";
 import type { DeviceCapacity } from "../../errors/vm_errors.ts";
-import { MissingExportError } from "../../errors/windows_errors.ts";
-import type { Host } from "../../ffi/host.ts";
-import { grantVmAccess, revokeVmAccess } from "../../ffi/vmcompute.ts";
 import {
   attachDisk,
   detachDisk,
@@ -35,6 +32,7 @@ import {
 } from "../../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
+import { FileAccess } from "../file_access.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
@@ -110,14 +108,21 @@ export class SCSIDisks {
 
   /** Reserves the VM's right to open a disk's file. */
   reserveAccess(file: HostFile): DeviceUse<SCSIAccess> {
-    const vm = this.#vm;
-    return this.#accesses.reserve(file.key, () => ({
-      hold: { kind: "vmAccess", vm: vm.id, hostPath: file.path },
-      attach: () => grantVmAccess(vm.host, vm.id, file.path),
-      // Even if the VM has ended, because the file's access list still contains it.
-      removal: [async () => void await revokeAccess(vm.host, vm.id, file.path)],
-      free() {},
-    }));
+    const { host, id } = this.#vm;
+    return this.#accesses.reserve(file.key, () => {
+      const access = new FileAccess(host, id, file.path);
+      return {
+        hold: { kind: "vmAccess", vm: id, hostPath: file.path },
+        async attach() {
+          await access.look();
+          await access.grant();
+        },
+        undo: async () => void await access.revoke(),
+        // Even if the VM has ended, because the file's access list still contains it.
+        removal: [async () => void await access.revoke()],
+        free() {},
+      };
+    });
   }
 
   /**
@@ -206,17 +211,6 @@ export class SCSIDisks {
         free: () => this.#folders.free(folder),
       };
     }, [attachment]);
-  }
-}
-
-/** Revokes the right of a VM to open a file. Returns false if this Windows can't: without the VM, the right has no effect. */
-export async function revokeAccess(host: Host, vm: string, path: string): Promise<boolean> {
-  try {
-    await revokeVmAccess(host, vm, path);
-    return true;
-  } catch (error) {
-    if (error instanceof MissingExportError) return false;
-    throw error;
   }
 }
 

@@ -1,0 +1,71 @@
+/**
+ * The right of a VM to open a file of the host, which is an entry in the file's access list. It outlives the VM.
+ *
+ * @module
+ */
+
+import { InUseError } from "../errors/state_errors.ts";
+import { MissingExportError } from "../errors/windows_errors.ts";
+import { isAllowed } from "../ffi/advapi32.ts";
+import type { Host } from "../ffi/host.ts";
+import { access, isNotFound, openFile } from "../ffi/kernel32.ts";
+import { vmGuid, vmSid } from "../ffi/vm_guid.ts";
+import { grantVmAccess, revokeVmAccess } from "../ffi/vmcompute.ts";
+
+/** The right of one VM to open one file. */
+export class FileAccess {
+  readonly #host: Host;
+  readonly #vm: string;
+  readonly #path: string;
+  // Whether the VM may have the right through us: not if it had it before.
+  #state: "none" | "maybe" | "granted" = "none";
+  #wasThere = false;
+
+  /** The right of the VM with an id. */
+  constructor(host: Host, vm: string, path: string) {
+    this.#host = host;
+    this.#vm = vm;
+    this.#path = path;
+  }
+
+  /** Looks whether the VM has the right already. Must be called before it is granted. */
+  async look(): Promise<void> {
+    this.#wasThere = await this.#isThere();
+  }
+
+  /** Grants it. If that fails, the VM may have it nevertheless. */
+  async grant(): Promise<void> {
+    if (!this.#wasThere) this.#state = "maybe";
+    await grantVmAccess(this.#host, this.#vm, this.#path);
+    if (!this.#wasThere) this.#state = "granted";
+  }
+
+  /**
+   * Revokes it. Returns false if there is nothing to revoke: the VM had the right before, the file is gone, or this Windows
+   * can't revoke it, so that it stays without an effect once there is no such VM.
+   */
+  async revoke(): Promise<boolean> {
+    try {
+      if (this.#state === "none" || this.#state === "maybe" && !await this.#isThere()) return false;
+      this.#state = "maybe";
+      await revokeVmAccess(this.#host, this.#vm, this.#path);
+      if (!await this.#isThere()) return true;
+      await revokeVmAccess(this.#host, this.#vm, this.#path);
+      if (!await this.#isThere()) return true;
+    } catch (error) {
+      if (error instanceof MissingExportError || isNotFound(error)) return false;
+      throw error;
+    }
+    throw new InUseError(
+      this.#path,
+      `can still be opened by the VM ${this.#vm}, though RevokeVmAccess reported success`,
+      this.#vm,
+    );
+  }
+
+  async #isThere(): Promise<boolean> {
+    const sid = vmSid(await vmGuid(this.#vm));
+    using file = openFile(this.#host, this.#path, { access: access.READ_CONTROL });
+    return isAllowed(this.#host, file.value, sid, this.#path);
+  }
+}
