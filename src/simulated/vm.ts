@@ -375,7 +375,8 @@ function ejectedDisk(vm: VirtualMachine, settings: unknown): Change {
   const { Controller = 0, Lun = 0 } = objectOf(settings, ["Controller", "Lun"], "Settings");
   const key = `${Controller}:${Lun}`;
   const disk = vm.disks[key];
-  if (disk === undefined) unknown(`ejecting a disk that doesn't exist from the guest: ${key}`);
+  // The guest succeeds for a disk that doesn't exist (UnplugDevice in hcsshim's internal/guest/storage/scsi/scsi.go).
+  if (disk === undefined) return () => {};
   requireUnmounted(vm, `disk ${key}`);
   return () => disk.ejected = true;
 }
@@ -406,6 +407,8 @@ function mount(windows: Windows, vm: VirtualMachine, path: string, source: strin
 }
 
 function unmount(vm: VirtualMachine, path: string, source: string): Change {
+  // A Linux guest succeeds if nothing is mounted (UnmountPath in hcsshim's internal/guest/storage/mount.go).
+  if (vm.os === "Linux" && vm.mounts[path] === undefined) return () => {};
   if (vm.mounts[path]?.source !== source) {
     unknown(`unmounting something that isn't mounted in the guest: ${source} at ${path}`);
   }

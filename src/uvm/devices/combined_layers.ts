@@ -7,11 +7,10 @@
  * @module
  */
 
-import { messageOf } from "../../errors/printable.ts";
 import { type CombinedLayers as Settings, combineLayers, removeCombinedLayers } from "../../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../../holds/hold.ts";
-import { log } from "../../log.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
+import { undo } from "../undo.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** The layers to combine, and the path of the result. */
@@ -49,24 +48,20 @@ export class CombinedLayers {
     if ([...this.#keys].some((other) => exclusiveKeys.some((key) => meet(key, other)))) return undefined;
     exclusiveKeys.forEach((key) => this.#keys.add(key));
     const vm = this.#vm;
-    const remove = () => removeFrom(vm, removeCombinedLayers(guestPath));
+    const removal = [() => removeFrom(vm, removeCombinedLayers(guestPath))];
     return this.#registry.reserve(guestPath, () => ({
       hold: { kind: "layerTree", vm: vm.id, guestPath },
-      async attach() {
+      attach() {
         const { ContainerID, ...rest } = layers();
-        try {
-          await vm.modify(combineLayers({
-            ...(ContainerID !== undefined && { ContainerID }),
-            ContainerRootPath: guestPath,
-            ...rest,
-          }));
-        } catch (error) {
-          // Usually there is nothing to remove, and this request fails.
-          await remove().catch((failure) => log("debug", () => `removing ${guestPath}: ${messageOf(failure)}`));
-          throw error;
-        }
+        return vm.modify(combineLayers({
+          ...(ContainerID !== undefined && { ContainerID }),
+          ContainerRootPath: guestPath,
+          ...rest,
+        }));
       },
-      removal: [remove],
+      // A Linux guest succeeds if there are no layers, and a Windows guest says that there are none.
+      undo: (error) => undo(vm, { error, removal, canTakeBackNothing: true }),
+      removal,
       free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
     }), restsOn);
   }

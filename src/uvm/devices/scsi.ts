@@ -34,6 +34,7 @@ import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { FileAccess } from "../file_access.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
+import { undo } from "../undo.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
 
@@ -146,6 +147,8 @@ export class SCSIDisks {
       if (place === undefined) return undefined;
       const slot = slotOf(place);
       const detach = () => removeFrom(vm, detachDisk(slot));
+      // A Linux guest must release the disk before it disappears.
+      const removal = vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach];
       return {
         hold: { kind: "scsiAttachment", vm: vm.id, hostPath: path, ...slot },
         readOnly,
@@ -155,8 +158,8 @@ export class SCSIDisks {
             path,
             () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
           ),
-        // A Linux guest must release the disk before it disappears.
-        removal: vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach],
+        undo: (error) => undo(vm, { error, removal, file: path }),
+        removal,
         free: () => this.#slots.free(place),
       };
     }, restsOn);
@@ -204,10 +207,12 @@ export class SCSIDisks {
       const folder = this.#folders.allocate()!;
       const guestPath = linux ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`;
       const { mount, unmount } = linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath);
+      const removal = [() => removeFrom(vm, unmount)];
       return {
         hold: { kind: "scsiMount", vm: vm.id, guestPath, ...slot },
         attach: () => vm.modify(mount),
-        removal: [() => removeFrom(vm, unmount)],
+        undo: (error) => undo(vm, { error, removal, canTakeBackNothing: linux }),
+        removal,
         free: () => this.#folders.free(folder),
       };
     }, [attachment]);

@@ -22,6 +22,7 @@ import {
 import type { HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
+import { undo } from "../undo.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { DEVICE_BYTES, RegionAllocator } from "./region_allocator.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
@@ -142,10 +143,12 @@ export class VPMemDevices {
     { add, remove, free }: { add: ModifySettingRequest; remove: ModifySettingRequest; free: () => void },
   ): VPMemFile {
     const vm = this.#vm;
+    const removal = [() => removeFrom(vm, remove)];
     return {
       hold: { kind: "vpmemFile", vm: vm.id, hostPath, guestPath, device },
       attach: () => onceFree(vm.host, hostPath, () => vm.modify(add)),
-      removal: [() => removeFrom(vm, remove)],
+      undo: (error) => undo(vm, { error, removal, file: hostPath }),
+      removal,
       free,
     };
   }

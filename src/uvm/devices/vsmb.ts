@@ -16,6 +16,7 @@ import { addShare, removeShare, type VirtualSmbShareOptions } from "../../hcssch
 import type { HoldOf } from "../../holds/hold.ts";
 import { mapsByFileIdOnly } from "../../session/builds.ts";
 import { removeFrom, type RunningVM } from "../running_vm.ts";
+import { undo } from "../undo.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** A folder that a VM sees, read-only. */
@@ -71,6 +72,7 @@ export class VSMBShares {
   #share(hostPath: string, options: VirtualSmbShareOptions): VSMBShare {
     const vm = this.#vm;
     let name = "";
+    const removal = [() => removeFrom(vm, removeShare(name))];
     return {
       get hold() {
         return { kind: "vsmbShare", vm: vm.id, hostPath, name, guestPath: GUEST_PREFIX + name } as const;
@@ -79,7 +81,8 @@ export class VSMBShares {
         name = `s${(++this.#names).toString(16)}`;
         return vm.modify(addShare({ Name: name, Path: hostPath, Options: options }));
       },
-      removal: [() => removeFrom(vm, removeShare(name))],
+      undo: (error) => undo(vm, { error, removal }),
+      removal,
       free() {},
     };
   }
