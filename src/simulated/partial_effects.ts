@@ -53,12 +53,13 @@ const PARTS: Readonly<Record<string, (context: Context, args: Args) => void>> = 
   ExportLayer: (context, { path }) => leaveFolder(context, String(path)),
   HcsDestroyLayer: (context, { path }) => empty(context, String(path)),
   HcsImportLayer: (context, { path }) => leaveFolder(context, String(path)),
-  // The part of the host is done, and the one of the guest isn't.
+  // One part is done, and the other isn't: the host's comes first, but the guest's of a removal (modify.go in hcsshim's
+  // internal/uvm sends them in that order).
   HcsModifyComputeSystem(context, { computeSystem, configuration }) {
-    const { GuestRequest, ...onHost } = JSON.parse(String(configuration));
+    const request = JSON.parse(String(configuration));
     const vm = systemOf(context, computeSystem);
-    if (vm?.state !== "Running" || GuestRequest === undefined || onHost.ResourcePath === undefined) return;
-    modifyVM(context.windows, vm, { ...onHost, GuestRequest }, "host");
+    if (vm?.state !== "Running" || request.GuestRequest === undefined || request.ResourcePath === undefined) return;
+    modifyVM(context.windows, vm, request, request.RequestType === "Remove" ? "guest" : "host");
   },
   HcsSetupBaseOSLayer({ windows }, { path, vhd }) {
     if (vhd !== 0n || windows.node(String(path)) === undefined) return;

@@ -171,18 +171,24 @@ type Change = () => void;
 /**
  * Executes a ModifySettingRequest, or throws a {@linkcode Failure} without a change.
  *
- * @param part With `"host"`, the guest's part is left out.
+ * @param part With `"host"`, the guest's part is left out, and with `"guest"` the host's.
  */
-export function modifyVM(windows: Windows, vm: VirtualMachine, request: unknown, part: "all" | "host" = "all"): void {
+export function modifyVM(
+  windows: Windows,
+  vm: VirtualMachine,
+  request: unknown,
+  part: "all" | "host" | "guest" = "all",
+): void {
   const { ResourcePath, RequestType, Settings, GuestRequest } = objectOf(request, REQUEST_KEYS, "$");
   const path = ResourcePath === undefined ? undefined : String(ResourcePath);
   const changes: Change[] = [];
   if (path !== undefined) {
-    changes.push(onHost(windows, vm, path, String(RequestType), Settings, GuestRequest !== undefined));
+    const change = onHost(windows, vm, path, String(RequestType), Settings, GuestRequest !== undefined);
+    if (part !== "guest") changes.push(change);
   } else if (Settings !== undefined) {
     unknown("receiving a request with settings but without a resource");
   }
-  if (GuestRequest !== undefined && part === "all") {
+  if (GuestRequest !== undefined && part !== "host") {
     changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
   }
   // The host's part first, because only that can still fail.

@@ -34,16 +34,3 @@ export interface RunningVM {
    */
   modify(request: ModifySettingRequest, options?: { signal?: AbortSignal | undefined }): Promise<void>;
 }
-
-/**
- * Sends a request that removes something. If the VM has ended, there is nothing left to remove, which is a success.
- *
- * @throws {NativeError} if the host or the guest refuses.
- */
-export async function removeFrom(vm: RunningVM, request: ModifySettingRequest): Promise<void> {
-  try {
-    await vm.modify(request);
-  } catch (error) {
-    if (vm.state !== "ended") throw error;
-  }
-}

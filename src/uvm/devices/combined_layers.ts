@@ -9,8 +9,8 @@
 
 import { type CombinedLayers as Settings, combineLayers, removeCombinedLayers } from "../../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../../holds/hold.ts";
-import { removeFrom, type RunningVM } from "../running_vm.ts";
-import { undo } from "../undo.ts";
+import { removalFrom } from "../removal.ts";
+import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** The layers to combine, and the path of the result. */
@@ -48,7 +48,6 @@ export class CombinedLayers {
     if ([...this.#keys].some((other) => exclusiveKeys.some((key) => meet(key, other)))) return undefined;
     exclusiveKeys.forEach((key) => this.#keys.add(key));
     const vm = this.#vm;
-    const removal = [() => removeFrom(vm, removeCombinedLayers(guestPath))];
     return this.#registry.reserve(guestPath, () => ({
       hold: { kind: "layerTree", vm: vm.id, guestPath },
       attach() {
@@ -60,8 +59,7 @@ export class CombinedLayers {
         }));
       },
       // A Linux guest succeeds if there are no layers, and a Windows guest says that there are none.
-      undo: (error) => undo(vm, { error, removal, canTakeBackNothing: true }),
-      removal,
+      ...removalFrom(vm, { requests: [() => removeCombinedLayers(guestPath)], canRemoveNothing: true }),
       free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
     }), restsOn);
   }

@@ -33,8 +33,8 @@ import {
 import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { FileAccess } from "../file_access.ts";
-import { removeFrom, type RunningVM } from "../running_vm.ts";
-import { undo } from "../undo.ts";
+import { removalFrom } from "../removal.ts";
+import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
 
@@ -146,9 +146,9 @@ export class SCSIDisks {
       const place = this.#slots.allocate();
       if (place === undefined) return undefined;
       const slot = slotOf(place);
-      const detach = () => removeFrom(vm, detachDisk(slot));
+      const detach = () => detachDisk(slot);
       // A Linux guest must release the disk before it disappears.
-      const removal = vm.os === "linux" ? [() => removeFrom(vm, unplugDisk(slot)), detach] : [detach];
+      const requests = vm.os === "linux" ? [() => unplugDisk(slot), detach] : [detach];
       return {
         hold: { kind: "scsiAttachment", vm: vm.id, hostPath: path, ...slot },
         readOnly,
@@ -158,8 +158,7 @@ export class SCSIDisks {
             path,
             () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
           ),
-        undo: (error) => undo(vm, { error, removal, file: path }),
-        removal,
+        ...removalFrom(vm, { requests, file: path }),
         free: () => this.#slots.free(place),
       };
     }, restsOn);
@@ -207,12 +206,10 @@ export class SCSIDisks {
       const folder = this.#folders.allocate()!;
       const guestPath = linux ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`;
       const { mount, unmount } = linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath);
-      const removal = [() => removeFrom(vm, unmount)];
       return {
         hold: { kind: "scsiMount", vm: vm.id, guestPath, ...slot },
         attach: () => vm.modify(mount),
-        undo: (error) => undo(vm, { error, removal, canTakeBackNothing: linux }),
-        removal,
+        ...removalFrom(vm, { requests: [() => unmount], canRemoveNothing: linux }),
         free: () => this.#folders.free(folder),
       };
     }, [attachment]);

@@ -21,8 +21,8 @@ import {
 } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
-import { removeFrom, type RunningVM } from "../running_vm.ts";
-import { undo } from "../undo.ts";
+import { removalFrom } from "../removal.ts";
+import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { DEVICE_BYTES, RegionAllocator } from "./region_allocator.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
@@ -143,12 +143,10 @@ export class VPMemDevices {
     { add, remove, free }: { add: ModifySettingRequest; remove: ModifySettingRequest; free: () => void },
   ): VPMemFile {
     const vm = this.#vm;
-    const removal = [() => removeFrom(vm, remove)];
     return {
       hold: { kind: "vpmemFile", vm: vm.id, hostPath, guestPath, device },
       attach: () => onceFree(vm.host, hostPath, () => vm.modify(add)),
-      undo: (error) => undo(vm, { error, removal, file: hostPath }),
-      removal,
+      ...removalFrom(vm, { requests: [() => remove], file: hostPath }),
       free,
     };
   }

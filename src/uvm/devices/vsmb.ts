@@ -15,8 +15,8 @@ import { fileFlag, openFile, probeFileId } from "../../ffi/kernel32.ts";
 import { addShare, removeShare, type VirtualSmbShareOptions } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
 import { mapsByFileIdOnly } from "../../session/builds.ts";
-import { removeFrom, type RunningVM } from "../running_vm.ts";
-import { undo } from "../undo.ts";
+import { removalFrom } from "../removal.ts";
+import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 
 /** A folder that a VM sees, read-only. */
@@ -72,7 +72,6 @@ export class VSMBShares {
   #share(hostPath: string, options: VirtualSmbShareOptions): VSMBShare {
     const vm = this.#vm;
     let name = "";
-    const removal = [() => removeFrom(vm, removeShare(name))];
     return {
       get hold() {
         return { kind: "vsmbShare", vm: vm.id, hostPath, name, guestPath: GUEST_PREFIX + name } as const;
@@ -81,8 +80,7 @@ export class VSMBShares {
         name = `s${(++this.#names).toString(16)}`;
         return vm.modify(addShare({ Name: name, Path: hostPath, Options: options }));
       },
-      undo: (error) => undo(vm, { error, removal }),
-      removal,
+      ...removalFrom(vm, { requests: [() => removeShare(name)] }),
       free() {},
     };
   }

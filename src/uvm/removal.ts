@@ -1,0 +1,110 @@
+/**
+ * Removing something from a VM, also after a request that failed: it may have been done nevertheless, in whole or in part.
+ *
+ * @module
+ */
+
+import { isInUse } from "../checks/existing.ts";
+import { win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
+import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
+import { isNotFound } from "../ffi/kernel32.ts";
+import type { ModifySettingRequest } from "../hcsschema/requests.ts";
+import { log } from "../log.ts";
+import { waitUntil } from "../session/waiting.ts";
+import type { RunningVM } from "./running_vm.ts";
+
+/** What is known about something that is removed from a VM. */
+export interface Removable {
+  /** The requests that remove it, in order. Called when it is removed. */
+  readonly requests: readonly (() => ModifySettingRequest)[];
+  /** The file that the VM has open as long as it has the thing. Default: there is no way to look. */
+  readonly file?: string;
+  /** Whether the requests succeed if the VM doesn't have it. Default: nobody knows. */
+  readonly canRemoveNothing?: boolean;
+}
+
+/** How something is removed, in the form that a device needs it. */
+export interface Removal {
+  /** The steps of its removal. If one failed, the next call of it doesn't fail if that was done nevertheless. */
+  readonly removal: readonly (() => Promise<void>)[];
+  /** Removes what may be there although adding it failed with `error`. Throws if it may be there still. */
+  undo(error: unknown): Promise<void>;
+}
+
+/** Returns how something is removed from a VM. If the VM has ended, there is nothing to remove. */
+export function removalFrom(vm: RunningVM, what: Removable): Removal {
+  const steps = what.requests.map((request) => new Step(vm, request, what));
+  return {
+    removal: steps.map((step) => () => step.run()),
+    async undo(error) {
+      if (neverReachedWindows(error) || vm.state === "ended") return;
+      if (what.file !== undefined && !mayBeOpen(vm, what.file)) return;
+      for (const step of steps) await step.run(error);
+    },
+  };
+}
+
+class Step {
+  readonly #vm: RunningVM;
+  readonly #request: () => ModifySettingRequest;
+  readonly #what: Removable;
+  #failed: unknown;
+
+  constructor(vm: RunningVM, request: () => ModifySettingRequest, what: Removable) {
+    this.#vm = vm;
+    this.#request = request;
+    this.#what = what;
+  }
+
+  /** `earlier` is the error of a call after which nobody knows whether there is something to remove. */
+  async run(earlier: unknown = this.#failed): Promise<void> {
+    try {
+      await this.#vm.modify(this.#request());
+    } catch (error) {
+      if (this.#vm.state !== "ended" && !(earlier !== undefined && await this.#isGone(error, earlier))) {
+        this.#failed = error;
+        throw error;
+      }
+      log("debug", () => `removing what the VM ${this.#vm.id} doesn't have any more: ${messageOf(error)}`);
+    }
+    this.#failed = undefined;
+  }
+
+  async #isGone(error: unknown, earlier: unknown): Promise<boolean> {
+    const { file, canRemoveNothing = false } = this.#what;
+    if (isNotFound(error) || codeOf(error) === win32.ERROR_NOT_FOUND) return true;
+    if (file !== undefined) {
+      return await waitUntil(this.#vm.host, `${file} is free`, () => !mayBeOpen(this.#vm, file));
+    }
+    // Nobody knows which error says that there is nothing.
+    return !canRemoveNothing && !REFUSED.includes(codeOf(error)) && !isSame(error, earlier);
+  }
+}
+
+function mayBeOpen({ host }: RunningVM, file: string): boolean {
+  try {
+    return isInUse(host, file);
+  } catch {
+    return true;
+  }
+}
+
+function codeOf(error: unknown): number | undefined {
+  return error instanceof NativeError ? error.win32 : undefined;
+}
+
+function isSame(error: unknown, other: unknown): boolean {
+  return error instanceof NativeError && other instanceof NativeError && error.code === other.code;
+}
+
+// Errors that say that there is something, or that nobody looked.
+const REFUSED: readonly (number | undefined)[] = [
+  win32.ERROR_ACCESS_DENIED,
+  win32.ERROR_SHARING_VIOLATION,
+  win32.ERROR_LOCK_VIOLATION,
+  win32.ERROR_BUSY,
+  win32.ERROR_TIMEOUT,
+  win32.RPC_S_SERVER_UNAVAILABLE,
+  win32.RPC_S_CALL_FAILED,
+];
