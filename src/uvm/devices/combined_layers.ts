@@ -48,20 +48,31 @@ export class CombinedLayers {
     if ([...this.#keys].some((other) => exclusiveKeys.some((key) => meet(key, other)))) return undefined;
     exclusiveKeys.forEach((key) => this.#keys.add(key));
     const vm = this.#vm;
-    return this.#registry.reserve(guestPath, () => ({
-      hold: { kind: "layerTree", vm: vm.id, guestPath },
-      attach() {
-        const { ContainerID, ...rest } = layers();
-        return vm.modify(combineLayers({
-          ...(ContainerID !== undefined && { ContainerID }),
-          ContainerRootPath: guestPath,
-          ...rest,
-        }));
-      },
+    return this.#registry.reserve(guestPath, () => {
       // A Linux guest succeeds if there are no layers, and a Windows guest says that there are none.
-      ...removalFrom(vm, { requests: [() => removeCombinedLayers(guestPath)], canRemoveNothing: true }),
-      free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
-    }), restsOn);
+      const { removal, undo } = removalFrom(vm, {
+        requests: [() => removeCombinedLayers(guestPath)],
+        canRemoveNothing: true,
+      });
+      let requested = false;
+      return {
+        hold: { kind: "layerTree", vm: vm.id, guestPath },
+        async attach() {
+          const { ContainerID, ...rest } = layers();
+          requested = true;
+          await vm.modify(combineLayers({
+            ...(ContainerID !== undefined && { ContainerID }),
+            ContainerRootPath: guestPath,
+            ...rest,
+          }));
+        },
+        undo: async (error) => {
+          if (requested) await undo(error);
+        },
+        removal,
+        free: () => exclusiveKeys.forEach((key) => this.#keys.delete(key)),
+      };
+    }, restsOn);
   }
 }
 
