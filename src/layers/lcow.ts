@@ -16,6 +16,7 @@ import { fileSize } from "../ffi/kernel32.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { abortSignal, type Checked, fieldsOf, itemsOf, optional, optionsOf } from "../options.ts";
+import { requireFreeFile } from "../session/waiting.ts";
 import type { DeviceUse } from "../uvm/devices/device.ts";
 import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
@@ -113,7 +114,7 @@ export interface MountedLCOWLayers extends Mounted {
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {VMStateError} if the VM isn't running.
- * @throws {InUseError} if the VM uses a disk in a conflicting way, or another container uses `guestRoot`, or
+ * @throws {InUseError} if the scratch stays in use elsewhere, if the VM uses a disk in a conflicting way, or another container uses `guestRoot`, or
  * has its root in it.
  * @throws {NoRoomError} if the VM has no space for all disks. Nothing was changed.
  * @throws {NativeError} if Windows or the guest refuses.
@@ -139,7 +140,9 @@ export async function mountLCOWLayers(
   requireKind(host, stack.scratchVhdPath, "layers.scratchVhdPath", "file");
 
   using plan = new DisposableStack();
-  const places = reserveAll(layerVM, plan, disks, hostFile(host, stack.scratchVhdPath));
+  const scratchFile = hostFile(host, stack.scratchVhdPath);
+  const isThere = layerVM.scsi.has(scratchFile);
+  const places = reserveAll(layerVM, plan, disks, scratchFile);
   const path = `${root}/rootfs`;
   const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${name}`;
   const combined = plan.use(layerVM.combined.reserve({
@@ -158,6 +161,8 @@ export async function mountLCOWLayers(
       id,
     );
   }
+  // Otherwise, Windows refuses the disk when the layers are there already.
+  if (!isThere) await requireFreeFile(host, stack.scratchVhdPath, "layers.scratchVhdPath", signal);
   return await withHolds(async (holds) => {
     await acquireLayers(holds, places.layers, signal);
     await acquireScratch(holds, places.scratch, signal);

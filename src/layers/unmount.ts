@@ -27,6 +27,7 @@ import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { sessionOf } from "../session/session.ts";
+import { vmUsing } from "../session/vm_files.ts";
 import { waitUntil } from "../session/waiting.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 
@@ -70,7 +71,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {InUseError} if this process is mounting the scratch. Nothing was changed.
+ * @throws {InUseError} if this process is mounting the scratch, or one of its VMs uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */
@@ -92,6 +93,10 @@ export async function unmountWCOWLayers(
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {
     throw new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
+  }
+  const vm = kindOf(host, diskOf(scratch)) === undefined ? undefined : vmUsing(host, diskOf(scratch));
+  if (vm !== undefined) {
+    throw new InUseError(scratch, `is used by the VM ${vm.id}. Release what was mounted in it, or close the VM`, vm.id);
   }
   if (image !== undefined) requireGrantsFor(host, "image");
   const mount = mounts.mountOf(scratch);
@@ -122,7 +127,7 @@ export async function unmountWCOWLayers(
  * @param containerId Id of the container, after which the image's volume is named.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {InUseError} if this process is mounting the scratch. Nothing was changed.
+ * @throws {InUseError} if this process is mounting the scratch, or one of its VMs uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */

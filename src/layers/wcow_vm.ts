@@ -15,7 +15,8 @@ import type { Host } from "../ffi/host.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { itemsOf, signalOf } from "../options.ts";
-import { layerId } from "../session/session.ts";
+import { layerId, sessionOf } from "../session/session.ts";
+import { requireFreeFile } from "../session/waiting.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
@@ -39,7 +40,7 @@ export function checkVMLayers(
  * that disk. Everything is reserved before anything is changed.
  *
  * @throws {NoRoomError} if the VM has no slot for the scratch disk.
- * @throws {InUseError} if another container in the VM uses the scratch.
+ * @throws {InUseError} if the scratch is mounted already, here or elsewhere.
  */
 export async function acquireVMLayers(
   holds: HoldList,
@@ -51,6 +52,7 @@ export async function acquireVMLayers(
   using plan = new DisposableStack();
   const shares = layers.map((folder) => plan.use(vsmb.reserve(hostFile(host, folder))));
   const scratchFile = resolvedFile(host, diskOf(scratch));
+  const isThere = scsi.has(scratchFile);
   const disk = reserveScratch(scsi, plan, scratchFile);
   if (disk === undefined) {
     throw new NoRoomError(`the scratch disk of ${scratch}`, 1, [scsi.capacity]);
@@ -66,6 +68,11 @@ export async function acquireVMLayers(
   if (root === undefined) {
     throw new InUseError(scratch, `is the scratch of another container in the VM ${vm.id}`, vm.id);
   }
+  // Otherwise, Windows refuses the disk when the shares are there already.
+  if (sessionOf(host).mounts.isActivated(scratch)) {
+    throw new InUseError(scratch, "is mounted on the host. Unmount it first", "this process");
+  }
+  if (!isThere) await requireFreeFile(host, diskOf(scratch), "layerFolders", signal);
   await holds.acquireAll(shares.map((share) => (expect) => share.attach(signal, expect)), signal);
   await acquireScratch(holds, disk, signal);
   await holds.acquire((expect) => root.attach(signal, expect), signal);

@@ -125,6 +125,9 @@ export class Session {
   readonly prepareLayer: Mutex = new Mutex();
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
+  /** What its VMs use, see `vm_files.ts`. */
+  readonly vmFiles: Set<{ readonly key: string; readonly vm: { readonly id: string; readonly state: string } }> =
+    new Set();
   /** The privileges that it has enabled, by name. */
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();

@@ -33,6 +33,7 @@ import { optional } from "../options.ts";
 import { claimAbsent, isBeingCreated } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { onceFree } from "../session/waiting.ts";
+import { vmUsing } from "../session/vm_files.ts";
 
 /**
  * Activates a layer: attaches the disk of a scratch layer, `sandbox.vhdx`, to the host. The disk stays attached until
@@ -337,7 +338,8 @@ export async function expandDisk(
  * Deletes a layer with its folder.
  *
  * A layer that is known to be in use is refused: if this process has activated or mounted it, if this process shows it as
- * a parent of a scratch (Windows would end the process), or if it is a scratch whose disk is attached.
+ * a parent of a scratch (Windows would end the process), if a VM of this process uses it, or if it is a scratch whose disk is
+ * attached.
  *
  * ```ts
  * import { destroyLayer } from "@hcs-layers/hcs-layers/storage";
@@ -374,6 +376,8 @@ export async function requireUnused(host: Host, folder: string, signal: AbortSig
   if (isBeingCreated(host, folder)) {
     throw new InUseError(folder, "is being created, or something in it is", "this process");
   }
+  const vm = vmUsing(host, folder);
+  if (vm !== undefined) throw new InUseError(folder, `is used by the VM ${vm.id}, or something in it is`, vm.id);
   if (kindOf(host, diskOf(folder)) !== undefined) await requireFreeDisk(host, folder, signal);
 }
 

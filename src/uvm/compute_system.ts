@@ -26,6 +26,7 @@ import {
   unregisterCallback,
 } from "../ffi/vmcompute_hcs.ts";
 import { basicProperties, type PropertyQuery, type SystemProperties } from "../hcsschema/queries.ts";
+import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
 import { Notifications } from "./notifications.ts";
 
@@ -35,11 +36,14 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
+const INVALID_STATE = 0x0105;
 const SYSTEM_NOT_FOUND = 0x010e;
 const SYSTEM_ALREADY_STOPPED = 0x0110;
 
 // A terminated system ends within a second or two. Its disks stay open until then.
 const EXIT_LIMIT_MS = 10_000;
+
+const ENDING_LIMIT_MS = 5_000;
 
 const COMPLETION = {
   HcsStartComputeSystem: notification.SystemStartCompleted,
@@ -176,8 +180,24 @@ export class ComputeSystem implements AsyncDisposable {
    * @throws {NativeError} if the compute service or the guest refuses.
    * @throws {VMStateError} if the system has ended, or ends meanwhile.
    */
-  async modify(request: object, options: WaitOptions = {}): Promise<void> {
-    await this.#call((handle) => modifySystem(this.host, handle, this.id, request), options.signal);
+  async modify(request: ModifySettingRequest, options: WaitOptions = {}): Promise<void> {
+    try {
+      await this.#call((handle) => modifySystem(this.host, handle, this.id, request), options.signal);
+    } catch (error) {
+      const removes = (request.RequestType ?? request.GuestRequest?.RequestType) === "Remove";
+      if (!(removes && isInvalidState(error) && await this.#isEnding())) throw error;
+      throw this.#finish(error);
+    }
+  }
+
+  // A system that is about to stop refuses all changes, and so does one that is paused.
+  async #isEnding(): Promise<boolean> {
+    if (await this.waitForExit(ENDING_LIMIT_MS)) return true;
+    try {
+      return (await this.properties()).State !== "Paused";
+    } catch (error) {
+      return error === this.end;
+    }
   }
 
   /** Returns the basic properties, or those that `query` names. */
@@ -295,11 +315,14 @@ export class ComputeSystem implements AsyncDisposable {
       return await this.#notifications.during(this.#track(fn), signal);
     } catch (error) {
       if (!hasStopped(error)) throw error;
-      // The system has ended, and the notification of that is late or lost.
-      const end = new VMStateError(this.id, "exited", { cause: error, code: error.code });
-      this.#notifications.finish(end);
-      throw end;
+      throw this.#finish(error);
     }
+  }
+
+  // Notes that the system has ended; the notification of that is late or lost. Returns why.
+  #finish(cause: NativeError): VMStateError {
+    this.#notifications.finish(new VMStateError(this.id, "exited", { cause, code: cause.code }));
+    return this.end!;
   }
 
   #track<T>(fn: (handle: bigint) => Promise<T>): Promise<T> {
@@ -325,4 +348,9 @@ async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promis
 function hasStopped(error: unknown): error is NativeError {
   const code = error instanceof NativeError ? computeCodeOf(error.code) : undefined;
   return code === SYSTEM_ALREADY_STOPPED || code === SYSTEM_NOT_FOUND;
+}
+
+/** Whether a system is in no state for a call. */
+export function isInvalidState(error: unknown): error is NativeError {
+  return error instanceof NativeError && computeCodeOf(error.code) === INVALID_STATE;
 }

@@ -6,6 +6,7 @@
 
 import { documentOf, hostOptions as checkedHost, jsonObject, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
+import { hostFile } from "../checks/host_file.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -30,6 +31,7 @@ import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
+import { noteVMFile } from "../session/vm_files.ts";
 import { ComputeSystem } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
@@ -273,6 +275,7 @@ export class UtilityVM implements AsyncDisposable {
     this.runtimeId = runtimeId;
     this.host = system.host;
     this.os = plan.os;
+    plan.bootFiles.forEach((path) => noteVMFile(this.host, hostFile(this.host, path).key, this));
     this.#scsi = new SCSIDisks(this, plan.scsi);
     this.#vpmem = new VPMemDevices(this, plan.vpmem);
     setDevices(this, {

@@ -33,6 +33,7 @@ import {
 import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { FileAccess } from "../file_access.ts";
+import { noteVMFile } from "../../session/vm_files.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
@@ -146,6 +147,7 @@ export class SCSIDisks {
       const place = this.#slots.allocate();
       if (place === undefined) return undefined;
       const slot = slotOf(place);
+      const forget = noteVMFile(vm.host, key, vm);
       const detach = () => detachDisk(slot);
       // A Linux guest must release the disk before it disappears.
       const requests = vm.os === "linux" ? [() => unplugDisk(slot), detach] : [detach];
@@ -159,7 +161,10 @@ export class SCSIDisks {
             () => vm.modify(attachDisk(slot, { Type: "VirtualDisk", Path: path, ReadOnly: readOnly })),
           ),
         ...removalFrom(vm, { requests, file: path }),
-        free: () => this.#slots.free(place),
+        free: () => {
+          forget();
+          this.#slots.free(place);
+        },
       };
     }, restsOn);
     if (use !== undefined && use.device.readOnly !== readOnly) {

@@ -21,6 +21,7 @@ import {
 } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
+import { noteVMFile } from "../../session/vm_files.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
@@ -101,10 +102,18 @@ export class VPMemDevices {
     if (key === this.#boot) {
       throw new InUseError(path, `is the disk that the VM ${this.#vm.id} boots from`, this.#vm.id);
     }
-    return this.#files.reserve(
-      key,
-      () => this.#options.multiMapping ? this.#map(path, bytes) : this.#whole(path, bytes),
-    );
+    return this.#files.reserve(key, () => {
+      const made = this.#options.multiMapping ? this.#map(path, bytes) : this.#whole(path, bytes);
+      if (made === undefined) return undefined;
+      const forget = noteVMFile(this.#vm.host, key, this.#vm);
+      return {
+        ...made,
+        free: () => {
+          forget();
+          made.free();
+        },
+      };
+    });
   }
 
   #whole(hostPath: string, bytes: number): VPMemFile | undefined {

@@ -15,6 +15,7 @@ import { fileFlag, openFile, probeFileId } from "../../ffi/kernel32.ts";
 import { addShare, removeShare, type VirtualSmbShareOptions } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
 import { mapsByFileIdOnly } from "../../session/builds.ts";
+import { noteVMFile } from "../../session/vm_files.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
@@ -60,7 +61,7 @@ export class VSMBShares {
   reserve(folder: HostFile): DeviceUse<VSMBShare> {
     return this.#shares.reserve(folder.key, () => {
       const direct = !this.#noDirectMap && canMapFiles(this.#vm.host, folder.path);
-      return this.#share(folder.path, { ...LAYER_OPTIONS, ...(!direct && { NoDirectmap: true }) });
+      return this.#share(folder, { ...LAYER_OPTIONS, ...(!direct && { NoDirectmap: true }) });
     });
   }
 
@@ -69,8 +70,9 @@ export class VSMBShares {
     return this.#shares.find(folder.key);
   }
 
-  #share(hostPath: string, options: VirtualSmbShareOptions): VSMBShare {
+  #share({ path: hostPath, key }: HostFile, options: VirtualSmbShareOptions): VSMBShare {
     const vm = this.#vm;
+    const forget = noteVMFile(vm.host, key, vm);
     let name = "";
     return {
       get hold() {
@@ -81,7 +83,7 @@ export class VSMBShares {
         return vm.modify(addShare({ Name: name, Path: hostPath, Options: options }));
       },
       ...removalFrom(vm, { requests: [() => removeShare(name)] }),
-      free() {},
+      free: forget,
     };
   }
 }

@@ -177,6 +177,7 @@ export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
         graphicsConsole: options.graphicsConsole ?? false,
       });
     },
+    bootFiles: [boot.root],
     noDirectMap: false,
     scsi: {
       controllers: devices.controllers,

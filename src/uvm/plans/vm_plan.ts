@@ -74,6 +74,8 @@ export interface VMPlan {
   readonly processorCount: number;
   /** Returns its document, for the number of processors that it gets. */
   document(processors: number): ComputeSystem;
+  /** The files and folders of the host that it boots from. */
+  readonly bootFiles: readonly string[];
   /** Whether no file of the host may be mapped into it. */
   readonly physicallyBacked: boolean;
   /** Whether its shares are never mapped into its memory. */

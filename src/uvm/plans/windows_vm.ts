@@ -133,6 +133,7 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
         registryValues: values,
         debug,
       }),
+    bootFiles: [files, path],
     noDirectMap,
     scsi: { controllers: 1, own: [{ controller: 0, lun: 0, hostPath: path }] },
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
