@@ -45,13 +45,15 @@ export class HungCallError extends LayerError {
   readonly seconds: number;
 
   /** An error that says what is waited for, and what to do. */
-  constructor(operation: string, path: string, seconds: number) {
-    super(
-      `${operation} for ${
-        visible(path)
-      } has not returned for more than ${seconds} s, and only one call runs at a time. ` +
-        "Try again later. If it never returns, end this process, and unmount the scratch in another",
-    );
+  constructor(
+    operation: string,
+    path: string,
+    seconds: number,
+    advice: string =
+      "Only one call runs at a time. Try again later. If it never returns, end this process, and unmount " +
+      "the scratch in another",
+  ) {
+    super(`${operation} for ${visible(path)} has not returned for more than ${seconds} s. ${advice}`);
     this.operation = operation;
     this.path = path;
     this.seconds = seconds;

@@ -10,6 +10,7 @@
  */
 
 import { computeCodeOf } from "../errors/codes.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { serialize } from "../hcsschema/serialize.ts";
@@ -225,7 +226,7 @@ export async function createSystem(host: Host, id: string, configuration: object
       host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialize(configuration)), 0n, system, result),
   );
   const progress = progressOf(host, "HcsCreateComputeSystem", outcome, id);
-  return { system: addressIn(system), progress };
+  return { system: returnedHandle("HcsCreateComputeSystem", system), progress };
 }
 
 /** Opens an existing compute system. */
@@ -236,7 +237,13 @@ export async function openSystem(host: Host, id: string): Promise<bigint> {
     (result) => host.symbols(vmcomputeHcs).HcsOpenComputeSystem(wide(id), system, result),
   );
   requireDone(host, "HcsOpenComputeSystem", outcome, id);
-  return addressIn(system);
+  return returnedHandle("HcsOpenComputeSystem", system);
+}
+
+function returnedHandle(fn: string, out: Uint8Array<ArrayBuffer>): bigint {
+  const handle = addressIn(out);
+  if (handle === 0n) throw new UnexpectedAnswerError(fn, "is no handle", 0);
+  return handle;
 }
 
 /** Closes the handle of a compute system. Closing the last handle of one that was created here ends it. */

@@ -30,12 +30,12 @@ export { runtimeIdOf };
 
 const OPERATION_PENDING = 0xc0370103;
 const TERMINATED_DURING_START = 0xc0370100;
-const INVALID_STATE = 0x80370105;
-const INVALID_JSON = 0x8037010d;
-const SYSTEM_NOT_FOUND = 0x8037010e;
-const SYSTEM_ALREADY_EXISTS = 0x8037010f;
+// vmcompute.dll has these codes; it is computecore.dll that returns 0x8037….
+const INVALID_STATE = 0xc0370105;
+const INVALID_JSON = 0xc037010d;
+const SYSTEM_NOT_FOUND = 0xc037010e;
+const SYSTEM_ALREADY_EXISTS = 0xc037010f;
 const SYSTEM_ALREADY_STOPPED = 0xc0370110;
-const CALLBACK_ALREADY_SET = 0x80370119;
 
 interface SystemHandle extends OpenHandle {
   readonly type: "computeSystem";
@@ -248,7 +248,8 @@ export const hcsFunctions: SimulatedDll = {
     ({ process }, { computeSystem, callback, context, callbackHandle }) => {
       const { target: id } = process.handles.get<SystemHandle>(computeSystem, "computeSystem");
       const handle = process.service.register({ system: computeSystem, id, callback, context });
-      if (handle === undefined) throw new Failure(CALLBACK_ALREADY_SET);
+      // Only of computecore.dll it is known that it refuses this.
+      if (handle === undefined) unknown(`registering a second callback for a handle of ${id}`);
       put64(callbackHandle, handle);
     },
   ),
@@ -390,7 +391,8 @@ function returnDocument({ process }: Context, out: Result, document: unknown): v
 function propertiesOf(vm: VirtualMachine): Document {
   return {
     Id: vm.id,
-    SystemType: "VirtualMachine",
+    // Of a VM, too, as vmcompute.dll has it.
+    SystemType: "Container",
     RuntimeOsType: vm.os,
     Owner: vm.owner,
     RuntimeId: runtimeIdOf(vm.id),

@@ -7,6 +7,7 @@
 import { returnedJson } from "../checks/returned_json.ts";
 import { computeCodeOf, win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host, NativeCallback } from "../ffi/host.ts";
@@ -34,6 +35,12 @@ import { Notifications } from "./notifications.ts";
 export interface WaitOptions {
   /** Stops the wait: the call rejects with the signal's reason. The request to the compute service goes on. */
   signal?: AbortSignal | undefined;
+}
+
+/** Options of {@linkcode ComputeSystem.create}. */
+export interface CreateOptions extends WaitOptions {
+  /** Called if the system may come to be after the call has rejected, with a promise that settles when it has ended. */
+  onLate?: ((late: Promise<void>) => void) | undefined;
 }
 
 const INVALID_STATE = 0x0105;
@@ -89,16 +96,24 @@ export class ComputeSystem implements AsyncDisposable {
    * @param document The settings of the system.
    * @throws {NativeError} if the compute service refuses.
    * @throws {VMStateError} if the system ends while it is being created.
-   * @throws the reason of `signal`. If the system is created nevertheless, it is ended.
+   * @throws the reason of `signal`. If the system is created nevertheless, it is ended: before this rejects, or, if that
+   * takes longer than 10 seconds, when the promise that `onLate` receives has settled.
    */
-  static async create(host: Host, id: string, document: object, options: WaitOptions = {}): Promise<ComputeSystem> {
-    const { signal } = options;
+  static async create(host: Host, id: string, document: object, options: CreateOptions = {}): Promise<ComputeSystem> {
+    const { signal, onLate } = options;
     let progress: Progress = "done";
-    const system = await ComputeSystem.#attach(host, id, signal, async () => {
-      const created = await createSystem(host, id, document);
-      progress = created.progress;
-      return created.system;
-    }, (handle) => stopSystem(host, "HcsTerminateComputeSystem", handle, id));
+    const system = await ComputeSystem.#attach(
+      host,
+      id,
+      signal,
+      async () => {
+        const created = await createSystem(host, id, document);
+        progress = created.progress;
+        return created.system;
+      },
+      (handle) => stopSystem(host, "HcsTerminateComputeSystem", handle, id),
+      onLate,
+    );
     try {
       await system.#completed("HcsCreateComputeSystem", notification.SystemCreateCompleted, progress, signal);
       return system;
@@ -124,6 +139,7 @@ export class ComputeSystem implements AsyncDisposable {
     signal: AbortSignal | undefined,
     open: () => Promise<bigint>,
     end: (handle: bigint) => Promise<boolean>,
+    onLate: (late: Promise<void>) => void = () => {},
   ): Promise<ComputeSystem> {
     signal?.throwIfAborted();
     const notifications = new Notifications(host, id);
@@ -136,7 +152,8 @@ export class ComputeSystem implements AsyncDisposable {
     } catch (error) {
       callback[Symbol.dispose]();
       // Nobody waits for the handle any more, but Windows may still return one.
-      opening.then((late) => attempt(id, () => end(late), () => closeSystem(host, late, id)), () => {});
+      const late = opening.then((late) => attempt(id, () => end(late), () => closeSystem(host, late, id)), () => {});
+      if (!await settlesWithin(host, late, EXIT_LIMIT_MS)) onLate(late);
       throw error;
     }
     const system = new ComputeSystem(host, id, { notifications, handle, callback });
@@ -203,7 +220,11 @@ export class ComputeSystem implements AsyncDisposable {
   /** Returns the basic properties, or those that `query` names. */
   async properties(query: PropertyQuery = basicProperties, options: WaitOptions = {}): Promise<SystemProperties> {
     const text = await this.#call((handle) => systemProperties(this.host, handle, this.id, query), options.signal);
-    return returnedJson("HcsGetComputeSystemProperties", text, (properties: SystemProperties) => properties);
+    const properties: unknown = returnedJson("HcsGetComputeSystemProperties", text, (document) => document);
+    if (typeof properties !== "object" || properties === null || Array.isArray(properties)) {
+      throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "is not an object", properties);
+    }
+    return properties;
   }
 
   /** Requests a shutdown from the guest. {@linkcode ComputeSystem.waitForExit} waits until it is done. */
@@ -332,6 +353,15 @@ export class ComputeSystem implements AsyncDisposable {
     call.then(done, done);
     return call;
   }
+}
+
+/** Waits until a promise is settled, for `limit` milliseconds at most. Returns whether it is. */
+export async function settlesWithin(host: Host, promise: Promise<void>, limit: number): Promise<boolean> {
+  const wake = new AbortController();
+  const slept = host.sleep(limit, wake.signal).then(() => false, () => false);
+  const isSettled = await Promise.race([promise.then(() => true), slept]);
+  wake.abort();
+  return isSettled;
 }
 
 // Cleans up a system that nobody will use. Failures are only logged, because there is no caller to report them to.

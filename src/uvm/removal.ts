@@ -5,7 +5,7 @@
  */
 
 import { isInUse } from "../checks/existing.ts";
-import { win32 } from "../errors/codes.ts";
+import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
@@ -98,13 +98,32 @@ function isSame(error: unknown, other: unknown): boolean {
   return error instanceof NativeError && other instanceof NativeError && error.code === other.code;
 }
 
+const UNCLEAR: readonly (number | undefined)[] = [
+  win32.ERROR_TIMEOUT,
+  win32.RPC_S_SERVER_UNAVAILABLE,
+  win32.RPC_S_CALL_FAILED,
+];
+
 // Errors that say that there is something, or that nobody looked.
 const REFUSED: readonly (number | undefined)[] = [
   win32.ERROR_ACCESS_DENIED,
   win32.ERROR_SHARING_VIOLATION,
   win32.ERROR_LOCK_VIOLATION,
   win32.ERROR_BUSY,
-  win32.ERROR_TIMEOUT,
-  win32.RPC_S_SERVER_UNAVAILABLE,
-  win32.RPC_S_CALL_FAILED,
+  ...UNCLEAR,
 ];
+
+const UNCLEAR_COMPUTE = [
+  hresult.HCS_E_UNEXPECTED_EXIT,
+  hresult.HCS_E_CONNECTION_TIMEOUT,
+  hresult.HCS_E_CONNECTION_CLOSED,
+  hresult.HCS_E_OPERATION_TIMEOUT,
+  hresult.HCS_E_SERVICE_DISCONNECT,
+].map(computeCodeOf);
+
+/** Returns whether a call that failed with this error went on after it was given up, or whoever did it is gone. */
+export function isUnclear(error: unknown): boolean {
+  if (!(error instanceof NativeError)) return false;
+  const compute = computeCodeOf(error.code);
+  return compute === undefined ? UNCLEAR.includes(error.win32) : UNCLEAR_COMPUTE.includes(compute);
+}

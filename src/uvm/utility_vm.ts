@@ -9,9 +9,10 @@ import { kindOf } from "../checks/existing.ts";
 import { hostFile } from "../checks/host_file.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
-import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { HungCallError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, deleteFile, isNotFound, isTaken } from "../ffi/kernel32.ts";
@@ -32,9 +33,10 @@ import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options
 import { requireBuild } from "../session/builds.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { noteVMFile } from "../session/vm_files.ts";
-import { ComputeSystem } from "./compute_system.ts";
+import { ComputeSystem, isInvalidState, settlesWithin } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
+import { isUnclear } from "./removal.ts";
 import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
@@ -108,14 +110,28 @@ interface HeldSystem extends Held<HoldOf<"computeSystem">> {
   readonly system: ComputeSystem;
 }
 
+const LATE_LIMIT_MS = 10_000;
+
 /** Creates the VM. Releasing it ends the VM. */
 async function acquireSystem(
   host: Host,
   id: string,
   document: object,
   signal: AbortSignal | undefined,
+  expect: Expect,
 ): Promise<HeldSystem> {
-  const system = await ComputeSystem.create(host, id, document, { signal });
+  const system = await ComputeSystem.create(host, id, document, {
+    signal,
+    onLate: (late) =>
+      expect({
+        hold: { kind: "computeSystem", id },
+        restsOn: [],
+        async release() {
+          if (await settlesWithin(host, late, LATE_LIMIT_MS)) return true;
+          throw new HungCallError("HcsCreateComputeSystem", id, LATE_LIMIT_MS / 1000, "The VM is ended once it has");
+        },
+      }),
+  });
   return {
     system,
     hold: { kind: "computeSystem", id },
@@ -154,7 +170,8 @@ async function acquireSystem(
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.
  * @throws {NativeError} if Windows refuses, with the events that it reports.
- * @throws {UnwindError} if Windows refuses, and what was done before couldn't be undone.
+ * @throws {UnwindError} if Windows refuses, and what was done before couldn't be undone; or if the signal was aborted, and
+ * Windows is still creating the VM 20 seconds later. Releasing the error waits until the VM is ended.
  * @category Layers in a VM
  */
 export async function createUtilityVM(
@@ -199,9 +216,12 @@ async function createPlanned(
   if (scratch !== undefined) {
     await holds.acquire((expect) => acquireAccess(host, plan.id, scratch.path, expect), signal);
   }
-  const { system } = await holds.acquire(() => acquireSystem(host, plan.id, document, signal), signal);
+  const { system } = await holds.acquire(
+    (expect) => acquireSystem(host, plan.id, document, signal, expect),
+    signal,
+  );
   const { RuntimeId } = await system.properties(undefined, { signal });
-  if (typeof RuntimeId !== "string") {
+  if (!isGuid(RuntimeId)) {
     throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "has no RuntimeId", RuntimeId);
   }
   return newVM({ holds, system, plan, runtimeId: RuntimeId });
@@ -352,7 +372,7 @@ export class UtilityVM implements AsyncDisposable {
     // A guest without entropy never starts, so a failure to send it ends the wait.
     await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });
-    this.#guest = GuestConnectionInfo ?? {};
+    this.#guest = guestOf(GuestConnectionInfo ?? {});
     if (this.os === "linux") await this.#system.modify(openSecurityPolicy, { signal });
   }
 
@@ -436,6 +456,13 @@ const modifyRequest = documentOf<ModifySettingRequest>({
   ),
 });
 
+function guestOf(info: unknown): GuestConnectionInfo {
+  if (typeof info === "object" && info !== null && !Array.isArray(info)) return info;
+  throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "has no GuestConnectionInfo", info);
+}
+
+// Not if the call may have gone on, or the VM runs already.
 function isNotStarted(error: unknown): boolean {
-  return error instanceof NativeError && error.operation === "HcsStartComputeSystem";
+  return error instanceof NativeError && error.operation === "HcsStartComputeSystem" && !isInvalidState(error) &&
+    !isUnclear(error);
 }

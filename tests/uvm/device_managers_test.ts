@@ -223,7 +223,7 @@ Deno.test("VPMemDevices.reserve() has no device for a file that is larger than o
   const vm = linux({ vpmem: { multiMapping: false, deviceSizeBytes: 8192 } });
   assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(0)), 8193), undefined);
   assertEquals(vm.vpmem.reserve(hostFile(vm.host, disk(0)), 8192)!.hold.device, 0);
-  const mapped = linux({ vpmem: { deviceSizeBytes: 8192 } });
+  const mapped = linux();
   assertEquals(mapped.vpmem.reserve(hostFile(mapped.host, disk(0)), 2 ** 32 + 1), undefined);
   assertEquals(mapped.vpmem.capacity.used, 0);
   assertEquals(
@@ -285,4 +285,19 @@ Deno.test("a device of a VM that ends while it is asked to remove it is gone", a
   };
   assertEquals(await use.release(), true);
   assertEquals(vm.vpmem.capacity.used, 0);
+});
+
+Deno.test("VPMemDevices.reserve() maps no file beyond the size of a device", () => {
+  const vm = linux({ vpmem: { deviceCount: 2, deviceSizeBytes: 5 * 2 ** 20 } });
+  const places = Array.from({ length: 11 }, (_, i) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), 2 ** 20)?.hold);
+  assertEquals(places.map((place) => place && `${place.device} ${place.guestPath.split("-")[1]}`), [
+    ...[0, 1, 2, 3, 4].map((n) => `0 ${n * 2 ** 20}`),
+    ...[0, 1, 2, 3, 4].map((n) => `1 ${n * 2 ** 20}`),
+    undefined,
+  ]);
+  assertEquals(vm.vpmem.capacity.maximumBytes, 5 * 2 ** 20);
+  assertEquals(
+    linux({ vpmem: { deviceSizeBytes: 2 ** 20 } }).vpmem.reserve(hostFile(vm.host, disk(1)), 2 ** 21),
+    undefined,
+  );
 });

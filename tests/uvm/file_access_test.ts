@@ -36,7 +36,7 @@ Deno.test("a VM that can't be created under a taken id leaves the first one its 
   const host = vmHost();
   const first = await createUtilityVM(WINDOWS, { host });
   const error = await assertRejects(() => createUtilityVM(WINDOWS, { host }), NativeError);
-  assertEquals([error.symbol, host.grantsOf(DISK)], ["HCS_E_SYSTEM_ALREADY_EXISTS", ["vm1"]]);
+  assertEquals([error.symbol, host.grantsOf(DISK)], ["ERROR_VMCOMPUTE_SYSTEM_ALREADY_EXISTS", ["vm1"]]);
   await first.start();
   await first.close();
   assertEquals([host.grantsOf(DISK), host.held()], [[], []]);

@@ -138,7 +138,7 @@ Deno.test("createUtilityVM() refuses an id that is taken, with what Windows says
   const host = vmHost();
   await using _vm = await createUtilityVM(LINUX, { host });
   const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
-  assertEquals(error.symbol, "HCS_E_SYSTEM_ALREADY_EXISTS");
+  assertEquals(error.symbol, "ERROR_VMCOMPUTE_SYSTEM_ALREADY_EXISTS");
   assertStringIncludes(error.message, "A virtual machine or container with the specified identifier already exists.");
 });
 
@@ -365,7 +365,7 @@ Deno.test("ComputeSystem.open() opens a system that another program created, and
   }
   assertEquals((await vm.properties()).State, "Running");
   const error = await assertRejects(() => ComputeSystem.open(host, "vm2"), NativeError);
-  assertEquals(error.symbol, "HCS_E_SYSTEM_NOT_FOUND");
+  assertEquals(error.symbol, "ERROR_VMCOMPUTE_SYSTEM_NOT_FOUND");
 });
 
 Deno.test("ComputeSystem.shutdown() asks the guest, and its end can be waited for", async () => {

@@ -1,6 +1,7 @@
 // Notifications that come late, twice, unasked or never: no hang, nothing left, and nobody rejected unheard.
 import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { NativeError } from "../../src/errors/windows_errors.ts";
+import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Completion, NotificationName } from "../../src/simulated/mod.ts";
 import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { createUtilityVM, type UtilityVMOptions } from "../../src/uvm/utility_vm.ts";
@@ -237,4 +238,60 @@ Deno.test("a program whose VM never starts exits by itself once it has given up"
   assertEquals(new TextDecoder().decode(stderr), "");
   assertEquals(new TextDecoder().decode(stdout), "TimeoutError\nTimeoutError\nnothing held\n");
   assertEquals(code, 0);
+});
+
+Deno.test("createUtilityVM() aborted rejects once the VM that came to be meanwhile has ended", async () => {
+  const host = vmHost({ clock: "automatic", latency: { HcsCreateComputeSystem: 50, HcsTerminateComputeSystem: 100 } });
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  host.clock.after(10, () => controller.abort(reason));
+  const error = await createUtilityVM(WINDOWS, { host, signal: controller.signal }).catch((error) => error);
+  assertEquals([error, host.held()], [reason, []]);
+  assertEquals(vmCalls(host).slice(-4), ["Create", "Terminate", "Close", "RevokeVmAccess"]);
+});
+
+Deno.test("createUtilityVM() aborted tells of a VM that Windows is still creating, and ends it when it has", async () => {
+  const host = vmHost({ clock: "automatic", latency: { HcsCreateComputeSystem: 60_000 } });
+  const controller = new AbortController();
+  host.clock.after(10, () => controller.abort(new Error("enough")));
+  const error = await assertRejects(
+    () => createUtilityVM(LINUX, { host, signal: controller.signal }),
+    UnwindError,
+    "HcsCreateComputeSystem for vm1 has not returned",
+  );
+  assertEquals([error.holds, (error.cause as Error).message], [[{ kind: "computeSystem", id: "vm1" }], "enough"]);
+  await assertRejects(() => error.release(), ReleaseError);
+  await host.clock.advance(60_000);
+  await error.release();
+  assertEquals(host.held(), []);
+});
+
+Deno.test("start() that failed after its effect ends the VM, if nobody knows whether it runs", async () => {
+  for (const code of ["ERROR_TIMEOUT", "HCS_E_SERVICE_DISCONNECT"]) {
+    const host = vmHost();
+    const vm = await createUtilityVM(WINDOWS, { host });
+    host.fail({ function: "HcsStartComputeSystem", code, effect: "full", nth: 1 });
+    await assertRejects(() => vm.start(), NativeError);
+    assertEquals(vm.state, "ended", code);
+    await vm.close();
+    assertEquals(host.held(), []);
+  }
+  const host = vmHost();
+  const vm = await createUtilityVM(WINDOWS, { host });
+  host.fail({ function: "HcsStartComputeSystem", code: "ERROR_ACCESS_DENIED", effect: "full", nth: 1 });
+  await assertRejects(() => vm.start(), NativeError);
+  // It runs, which the next call learns.
+  const error = await assertRejects(() => vm.start(), NativeError);
+  assertEquals([error.symbol, vm.state], ["ERROR_VMCOMPUTE_INVALID_STATE", "ended"]);
+  await vm.close();
+  assertEquals(host.held(), []);
+});
+
+Deno.test("a VM on a clock that moves by itself boots as slowly as a real one", async () => {
+  for (const options of SYSTEMS) {
+    const host = vmHost({ clock: "automatic" });
+    await using vm = await createUtilityVM(options, { host });
+    await vm.start();
+    assertEquals([vm.state, host.clock.now], ["running", 2600], options.os);
+  }
 });

@@ -42,9 +42,9 @@ export type VPMemFile = Device<HoldOf<"vpmemFile">>;
 export interface VPMemOptions {
   /** How many devices the VM has, 0 to 128. */
   readonly deviceCount: number;
-  /** Largest size in bytes of a file that gets its own device. */
+  /** Size of a device in bytes. */
   readonly deviceSizeBytes: number;
-  /** Whether several files are mapped into one device. The devices then have 4 GiB. */
+  /** Whether several files are mapped into one device. The devices then have 4 GiB at most. */
   readonly multiMapping: boolean;
   /** The file that the VM boots from, if it is on device 0. */
   readonly bootPath?: string | undefined;
@@ -81,7 +81,7 @@ export class VPMemDevices {
       device: "vPMem devices",
       total: deviceCount,
       used: this.#devices.used + mapped,
-      maximumBytes: multiMapping ? DEVICE_BYTES : deviceSizeBytes,
+      maximumBytes: multiMapping ? Math.min(deviceSizeBytes, DEVICE_BYTES) : deviceSizeBytes,
     };
   }
 
@@ -130,12 +130,18 @@ export class VPMemDevices {
 
   #map(hostPath: string, bytes: number): VPMemFile | undefined {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
-    if (size > DEVICE_BYTES) return undefined;
+    const bound = Math.min(this.#options.deviceSizeBytes, DEVICE_BYTES);
+    if (size > bound) return undefined;
     const first = this.#devices.used;
     for (let device = first; device < this.#options.deviceCount; device++) {
       const region = this.#regions[device - first] ??= new RegionAllocator();
       const offset = region.used < MAPPINGS_PER_DEVICE ? region.allocate(size) : undefined;
       if (offset === undefined) continue;
+      // The lowest offset is tried first, so there is none within the device.
+      if (offset + size > bound) {
+        region.release(offset);
+        continue;
+      }
       const at = { device, offset, size, guestPath: `/run/layers/p${device}-${offset}-${size}` };
       return this.#file(hostPath, at, {
         add: addPMemMapping(at, { HostPath: hostPath, ImageFormat: "Vhd1" }),

@@ -64,9 +64,9 @@ export interface LinuxVMOptions extends CommonVMOptions {
   scsiControllerCount?: number;
   /** Number of vPMem devices, 0 to 128. Default: 64. */
   vpmemDeviceCount?: number;
-  /** Size of the largest file that can be a vPMem device, in bytes: a multiple of 4096. Default: 4 GiB. */
+  /** Size of a vPMem device, and of the largest file on it, in bytes: a multiple of 4096. Default: 4 GiB. */
   vpmemSizeBytes?: number;
-  /** Whether several files share a vPMem device of 4 GiB. Default: true on Windows build 18362 and later, which it needs. */
+  /** Whether several files share a vPMem device. Default: true on Windows build 18362 and later, which it needs. */
   vpmemMultiMapping?: boolean;
   /** Whether the guest encrypts scratch disks, with new keys that it never stores. Default: false. */
   encryptScratch?: boolean;
