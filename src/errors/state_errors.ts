@@ -50,10 +50,10 @@ export class HungCallError extends LayerError {
     path: string,
     seconds: number,
     advice: string =
-      "Only one call runs at a time. Try again later. If it never returns, end this process, and unmount " +
-      "the scratch in another",
+      ", and only one call runs at a time. Try again later. If it never returns, end this process, and " +
+      "unmount the scratch in another",
   ) {
-    super(`${operation} for ${visible(path)} has not returned for more than ${seconds} s. ${advice}`);
+    super(`${operation} for ${visible(path)} has not returned for more than ${seconds} s${advice}`);
     this.operation = operation;
     this.path = path;
     this.seconds = seconds;

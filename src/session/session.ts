@@ -117,6 +117,14 @@ export interface EnabledPrivilege {
 // Ids depend only on names, so they are cached. The limit is for long-lived processes, which see ever new names.
 const MOST_IDS = 4096;
 
+/** A file or folder that a VM uses. */
+interface VMFile {
+  /** Returns its key, see `host_file.ts`. */
+  keyOf(): string;
+  /** The VM. */
+  readonly vm: { readonly id: string; readonly state: string };
+}
+
 /** What this process remembers about one machine. */
 export class Session {
   /** The scratches and layers that it uses. */
@@ -126,8 +134,7 @@ export class Session {
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
   /** What its VMs use, see `vm_files.ts`. */
-  readonly vmFiles: Set<{ readonly key: string; readonly vm: { readonly id: string; readonly state: string } }> =
-    new Set();
+  readonly vmFiles: Set<VMFile> = new Set();
   /** The privileges that it has enabled, by name. */
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();

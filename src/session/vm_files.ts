@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostFile } from "../checks/host_file.ts";
+import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { isWithin } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { sessionOf } from "./session.ts";
@@ -17,12 +17,17 @@ export interface FileUser {
   readonly state: string;
 }
 
-/** Notes that a VM uses a file or folder, named by its key, until the result is called. */
-export function noteVMFile(host: Host, key: string, vm: FileUser): () => void {
+/** Notes that a VM uses a file or folder, until the result is called. */
+export function noteVMFile(host: Host, file: HostFile, vm: FileUser): () => void {
   const { vmFiles } = sessionOf(host);
-  const use = { key, vm };
+  const use = { keyOf: () => file.key, vm };
   vmFiles.add(use);
   return () => void vmFiles.delete(use);
+}
+
+/** Notes that a VM boots from a file or folder, as long as it lives. */
+export function noteBootFile(host: Host, path: string, vm: FileUser): void {
+  sessionOf(host).vmFiles.add({ keyOf: () => hostFile(host, path).key, vm });
 }
 
 /** Returns a VM of this process that uses an existing file or folder, or something in it. */
@@ -33,5 +38,5 @@ export function vmUsing(host: Host, path: string): FileUser | undefined {
   }
   if (vmFiles.size === 0) return undefined;
   const { key } = hostFile(host, path);
-  return [...vmFiles].find((use) => isWithin(use.key, key))?.vm;
+  return [...vmFiles].find(({ keyOf }) => isWithin(keyOf(), key))?.vm;
 }

@@ -42,7 +42,10 @@ interface Socket extends OpenHandle {
 
 function socketOf({ handles }: Process, handle: bigint): Socket {
   const socket = handles.find(handle);
-  if (socket?.type !== "socket") throw win32Failure(WSAENOTSOCK);
+  if (socket !== undefined && socket.type !== "socket") {
+    throw new SimulationError(`a call for sockets on something that isn't a socket: ${socket.target}`);
+  }
+  if (socket === undefined) throw win32Failure(WSAENOTSOCK);
   return socket as Socket;
 }
 

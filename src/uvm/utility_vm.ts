@@ -6,7 +6,6 @@
 
 import { documentOf, hostOptions as checkedHost, jsonObject, text } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
-import { hostFile } from "../checks/host_file.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
 import { HungCallError, UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -32,7 +31,7 @@ import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
-import { noteVMFile } from "../session/vm_files.ts";
+import { noteBootFile } from "../session/vm_files.ts";
 import { ComputeSystem, isInvalidState, settlesWithin } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
@@ -128,7 +127,7 @@ async function acquireSystem(
         restsOn: [],
         async release() {
           if (await settlesWithin(host, late, LATE_LIMIT_MS)) return true;
-          throw new HungCallError("HcsCreateComputeSystem", id, LATE_LIMIT_MS / 1000, "The VM is ended once it has");
+          throw new HungCallError("HcsCreateComputeSystem", id, LATE_LIMIT_MS / 1000, ". The VM is ended once it has");
         },
       }),
   });
@@ -295,7 +294,7 @@ export class UtilityVM implements AsyncDisposable {
     this.runtimeId = runtimeId;
     this.host = system.host;
     this.os = plan.os;
-    plan.bootFiles.forEach((path) => noteVMFile(this.host, hostFile(this.host, path).key, this));
+    plan.bootFiles.forEach((path) => noteBootFile(this.host, path, this));
     this.#scsi = new SCSIDisks(this, plan.scsi);
     this.#vpmem = new VPMemDevices(this, plan.vpmem);
     setDevices(this, {

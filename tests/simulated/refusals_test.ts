@@ -138,7 +138,7 @@ const ON_THE_HOST: readonly Row[] = [
     WSAStartup(0x202, new Uint8Array(408));
     socket(2, 1, 6);
   }],
-  ["closesocket of something that isn't a socket", (host) => {
+  ["on something that isn't a socket", (host) => {
     const file = k32.openFile(host, DISK);
     host.symbols(ws2).closesocket(file.value);
   }],

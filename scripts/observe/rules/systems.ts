@@ -21,13 +21,13 @@ export const systemRules: readonly Rule[] = [
     id: "HcsOpenComputeSystem.missing",
     asks: "What does HcsOpenComputeSystem return for a compute system that there isn't?",
     ask: [async (bench) => await closeSystem(bench.host, await openSystem(bench.host, ID), ID)],
-    known: known(0x8037010e),
+    known: known(0xc037010e),
   },
   {
     id: "HcsCreateComputeSystem.unknown-key",
     asks: "What does HcsCreateComputeSystem return for a document with a key that doesn't exist?",
     ask: [create({ ShouldTerminateOnLastHandleClosed: true, SchemaVersion: { Major: 2, Minor: 1 }, Chips: {} })],
-    known: known(0x8037010d),
+    known: known(0xc037010d),
   },
   {
     id: "HcsEnumerateComputeSystems.id",

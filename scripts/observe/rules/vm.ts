@@ -92,7 +92,7 @@ export const vmRules: readonly Rule[] = [
     asks: "What does HcsStartComputeSystem return for a VM that runs?",
     given: running,
     ask: [startAgain],
-    known: known(0x80370105),
+    known: known(0xc0370105),
   },
   {
     id: "HcsStartComputeSystem.ended",

@@ -147,7 +147,7 @@ export class SCSIDisks {
       const place = this.#slots.allocate();
       if (place === undefined) return undefined;
       const slot = slotOf(place);
-      const forget = noteVMFile(vm.host, key, vm);
+      const forget = noteVMFile(vm.host, file, vm);
       const detach = () => detachDisk(slot);
       // A Linux guest must release the disk before it disappears.
       const requests = vm.os === "linux" ? [() => unplugDisk(slot), detach] : [detach];

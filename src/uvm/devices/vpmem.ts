@@ -105,7 +105,7 @@ export class VPMemDevices {
     return this.#files.reserve(key, () => {
       const made = this.#options.multiMapping ? this.#map(path, bytes) : this.#whole(path, bytes);
       if (made === undefined) return undefined;
-      const forget = noteVMFile(this.#vm.host, key, this.#vm);
+      const forget = noteVMFile(this.#vm.host, file, this.#vm);
       return {
         ...made,
         free: () => {

@@ -70,9 +70,10 @@ export class VSMBShares {
     return this.#shares.find(folder.key);
   }
 
-  #share({ path: hostPath, key }: HostFile, options: VirtualSmbShareOptions): VSMBShare {
+  #share(folder: HostFile, options: VirtualSmbShareOptions): VSMBShare {
     const vm = this.#vm;
-    const forget = noteVMFile(vm.host, key, vm);
+    const hostPath = folder.path;
+    const forget = noteVMFile(vm.host, folder, vm);
     let name = "";
     return {
       get hold() {
