@@ -17,9 +17,11 @@ import {
   createDirectory,
   disposition,
   fileAttributes,
+  fileFlag,
   isDirectoryEmpty,
   isNotFound,
   openFile,
+  type OpenFileOptions,
   removeDirectory,
 } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
@@ -95,8 +97,7 @@ function create(host: Host, path: string, created: string[], unmarked: string[])
 
 function mark(host: Host, path: string): boolean {
   try {
-    openFile(host, path + MARK, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW })
-      [Symbol.dispose]();
+    openMark(host, path, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW });
     return true;
   } catch (error) {
     if (!hasNoStreams(error)) throw error;
@@ -116,12 +117,17 @@ function exists(host: Host, path: string): boolean {
 
 function hasMark(host: Host, path: string): boolean {
   try {
-    openFile(host, path + MARK)[Symbol.dispose]();
+    openMark(host, path);
     return true;
   } catch (error) {
     if (!isNotFound(error) && !hasNoStreams(error)) throw error;
     return false;
   }
+}
+
+// Never one on what another program has mounted at the folder meanwhile.
+function openMark(host: Host, path: string, options: OpenFileOptions = {}): void {
+  openFile(host, path + MARK, { ...options, flags: fileFlag.OPEN_REPARSE_POINT })[Symbol.dispose]();
 }
 
 // Removes the folders that have the mark, from `path` up, and skips those that are already gone. The root of a drive is
@@ -137,8 +143,10 @@ async function removeMarked(host: Host, path: string, limit?: number): Promise<b
 }
 
 async function remove(host: Host, path: string, limit?: number): Promise<boolean> {
-  // Another program has mounted something here since.
-  if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
+  // Another program has mounted something here since, or put a link above, behind which is another folder.
+  for (let at = path; at !== dirname(at); at = dirname(at)) {
+    if (((fileAttributes(host, at) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
+  }
   try {
     await removeOnceFree(host, path, () => removeDirectory(host, path), limit);
     return true;

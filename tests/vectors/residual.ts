@@ -64,7 +64,7 @@ export function residualOf(calls: readonly Call[]): Residual {
     const { takes, kind, what } = changed;
     const key = `${kind} ${pathKey(what)}`;
     if (!succeeded(call)) {
-      if (takes && (kind === "guest" || kind === "prepared")) uncertain.add(key);
+      if (takes) uncertain.add(key);
     } else if (takes) {
       held.push({ key, kind, what });
     } else {

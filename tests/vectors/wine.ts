@@ -10,7 +10,7 @@ import { kernel32 } from "../../src/ffi/kernel32.ts";
 import { ntdll } from "../../src/ffi/ntdll.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../../src/ffi/table.ts";
 import { vmcomputeHcs } from "../../src/ffi/vmcompute_hcs.ts";
-import { fromWide } from "../../src/ffi/wide.ts";
+import { fromWide, wide } from "../../src/ffi/wide.ts";
 import { ws2 } from "../../src/ffi/ws2_32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { mountPointStandIns, withStandIns } from "../wine/inside/host.ts";
@@ -40,7 +40,12 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
   const replaced = new Map<unknown, object>([
     [kernel32, {
       ...files,
-      CreateFileW: windows.symbols(kernel32).CreateFileW,
+      // Wine doesn't open what it returns as a path on a volume.
+      CreateFileW: (path: Uint8Array<ArrayBuffer>, ...args: never[]) =>
+        (windows.symbols(kernel32).CreateFileW as (...args: unknown[]) => unknown)(
+          wide(fromWide(path).replace(RESOLVED_DRIVE, DRIVE)),
+          ...args,
+        ),
       RemoveDirectoryW(path: Uint8Array<ArrayBuffer>) {
         const removed = files.RemoveDirectoryW(path);
         if (removed !== 0) removeStreams(fromWide(path));
@@ -48,7 +53,10 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
       },
     }],
     [ntdll, { RtlGetVersion: (info: Uint8Array<ArrayBuffer>) => answer(info, 12, build) }],
-    [advapi32, { RegGetValueW: (...args: Uint8Array<ArrayBuffer>[]) => answer(args[5]!, 0, revision) }],
+    [advapi32, {
+      ...overlaid.symbols(advapi32),
+      RegGetValueW: (...args: Uint8Array<ArrayBuffer>[]) => answer(args[5]!, 0, revision),
+    }],
     [vmcomputeHcs, { ...overlaid.symbols(vmcomputeHcs), HcsModifyComputeSystem: requests.modify }],
     [ws2, sockets.symbols(ws2)],
   ]);
