@@ -35,6 +35,9 @@ export interface Host {
    */
   deadline?(ms: number, signal: AbortSignal): Promise<void>;
 
+  /** The number of threads that its slow calls share. Default: those of Deno's pool on Windows, four for each processor. */
+  readonly threads?: number;
+
   /**
    * Makes `listener` callable by Windows, from any of its threads. The calling thread waits until `listener` has returned.
    *

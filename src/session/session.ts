@@ -11,6 +11,7 @@ import { buildNumber } from "../ffi/ntdll.ts";
 import { nameToGuid, type ParentLayer } from "../ffi/vmcompute.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { Mutex } from "./mutex.ts";
+import { WaitingThreads } from "./waiting_threads.ts";
 
 /** What this process knows about a scratch. */
 export interface ScratchUse {
@@ -133,6 +134,8 @@ export class Session {
   readonly prepareLayer: Mutex = new Mutex();
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
+  /** The threads on which its calls wait for guests. */
+  readonly waitingThreads: WaitingThreads = new WaitingThreads();
   /** What its VMs use, see `vm_files.ts`. */
   readonly vmFiles: Set<VMFile> = new Set();
   /** The privileges that it has enabled, by name. */

@@ -358,6 +358,11 @@ export class SimulatedHost implements Host {
     return this.#identity;
   }
 
+  /** The number of threads that slow functions share, without the option `poolThreads` without a limit. */
+  get threads(): number {
+    return this.#options.poolThreads ?? Infinity;
+  }
+
   /** Its clock, by which it sleeps. */
   get clock(): SimulatedClock {
     return this.#machine.scheduler;

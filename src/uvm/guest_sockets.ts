@@ -3,7 +3,7 @@
  * forever.
  *
  * Accepting and receiving block threads of Deno's pool: one until the guest has its entropy, and one while the guest
- * writes its log.
+ * writes its log. One thread always stays free for other calls.
  *
  * @module
  */
@@ -12,6 +12,7 @@ import { messageOf, printable } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
 import { type Level, log } from "../log.ts";
+import { sessionOf } from "../session/session.ts";
 import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
 const ENTROPY_BYTES = 512;
@@ -30,6 +31,7 @@ export interface GuestSockets extends AsyncDisposable {
  *
  * @param vm The VM: its id for the log, its GUID for the sockets.
  * @param options With `log`, the log of the guest is received.
+ * @throws {InUseError} if too many threads wait for guests already.
  * @throws {NativeError} if Windows doesn't support such sockets.
  */
 export function serveGuest(
@@ -37,18 +39,20 @@ export function serveGuest(
   vm: { readonly id: string; readonly runtimeId: string },
   options: { readonly log: boolean },
 ): GuestSockets {
-  const sockets = new OpenSockets(startWinsock(host));
-  let served: Promise<void>;
-  let logged = Promise.resolve();
+  const { waitingThreads } = sessionOf(host);
+  const threads = options.log ? 2 : 1;
+  waitingThreads.take(host, threads);
+  let serving: Serving;
   try {
-    const listen = (port: number) => sockets.add(listenForGuest(host, vm.runtimeId, vsockService(port)));
-    const entropy = listen(ENTROPY_PORT);
-    const log = options.log ? listen(LOG_PORT) : undefined;
-    served = serveEntropy(entropy, sockets, vm.id);
-    if (log !== undefined) logged = forwardLog(log, sockets, vm.id);
+    serving = serve(host, vm, options);
   } catch (error) {
-    sockets.tryToCloseAll(vm.id);
+    waitingThreads.release(threads);
     throw error;
+  }
+  const { sockets, served, logged } = serving;
+  for (const wait of options.log ? [served, logged] : [served]) {
+    const release = () => waitingThreads.release(1);
+    wait.then(release, release);
   }
   return {
     served,
@@ -59,6 +63,33 @@ export function serveGuest(
       sockets.cleanUp();
     },
   };
+}
+
+interface Serving {
+  readonly sockets: OpenSockets;
+  readonly served: Promise<void>;
+  readonly logged: Promise<void>;
+}
+
+function serve(
+  host: Host,
+  vm: { readonly id: string; readonly runtimeId: string },
+  options: { readonly log: boolean },
+): Serving {
+  const sockets = new OpenSockets(startWinsock(host));
+  try {
+    const listen = (port: number) => sockets.add(listenForGuest(host, vm.runtimeId, vsockService(port)));
+    const entropy = listen(ENTROPY_PORT);
+    const log = options.log ? listen(LOG_PORT) : undefined;
+    return {
+      sockets,
+      served: serveEntropy(entropy, sockets, vm.id),
+      logged: log === undefined ? Promise.resolve() : forwardLog(log, sockets, vm.id),
+    };
+  } catch (error) {
+    sockets.tryToCloseAll(vm.id);
+    throw error;
+  }
 }
 
 /** The sockets of a guest that are open, and Winsock, which runs as long as there are any. */

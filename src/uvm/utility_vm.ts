@@ -8,7 +8,7 @@ import { documentOf, hostOptions as checkedHost, jsonObject, text } from "../che
 import { kindOf } from "../checks/existing.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
-import { HungCallError, UnexpectedAnswerError } from "../errors/state_errors.ts";
+import { HungCallError, InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
@@ -334,6 +334,8 @@ export class UtilityVM implements AsyncDisposable {
    *
    * Windows doesn't limit the time of this: pass a signal such as `AbortSignal.timeout(120_000)`.
    *
+   * @throws {InUseError} if too many Linux VMs of this process run: each waits for its guest on a thread of Deno's pool, which
+   * has four for each processor. Nothing was changed.
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
@@ -462,6 +464,7 @@ function guestOf(info: unknown): GuestConnectionInfo {
 
 // Not if the call may have gone on, or the VM runs already.
 function isNotStarted(error: unknown): boolean {
-  return error instanceof NativeError && error.operation === "HcsStartComputeSystem" && !isInvalidState(error) &&
-    !isUnclear(error);
+  return error instanceof InUseError ||
+    error instanceof NativeError && error.operation === "HcsStartComputeSystem" && !isInvalidState(error) &&
+      !isUnclear(error);
 }
