@@ -64,7 +64,8 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
     ERROR_NOT_REGISTRY_FILE: "a registry hive of the layer is damaged",
   },
   DestroyLayer: {
-    ERROR_SHARING_VIOLATION: "a mount or a virtual machine uses the layer. Part of it may be deleted already",
+    ERROR_SHARING_VIOLATION:
+      "a mount, a virtual machine or a scanner uses the layer. Part of it may be deleted already",
     ERROR_ACCESS_DENIED: `a mount or a virtual machine may use the layer: unmount it. Otherwise ${ELEVATE}`,
   },
   HcsSetupBaseOSLayer: {

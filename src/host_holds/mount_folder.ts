@@ -143,10 +143,8 @@ async function removeMarked(host: Host, path: string, limit?: number): Promise<b
 }
 
 async function remove(host: Host, path: string, limit?: number): Promise<boolean> {
-  // Another program has mounted something here since, or put a link above, behind which is another folder.
-  for (let at = path; at !== dirname(at); at = dirname(at)) {
-    if (((fileAttributes(host, at) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
-  }
+  // Another program has mounted something here since.
+  if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
   try {
     await removeOnceFree(host, path, () => removeDirectory(host, path), limit);
     return true;

@@ -105,10 +105,10 @@ export interface SimulatedHostOptions {
    * How {@linkcode SimulatedHost.clock} moves, on which all that takes time then takes it.
    *
    * - `"manual"`: by `advance()` alone.
-   * - `"automatic"`: also by itself, to the next thing that is due, once no code can run that waits for promises alone.
+   * - `"automatic"`: also by itself, to the next thing that is due, as soon as all code waits for the clock.
    *
-   * Default: whoever sleeps moves it on by the time that was to be slept, and goes on at once; `latency` and `completion`
-   * are in real milliseconds.
+   * Default: a sleep moves the clock forward by its length, and returns at once; `latency` and `completion` are in real
+   * milliseconds.
    */
   clock?: "manual" | "automatic";
   /**

@@ -361,7 +361,7 @@ export async function destroyLayer(layer: string, options: HostOptions = {}): Pr
   const { host, signal } = hostOptions(options, {});
   const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
   await requireUnused(host, folder, signal);
-  await native.destroyLayer(host, folder);
+  await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
 }
 
 /** Throws if a layer is known to be in use. */

@@ -9,7 +9,7 @@ import {
   unmountWCOWLayers,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { readText, setVolumeMountPoint, writeText } from "../../src/ffi/kernel32.ts";
+import { readText, setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
 import { changes, held } from "../support/calls.ts";
 import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -112,18 +112,6 @@ Deno.test("a junction in place of our mount point is left alone", async () => {
   host.addJunction(MOUNT, "D:\\data");
   await mounted.release();
   assertEquals([host.exists(MOUNT), held(host)], [true, []]);
-});
-
-Deno.test("a folder that is behind a link by now isn't removed, though it has the mark of ours", async () => {
-  const host = stackHost();
-  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
-  await removeSandboxMountPoint(MOUNT, { host });
-  const theirs = "C:\\theirs\\c1";
-  host.addFolder(theirs);
-  writeText(host, `${theirs}:hcs-layers.created`, "");
-  host.addJunction("C:\\mnt", "C:\\theirs");
-  await mounted.release();
-  assertEquals([host.exists(theirs), held(host)], [true, []]);
 });
 
 Deno.test("the mark isn't put on a volume that somebody mounts at a folder as soon as it is created", async () => {

@@ -222,7 +222,8 @@ class Playback {
   }
 
   #strayDifference(): string | undefined {
-    const strays = residualOf(this.#machine.trace().filter((_, i) => !this.#byName.has(i)))[NEVER_ADDED];
+    const made = this.#machine.trace().filter((_, i) => !this.#byName.has(i));
+    const strays = residualOf(made, { isMaybe: true })[NEVER_ADDED];
     return strays && `given back without having been taken: ${strays.join(", ")}`;
   }
 

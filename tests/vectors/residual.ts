@@ -52,8 +52,11 @@ export function givesBack(call: Call): boolean {
   return change(call)?.takes === false || removes(call);
 }
 
-/** What is held after these calls. What is taken several times is given back as often. */
-export function residualOf(calls: readonly Call[]): Residual {
+/**
+ * What is held after these calls. What is taken several times is given back as often; with `isMaybe`, what a call failed to
+ * take may be given back as well.
+ */
+export function residualOf(calls: readonly Call[], { isMaybe = false } = {}): Residual {
   const held: { key: string; kind: string; what: string }[] = [];
   // What was refused may have been done, at least in part.
   const uncertain = new Set<string>();
@@ -64,7 +67,7 @@ export function residualOf(calls: readonly Call[]): Residual {
     const { takes, kind, what } = changed;
     const key = `${kind} ${pathKey(what)}`;
     if (!succeeded(call)) {
-      if (takes) uncertain.add(key);
+      if (takes && (kind === "guest" || isMaybe)) uncertain.add(key);
     } else if (takes) {
       held.push({ key, kind, what });
     } else {
