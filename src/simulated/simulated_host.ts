@@ -4,6 +4,7 @@
  * @module
  */
 
+import { printable } from "../errors/printable.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
 import { cimfs } from "../ffi/cimfs.ts";
@@ -308,6 +309,9 @@ export class SimulatedHost implements Host {
     this.#answers = options.answers === undefined ? new Map() : failuresIn(options.answers);
     const { seed, poolThreads } = options;
     this.#latency = latencyOf(options.latency ?? {});
+    if (![undefined, "manual", "automatic"].includes(options.clock)) {
+      throw new SimulationError(`clock is "manual" or "automatic", not ${printable(options.clock)}`);
+    }
     if (poolThreads !== undefined) {
       if (!(Number.isInteger(poolThreads) && poolThreads > 0)) {
         throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, nameOf } from "../errors/codes.ts";
 import { LayerError } from "../errors/layer_error.ts";
 
 /**
@@ -35,12 +36,14 @@ export function unknown(situation: string): never {
   throw new UnknownSituation(situation);
 }
 
-/** Makes a simulated function fail with an HRESULT. Thrown only within the simulation. */
-export class Failure {
+/** Makes a simulated function fail with an HRESULT. A method for testers throws it for a path that doesn't exist. */
+export class Failure extends Error {
   /**
    * A failure with an HRESULT.
    *
    * @param situation The situation, if a file of answers may name another code for it.
    */
-  constructor(readonly code: number, readonly situation?: string) {}
+  constructor(readonly code: number, readonly situation?: string) {
+    super(`the simulated host failed with ${[hex(code), nameOf(code)].filter(Boolean).join(" ")}`);
+  }
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/asse
 import { mountWCOWLayers, NativeError } from "../../mod.ts";
 import { layerExists } from "../../src/ffi/vmcompute.ts";
 import { listenForGuest, startWinsock, vsockService } from "../../src/ffi/ws2_32.ts";
-import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
+import { SimulatedHost, type SimulatedHostOptions, SimulationError } from "../../src/simulated/mod.ts";
 import { heldKinds, settle } from "../support/calls.ts";
 import { hostWith, SCRATCH, STACK, stackHost } from "../support/host.ts";
 import { startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
@@ -176,4 +176,9 @@ Deno.test("a function that only waits keeps its thread, and with it those that c
   listener[Symbol.dispose]();
   await Promise.all([accepting, asking]);
   assertEquals(exists, false);
+});
+
+Deno.test("a clock that isn't known is refused", () => {
+  const options = { clock: "auto" } as unknown as SimulatedHostOptions;
+  assertThrows(() => new SimulatedHost(options), SimulationError, 'clock is "manual" or "automatic", not "auto"');
 });

@@ -156,3 +156,7 @@ Deno.test("exFAT and shares have no alternate data streams", () => {
     assertEquals(codeOf(() => k32.writeText(host, `${path}:mark`, "")), 123);
   }
 });
+
+Deno.test("a method for testers throws an error with the code for a path that doesn't exist", () => {
+  assertThrows(() => new SimulatedHost().grantsOf("C:\\no"), Error, "ERROR_FILE_NOT_FOUND");
+});
