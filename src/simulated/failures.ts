@@ -7,6 +7,7 @@
 import { fromWin32, hresult, win32 } from "../errors/codes.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import type { SimulatedFunction } from "./call.ts";
+import { type Injection, InjectionList } from "./injections.ts";
 import { hasMiddle } from "./partial_effects.ts";
 import { SimulationError } from "./simulation_error.ts";
 import type { NativeCall } from "./trace.ts";
@@ -47,18 +48,6 @@ export interface InjectedFailure {
   effectAfter?: number;
 }
 
-/**
- * An injected failure. Disposing of it (`using`) takes it back.
- *
- * @category Simulation
- */
-export interface Injection extends Disposable {
-  /** How many calls it has hit. */
-  readonly fired: number;
-  /** Takes it back. Calls that it has hit stay hit. */
-  undo(): void;
-}
-
 /** What an injected failure does to a call. */
 export interface CallFailure {
   /** An HRESULT. 0 is success. */
@@ -72,16 +61,14 @@ export interface CallFailure {
 }
 
 interface Entry {
-  readonly given: InjectedFailure;
+  readonly when: InjectedFailure["when"];
   readonly failure: CallFailure;
-  calls: number;
-  fired: number;
 }
 
 /** The injected failures of a host. */
 export class FailureList {
   readonly #functions: ReadonlyMap<string, SimulatedFunction>;
-  #entries: Entry[] = [];
+  readonly #injections = new InjectionList<Entry>();
 
   /** A list for the functions of all DLLs, by their names. */
   constructor(functions: ReadonlyMap<string, SimulatedFunction>) {
@@ -90,39 +77,26 @@ export class FailureList {
 
   /** Adds a failure, or refuses one that can't occur. */
   add(given: InjectedFailure): Injection {
-    const entry: Entry = { given: { ...given }, failure: this.#checked(given), calls: 0, fired: 0 };
-    const undo = () => void (this.#entries = this.#entries.filter((other) => other !== entry));
-    this.#entries.push(entry);
-    return {
-      get fired() {
-        return entry.fired;
-      },
-      undo,
-      [Symbol.dispose]: undo,
-    };
+    const failure = this.#checked(given);
+    return this.#injections.add(given.function, given.nth, { when: given.when?.bind(given), failure });
   }
 
   /** Removes all failures. */
   clear(): void {
-    this.#entries = [];
+    this.#injections.clear();
   }
 
   /** Counts a call, and returns the failure that is injected for it. */
   of(call: NativeCall): CallFailure | undefined {
-    const candidates = this.#entries.filter(({ given }) => given.function === call.function);
-    candidates.forEach((entry) => entry.calls++);
-    const hit = candidates.find(({ given: { nth, when }, calls }) =>
-      (nth ?? calls) === calls && (when?.(call) ?? true)
-    );
+    const hit = this.#injections.at(call.function).find(({ value: { when } }) => when?.(call) ?? true);
     if (hit !== undefined) hit.fired++;
-    return hit?.failure;
+    return hit?.value.failure;
   }
 
-  #checked({ function: name, code, nth, effect = "none", effectAfter, result }: InjectedFailure): CallFailure {
+  #checked({ function: name, code, effect = "none", effectAfter, result }: InjectedFailure): CallFailure {
     const fn = this.#functions.get(name);
     const known = [...this.#functions.keys(), ...Object.keys(notification)];
     requireKnown(name, known, "there is no function or notification");
-    if (nth !== undefined && !(Number.isInteger(nth) && nth > 0)) refuse(`nth counts from 1, and is ${nth}`);
     const status = codeOf(code);
     const has = `${name} can't have ${effectAfter === undefined ? `the effect "${effect}"` : "its effect later"}`;
     if (effectAfter !== undefined) {

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Injection } from "./failures.ts";
-import { SimulationError } from "./simulation_error.ts";
+import { type Injection, InjectionList } from "./injections.ts";
 import type { NativeCall } from "./trace.ts";
 
 /**
@@ -18,42 +17,23 @@ export interface BeforeOptions {
   nth?: number;
 }
 
-interface Entry {
-  readonly function: string;
-  readonly nth: number | undefined;
-  readonly action: (call: NativeCall) => unknown;
-  calls: number;
-  fired: number;
-}
+type Action = (call: NativeCall) => unknown;
 
 /** The actions of a host. */
 export class Interventions {
-  #entries: Entry[] = [];
+  readonly #injections = new InjectionList<Action>();
 
   /** Adds an action. */
-  add(name: string, action: (call: NativeCall) => unknown, { nth }: BeforeOptions): Injection {
-    if (nth !== undefined && !(Number.isInteger(nth) && nth > 0)) {
-      throw new SimulationError(`nth counts from 1, and is ${nth}`);
-    }
-    const entry: Entry = { function: name, nth, action, calls: 0, fired: 0 };
-    const undo = () => void (this.#entries = this.#entries.filter((other) => other !== entry));
-    this.#entries.push(entry);
-    return {
-      get fired() {
-        return entry.fired;
-      },
-      undo,
-      [Symbol.dispose]: undo,
-    };
+  add(name: string, action: Action, { nth }: BeforeOptions): Injection {
+    return this.#injections.add(name, nth, action);
   }
 
   /** Runs the actions before a call. Returns a promise if one of them does. */
   run(call: NativeCall): Promise<unknown> | undefined {
     const waits: Promise<unknown>[] = [];
-    for (const entry of this.#entries.filter((other) => other.function === call.function)) {
-      if (++entry.calls !== (entry.nth ?? entry.calls)) continue;
-      entry.fired++;
-      const result = entry.action(call);
+    for (const injected of this.#injections.at(call.function)) {
+      injected.fired++;
+      const result = injected.value(call);
       if (result instanceof Promise) waits.push(result);
     }
     return waits.length === 0 ? undefined : Promise.all(waits);

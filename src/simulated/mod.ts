@@ -38,7 +38,8 @@ export type { HeldKind, HeldResource, OpenFileOptions, SimulatedHostOptions, Unk
 export type { SimulatedClock } from "./clock.ts";
 export type { CompanyOptions, ScannerOptions } from "./company.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";
-export type { Effect, InjectedFailure, Injection } from "./failures.ts";
+export type { Effect, InjectedFailure } from "./failures.ts";
+export type { Injection } from "./injections.ts";
 export type { Connection, GuestNetwork } from "./guest_network.ts";
 export type { FileContent, LayerContents } from "./contents.ts";
 export type { BeforeOptions } from "./interventions.ts";

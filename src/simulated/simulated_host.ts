@@ -39,14 +39,8 @@ import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
 import { addLayerContents, type FileContent, fileWith, imageOf, type LayerContents } from "./contents.ts";
-import {
-  type CallFailure,
-  codeOf,
-  FailureList,
-  type InjectedFailure,
-  type Injection,
-  requireKnown,
-} from "./failures.ts";
+import { type CallFailure, codeOf, FailureList, type InjectedFailure, requireKnown } from "./failures.ts";
+import type { Injection } from "./injections.ts";
 import { listFolder, makeFolders, readFile, removeFrom, withDenoErrors, writeFile } from "./file_system.ts";
 import { givenPath } from "./given_path.ts";
 import { GuestNetwork } from "./guest_network.ts";
