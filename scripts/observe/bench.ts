@@ -5,6 +5,7 @@
  */
 
 import { NativeError, ReleaseError, type UtilityVM } from "../../mod.ts";
+import { isLink } from "../../src/checks/existing.ts";
 import { fromWin32, hresult, win32 } from "../../src/errors/codes.ts";
 import { messageOf } from "../../src/errors/printable.ts";
 import { dismountImage } from "../../src/ffi/cimfs.ts";
@@ -256,7 +257,7 @@ export class Bench {
       const scratch = path.replace(/\\sandbox\.vhdx$/, "");
       const hold: HeldRecord = scratch !== path && layers.has(scratch)
         ? { kind: "activation", scratch }
-        : mountFolders.has(path) && this.#isLink(path)
+        : mountFolders.has(path) && isLink(this.host, path)
         ? { kind: "mountPoint", folder: path, volume: this.volume }
         : path.endsWith(".vhdx")
         ? { kind: "attachedDisk", path }
@@ -280,10 +281,6 @@ export class Bench {
       if (error instanceof NativeError) return undefined;
       throw error;
     }
-  }
-
-  #isLink(path: string): boolean {
-    return ((fileAttributes(this.host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;
   }
 
   // Removes a folder of ours with all in it, and follows no links.

@@ -83,7 +83,7 @@ export interface Request {
 }
 
 /** What the rules depend on. Looks, and changes nothing. */
-export function likenessOf({ host, layers, systemRoot, vmBase }: Request): Likeness {
+function likenessOf({ host, layers, systemRoot, vmBase }: Request): Likeness {
   return {
     build: buildNumber(host),
     revision: buildRevision(host),

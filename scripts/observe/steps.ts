@@ -155,7 +155,7 @@ export const code = (name: string, call: (bench: Bench) => number | Promise<numb
 export { wide };
 
 /** Returns whether a call fails because the file is in use. */
-export function isRefused(call: () => unknown): boolean {
+function isRefused(call: () => unknown): boolean {
   try {
     call();
     return false;

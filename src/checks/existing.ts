@@ -6,9 +6,11 @@
 
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { access, attribute, fileAttributes, isNotFound, openFile, share } from "../ffi/kernel32.ts";
+import { log } from "../log.ts";
 import { realLayers } from "./real_path.ts";
 
 /** Returns what is at a path, or undefined if there is nothing. */
@@ -16,6 +18,21 @@ export function kindOf(host: Host, path: string): "file" | "folder" | undefined 
   const attributes = fileAttributes(host, path);
   if (attributes === undefined) return undefined;
   return (attributes & attribute.DIRECTORY) !== 0 ? "folder" : "file";
+}
+
+/** Returns whether there is a mount point, a junction or a symbolic link at a path. */
+export function isLink(host: Host, path: string): boolean {
+  return ((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;
+}
+
+/** Returns whether there is a volume, or undefined if Windows doesn't tell. */
+export function hasVolume(host: Host, volume: string): boolean | undefined {
+  try {
+    return kindOf(host, volume) !== undefined;
+  } catch (error) {
+    log("debug", () => `${volume}: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Throws unless there is a file, or a folder, at a path. */

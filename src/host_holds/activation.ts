@@ -7,6 +7,7 @@
 import { isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, returnedVolume } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
+import { isBusy } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
@@ -15,7 +16,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { sessionOf } from "../session/session.ts";
-import { HALF_MS, isBusy, WAITED, waitUntil } from "../session/waiting.ts";
+import { HALF_MS, isFree, WAITED, waitUntil } from "../session/waiting.ts";
 
 /** Returns the hold on the attached disk of a scratch, no matter which process attached it. */
 export function activationOf(host: Host, scratch: string, restsOn: readonly Held[] = []): Held<HoldOf<"activation">> {
@@ -99,11 +100,6 @@ async function detach(host: Host, scratch: string): Promise<boolean> {
   await deactivateLayer(host, scratch);
   if (await isFree(host, disk, undefined, HALF_MS)) return wasHeld;
   throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
-}
-
-/** Waits until nobody has a disk open. Returns whether it came to that. */
-export function isFree(host: Host, disk: string, signal?: AbortSignal, limit?: number): Promise<boolean> {
-  return waitUntil(host, `${disk} is free`, () => !isInUse(host, disk), signal, limit);
 }
 
 /**

@@ -5,10 +5,9 @@
  */
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
-import { kindOf } from "../checks/existing.ts";
+import { hasVolume } from "../checks/existing.ts";
 import { pathKey, volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
-import { messageOf } from "../errors/printable.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
@@ -95,16 +94,6 @@ export async function acquireLayerCim(
 function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {
   const file = { folder: dirname(image), name: basename(image) };
   return mountImage(host, file, volumeGuid(volume), cimMountFlag.CACHE_FILES);
-}
-
-/** Returns whether there is a volume, or undefined if Windows doesn't tell. */
-export function hasVolume(host: Host, volume: string): boolean | undefined {
-  try {
-    return kindOf(host, volume) !== undefined;
-  } catch (error) {
-    log("debug", () => `${volume}: ${messageOf(error)}`);
-    return undefined;
-  }
 }
 
 /** Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume. */

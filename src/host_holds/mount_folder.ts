@@ -5,7 +5,7 @@
  */
 
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
-import { kindOf } from "../checks/existing.ts";
+import { isLink, kindOf } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -144,7 +144,7 @@ async function removeMarked(host: Host, path: string, limit?: number): Promise<b
 
 async function remove(host: Host, path: string, limit?: number): Promise<boolean> {
   // Another program has mounted something here since.
-  if (((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0) return false;
+  if (isLink(host, path)) return false;
   try {
     await removeOnceFree(host, path, () => removeDirectory(host, path), limit);
     return true;

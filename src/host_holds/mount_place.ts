@@ -5,11 +5,11 @@
  */
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
+import { isLink } from "../checks/existing.ts";
 import { realFolder, realPathIfTold } from "../checks/real_path.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
-import { attribute, fileAttributes } from "../ffi/kernel32.ts";
 import { sessionOf } from "../session/session.ts";
 import { checkMountable } from "./mount_folder.ts";
 import { mountedVolume } from "./mount_point.ts";
@@ -81,7 +81,7 @@ function inFolder(folder: string, name: string): string {
 function linksAbove(host: Host, path: string): string[] {
   const links: string[] = [];
   for (let at = dirname(path); at !== dirname(at); at = dirname(at)) {
-    if (((fileAttributes(host, at) ?? 0) & attribute.REPARSE_POINT) !== 0) links.push(at);
+    if (isLink(host, at)) links.push(at);
   }
   return links;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isLink } from "../checks/existing.ts";
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -61,10 +62,6 @@ function remove(host: Host, mountPoint: { readonly folder: string; readonly volu
   if (!removeOnce(host, mountPoint)) return false;
   if (!isLink(host, folder) || !removeOnce(host, mountPoint) || !isLink(host, folder)) return true;
   throw new InUseError(folder, "is still a mount point after DeleteVolumeMountPointW reported that it was removed");
-}
-
-function isLink(host: Host, folder: string): boolean {
-  return ((fileAttributes(host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
 }
 
 function removeOnce(host: Host, { folder, volume }: { readonly folder: string; readonly volume?: string }): boolean {

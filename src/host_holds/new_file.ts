@@ -4,16 +4,9 @@
  * @module
  */
 
+import { isLink } from "../checks/existing.ts";
 import type { Host } from "../ffi/host.ts";
-import {
-  attribute,
-  deleteFile,
-  directoryEntries,
-  fileAttributes,
-  isNotFound,
-  isTaken,
-  removeDirectory,
-} from "../ffi/kernel32.ts";
+import { attribute, deleteFile, directoryEntries, isNotFound, isTaken, removeDirectory } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { removeOnceFree } from "../session/waiting.ts";
 import type { Acquisition } from "./activation.ts";
@@ -55,7 +48,7 @@ export function removeFile(host: Host, path: string): boolean {
 export function removeTree(host: Host, folder: string): boolean {
   return unlessGone(() => {
     // Listing a link would list the folder behind it. The link itself is removed as a folder.
-    if (((fileAttributes(host, folder) ?? 0) & attribute.REPARSE_POINT) === 0) {
+    if (!isLink(host, folder)) {
       for (const { name, attributes } of [...directoryEntries(host, folder)]) {
         const path = `${folder}\\${name}`;
         if ((attributes & attribute.DIRECTORY) === 0) removeFile(host, path);

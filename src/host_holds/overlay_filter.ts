@@ -4,11 +4,11 @@
  * @module
  */
 
-import { win32 } from "../errors/codes.ts";
-import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
+import { hasVolume } from "../checks/existing.ts";
+import { isRefused, isUnclear } from "../errors/outcomes.ts";
+import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
-import { fileAttributes } from "../ffi/kernel32.ts";
 import { layerData } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { layerId } from "../session/session.ts";
@@ -32,7 +32,7 @@ export function overlayOf(
         return true;
       } catch (error) {
         // A filter is removed with its volume.
-        if (isNoFilter(error) || !neverReachedWindows(error) && isGone(host, volume)) return false;
+        if (isNoFilter(error) || !neverReachedWindows(error) && hasVolume(host, volume) === false) return false;
         throw error;
       }
     },
@@ -51,38 +51,15 @@ export async function acquireOverlay(
     await attachOverlayFilter(host, init.volume, layerData({ layers: [layer], filterType: "UnionFS" }));
   } catch (error) {
     // Nobody knows how Windows says that there is no filter to detach, so that it is tried only if there may be one.
-    if (error instanceof NativeError && UNCLEAR.includes(error.win32)) expect(held, { mayBeGone });
+    if (isUnclear(error)) expect(held, { mayBeGone });
     throw error;
   }
   return held;
 }
 
-// The call went on after it was given up, or the service ended in the middle of it.
-const UNCLEAR: readonly (number | undefined)[] = [
-  win32.ERROR_TIMEOUT,
-  win32.RPC_S_SERVER_UNAVAILABLE,
-  win32.RPC_S_CALL_FAILED,
-];
-
-const REFUSED: readonly (number | undefined)[] = [
-  win32.ERROR_ACCESS_DENIED,
-  win32.ERROR_SHARING_VIOLATION,
-  win32.ERROR_LOCK_VIOLATION,
-  win32.ERROR_BUSY,
-  ...UNCLEAR,
-];
-
 /** Whether there may be no overlay filter if detaching it failed with this error. Nobody knows which says so. */
 export function mayBeGone(error: unknown): boolean {
-  return !neverReachedWindows(error) && !(error instanceof NativeError && REFUSED.includes(error.win32));
-}
-
-function isGone(host: Host, volume: string): boolean {
-  try {
-    return fileAttributes(host, volume) === undefined;
-  } catch {
-    return false;
-  }
+  return !neverReachedWindows(error) && !isRefused(error);
 }
 
 // Prefers what Windows returns. It fails if the scratch is already detached.

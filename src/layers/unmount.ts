@@ -5,7 +5,7 @@
  */
 
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
-import { kindOf } from "../checks/existing.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
@@ -16,8 +16,8 @@ import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activationOf, isFree, scratchVolume } from "../host_holds/activation.ts";
-import { hasVolume, layerCimOf } from "../host_holds/cim_mount.ts";
+import { activationOf, scratchVolume } from "../host_holds/activation.ts";
+import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { placeOfMountPoint } from "../host_holds/mount_place.ts";
@@ -28,7 +28,7 @@ import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { sessionOf } from "../session/session.ts";
 import { vmUsing } from "../session/vm_files.ts";
-import { waitUntil } from "../session/waiting.ts";
+import { isFree, waitUntil } from "../session/waiting.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 
 /**

@@ -7,6 +7,7 @@
 
 import { isInUse, requireKind } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
+import { isBusy } from "../errors/outcomes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -45,19 +46,22 @@ export async function waitUntil(
   return true;
 }
 
-/** Codes for something that somebody has open, and goes on having open. */
-const BUSY: readonly (number | undefined)[] = [
-  win32.ERROR_SHARING_VIOLATION,
-  win32.ERROR_LOCK_VIOLATION,
-  win32.ERROR_BUSY,
-];
+/** Waits until nobody has a disk open. Returns whether it came to that. */
+export function isFree(host: Host, disk: string, signal?: AbortSignal, limit?: number): Promise<boolean> {
+  return waitUntil(host, `${disk} is free`, () => !isInUse(host, disk), signal, limit);
+}
+
+/** Waits until a promise is settled, for `limit` milliseconds at most. Returns whether it is. */
+export async function settlesWithin(host: Host, promise: Promise<void>, limit: number): Promise<boolean> {
+  const wake = new AbortController();
+  const slept = host.sleep(limit, wake.signal).then(() => false, () => false);
+  const isSettled = await Promise.race([promise.then(() => true), slept]);
+  wake.abort();
+  return isSettled;
+}
+
 // What is being deleted is out of reach until the last handle to it is closed. Windows says no more than that of it.
 const BEING_DELETED: readonly (number | undefined)[] = [win32.ERROR_ACCESS_DENIED, win32.ERROR_DELETE_PENDING];
-
-/** Returns whether a call failed because somebody has a file open. */
-export function isBusy(error: unknown): boolean {
-  return error instanceof NativeError && BUSY.includes(error.win32);
-}
 
 function isDenied(error: unknown): boolean {
   return error instanceof NativeError && BEING_DELETED.includes(error.win32);
@@ -163,7 +167,7 @@ export async function requireFreeFile(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   requireKind(host, file, argument, "file");
-  if (!await waitUntil(host, `${file} is free`, () => !isInUse(host, file), signal)) {
+  if (!await isFree(host, file, signal)) {
     throw new InUseError(file, `has been in use for ${WAITED}: attached, mounted as a scratch, or open in a scanner`);
   }
 }

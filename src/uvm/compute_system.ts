@@ -29,6 +29,7 @@ import {
 import { basicProperties, type PropertyQuery, type SystemProperties } from "../hcsschema/queries.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
+import { settlesWithin } from "../session/waiting.ts";
 import { Notifications } from "./notifications.ts";
 
 /** Options of calls that wait for the compute service. */
@@ -353,15 +354,6 @@ export class ComputeSystem implements AsyncDisposable {
     call.then(done, done);
     return call;
   }
-}
-
-/** Waits until a promise is settled, for `limit` milliseconds at most. Returns whether it is. */
-export async function settlesWithin(host: Host, promise: Promise<void>, limit: number): Promise<boolean> {
-  const wake = new AbortController();
-  const slept = host.sleep(limit, wake.signal).then(() => false, () => false);
-  const isSettled = await Promise.race([promise.then(() => true), slept]);
-  wake.abort();
-  return isSettled;
 }
 
 // Cleans up a system that nobody will use. Failures are only logged, because there is no caller to report them to.

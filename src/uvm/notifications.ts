@@ -16,6 +16,7 @@ import { readWide } from "../ffi/memory.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { log } from "../log.ts";
+import { settlesWithin } from "../session/waiting.ts";
 
 /** A notification. */
 export interface Notification {
@@ -151,10 +152,7 @@ export class Notifications {
    * Waits until the system has stopped running for any reason, but at most `limit` milliseconds. Returns whether it has.
    */
   async waitForExit(limit: number): Promise<boolean> {
-    const wake = new AbortController();
-    const slept = this.#host.sleep(limit, wake.signal).catch(() => {});
-    await Promise.race([this.#exit.promise, slept]);
-    wake.abort();
+    await settlesWithin(this.#host, this.#exit.promise, limit);
     return this.#exited;
   }
 }

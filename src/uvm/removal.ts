@@ -6,6 +6,7 @@
 
 import { isInUse } from "../checks/existing.ts";
 import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
+import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
@@ -78,7 +79,7 @@ class Step {
       return await waitUntil(this.#vm.host, `${file} is free`, () => !mayBeOpen(this.#vm, file));
     }
     // Nobody knows which error says that there is nothing.
-    return !canRemoveNothing && !REFUSED.includes(codeOf(error)) && !isSame(error, earlier);
+    return !canRemoveNothing && !isRefused(error) && !isSame(error, earlier);
   }
 }
 
@@ -98,21 +99,6 @@ function isSame(error: unknown, other: unknown): boolean {
   return error instanceof NativeError && other instanceof NativeError && error.code === other.code;
 }
 
-const UNCLEAR: readonly (number | undefined)[] = [
-  win32.ERROR_TIMEOUT,
-  win32.RPC_S_SERVER_UNAVAILABLE,
-  win32.RPC_S_CALL_FAILED,
-];
-
-// Errors that say that there is something, or that nobody looked.
-const REFUSED: readonly (number | undefined)[] = [
-  win32.ERROR_ACCESS_DENIED,
-  win32.ERROR_SHARING_VIOLATION,
-  win32.ERROR_LOCK_VIOLATION,
-  win32.ERROR_BUSY,
-  ...UNCLEAR,
-];
-
 const UNCLEAR_COMPUTE = [
   hresult.HCS_E_UNEXPECTED_EXIT,
   hresult.HCS_E_CONNECTION_TIMEOUT,
@@ -122,8 +108,7 @@ const UNCLEAR_COMPUTE = [
 ].map(computeCodeOf);
 
 /** Returns whether a call that failed with this error went on after it was given up, or whoever did it is gone. */
-export function isUnclear(error: unknown): boolean {
-  if (!(error instanceof NativeError)) return false;
-  const compute = computeCodeOf(error.code);
-  return compute === undefined ? UNCLEAR.includes(error.win32) : UNCLEAR_COMPUTE.includes(compute);
+export function isUnclearInVM(error: unknown): boolean {
+  const compute = error instanceof NativeError ? computeCodeOf(error.code) : undefined;
+  return compute === undefined ? isUnclear(error) : UNCLEAR_COMPUTE.includes(compute);
 }

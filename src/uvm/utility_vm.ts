@@ -30,12 +30,12 @@ import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { onceFree, removeOnceFree } from "../session/waiting.ts";
+import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { noteBootFile } from "../session/vm_files.ts";
-import { ComputeSystem, isInvalidState, settlesWithin } from "./compute_system.ts";
+import { ComputeSystem, isInvalidState } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
-import { isUnclear } from "./removal.ts";
+import { isUnclearInVM } from "./removal.ts";
 import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
@@ -466,5 +466,5 @@ function guestOf(info: unknown): GuestConnectionInfo {
 function isNotStarted(error: unknown): boolean {
   return error instanceof InUseError ||
     error instanceof NativeError && error.operation === "HcsStartComputeSystem" && !isInvalidState(error) &&
-      !isUnclear(error);
+      !isUnclearInVM(error);
 }
