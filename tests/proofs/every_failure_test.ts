@@ -13,7 +13,7 @@ import {
 } from "../../mod.ts";
 import { type CompletedCall, type InjectedFailure, SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
-import { hostWith, inAnotherProcess } from "../support/host.ts";
+import { GIB, hostWith, inAnotherProcess } from "../support/host.ts";
 
 interface Holder {
   release(): Promise<unknown>;
@@ -28,7 +28,6 @@ interface Scenario {
   unmount?(host: SimulatedHost): Promise<unknown>;
 }
 
-const GIB = 2 ** 30;
 const APP = "C:\\layers\\app";
 const BASE = "C:\\layers\\base";
 const OURS = "C:\\scratches\\ours";

@@ -19,28 +19,44 @@ export interface AcrossTest {
 const COMMANDS = ["mount", "unmount"] as const;
 type Command = (typeof COMMANDS)[number];
 
-/** A stack of layers that Windows programs see, and the trace of those that get {@linkcode Stage.env}. */
-export class Stage {
-  readonly #folder: string;
+/** A folder that Windows programs see, and the trace of the calls that they make. */
+export class TracedFolder {
   readonly wine: WineRoot;
+  /** Its path on this machine. */
+  readonly folder: string;
+  /** Its path under Wine. */
+  readonly inside: string;
   readonly env: Record<string, string>;
-  readonly layers: readonly string[];
-  readonly scratch: string;
 
-  constructor(wine: WineRoot) {
+  /** A folder with these files, by their paths in it, and these folders. */
+  constructor(wine: WineRoot, files: Readonly<Record<string, string>>, folders: readonly string[] = []) {
     this.wine = wine;
-    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
-    const inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
-    for (const name of ["top", "base", "scratch"]) Deno.mkdirSync(`${this.#folder}/${name}`);
-    Deno.writeTextFileSync(`${this.#folder}/scratch/sandbox.vhdx`, "");
-    this.layers = [`${inside}\\top`, `${inside}\\base`];
-    this.scratch = `${inside}\\scratch`;
-    this.env = { HCS_RECORD_FILE: `${inside}\\trace` };
+    this.folder = Deno.makeTempDirSync({ dir: wine.exchange });
+    this.inside = `${EXCHANGE}\\${this.folder.slice(wine.exchange.length + 1)}`;
+    this.env = { HCS_RECORD_FILE: `${this.inside}\\trace` };
+    for (const name of folders) Deno.mkdirSync(`${this.folder}/${name}`, { recursive: true });
+    for (const [name, text] of Object.entries({ ...files, trace: "" })) {
+      const path = `${this.folder}/${name}`;
+      Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+      Deno.writeTextFileSync(path, text);
+    }
   }
 
   /** What the DLLs of all processes so far have answered. */
   get calls(): RecordedCall[] {
-    return parseTrace(Deno.readTextFileSync(`${this.#folder}/trace`));
+    return parseTrace(Deno.readTextFileSync(`${this.folder}/trace`));
+  }
+}
+
+/** A stack of layers that Windows programs see, and the trace of those that get {@linkcode Stage.env}. */
+export class Stage extends TracedFolder {
+  readonly layers: readonly string[];
+  readonly scratch: string;
+
+  constructor(wine: WineRoot) {
+    super(wine, { "scratch/sandbox.vhdx": "" }, ["top", "base"]);
+    this.layers = [`${this.inside}\\top`, `${this.inside}\\base`];
+    this.scratch = `${this.inside}\\scratch`;
   }
 
   /** What a user types. */

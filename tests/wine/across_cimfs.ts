@@ -6,10 +6,10 @@
  */
 
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
-import { type AcrossTest, mountKilledAt } from "./across.ts";
+import { type AcrossTest, mountKilledAt, TracedFolder } from "./across.ts";
 import { heldOfImage } from "./inside/cim.ts";
-import { parseTrace, type RecordedCall } from "./inside/trace.ts";
-import { CHECKOUT, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
+import type { RecordedCall } from "./inside/trace.ts";
+import { CHECKOUT, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
 
 const VERSION_KEY = "HKLM\\Software\\Microsoft\\Windows NT\\CurrentVersion";
 
@@ -44,30 +44,12 @@ function granted(command: Command): string[] {
 }
 
 /** A stack on an image that Windows programs see, and the trace of those that work on it. */
-class ImageStage {
-  readonly #folder: string;
-  readonly #inside: string;
-  readonly #wine: WineRoot;
+class ImageStage extends TracedFolder {
   readonly scratch: string;
 
   constructor(wine: WineRoot) {
-    this.#wine = wine;
-    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
-    this.#inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
-    for (const name of ["top", "base", "c1", "cim-layers"]) Deno.mkdirSync(`${this.#folder}/${name}`);
-    Deno.writeTextFileSync(`${this.#folder}/c1/sandbox.vhdx`, "");
-    Deno.writeTextFileSync(`${this.#folder}/cim-layers/top.cim`, "image");
-    Deno.writeTextFileSync(`${this.#folder}/trace`, "");
-    this.scratch = `${this.#inside}\\c1`;
-  }
-
-  get env(): Record<string, string> {
-    return { HCS_RECORD_FILE: `${this.#inside}\\trace` };
-  }
-
-  /** What the DLLs of all processes so far have answered. */
-  get calls(): RecordedCall[] {
-    return parseTrace(Deno.readTextFileSync(`${this.#folder}/trace`));
+    super(wine, { "c1/sandbox.vhdx": "", "cim-layers/top.cim": "image" }, ["top", "base"]);
+    this.scratch = `${this.inside}\\c1`;
   }
 
   get held(): string[] {
@@ -75,17 +57,17 @@ class ImageStage {
   }
 
   operands(command: Command): string[] {
-    return command === "mount" ? [`${this.#inside}\\top`, `${this.#inside}\\base`, this.scratch] : [this.scratch];
+    return command === "mount" ? [`${this.inside}\\top`, `${this.inside}\\base`, this.scratch] : [this.scratch];
   }
 
   /** What a user types. */
   task(command: Command): Promise<RunResult> {
-    return this.#wine.run(["task", "--quiet", command, ...this.operands(command)], { env: this.env });
+    return this.wine.run(["task", "--quiet", command, ...this.operands(command)], { env: this.env });
   }
 
   /** The command, with grants for these DLLs alone. */
   run(command: Command, dlls: readonly string[]): Promise<RunResult> {
-    return this.#wine.run([
+    return this.wine.run([
       ...["run", "--no-prompt", "--no-remote", "--allow-env=SystemRoot"],
       `--allow-ffi=${dlls.map((dll) => `${SYSTEM32}\\${dll}.dll`)}`,
       ...[`${CHECKOUT}\\scripts\\${command}.ts`, ...this.operands(command)],
@@ -94,14 +76,14 @@ class ImageStage {
 
   /** Has another process release it, that knows the scratch and the container's id and finds no note. */
   releaseById(): Promise<RunResult> {
-    for (const { name } of Deno.readDirSync(this.#folder)) {
+    for (const { name } of Deno.readDirSync(this.folder)) {
       // Wine keeps a stream of a folder as a file beside the folder.
-      if (name.includes(":")) Deno.removeSync(`${this.#folder}/${name}`);
+      if (name.includes(":")) Deno.removeSync(`${this.folder}/${name}`);
     }
     const program = `import { releaseCimFSHostLayers } from "file:///Z:/hcs-layers/mod.ts";
       const released = await releaseCimFSHostLayers(${JSON.stringify(this.scratch)}, "c1");
       console.log(released.map(({ hold }) => hold.kind).join());`;
-    return this.#wine.run(["eval", program], { env: this.env });
+    return this.wine.run(["eval", program], { env: this.env });
   }
 }
 

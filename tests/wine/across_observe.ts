@@ -7,24 +7,15 @@
 
 import { assert, assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import type { Report } from "../../scripts/observe/observation.ts";
-import { type AcrossTest, argumentsOf, plainPath, withoutEachGrant } from "./across.ts";
+import { type AcrossTest, argumentsOf, plainPath, TracedFolder, withoutEachGrant } from "./across.ts";
 import { onBuild } from "./across_cimfs.ts";
-import { heldAfter, parseTrace, type RecordedCall } from "./inside/trace.ts";
-import { CHECKOUT, EXCHANGE, type RunResult, type WineRoot } from "./prepare.ts";
+import { heldAfter } from "./inside/trace.ts";
+import { CHECKOUT, type RunResult, type WineRoot } from "./prepare.ts";
 
 /** Two layers that Windows programs see, and the trace of what is done with them. */
-class Layers {
-  readonly #folder: string;
-  readonly #wine: WineRoot;
-  readonly inside: string;
-
+class Layers extends TracedFolder {
   constructor(wine: WineRoot) {
-    this.#wine = wine;
-    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
-    this.inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
-    for (const name of ["top", "base", "base/Files"]) Deno.mkdirSync(`${this.#folder}/${name}`);
-    Deno.writeTextFileSync(`${this.#folder}/base/Layout`, "");
-    Deno.writeTextFileSync(`${this.#folder}/trace`, "");
+    super(wine, { "base/Layout": "" }, ["top", "base/Files"]);
   }
 
   /** Runs the command in the folder, where it may write its reports. */
@@ -34,36 +25,32 @@ class Layers {
     const operands = [`--folder=${inside}\\observe`, ...options, `${inside}\\top`, `${inside}\\base`];
     let result: RunResult | undefined;
     // Wine has no revision of its own.
-    await onBuild(this.#wine, BUILD, async () => {
-      result = await this.#wine.run([...inFolder, ...operands], {
+    await onBuild(this.wine, BUILD, async () => {
+      result = await this.wine.run([...inFolder, ...operands], {
         cwd: inside,
-        env: { HCS_RECORD_FILE: `${inside}\\trace` },
+        env: this.env,
         timeoutMs: 240_000,
       });
     });
     return result!;
   }
 
-  get calls(): RecordedCall[] {
-    return parseTrace(Deno.readTextFileSync(`${this.#folder}/trace`));
-  }
-
   /** The names of all files and folders. Wine keeps a stream of a folder as a file beside the folder, for ever. */
-  files(folder = this.#folder): string[] {
+  files(folder = this.folder): string[] {
     return Array.from(Deno.readDirSync(folder)).filter(({ name }) => !name.includes(":")).flatMap(
       ({ name, isDirectory }) => {
         const path = `${folder}/${name}`;
-        return [path.slice(this.#folder.length + 1), ...isDirectory ? this.files(path) : []];
+        return [path.slice(this.folder.length + 1), ...isDirectory ? this.files(path) : []];
       },
     ).sort();
   }
 
   report(): Report {
-    return JSON.parse(Deno.readTextFileSync(`${this.#folder}/observe.json`));
+    return JSON.parse(Deno.readTextFileSync(`${this.folder}/observe.json`));
   }
 
   markdown(): string {
-    return Deno.readTextFileSync(`${this.#folder}/observe.md`);
+    return Deno.readTextFileSync(`${this.folder}/observe.md`);
   }
 }
 

@@ -5,38 +5,23 @@
  */
 
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
-import { type AcrossTest, argumentsOf, plainPath, withoutEachGrant } from "./across.ts";
-import { parseTrace } from "./inside/trace.ts";
-import { CHECKOUT, EXCHANGE, type RunResult, type WineRoot } from "./prepare.ts";
+import { type AcrossTest, argumentsOf, plainPath, TracedFolder, withoutEachGrant } from "./across.ts";
+import { CHECKOUT, type RunResult, type WineRoot } from "./prepare.ts";
 
 /** A folder for disks that Windows programs see, and the trace of what is done there. */
-class Disks {
-  readonly #folder: string;
-  readonly #wine: WineRoot;
-  readonly inside: string;
-
+class Disks extends TracedFolder {
   constructor(wine: WineRoot) {
-    this.#wine = wine;
-    this.#folder = Deno.makeTempDirSync({ dir: wine.exchange });
-    this.inside = `${EXCHANGE}\\${this.#folder.slice(wine.exchange.length + 1)}`;
-    Deno.writeTextFileSync(`${this.#folder}/trace`, "");
-    for (const name of ["old.vhdx", "trace"]) Deno.writeTextFileSync(`${this.#folder}/${name}`, "");
-    Deno.mkdirSync(`${this.#folder}/scratch`);
-    Deno.writeTextFileSync(`${this.#folder}/scratch/sandbox.vhdx`, "");
+    super(wine, { "old.vhdx": "", "scratch/sandbox.vhdx": "" });
   }
 
   run(args: readonly string[], ...operands: string[]): Promise<RunResult> {
-    return this.#wine.run([...args, ...operands], {
-      cwd: CHECKOUT,
-      env: { HCS_RECORD_FILE: `${this.inside}\\trace` },
-    });
+    return this.wine.run([...args, ...operands], { cwd: CHECKOUT, env: this.env });
   }
 
   /** The functions that were called since the last time, `CloseHandle` not among them. */
-  calls(): string[] {
-    const trace = `${this.#folder}/trace`;
-    const calls = parseTrace(Deno.readTextFileSync(trace)).map((call) => call.fn);
-    Deno.writeTextFileSync(trace, "");
+  newCalls(): string[] {
+    const calls = this.calls.map((call) => call.fn);
+    Deno.writeTextFileSync(`${this.folder}/trace`, "");
     return calls;
   }
 }
@@ -55,14 +40,14 @@ const works: AcrossTest = {
     for (const [operands, calls] of steps) {
       const { code, stderr } = await disks.run(task, ...operands);
       assertEquals([operands[0], code, stderr], [operands[0], 0, ""]);
-      assertEquals([operands[0], disks.calls()], [operands[0], calls]);
+      assertEquals([operands[0], disks.newCalls()], [operands[0], calls]);
     }
     // The recording DLL attaches nothing, so that Windows' own look at the file finds it free.
     assertEquals((await disks.run(task, "detach", path("old.vhdx"))).code, 0);
     assertEquals((await disks.run(task, "info", path("old.vhdx"))).code, 0);
-    disks.calls();
+    disks.newCalls();
     const refused = await disks.run(task, "create", path("old.vhdx"), "1GiB");
-    assertEquals([refused.code, disks.calls()], [1, []]);
+    assertEquals([refused.code, disks.newCalls()], [1, []]);
     assertEquals((await disks.run(task, "create", path("x.vhdx"))).code, 2);
   },
 };
