@@ -8,7 +8,7 @@ import { boolean } from "../checks/arguments.ts";
 import { messageOf } from "../errors/printable.ts";
 import { ClosedError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { type Handle, isTaken } from "../ffi/kernel32.ts";
+import type { Handle } from "../ffi/kernel32.ts";
 import {
   attachFlag,
   attachVirtualDisk,
@@ -26,6 +26,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { type Check, optional, optionsOf } from "../options.ts";
+import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { removeFile } from "./new_file.ts";
 
@@ -179,23 +180,16 @@ export async function acquireNewDisk(
   expect: Expect,
 ): Promise<HeldDisk<"newDisk">> {
   let disk: Disk | undefined;
-  let isOurs = true;
   const held: Held<HoldOf<"newDisk">> = {
     hold: { kind: "newDisk", path },
     restsOn: [],
     async release() {
       await disk?.[Symbol.asyncDispose]();
-      return isOurs && await removeOnceFree(host, path, () => removeFile(host, path));
+      return await removeOnceFree(host, path, () => removeFile(host, path));
     },
   };
-  expect(held);
-  try {
-    disk = new Disk(host, path, await createVirtualDisk(host, path, init));
-  } catch (error) {
-    isOurs = !isTaken(error);
-    throw error;
-  }
-  return { ...held, disk };
+  const create = async () => disk = new Disk(host, path, await createVirtualDisk(host, path, init));
+  return { ...held, disk: await createHeld(held, create, expect) };
 }
 
 /** Opens a disk. Releasing it closes it. */

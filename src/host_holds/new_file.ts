@@ -6,8 +6,9 @@
 
 import { isLink } from "../checks/existing.ts";
 import type { Host } from "../ffi/host.ts";
-import { attribute, deleteFile, directoryEntries, isNotFound, isTaken, removeDirectory } from "../ffi/kernel32.ts";
+import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { createHeld } from "../session/creations.ts";
 import { removeOnceFree } from "../session/waiting.ts";
 import type { Acquisition } from "./activation.ts";
 
@@ -23,19 +24,12 @@ export async function acquireNewFile(
   make: () => unknown,
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
-  let isOurs = true;
   const held: Held<HoldOf<"newFile">> = {
     hold: { kind: "newFile", path },
     restsOn,
-    release: async () => isOurs && await removeOnceFree(host, path, () => removeFile(host, path)),
+    release: () => removeOnceFree(host, path, () => removeFile(host, path)),
   };
-  expect(held);
-  try {
-    await make();
-  } catch (error) {
-    isOurs = !isTaken(error);
-    throw error;
-  }
+  await createHeld(held, make, expect);
   return held;
 }
 

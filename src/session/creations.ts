@@ -8,6 +8,9 @@ import { requireAbsent } from "../checks/existing.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
+import { isTaken } from "../ffi/kernel32.ts";
+import type { Held } from "../holds/hold.ts";
+import type { Expect } from "../holds/hold_list.ts";
 import { sessionOf } from "./session.ts";
 
 /**
@@ -44,5 +47,20 @@ export function isBeingCreated(host: Host, path: string): boolean {
 export function requireUnclaimed(host: Host, path: string, argument: string): void {
   if (sessionOf(host).creating.has(pathKey(path))) {
     throw new InvalidInputError(argument, "is being created by another call of this process", path);
+  }
+}
+
+/**
+ * Runs `create`, which makes what `held` is the hold on, and which didn't exist before: `held` removes it also if `create`
+ * failed and left it behind, unless somebody else had made it first.
+ */
+export async function createHeld<T>(held: Held, create: () => T | Promise<T>, expect: Expect): Promise<T> {
+  let isOurs = true;
+  expect({ ...held, release: async () => isOurs && await held.release() });
+  try {
+    return await create();
+  } catch (error) {
+    isOurs = !isTaken(error);
+    throw error;
   }
 }

@@ -10,13 +10,12 @@ import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { isTaken } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { acquireNewDisk, type Disk } from "../host_holds/disk.ts";
 import { removeFile, removeTree } from "../host_holds/new_file.ts";
 import { fieldsOf } from "../options.ts";
-import { claimAbsent } from "../session/creations.ts";
+import { claimAbsent, createHeld } from "../session/creations.ts";
 import { removeOnceFree } from "../session/waiting.ts";
 import { existingLayer } from "./layer.ts";
 import { differencing, vhdxPath } from "./virtual_disk.ts";
@@ -174,23 +173,15 @@ const LAYOUT = "Layout";
 
 /** Lets Windows create its part of a base layer, none of which existed before. Releasing it removes that part. */
 async function acquireBaseOSLayer(host: Host, layer: string, expect: Expect): Promise<Held<HoldOf<"baseOSLayer">>> {
-  let isOurs = true;
   const held: Held<HoldOf<"baseOSLayer">> = {
     hold: { kind: "baseOSLayer", layer },
     restsOn: [],
     async release() {
-      if (!isOurs) return false;
       const [layout, hives] = [join(layer, LAYOUT), join(layer, HIVES)];
       const removed = await removeOnceFree(host, layout, () => removeFile(host, layout));
       return await removeOnceFree(host, hives, () => removeTree(host, hives)) || removed;
     },
   };
-  expect(held);
-  try {
-    await setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
-  } catch (error) {
-    isOurs = !isTaken(error);
-    throw error;
-  }
+  await createHeld(held, () => setupBaseOSLayer(host, layer, 0n, { Type: "Container" }), expect);
   return held;
 }

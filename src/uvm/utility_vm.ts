@@ -14,7 +14,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { copyFile, deleteFile, isNotFound, isTaken } from "../ffi/kernel32.ts";
+import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -30,6 +30,7 @@ import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { noteBootFile } from "../session/vm_files.ts";
 import { ComputeSystem, isInvalidState } from "./compute_system.ts";
@@ -59,12 +60,10 @@ async function acquireScratch(
   expect: Expect,
   signal: AbortSignal | undefined,
 ): Promise<Held<HoldOf<"vmScratch">>> {
-  let isOurs = true;
   const held: Held<HoldOf<"vmScratch">> = {
     hold: { kind: "vmScratch", path, template },
     restsOn: [],
     async release() {
-      if (!isOurs) return false;
       try {
         // Whoever has the file open, such as a scanner, may close it soon.
         await removeOnceFree(host, path, () => deleteFile(host, path));
@@ -75,13 +74,7 @@ async function acquireScratch(
       }
     },
   };
-  expect(held);
-  try {
-    await onceFree(host, template, () => copyFile(host, template, path), signal);
-  } catch (error) {
-    isOurs = !isTaken(error);
-    throw error;
-  }
+  await createHeld(held, () => onceFree(host, template, () => copyFile(host, template, path), signal), expect);
   return held;
 }
 
