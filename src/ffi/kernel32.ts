@@ -60,6 +60,7 @@ export const kernel32Symbols = {
     parameters: ["usize", /* HANDLE */ "buffer" /* WIN32_FIND_DATAW* */],
     result: "i32", /* BOOL */
   },
+  FlushFileBuffers: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
   FormatMessageW: {
     parameters: [
       "u32", /* DWORD flags */
@@ -73,6 +74,7 @@ export const kernel32Symbols = {
     result: "u32", /* DWORD units written */
   },
   GetCurrentProcess: { parameters: [], result: "usize" /* HANDLE */ },
+  GetCurrentProcessId: { parameters: [], result: "u32" /* DWORD */ },
   GetDiskFreeSpaceExW: {
     parameters: [
       "buffer", /* LPCWSTR folder\ */
@@ -81,6 +83,10 @@ export const kernel32Symbols = {
       "buffer", /* ULARGE_INTEGER* bytes free, NULL */
     ],
     result: "i32", /* BOOL */
+  },
+  GetEnvironmentVariableW: {
+    parameters: ["buffer", /* LPCWSTR name */ "buffer", /* LPWSTR value */ "u32" /* DWORD units */],
+    result: "u32", /* DWORD units, without the NUL if the value fits */
   },
   GetFileAttributesW: { parameters: ["buffer" /* LPCWSTR path */], result: "u32" /* DWORD, all ones on failure */ },
   GetFileInformationByHandleEx: {
@@ -98,6 +104,16 @@ export const kernel32Symbols = {
     result: "u32", /* DWORD units */
   },
   GetLastError: { parameters: [], result: "u32" /* DWORD */ },
+  GetProcessTimes: {
+    parameters: [
+      "usize", /* HANDLE */
+      "buffer", /* FILETIME* start */
+      "buffer", /* FILETIME* end */
+      "buffer", /* FILETIME* in the kernel */
+      "buffer", /* FILETIME* in the program */
+    ],
+    result: "i32", /* BOOL */
+  },
   GetVolumeNameForVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
     result: "i32", /* BOOL */
@@ -113,7 +129,22 @@ export const kernel32Symbols = {
   },
   LocalAlloc: { parameters: ["u32", /* UINT flags */ "usize" /* SIZE_T bytes */], result: "usize" /* HLOCAL */ },
   LocalFree: { parameters: ["usize" /* HLOCAL */], result: "usize" /* HLOCAL, NULL on success */ },
+  LockFileEx: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* DWORD flags */
+      "u32", /* DWORD 0 */
+      "u32", /* DWORD bytes, low half */
+      "u32", /* DWORD bytes, high half */
+      "buffer", /* OVERLAPPED* */
+    ],
+    result: "i32", /* BOOL */
+  },
   lstrlenW: { parameters: ["usize" /* LPCWSTR */], result: "i32" /* int, units */ },
+  OpenProcess: {
+    parameters: ["u32", /* DWORD access */ "i32", /* BOOL inherit */ "u32" /* DWORD process */],
+    result: "usize", /* HANDLE, NULL on failure */
+  },
   ReadFile: {
     parameters: [
       "usize", /* HANDLE */
@@ -128,6 +159,10 @@ export const kernel32Symbols = {
   SetVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer" /* LPCWSTR volume\ */],
     result: "i32", /* BOOL */
+  },
+  WaitForSingleObject: {
+    parameters: ["usize", /* HANDLE */ "u32" /* DWORD milliseconds */],
+    result: "u32", /* DWORD */
   },
   WriteFile: {
     parameters: [
@@ -168,6 +203,7 @@ export const attribute = { READONLY: 0x1, DIRECTORY: 0x10, NORMAL: 0x80, REPARSE
 /** Access rights to a file. */
 export const access = {
   NONE: 0,
+  FILE_APPEND_DATA: 0x4,
   READ_CONTROL: 0x20000,
   WRITE_DAC: 0x40000,
   GENERIC_WRITE: 0x40000000,
@@ -178,7 +214,7 @@ export const access = {
 export const share = { NONE: 0, READ: 1, WRITE: 2, DELETE: 4, ALL: 7 } as const;
 
 /** What to do depending on whether the file exists. */
-export const disposition = { CREATE_NEW: 1, CREATE_ALWAYS: 2, OPEN_EXISTING: 3 } as const;
+export const disposition = { CREATE_NEW: 1, CREATE_ALWAYS: 2, OPEN_EXISTING: 3, OPEN_ALWAYS: 4 } as const;
 
 /** Flags for opening a file. */
 export const fileFlag = { BACKUP_SEMANTICS: 0x02000000, OPEN_REPARSE_POINT: 0x00200000 } as const;
@@ -344,17 +380,19 @@ const FILE_ID_INFO = 18;
 const FILE_ID_INFO_BYTES = 24;
 
 /**
- * Checks that a file or folder has a 128-bit id. Some file systems have none.
+ * Returns what no other file or folder of this machine has, as long as it exists: its volume, and its 128-bit id there, in
+ * hexadecimal digits. Some file systems have none.
  *
  * @throws {NativeError} if there is none.
  */
-export function probeFileId(host: Host, handle: bigint, path: string): void {
+export function fileId(host: Host, handle: bigint, path: string): string {
   const information = new Uint8Array(FILE_ID_INFO_BYTES);
   if (
     host.symbols(kernel32).GetFileInformationByHandleEx(handle, FILE_ID_INFO, information, FILE_ID_INFO_BYTES) === 0
   ) {
     throw lastError(host, "GetFileInformationByHandleEx", path);
   }
+  return information.toHex();
 }
 
 /** Returns the size in bytes of the volume that a folder is on. */
@@ -429,21 +467,97 @@ export function closeHandle(host: Host, handle: bigint): void {
 /** Writes a small file, or an alternate data stream (`file:stream`). Replaces an existing one. */
 export function writeText(host: Host, path: string, text: string): void {
   using file = openFile(host, path, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_ALWAYS });
+  writeTo(host, file, text, path);
+}
+
+/** Writes text to an open file, where the last write ended; at its end, if it is open for `FILE_APPEND_DATA`. */
+export function writeTo(host: Host, file: Handle, text: string, path: string): void {
   const bytes = new TextEncoder().encode(text);
   if (host.symbols(kernel32).WriteFile(file.value, bytes, bytes.byteLength, new Uint8Array(4), null) === 0) {
     throw lastError(host, "WriteFile", path);
   }
 }
 
-/** Reads a small file, or an alternate data stream: at most 64 KiB. */
+/** Waits until what was written to a file is on the disk. */
+export function flushFile(host: Host, file: Handle, path: string): void {
+  if (host.symbols(kernel32).FlushFileBuffers(file.value) === 0) {
+    throw lastError(host, "FlushFileBuffers", path);
+  }
+}
+
+const CHUNK = 65536;
+
+/** Reads a file, or an alternate data stream. */
 export function readText(host: Host, path: string): string {
   using file = openFile(host, path, { access: access.GENERIC_READ });
-  const bytes = new Uint8Array(65536);
-  const read = new Uint8Array(4);
-  if (host.symbols(kernel32).ReadFile(file.value, bytes, bytes.byteLength, read, null) === 0) {
-    throw lastError(host, "ReadFile", path);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const bytes = new Uint8Array(CHUNK);
+    const read = new Uint8Array(4);
+    if (host.symbols(kernel32).ReadFile(file.value, bytes, CHUNK, read, null) === 0) {
+      throw lastError(host, "ReadFile", path);
+    }
+    const count = new DataView(read.buffer).getUint32(0, true);
+    text += decoder.decode(bytes.subarray(0, count), { stream: count === CHUNK });
+    if (count < CHUNK) return text;
   }
-  return new TextDecoder().decode(bytes.subarray(0, new DataView(read.buffer).getUint32(0, true)));
+}
+
+const LOCKFILE_EXCLUSIVE_AND_FAIL = 3;
+
+/** Locks a byte of an open file against all others, until the file is closed. Returns false if somebody else has it locked. */
+export function lockByte(host: Host, file: Handle, offset: bigint, path: string): boolean {
+  const overlapped = new DataView(new ArrayBuffer(32));
+  overlapped.setBigUint64(16, offset, true);
+  const at = new Uint8Array(overlapped.buffer);
+  if (host.symbols(kernel32).LockFileEx(file.value, LOCKFILE_EXCLUSIVE_AND_FAIL, 0, 1, 0, at) !== 0) return true;
+  const code = host.symbols(kernel32).GetLastError();
+  if (code === win32.ERROR_LOCK_VIOLATION || code === win32.ERROR_IO_PENDING) return false;
+  throw errorOf(host, "LockFileEx", fromWin32(code), path);
+}
+
+/** Returns an environment variable of this process, or undefined if it isn't set. */
+export function environmentVariable(host: Host, name: string): string | undefined {
+  const value = new Uint8Array(2 * 32768);
+  const units = host.symbols(kernel32).GetEnvironmentVariableW(wide(name), value, 32768);
+  return units === 0 ? undefined : fromWide(value);
+}
+
+/** A process. Its number is used again after it has ended, but not with the same start. */
+export interface ProcessId {
+  /** Its number. */
+  readonly pid: number;
+  /** When it started, in units of 100 ns since 1601. */
+  readonly start: string;
+}
+
+/** Returns this process. */
+export function currentProcess(host: Host): ProcessId {
+  const { GetCurrentProcess, GetCurrentProcessId } = host.symbols(kernel32);
+  return { pid: GetCurrentProcessId(), start: startOf(host, GetCurrentProcess()) };
+}
+
+function startOf(host: Host, process: bigint): string {
+  const [start, ...others] = Array.from({ length: 4 }, () => new Uint8Array(8)) as Uint8Array<ArrayBuffer>[];
+  if (host.symbols(kernel32).GetProcessTimes(process, start!, others[0]!, others[1]!, others[2]!) === 0) {
+    throw lastError(host, "GetProcessTimes");
+  }
+  return `${new DataView(start!.buffer).getBigUint64(0, true)}`;
+}
+
+const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
+const SYNCHRONIZE = 0x100000;
+const WAIT_OBJECT_0 = 0;
+
+/** Returns whether a process has ended. False also if Windows doesn't tell. */
+export function hasEnded(host: Host, { pid, start }: ProcessId): boolean {
+  const { OpenProcess, WaitForSingleObject } = host.symbols(kernel32);
+  const value = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, 0, pid);
+  // For a number that no process has. Others are refused, and live.
+  if (value === 0n) return host.symbols(kernel32).GetLastError() === win32.ERROR_INVALID_PARAMETER;
+  using process = handleOf(host, value);
+  return WaitForSingleObject(process.value, 0) === WAIT_OBJECT_0 || startOf(host, process.value) !== start;
 }
 
 /** Returns the path of an open handle, with links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */

@@ -53,11 +53,18 @@ export function closeSystem(windows: Windows, id: string, process: number): void
   delete windows.state.systems[id];
 }
 
+/** Starts a process, and returns its number. */
+export function startProcess({ state }: Windows): number {
+  state.running[++state.processes] = { startedAt: state.time };
+  return state.processes;
+}
+
 /**
  * Ends a process: closes its handles, which detaches its disks and ends its VMs as closing them one by one would. Layers
  * stay activated, filters attached, images and volumes mounted: these are of the system.
  */
 export function closeAll(windows: Windows, process: number): void {
+  delete windows.state.running[process];
   closeFiles(windows, (opening) => opening.process === process);
   for (const vm of Object.values(windows.state.systems)) {
     while (vm.handles.includes(process)) closeSystem(windows, vm.id, process);
@@ -76,7 +83,15 @@ export function restart(windows: Windows): void {
     ...Object.values(state.active).flatMap(({ volume }) => volume ?? []),
   ];
   [...ofDisks, ...Object.keys(state.images)].forEach((volume) => windows.removeVolume(volume));
-  Object.assign(state, { active: {}, images: {}, overlays: {}, disks: {}, storageFilters: {}, systems: {} });
+  Object.assign(state, {
+    active: {},
+    images: {},
+    overlays: {},
+    disks: {},
+    storageFilters: {},
+    systems: {},
+    running: {},
+  });
   closeFiles(windows, () => true);
   state.nextClose = Number.MAX_VALUE;
   for (const node of Object.values(state.nodes)) {

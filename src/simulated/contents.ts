@@ -179,6 +179,6 @@ function nodesAt({ state }: Windows, root: string): Node[] {
 }
 
 function copyOf(node: Node): Node {
-  const { createdBy: _createdBy, mountedBy: _mountedBy, volume: _volume, vms: _vms, ...copied } = node;
+  const { createdBy: _createdBy, mountedBy: _mountedBy, volume: _volume, vms: _vms, id: _id, ...copied } = node;
   return JSON.parse(JSON.stringify(copied));
 }

@@ -27,13 +27,22 @@ import {
   win32Failure,
 } from "./call.ts";
 import { closeFiles } from "./closing.ts";
-import { copyFile } from "./contents.ts";
+import { bytesOf, copyFile, fileWith } from "./contents.ts";
 import { diskOfDevice } from "./disks.ts";
-import { dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
-import { isDeviceName } from "./names.ts";
-import { addOpening, EVERY_USE, type Opening, removeOrMark, requireOpenable, USES, usesOf } from "./open_files.ts";
+import { type AtLink, dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
+import { foldName, isDeviceName } from "./names.ts";
+import {
+  addOpening,
+  EVERY_USE,
+  lockByte,
+  type Opening,
+  removeOrMark,
+  requireOpenable,
+  USES,
+  usesOf,
+} from "./open_files.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
-import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import { Failure, unknown } from "./simulation_error.ts";
 import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
@@ -41,6 +50,10 @@ const NORMAL = 0x80;
 const REPARSE_POINT = 0x400;
 const CREATE_NEW = 1;
 const CREATE_ALWAYS = 2;
+const OPEN_ALWAYS = 4;
+const FILE_APPEND_DATA = 0x4;
+const CURRENT_PROCESS = 0xffffffffffffffffn;
+const PROGRAM_DATA = "C:\\ProgramData";
 const BACKUP_SEMANTICS = 0x02000000;
 const FSCTL_DELETE_REPARSE_POINT = 0x000900ac;
 const FSCTL_EXTEND_VOLUME = 0x000900f0;
@@ -50,6 +63,11 @@ const VOLUME_NAME_GUID = 1;
 const VOLUME_NAME_NT = 2;
 const VOLUME_NAME_NONE = 4;
 const CLUSTER = 4096;
+const ERROR_ENVVAR_NOT_FOUND = 203;
+const FILE_ID_INFO = 18;
+const WAIT_TIMEOUT = 258;
+// When the first simulated process starts, in units of 100 ns since 1601.
+const FIRST_START = 133_000_000_000_000_000n;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 
 interface FindHandle extends OpenHandle {
@@ -62,6 +80,12 @@ export interface FileHandle extends OpenHandle {
   readonly type: "file";
   /** The access that was requested. */
   readonly access: number;
+  /** Where it is read and written next. */
+  position: number;
+}
+
+interface ProcessHandle extends OpenHandle {
+  readonly type: "process";
 }
 
 /** kernel32.dll. */
@@ -98,14 +122,16 @@ export const kernel32Functions: SimulatedDll = {
     },
     (context, { path, access, share, disposition, flags }) => {
       const { windows, process } = context;
-      if (isDevice(windows, path)) return process.handles.open({ type: "file", target: path, access } as FileHandle);
+      const device: FileHandle = { type: "file", target: path, access, position: 0 };
+      if (isDevice(windows, path)) return process.handles.open(device);
       const [file, stream] = splitStream(path);
       if (isDeviceName(file)) unknown(`opening a device: ${path}`);
       const atLink = (flags & OPEN_REPARSE_POINT) !== 0 ? "stay" : "follow";
+      const isNew = stream === undefined && createIfMissing(windows, file, atLink, disposition);
       const node = windows.existing(file, atLink);
       const place = windows.place(file, atLink).path;
       const target = stream === undefined ? place : `${place}:${stream}`;
-      const handle: FileHandle = { type: "file", target, access };
+      const handle: FileHandle = { type: "file", target, access, position: 0 };
       const opening = { access: usesOf(access), share, ...(stream !== undefined && { stream }) };
       if (stream !== undefined) {
         requireStreams(windows, place);
@@ -115,6 +141,10 @@ export const kernel32Functions: SimulatedDll = {
         throw win32Failure(win32.ERROR_ACCESS_DENIED);
       }
       requireOpenable(windows, node, opening, "opening the file of a disk in use");
+      if (stream === undefined && disposition === CREATE_ALWAYS && !isNew) {
+        if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
+        putContent(windows, node.path, new Uint8Array());
+      }
       return openFile(context, { ...handle, file: node.path }, node, opening);
     },
   ),
@@ -200,6 +230,11 @@ export const kernel32Functions: SimulatedDll = {
     putFound(windows, target, name, data);
   }),
 
+  FlushFileBuffers: define(BOOL, { handle: big }, ({ process }, { handle }) => {
+    const { access } = process.handles.get<FileHandle>(handle, "file");
+    if ((usesOf(access) & USES.write) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+  }),
+
   FormatMessageW: define(
     { ...BOOL, done: undefined },
     { flags: number, source: big, code: number, language: number, text: buffer, units: number, arguments: big },
@@ -209,7 +244,9 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
-  GetCurrentProcess: define({ ...INFALLIBLE, done: undefined }, {}, () => 0xffffffffffffffffn),
+  GetCurrentProcess: define({ ...INFALLIBLE, done: undefined }, {}, () => CURRENT_PROCESS),
+
+  GetCurrentProcessId: define({ ...INFALLIBLE, done: undefined }, {}, ({ windows }) => windows.by.process),
 
   GetDiskFreeSpaceExW: define(
     BOOL,
@@ -217,6 +254,16 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows }, { folder, total }) => {
       requireSeparator(folder);
       if (total !== null) put64(total, BigInt(volumeDisk(windows, folder).volume));
+    },
+  ),
+
+  GetEnvironmentVariableW: define(
+    { ...BOOL, done: undefined },
+    { name: text, value: buffer, units: number },
+    (_, { name, value, units }) => {
+      if (foldName(name) !== "programdata") throw win32Failure(ERROR_ENVVAR_NOT_FOUND);
+      const needed = putText(value, PROGRAM_DATA, units);
+      return needed <= units ? needed - 1 : needed;
     },
   ),
 
@@ -232,8 +279,14 @@ export const kernel32Functions: SimulatedDll = {
   GetFileInformationByHandleEx: define(
     BOOL,
     { handle: big, class: number, information: buffer, size: number },
-    ({ process }, { handle }) => {
-      process.handles.get<FileHandle>(handle, "file");
+    ({ windows, process }, { handle, class: kind, information }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      if (kind !== FILE_ID_INFO) unknown(`asking for information ${kind} about a file`);
+      const [file] = splitStream(target);
+      const { path } = windows.existing(file, "stay");
+      const view = viewOf(information, 24);
+      view.setBigUint64(0, BigInt(volumeSerial(rootOfPlace(path))), true);
+      view.setBigUint64(8, BigInt(windows.idOf(path)), true);
     },
   ),
 
@@ -253,6 +306,16 @@ export const kernel32Functions: SimulatedDll = {
   ),
 
   GetLastError: define(INFALLIBLE, {}, ({ process }) => process.lastError),
+
+  GetProcessTimes: define(
+    BOOL,
+    { process: big, start: buffer, end: buffer, kernel: buffer, user: buffer },
+    ({ windows, process: { handles } }, { process, start }) => {
+      const pid = process === CURRENT_PROCESS ? windows.by.process : Number(handles.get(process, "process").target);
+      const { startedAt } = windows.state.running[pid] ?? unknown("asking when a process started that has ended");
+      put64(start, FIRST_START + BigInt(startedAt) * 10_000n);
+    },
+  ),
 
   GetVolumeNameForVolumeMountPointW: define(
     BOOL,
@@ -292,15 +355,42 @@ export const kernel32Functions: SimulatedDll = {
     return 0n;
   }),
 
+  // Locks are of handles, also in one process, and end with them; a byte can be locked that the file doesn't have
+  // (documentation of LockFileEx).
+  LockFileEx: define(
+    BOOL,
+    { handle: big, flags: number, reserved: number, bytes: number, bytesHigh: number, overlapped: buffer },
+    ({ windows, process }, { handle, flags, bytes, bytesHigh, overlapped }) => {
+      const { file } = process.handles.get<FileHandle>(handle, "file");
+      if (flags !== 3 || bytes !== 1 || bytesHigh !== 0) {
+        unknown("locking more than one byte of a file, or waiting for that");
+      }
+      const offset = `${new DataView(overlapped.buffer, overlapped.byteOffset).getBigUint64(16, true)}`;
+      lockByte(windows, file!, `${handle}`, offset);
+    },
+  ),
+
   lstrlenW: define(INFALLIBLE, { address: big }, ({ process }, { address }) => process.memory.readWide(address).length),
+
+  OpenProcess: define(
+    ADDRESS,
+    { access: number, inherit: number, pid: number },
+    ({ windows, process }, { pid }) => {
+      if (windows.state.running[pid] === undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      return process.handles.open({ type: "process", target: `${pid}` } as ProcessHandle);
+    },
+  ),
 
   ReadFile: define(
     BOOL,
     { handle: big, data: buffer, bytes: number, read: buffer, overlapped: optionalBuffer },
-    (context, { handle, data, bytes, read }) => {
-      const { streams, name } = streamOf(context, handle);
-      const content = new TextEncoder().encode(streams[name]).subarray(0, bytes);
+    ({ windows, process }, { handle, data, bytes, read }) => {
+      const opened = process.handles.get<FileHandle>(handle, "file");
+      if ((usesOf(opened.access) & USES.read) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+      const content = contentOf(windows, opened.target).subarray(opened.position, opened.position + bytes);
+      viewOf(data, content.byteLength);
       data.set(content);
+      opened.position += content.byteLength;
       put32(read, content.byteLength);
     },
   ),
@@ -337,12 +427,28 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
+  WaitForSingleObject: define(
+    { ...ATTRIBUTES, done: undefined },
+    { handle: big, ms: number },
+    ({ windows, process }, { handle, ms }) => {
+      if (ms !== 0) unknown("waiting for the end of a process");
+      return windows.state.running[process.handles.get(handle, "process").target] === undefined ? 0 : WAIT_TIMEOUT;
+    },
+  ),
+
   WriteFile: define(
     BOOL,
     { handle: big, data: buffer, bytes: number, written: buffer, overlapped: optionalBuffer },
-    (context, { handle, data, bytes, written }) => {
-      const { streams, name } = streamOf(context, handle);
-      streams[name] = new TextDecoder().decode(data.subarray(0, bytes));
+    ({ windows, process }, { handle, data, bytes, written }) => {
+      const opened = process.handles.get<FileHandle>(handle, "file");
+      if ((usesOf(opened.access) & USES.write) === 0) throw win32Failure(win32.ERROR_ACCESS_DENIED);
+      const before = contentOf(windows, opened.target);
+      const at = (opened.access & FILE_APPEND_DATA) !== 0 ? before.byteLength : opened.position;
+      const after = new Uint8Array(Math.max(before.byteLength, at + bytes));
+      after.set(before);
+      after.set(data.subarray(0, bytes), at);
+      putContent(windows, opened.target, after);
+      opened.position = at + bytes;
       put32(written, bytes);
     },
   ),
@@ -440,15 +546,46 @@ function openStream(node: Node, stream: string, disposition: number): void {
   }
 }
 
-function streamOf({ windows, process }: Context, handle: bigint): { streams: Record<string, string>; name: string } {
-  const [file, name] = splitStream(process.handles.get<FileHandle>(handle, "file").target);
-  const { streams } = windows.existing(file, "stay");
-  if (name === undefined || streams === undefined) {
-    throw new SimulationError(
-      "reading and writing files by their handles isn't simulated, only that of alternate data streams",
-    );
+// Whether a file was made because there was none.
+function createIfMissing(windows: Windows, path: string, atLink: AtLink, disposition: number): boolean {
+  const isThere = windows.node(path, atLink) !== undefined;
+  if (isThere && disposition === CREATE_NEW) throw win32Failure(win32.ERROR_FILE_EXISTS);
+  if (isThere || ![CREATE_NEW, CREATE_ALWAYS, OPEN_ALWAYS].includes(disposition)) return false;
+  const place = windows.place(path, atLink).path;
+  requireFolder(windows, parentOf(place));
+  windows.add({ ...fileWith(place, ""), createdBy: windows.by });
+  return true;
+}
+
+function contentOf(windows: Windows, target: string): Uint8Array<ArrayBuffer> {
+  const [file, stream] = splitStream(target);
+  const node = windows.existing(file, "stay");
+  if (stream === undefined) return bytesOf(node);
+  return new TextEncoder().encode(node.streams?.[stream] ?? refuseStream());
+}
+
+function refuseStream(): never {
+  throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
+}
+
+function putContent(windows: Windows, target: string, content: Uint8Array): void {
+  const [file, stream] = splitStream(target);
+  const node = windows.own(file, "stay");
+  if (stream !== undefined) {
+    node.streams = { ...node.streams, [stream]: new TextDecoder().decode(content) };
+    return;
   }
-  return { streams, name };
+  const { text, base64, size } = fileWith(file, content);
+  delete node.text;
+  delete node.base64;
+  Object.assign(node, { size, ...(text !== undefined && { text }), ...(base64 !== undefined && { base64 }) });
+}
+
+// FNV-1a, as Windows draws the serial number of a volume once, and tells it ever after.
+function volumeSerial(root: string): number {
+  let hash = 0x811c9dc5;
+  for (const unit of foldName(root)) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193);
+  return hash >>> 0;
 }
 
 function unmount(node: Node): void {

@@ -27,6 +27,8 @@ export interface OpenFile {
   readonly access: number;
   /** What others may open it for at the same time, a sum of the same bits. */
   readonly share: number;
+  /** The offsets of the bytes that it locks against all others. */
+  readonly locks?: readonly string[];
   /** Whether virtdisk.dll has opened it, which itself lets several handles have one disk. */
   readonly isDisk?: true;
   /** The time at which it is closed. Undefined if somebody closes it. */
@@ -110,6 +112,18 @@ export function isOpenDisk(windows: Windows, node: Node): boolean {
 export function isOpenWithin({ state }: Windows, folder: string): boolean {
   const key = keyOf(folder);
   return Object.keys(state.open).some((other) => other === key || other.startsWith(`${key}\\`));
+}
+
+/** Locks a byte of a file for the handle that it is open by. */
+export function lockByte({ state, by }: Windows, path: string, handle: string, offset: string): void {
+  const key = keyOf(path);
+  const opened = state.open[key] ?? [];
+  if (opened.some(({ locks }) => locks?.includes(offset))) throw win32Failure(win32.ERROR_LOCK_VIOLATION);
+  state.open[key] = opened.map((opening) =>
+    opening.process === by.process && opening.handle === handle
+      ? { ...opening, locks: [...opening.locks ?? [], offset] }
+      : opening
+  );
 }
 
 /** Notes that a file is open. */

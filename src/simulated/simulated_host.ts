@@ -34,7 +34,7 @@ import {
 import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
-import { closeAll, closeFiles, closeTimely, restart } from "./closing.ts";
+import { closeAll, closeFiles, closeTimely, restart, startProcess } from "./closing.ts";
 import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
@@ -244,6 +244,9 @@ export interface OpenFileOptions {
   closesAfter?: number;
 }
 
+// What programs keep for themselves there is nothing that they hold of the machine.
+const PROGRAM_DATA = /^C:\\ProgramData(\\|$)/i;
+
 const CLOSES = ["CloseHandle", "FindClose"];
 
 const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
@@ -324,7 +327,7 @@ export class SimulatedHost implements Host {
     };
     this.#process = this.#newProcess(new AddressSpace());
     this.#id = 0;
-    this.#id = this.#commit(({ state }) => ++state.processes);
+    this.#id = this.#commit(startProcess);
     this.#machine.hosts.add(this);
   }
 
@@ -514,7 +517,7 @@ export class SimulatedHost implements Host {
     this.#commit(restart);
     for (const host of [...this.#machine.hosts]) host.#end();
     this.#begin();
-    this.#id = this.#commit(({ state }) => ++state.processes);
+    this.#id = this.#commit(startProcess);
   }
 
   // Goes on as a process that remembers nothing.
@@ -570,7 +573,7 @@ export class SimulatedHost implements Host {
       for (let process = 1; process <= restored.processes; process++) closeAll(windows, process);
     });
     this.#begin();
-    this.#id = this.#commit(({ state }) => ++state.processes);
+    this.#id = this.#commit(startProcess);
   }
 
   /**
@@ -639,7 +642,10 @@ export class SimulatedHost implements Host {
     return this.#process.memory.size;
   }
 
-  /** Returns what is held of the machine, and by which calls. Empty if everything was released. */
+  /**
+   * Returns what is held of the machine, and by which calls. Empty if everything was released. What programs keep for
+   * themselves in `C:\ProgramData` is not part of it.
+   */
   held(): HeldResource[] {
     return this.#commit(({ state }) => {
       const held: HeldResource[] = [];
@@ -660,6 +666,7 @@ export class SimulatedHost implements Host {
         held.push({ kind: "storageFilter", target: volume, by });
       }
       for (const { path, type, createdBy, mountedBy } of Object.values(state.nodes)) {
+        if (PROGRAM_DATA.test(path)) continue;
         if (createdBy !== undefined) held.push({ kind: type, target: path, by: createdBy });
         if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
       }

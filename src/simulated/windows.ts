@@ -54,6 +54,8 @@ export interface Node {
   streams?: Record<string, string>;
   /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
   disk?: VirtualDisk;
+  /** Its id on its volume, once somebody has asked for it. */
+  id?: number;
   /** Its short name, `LAYERS~1`. */
   shortName?: string;
   /** The link that it is. */
@@ -162,6 +164,12 @@ export interface OverlayFilter {
   readonly by: Acquirer;
 }
 
+/** A process that hasn't ended. */
+export interface RunningProcess {
+  /** Milliseconds from the start of the machine to its own. */
+  readonly startedAt: number;
+}
+
 /** The state of a machine. */
 export interface WindowsState {
   /** Build number. */
@@ -196,6 +204,10 @@ export interface WindowsState {
   company: Company;
   /** How many processes have used the machine. */
   processes: number;
+  /** Those of them that haven't ended, by their numbers. */
+  running: Record<string, RunningProcess>;
+  /** How many files and folders have got an id. */
+  fileIds: number;
   /** Milliseconds since its start, by its clock. */
   time: number;
 }
@@ -217,6 +229,8 @@ export function newMachine(build: number, revision: number, company: Company = {
     nextClose: Number.MAX_VALUE,
     company,
     processes: 0,
+    running: {},
+    fileIds: 0,
     time: 0,
   };
 }
@@ -289,6 +303,12 @@ export class Windows {
   own(path: string, atLink: AtLink = "follow"): Node {
     const node = this.existing(path, atLink);
     return this.state.nodes[keyOf(this.place(path, atLink).path)] ??= node;
+  }
+
+  /** Returns the id of an existing file or folder on its volume. */
+  idOf(path: string): number {
+    const node = this.own(path, "stay");
+    return node.id ??= ++this.state.fileIds;
   }
 
   /** Adds a file or folder, in place of what is there. */

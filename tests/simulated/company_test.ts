@@ -227,7 +227,7 @@ Deno.test("another process has a session, calls, handles and memory of its own, 
   assertEquals([held(host), host.calls.length], [[`activation ${SCRATCH}`, `filter ${SCRATCH}`], 0]);
   assertEquals(host.held().map(({ by }) => by?.process), [2, 2]);
   const handle = k32.openFile(other, `${LAYERS[0]}`, { flags: k32.fileFlag.BACKUP_SEMANTICS });
-  assertEquals(await outcomeOf(() => k32.probeFileId(host, handle.value, "")), "ERROR_INVALID_HANDLE");
+  assertEquals(await outcomeOf(() => k32.fileId(host, handle.value, "")), "ERROR_INVALID_HANDLE");
   handle[Symbol.dispose]();
   await other.sleep(1000);
   assertEquals([host.clock.now, other.machine === host.machine], [1000, false]);

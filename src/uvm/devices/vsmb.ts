@@ -11,7 +11,7 @@
 import type { HostFile } from "../../checks/host_file.ts";
 import { NativeError } from "../../errors/windows_errors.ts";
 import type { Host } from "../../ffi/host.ts";
-import { fileFlag, openFile, probeFileId } from "../../ffi/kernel32.ts";
+import { fileFlag, fileId, openFile } from "../../ffi/kernel32.ts";
 import { addShare, removeShare, type VirtualSmbShareOptions } from "../../hcsschema/requests.ts";
 import type { HoldOf } from "../../holds/hold.ts";
 import { mapsByFileIdOnly } from "../../session/builds.ts";
@@ -93,7 +93,7 @@ function canMapFiles(host: Host, path: string): boolean {
   if (!mapsByFileIdOnly(host)) return true;
   using folder = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS });
   try {
-    probeFileId(host, folder.value, path);
+    fileId(host, folder.value, path);
     return true;
   } catch (error) {
     if (error instanceof NativeError) return false;
