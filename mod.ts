@@ -69,7 +69,13 @@ export type { HostOptions } from "./src/ffi/host_options.ts";
 // Errors
 export { LayerError } from "./src/errors/layer_error.ts";
 export { InvalidInputError } from "./src/errors/input_error.ts";
-export { HungCallError, InUseError, NotMountedError, UnexpectedAnswerError } from "./src/errors/state_errors.ts";
+export {
+  HungCallError,
+  InUseError,
+  NotMountedError,
+  UnexpectedAnswerError,
+  UntrustedFolderError,
+} from "./src/errors/state_errors.ts";
 export {
   MissingDllError,
   MissingExportError,

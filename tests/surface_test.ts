@@ -5,10 +5,10 @@ import config from "../deno.json" with { type: "json" };
 /** How many symbols each entry point has, and their names: first the values, then the types. */
 const SURFACE: Readonly<Record<string, readonly [count: number, values: string, types: string]>> = {
   ".": [
-    49,
+    50,
     `
       HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
-      NoRoomError NotMountedError ReleaseError UnexpectedAnswerError UnsupportedBuildError UnwindError VMStateError
+      NoRoomError NotMountedError ReleaseError UnexpectedAnswerError UnsupportedBuildError UntrustedFolderError UnwindError VMStateError
       createUtilityVM getHCSLayers mountLCOWLayers mountSandboxVolume mountWCOWLayers releaseCimFSHostLayers
       removeSandboxMountPoint toHostHcsSchemaLayers unmountWCOWLayers windowsHost
     `,
@@ -49,10 +49,10 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./storage": [
-    95,
+    96,
     `
       ClosedError HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError
-      MissingPrivilegeError NativeError PrivilegeRestoreError ReleaseError UnexpectedAnswerError UnsupportedBuildError
+      MissingPrivilegeError NativeError PrivilegeRestoreError ReleaseError UnexpectedAnswerError UnsupportedBuildError UntrustedFolderError
       UnwindError activateLayer attachDisk baseImages copyLayer createDifferencingDisk createLayer createScratch
       createScratchLayer createUtilityVMScratch createVhdx deactivateLayer destroyLayer detachDisk dismountCimImage
       enablePrivileges expandScratch expandScratchLayer exportLayer formatWritableLayerDisk grantVmAccess

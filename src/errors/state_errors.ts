@@ -79,6 +79,30 @@ export class ClosedError extends LayerError {
 }
 
 /**
+ * A folder in which records of mounts are to be kept can be changed by others than the system and administrators, so that
+ * nothing in it can be acted upon. Nothing was changed.
+ *
+ * @category Errors
+ */
+export class UntrustedFolderError extends LayerError {
+  /** The class name. */
+  override readonly name = "UntrustedFolderError";
+  /** The folder. */
+  readonly path: string;
+
+  /** An error that names the folder and the problem, and says what to do. */
+  constructor(path: string, problem: string) {
+    super(
+      `${
+        visible(path)
+      } ${problem}, so records of mounts can't be kept there. Remove it as an Administrator, or name another ` +
+        "folder as the option records of the host",
+    );
+    this.path = path;
+  }
+}
+
+/**
  * Windows reported success, but returned an impossible result. Everything that was changed until then was undone.
  *
  * @category Errors

@@ -6,7 +6,8 @@
  */
 
 import { commandLine, MissingDllError, MissingExportError, MissingPermissionError } from "../errors/windows_errors.ts";
-import { oneOf, optional, optionsOf } from "../options.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { type Check, oneOf, optional, optionsOf } from "../options.ts";
 import type { Dll, NativeFunction, NativeSymbols, SymbolTable } from "./table.ts";
 
 /**
@@ -34,6 +35,13 @@ export interface Host {
    * host whose `sleep` skips pauses must not skip these. Default: real time.
    */
   deadline?(ms: number, signal: AbortSignal): Promise<void>;
+
+  /**
+   * The folder in which records of mounts are kept, to which only the system and administrators may write; false to keep none.
+   * Default: `hcs-layers` in `C:\ProgramData`, which is created if it is missing. All processes that use a host should name
+   * the same, because the records keep them out of each other's way.
+   */
+  readonly records?: string | false | undefined;
 
   /** The number of threads that its slow calls share. Default: those of Deno's pool on Windows, four for each processor. */
   readonly threads?: number;
@@ -91,6 +99,8 @@ export interface WindowsHostOptions {
    * meanwhile. Functions for VMs always run on the pool, because they wait for this program to handle notifications.
    */
   calls?: "pool" | "thread";
+  /** The folder in which records of mounts are kept, or false to keep none, see {@linkcode Host.records}. */
+  records?: string | false;
 }
 
 /**
@@ -122,9 +132,17 @@ const THIS_MACHINE = {};
  * @category Host
  */
 export function windowsHost(options: WindowsHostOptions = {}): WindowsHost {
-  const { calls = "pool" } = optionsOf(options, { calls: optional(oneOf("pool", "thread")) });
-  return new SystemHost(calls);
+  const { calls = "pool", records } = optionsOf(options, {
+    calls: optional(oneOf("pool", "thread")),
+    records: optional(folderOrFalse),
+  });
+  return new SystemHost(calls, records);
 }
+
+const folderOrFalse: Check<string | false> = (value, argument) => {
+  if (value === false || typeof value === "string" && /^[A-Za-z]:\\./.test(value)) return value;
+  throw new InvalidInputError(argument, "is neither the absolute path of a folder on a drive nor false", value);
+};
 
 let shared: Host | undefined;
 
@@ -158,7 +176,7 @@ class SystemHost implements WindowsHost {
   readonly #libraries = new Map<Dll, Library>();
   readonly #granted = new Set<Dll>();
 
-  constructor(calls: "pool" | "thread") {
+  constructor(calls: "pool" | "thread", readonly records: string | false | undefined) {
     this.#calls = calls;
   }
 

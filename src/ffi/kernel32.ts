@@ -21,7 +21,7 @@ export const kernel32Symbols = {
     result: "i32", /* BOOL */
   },
   CreateDirectoryW: {
-    parameters: ["buffer", /* LPCWSTR path */ "buffer" /* SECURITY_ATTRIBUTES*, NULL */],
+    parameters: ["buffer", /* LPCWSTR path */ "buffer" /* SECURITY_ATTRIBUTES* */],
     result: "i32", /* BOOL */
   },
   CreateFileW: {
@@ -160,6 +160,16 @@ export const kernel32Symbols = {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer" /* LPCWSTR volume\ */],
     result: "i32", /* BOOL */
   },
+  UnlockFileEx: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* DWORD 0 */
+      "u32", /* DWORD bytes, low half */
+      "u32", /* DWORD bytes, high half */
+      "buffer", /* OVERLAPPED* */
+    ],
+    result: "i32", /* BOOL */
+  },
   WaitForSingleObject: {
     parameters: ["usize", /* HANDLE */ "u32" /* DWORD milliseconds */],
     result: "u32", /* DWORD */
@@ -293,9 +303,13 @@ export function fileAttributes(host: Host, path: string): number | undefined {
   throw errorOf(host, "GetFileAttributesW", fromWin32(code), path);
 }
 
-/** Creates a folder in an existing folder. Returns false if there is already something with that name. */
-export function createDirectory(host: Host, path: string): boolean {
-  if (host.symbols(kernel32).CreateDirectoryW(widePath(path), null) !== 0) {
+/**
+ * Creates a folder in an existing folder. Returns false if there is already something with that name.
+ *
+ * @param security A SECURITY_ATTRIBUTES for the folder. Default: what it inherits.
+ */
+export function createDirectory(host: Host, path: string, security: Uint8Array<ArrayBuffer> | null = null): boolean {
+  if (host.symbols(kernel32).CreateDirectoryW(widePath(path), security) !== 0) {
     return true;
   }
   const error = lastError(host, "CreateDirectoryW", path);
@@ -508,13 +522,26 @@ const LOCKFILE_EXCLUSIVE_AND_FAIL = 3;
 
 /** Locks a byte of an open file against all others, until the file is closed. Returns false if somebody else has it locked. */
 export function lockByte(host: Host, file: Handle, offset: bigint, path: string): boolean {
-  const overlapped = new DataView(new ArrayBuffer(32));
-  overlapped.setBigUint64(16, offset, true);
-  const at = new Uint8Array(overlapped.buffer);
-  if (host.symbols(kernel32).LockFileEx(file.value, LOCKFILE_EXCLUSIVE_AND_FAIL, 0, 1, 0, at) !== 0) return true;
+  if (host.symbols(kernel32).LockFileEx(file.value, LOCKFILE_EXCLUSIVE_AND_FAIL, 0, 1, 0, at(offset)) !== 0) {
+    return true;
+  }
   const code = host.symbols(kernel32).GetLastError();
   if (code === win32.ERROR_LOCK_VIOLATION || code === win32.ERROR_IO_PENDING) return false;
   throw errorOf(host, "LockFileEx", fromWin32(code), path);
+}
+
+/** Unlocks a byte that {@linkcode lockByte} has locked. */
+export function unlockByte(host: Host, file: Handle, offset: bigint, path: string): void {
+  if (host.symbols(kernel32).UnlockFileEx(file.value, 0, 1, 0, at(offset)) === 0) {
+    throw lastError(host, "UnlockFileEx", path);
+  }
+}
+
+// An OVERLAPPED.
+function at(offset: bigint): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(32));
+  view.setBigUint64(16, offset, true);
+  return new Uint8Array(view.buffer);
 }
 
 /** Returns an environment variable of this process, or undefined if it isn't set. */

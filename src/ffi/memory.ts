@@ -57,3 +57,13 @@ export async function takeWide(
     if (addressIn(out) !== 0n) free(addressIn(out));
   }
 }
+
+const SECURITY_ATTRIBUTES_BYTES = 24;
+
+/** Returns a SECURITY_ATTRIBUTES that points to a security descriptor in native memory. */
+export function securityAttributes({ address }: NativeBlock): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(SECURITY_ATTRIBUTES_BYTES));
+  view.setUint32(0, SECURITY_ATTRIBUTES_BYTES, true);
+  view.setBigUint64(8, address, true);
+  return new Uint8Array(view.buffer);
+}

@@ -1,15 +1,42 @@
 /**
- * ntdll.dll: the true version of Windows, no matter what a program's manifest says.
+ * ntdll.dll: the true version of Windows, no matter what a program's manifest says, and who may do what. Other DLLs tell that
+ * as well, for which scripts would need another grant.
  *
  * @module
  */
 
 import type { Host } from "./host.ts";
-import { errorOf } from "./kernel32.ts";
+import { errorOf, handleOf, kernel32 } from "./kernel32.ts";
+import { addressIn } from "./memory.ts";
+import { type Security, securityIn, sidAt } from "./security.ts";
 import type { Dll } from "./table.ts";
 
 /** The functions of ntdll.dll that are used. */
 export const ntdllSymbols = {
+  NtOpenProcessToken: {
+    parameters: ["usize", /* HANDLE process */ "u32", /* ACCESS_MASK */ "buffer" /* PHANDLE */],
+    result: "i32", /* NTSTATUS */
+  },
+  NtQueryInformationToken: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* TOKEN_INFORMATION_CLASS */
+      "buffer", /* PVOID information */
+      "u32", /* ULONG size of information */
+      "buffer", /* PULONG size needed */
+    ],
+    result: "i32", /* NTSTATUS */
+  },
+  NtQuerySecurityObject: {
+    parameters: [
+      "usize", /* HANDLE */
+      "u32", /* SECURITY_INFORMATION */
+      "buffer", /* PSECURITY_DESCRIPTOR */
+      "u32", /* ULONG size of the descriptor */
+      "buffer", /* PULONG size needed */
+    ],
+    result: "i32", /* NTSTATUS */
+  },
   RtlGetVersion: { parameters: ["buffer" /* OSVERSIONINFOEXW* */], result: "i32" /* NTSTATUS */ },
 } as const satisfies Deno.ForeignLibraryInterface;
 
@@ -29,4 +56,42 @@ export function buildNumber(host: Host): number {
     throw errorOf(host, "RtlGetVersion", status);
   }
   return info.getUint32(12, true);
+}
+
+const OWNER_AND_LIST = 0x1 | 0x4;
+const BYTES = 65536;
+
+/**
+ * Returns who owns an open file or folder, and who may do what with it.
+ *
+ * @throws {NativeError} if Windows refuses.
+ * @throws {RangeError} if the result makes no sense.
+ */
+export function securityOf(host: Host, handle: bigint, path: string): Security {
+  const bytes = new Uint8Array(BYTES);
+  const status = host.symbols(ntdll).NtQuerySecurityObject(handle, OWNER_AND_LIST, bytes, BYTES, new Uint8Array(4));
+  if (status < 0) throw errorOf(host, "NtQuerySecurityObject", status, path);
+  return securityIn(bytes);
+}
+
+const TOKEN_QUERY = 0x8;
+const TOKEN_USER = 1;
+// Behind the pointer to it.
+const SID_AT = 16;
+
+/**
+ * Returns the SID of the user as whom this process runs.
+ *
+ * @throws {NativeError} if Windows refuses.
+ */
+export function currentUser(host: Host): string {
+  const { NtOpenProcessToken, NtQueryInformationToken } = host.symbols(ntdll);
+  const opened = new Uint8Array(8);
+  const status = NtOpenProcessToken(host.symbols(kernel32).GetCurrentProcess(), TOKEN_QUERY, opened);
+  if (status < 0) throw errorOf(host, "NtOpenProcessToken", status);
+  using token = handleOf(host, addressIn(opened));
+  const bytes = new Uint8Array(256);
+  const queried = NtQueryInformationToken(token.value, TOKEN_USER, bytes, bytes.byteLength, new Uint8Array(4));
+  if (queried < 0) throw errorOf(host, "NtQueryInformationToken", queried);
+  return sidAt(bytes, SID_AT);
 }

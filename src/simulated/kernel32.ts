@@ -5,6 +5,7 @@
  */
 
 import { nameOf, win32 } from "../errors/codes.ts";
+import type { AddressSpace } from "./address_space.ts";
 import {
   ADDRESS,
   ATTRIBUTES,
@@ -38,12 +39,14 @@ import {
   type Opening,
   removeOrMark,
   requireOpenable,
+  unlockByte,
   USES,
   usesOf,
 } from "./open_files.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
+import { securityIn, sid } from "../ffi/security.ts";
 import { Failure, unknown } from "./simulation_error.ts";
-import { type Node, parentOf, partitionOn, type VirtualDisk, type Windows } from "./windows.ts";
+import { type Node, parentOf, partitionOn, type Security, type VirtualDisk, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -103,11 +106,20 @@ export const kernel32Functions: SimulatedDll = {
     copyFile(windows, source, to, { createdBy: windows.by });
   }),
 
-  CreateDirectoryW: define(BOOL, { path: text, security: optionalBuffer }, ({ windows }, { path }) => {
-    if (windows.node(path, "stay") !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
-    requireFolder(windows, parentOf(windows.place(path, "stay").path));
-    windows.add({ path, type: "folder", createdBy: windows.by });
-  }),
+  CreateDirectoryW: define(
+    BOOL,
+    { path: text, security: optionalBuffer },
+    ({ windows, process }, { path, security }) => {
+      if (windows.node(path, "stay") !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+      requireFolder(windows, parentOf(windows.place(path, "stay").path));
+      windows.add({
+        path,
+        type: "folder",
+        createdBy: windows.by,
+        ...(security && { security: securityAt(process.memory, security) }),
+      });
+    },
+  ),
 
   CreateFileW: define(
     HANDLE,
@@ -365,8 +377,7 @@ export const kernel32Functions: SimulatedDll = {
       if (flags !== 3 || bytes !== 1 || bytesHigh !== 0) {
         unknown("locking more than one byte of a file, or waiting for that");
       }
-      const offset = `${new DataView(overlapped.buffer, overlapped.byteOffset).getBigUint64(16, true)}`;
-      lockByte(windows, file!, `${handle}`, offset);
+      lockByte(windows, file!, `${handle}`, offsetIn(overlapped));
     },
   ),
 
@@ -424,6 +435,15 @@ export const kernel32Functions: SimulatedDll = {
       }
       node.volume = volumeName;
       node.mountedBy = windows.by;
+    },
+  ),
+
+  UnlockFileEx: define(
+    BOOL,
+    { handle: big, reserved: number, bytes: number, bytesHigh: number, overlapped: buffer },
+    ({ windows, process }, { handle, overlapped }) => {
+      const { file } = process.handles.get<FileHandle>(handle, "file");
+      unlockByte(windows, file!, `${handle}`, offsetIn(overlapped));
     },
   ),
 
@@ -544,6 +564,20 @@ function openStream(node: Node, stream: string, disposition: number): void {
   } else if (!there) {
     throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
   }
+}
+
+// Of an OVERLAPPED.
+function offsetIn(overlapped: Uint8Array<ArrayBuffer>): string {
+  return `${viewOf(overlapped).getBigUint64(16, true)}`;
+}
+
+// Of a SECURITY_ATTRIBUTES.
+function securityAt(memory: AddressSpace, attributes: Uint8Array<ArrayBuffer>): Security {
+  const { owner, entries = [] } = securityIn(memory.view(viewOf(attributes).getBigUint64(8, true)).slice());
+  return {
+    owner: owner === "" ? sid.ADMINISTRATORS : owner,
+    entries: entries.map((entry) => ({ ...entry, sid: entry.sid! })),
+  };
 }
 
 // Whether a file was made because there was none.

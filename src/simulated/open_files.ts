@@ -41,6 +41,8 @@ export type Opening = Pick<OpenFile, "access" | "share" | "stream" | "isDisk">;
 /** The bits of accesses, which are also those of share modes. */
 export const USES: Readonly<Record<FileUse, number>> = { read: 1, write: 2, delete: 4 };
 
+const ERROR_NOT_LOCKED = 158;
+
 /** All of {@linkcode USES}. */
 export const EVERY_USE = 7;
 
@@ -115,13 +117,30 @@ export function isOpenWithin({ state }: Windows, folder: string): boolean {
 }
 
 /** Locks a byte of a file for the handle that it is open by. */
-export function lockByte({ state, by }: Windows, path: string, handle: string, offset: string): void {
-  const key = keyOf(path);
-  const opened = state.open[key] ?? [];
+export function lockByte(windows: Windows, path: string, handle: string, offset: string): void {
+  const opened = windows.state.open[keyOf(path)] ?? [];
   if (opened.some(({ locks }) => locks?.includes(offset))) throw win32Failure(win32.ERROR_LOCK_VIOLATION);
-  state.open[key] = opened.map((opening) =>
+  changeLocks(windows, path, handle, (locks) => [...locks, offset]);
+}
+
+/** Unlocks a byte that {@linkcode lockByte} has locked for a handle. */
+export function unlockByte(windows: Windows, path: string, handle: string, offset: string): void {
+  changeLocks(windows, path, handle, (locks) => {
+    if (!locks.includes(offset)) throw win32Failure(ERROR_NOT_LOCKED);
+    return locks.filter((other) => other !== offset);
+  });
+}
+
+function changeLocks(
+  { state, by }: Windows,
+  path: string,
+  handle: string,
+  change: (locks: readonly string[]) => readonly string[],
+): void {
+  const key = keyOf(path);
+  state.open[key] = (state.open[key] ?? []).map((opening) =>
     opening.process === by.process && opening.handle === handle
-      ? { ...opening, locks: [...opening.locks ?? [], offset] }
+      ? { ...opening, locks: change(opening.locks ?? []) }
       : opening
   );
 }

@@ -114,6 +114,10 @@ export interface SimulatedHostOptions {
    */
   seed?: number;
   /**
+   * The folder in which the library keeps records of mounts, or false to keep none. Default: `C:\\ProgramData\\hcs-layers`.
+   */
+  records?: string | false;
+  /**
    * The number of threads that slow functions run on, each of which is taken until its function is done. A function that
    * waits, such as `accept`, takes one as long as it waits. Deno has four for each processor. Default: enough.
    */
@@ -362,6 +366,11 @@ export class SimulatedHost implements Host {
   /** The number of threads that slow functions share, without the option `poolThreads` without a limit. */
   get threads(): number {
     return this.#options.poolThreads ?? Infinity;
+  }
+
+  /** The folder in which the library keeps records of mounts; false if it keeps none. */
+  get records(): string | false | undefined {
+    return this.#options.records;
   }
 
   /** Its clock, by which it sleeps. */

@@ -4,10 +4,64 @@
  * @module
  */
 
-import { big, buffer, define, INFALLIBLE, NTSTATUS, type SimulatedDll } from "./call.ts";
+import { descriptor, sid, sidBytes } from "../ffi/security.ts";
+import { big, buffer, define, INFALLIBLE, NTSTATUS, number, put32, put64, type SimulatedDll } from "./call.ts";
+import type { FileHandle } from "./kernel32.ts";
+import { unknown } from "./simulation_error.ts";
+import type { Security } from "./windows.ts";
+
+const TOKEN_USER = 1;
+
+const ALL = 0x1f01ff;
+const READ_AND_EXECUTE = 0x1200a9;
+const ADD_FILES_AND_FOLDERS = 0x6;
+
+// What folders have that an administrator makes in C:\ProgramData.
+const USUAL: Security = {
+  owner: sid.ADMINISTRATORS,
+  entries: [
+    { type: 0, flags: 3, mask: ALL, sid: sid.SYSTEM },
+    { type: 0, flags: 3, mask: ALL, sid: sid.ADMINISTRATORS },
+    { type: 0, flags: 3, mask: READ_AND_EXECUTE, sid: sid.USERS },
+    { type: 0, flags: 2, mask: ADD_FILES_AND_FOLDERS, sid: sid.USERS },
+  ],
+};
 
 /** ntdll.dll. */
 export const ntdllFunctions: SimulatedDll = {
+  NtOpenProcessToken: define(
+    NTSTATUS,
+    { process: big, access: number, token: buffer },
+    ({ process }, { token }) =>
+      put64(token, process.handles.open({ type: "token", target: "the token of this process" })),
+  ),
+
+  NtQueryInformationToken: define(
+    NTSTATUS,
+    { token: big, class: number, information: buffer, size: number, needed: buffer },
+    ({ process }, { token, class: kind, information, needed }) => {
+      process.handles.get(token, "token");
+      if (kind !== TOKEN_USER) unknown(`asking for information ${kind} about a token`);
+      // Processes run as the system. The pointer to it is never followed.
+      const user = sidBytes(sid.SYSTEM);
+      put32(needed, 16 + user.byteLength);
+      information.set(user, 16);
+    },
+  ),
+
+  NtQuerySecurityObject: define(
+    NTSTATUS,
+    { handle: big, information: number, descriptor: buffer, size: number, needed: buffer },
+    ({ windows, process }, { handle, descriptor: bytes, needed }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      const { security } = windows.existing(target, "stay");
+      const { owner, entries } = security ?? USUAL;
+      const all = descriptor(entries, owner);
+      put32(needed, all.byteLength);
+      bytes.set(all);
+    },
+  ),
+
   RtlGetVersion: define(NTSTATUS, { info: buffer }, ({ windows }, { info }) => {
     const view = new DataView(info.buffer, info.byteOffset, info.byteLength);
     view.setUint32(4, 10, true);

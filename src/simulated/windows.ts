@@ -56,6 +56,8 @@ export interface Node {
   disk?: VirtualDisk;
   /** Its id on its volume, once somebody has asked for it. */
   id?: number;
+  /** Who owns it, and who may do what with it, if that isn't what Windows gives by itself. */
+  security?: Security;
   /** Its short name, `LAYERS~1`. */
   shortName?: string;
   /** The link that it is. */
@@ -80,6 +82,19 @@ export interface Node {
   isDeletePending?: boolean;
   /** Whether the scanner waits for it. */
   isUnscanned?: boolean;
+}
+
+/** Who owns something, and who may do what with it. */
+export interface Security {
+  /** SID of the owner. */
+  readonly owner: string;
+  /** The access list: who is allowed (type 0) or denied (type 1) what. */
+  readonly entries: readonly {
+    readonly type: number;
+    readonly flags: number;
+    readonly mask: number;
+    readonly sid: string;
+  }[];
 }
 
 /**

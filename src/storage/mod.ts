@@ -85,7 +85,13 @@ export { windowsHost } from "../ffi/host.ts";
 export type { Host, WindowsHost, WindowsHostOptions } from "../ffi/host.ts";
 export { LayerError } from "../errors/layer_error.ts";
 export { InvalidInputError } from "../errors/input_error.ts";
-export { ClosedError, HungCallError, InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
+export {
+  ClosedError,
+  HungCallError,
+  InUseError,
+  UnexpectedAnswerError,
+  UntrustedFolderError,
+} from "../errors/state_errors.ts";
 export {
   MissingDllError,
   MissingExportError,

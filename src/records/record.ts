@@ -1,0 +1,105 @@
+/**
+ * The record of a mount: what it is about to take, who takes it, and since when. It is written down before the first change,
+ * as lines of JSON that are only added to, so that a process that dies leaves a record that can be read.
+ *
+ * @module
+ */
+
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { ProcessId } from "../ffi/kernel32.ts";
+import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
+import { boolean, string, text, wholeNumber } from "../checks/arguments.ts";
+
+/** The record of a mount on the host. */
+export interface MountRecord {
+  /** Its id: a UUID, drawn for each mount. */
+  readonly id: string;
+  /** Id of the container. */
+  readonly container: string;
+  /** Folder of the scratch. */
+  readonly scratch: string;
+  /** What no other folder has, see `fileId()`. Undefined if the folder didn't exist, or its file system has no ids. */
+  readonly scratchId: string | undefined;
+  /** Whether the mount creates the disk of the scratch. */
+  readonly isNewScratch: boolean;
+  /** Folders of the read-only layers, topmost first. */
+  readonly layers: readonly string[];
+  /** The image of the layers, and the volume that shows it. Undefined for plain folders. */
+  readonly image: { readonly path: string; readonly volume: string } | undefined;
+  /** The folder at which the scratch volume is also mounted. */
+  readonly volumeMountPath: string | undefined;
+  /** The process that mounts. */
+  readonly process: ProcessId;
+  /** When it began, in ISO 8601 and UTC. */
+  readonly since: string;
+  /** The volume of the scratch, once everything is mounted. */
+  readonly volume: string | undefined;
+}
+
+/** What is known before the first change. */
+export type MountPlan = Omit<MountRecord, "volume">;
+
+const VERSION = 1;
+
+/** Returns the first line of a record. */
+export function firstLine(plan: MountPlan): string {
+  return `${JSON.stringify({ version: VERSION, ...plan })}\n`;
+}
+
+/** Returns the line that says that everything is mounted. */
+export function mountedLine(volume: string): string {
+  return `${JSON.stringify({ mounted: true, volume })}\n`;
+}
+
+/** Returns the line that says that nothing is mounted any more, for a record that can't be deleted. */
+export function closedLine(): string {
+  return `${JSON.stringify({ closed: true })}\n`;
+}
+
+const process: Check<ProcessId> = (value, argument) => fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
+const image = (value: unknown, argument: string) => fieldsOf(value, { path: text, volume: text }, argument);
+const version: Check<number> = wholeNumber(VERSION, VERSION);
+
+const PLAN = {
+  version,
+  id: text,
+  container: text,
+  scratch: text,
+  scratchId: optional(text),
+  isNewScratch: boolean,
+  layers: (value: unknown, argument: string) => itemsOf(value, argument, text),
+  image: optional(image),
+  volumeMountPath: optional(text),
+  process,
+  since: string,
+};
+const LATER = { mounted: optional(boolean), volume: optional(text), closed: optional(boolean) };
+
+/**
+ * Returns the record in a text. `undefined` if it was closed, or its first line was never written as a whole, before which
+ * nothing was changed. Later lines that make no sense are ignored: what is mounted is asked of Windows anyway.
+ *
+ * @throws {InvalidInputError} if it is no record, or one of another version.
+ */
+export function recordIn(content: string, path: string): MountRecord | undefined {
+  const [first, ...later] = content.split("\n").slice(0, -1);
+  if (first === undefined) return undefined;
+  const { version: _version, ...plan } = fieldsOf(parsed(first, path), PLAN, path);
+  const events = later.flatMap((line) => {
+    try {
+      return [fieldsOf(parsed(line, path), LATER, path)];
+    } catch {
+      return [];
+    }
+  });
+  if (events.some(({ closed }) => closed)) return undefined;
+  return { ...plan, volume: events.find(({ mounted }) => mounted)?.volume };
+}
+
+function parsed(line: string, path: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new InvalidInputError(path, "is not a record of a mount", line, { cause });
+  }
+}

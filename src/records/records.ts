@@ -1,0 +1,161 @@
+/**
+ * Where the records of mounts are: a file for each scratch, in a folder that only the system and administrators can write to,
+ * `C:\ProgramData\hcs-layers`, and how they are found, read and written.
+ *
+ * @module
+ */
+
+import { generate } from "jsr:@std/uuid@^1.0.0/v5";
+import { pathKey } from "../checks/windows_path.ts";
+import { messageOf } from "../errors/printable.ts";
+import type { Host } from "../ffi/host.ts";
+import {
+  access,
+  deleteFile,
+  directoryEntries,
+  disposition,
+  environmentVariable,
+  fileAttributes,
+  flushFile,
+  isNotFound,
+  openFile,
+  readText,
+  share,
+  writeTo,
+} from "../ffi/kernel32.ts";
+import { log } from "../log.ts";
+import { fileLock } from "./file_lock.ts";
+import { closedLine, firstLine, mountedLine, type MountPlan, type MountRecord, recordIn } from "./record.ts";
+import { createTrustedFolder } from "./trusted_folder.ts";
+
+const FOLDER = "hcs-layers";
+const MOUNTS = "mounts";
+const LOCKS = "locks";
+const EXTENSION = ".jsonl";
+const USUAL_PROGRAM_DATA = "C:\\ProgramData";
+const NAMESPACE = "5b1c6c0e-6d0c-4e0b-9d0d-4d6f756e7473";
+
+/** Returns the folder of a host's records, or undefined if it keeps none. */
+export function recordsFolder(host: Host): string | undefined {
+  if (host.records === false) return undefined;
+  return host.records ?? `${environmentVariable(host, "ProgramData") ?? USUAL_PROGRAM_DATA}\\${FOLDER}`;
+}
+
+/** The records of a machine, in one folder. */
+export class Records {
+  readonly #folder: string;
+  #isTrusted = false;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The folder. */
+  get folder(): string {
+    return this.#folder;
+  }
+
+  /**
+   * Waits for the lock of a scratch, see {@linkcode fileLock}.
+   *
+   * @throws {UntrustedFolderError} if others can write to the folder.
+   */
+  async lock(host: Host, scratch: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
+    this.#prepare(host);
+    const key = (await keyOf(scratch)).replaceAll("-", "");
+    return await fileLock(host, `${this.#folder}\\${LOCKS}`, BigInt(`0x${key.slice(0, 15)}`), options);
+  }
+
+  /**
+   * Returns the record of a scratch, or undefined if there is none.
+   *
+   * @throws {NativeError} if it can't be read, so that it is unknown whether there is one.
+   * @throws {InvalidInputError} if it is of another version.
+   */
+  async read(host: Host, scratch: string): Promise<MountRecord | undefined> {
+    return readRecord(host, await this.#path(scratch));
+  }
+
+  /** Writes down what a mount is about to take, in place of an older record. Returns once that is on the disk. */
+  async begin(host: Host, plan: MountPlan): Promise<void> {
+    this.#prepare(host);
+    write(host, await this.#path(plan.scratch), firstLine(plan), access.GENERIC_WRITE, disposition.CREATE_ALWAYS);
+  }
+
+  /** Writes down that everything is mounted. Returns once that is on the disk. */
+  async complete(host: Host, { scratch }: MountPlan, volume: string): Promise<void> {
+    append(host, await this.#path(scratch), mountedLine(volume));
+  }
+
+  /** Removes the record of a scratch, of which nothing is mounted any more. Logs if that fails. */
+  async close(host: Host, scratch: string): Promise<void> {
+    const path = await this.#path(scratch);
+    try {
+      if (fileAttributes(host, path) !== undefined) deleteFile(host, path);
+    } catch (error) {
+      if (isNotFound(error)) return;
+      log("warn", () => `${path}: ${messageOf(error)}`);
+      try {
+        append(host, path, closedLine());
+      } catch (error) {
+        log("warn", () => `${path} stays, although nothing is mounted: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /** Returns all records, and the paths of those that can't be read, with the errors. */
+  list(host: Host): { records: MountRecord[]; unreadable: { path: string; error: unknown }[] } {
+    const records: MountRecord[] = [];
+    const unreadable: { path: string; error: unknown }[] = [];
+    const folder = `${this.#folder}\\${MOUNTS}`;
+    if (fileAttributes(host, folder) === undefined) return { records, unreadable };
+    this.#prepare(host);
+    for (const { name } of [...directoryEntries(host, folder)]) {
+      if (!name.endsWith(EXTENSION)) continue;
+      const path = `${folder}\\${name}`;
+      try {
+        const record = readRecord(host, path);
+        if (record !== undefined) records.push(record);
+      } catch (error) {
+        unreadable.push({ path, error });
+      }
+    }
+    return { records, unreadable };
+  }
+
+  async #path(scratch: string): Promise<string> {
+    return `${this.#folder}\\${MOUNTS}\\${await keyOf(scratch)}${EXTENSION}`;
+  }
+
+  // Once for each process, which trusts what it has seen.
+  #prepare(host: Host): void {
+    if (this.#isTrusted) return;
+    createTrustedFolder(host, this.#folder);
+    createTrustedFolder(host, `${this.#folder}\\${MOUNTS}`);
+    this.#isTrusted = true;
+  }
+}
+
+function keyOf(scratch: string): Promise<string> {
+  return generate(NAMESPACE, new TextEncoder().encode(pathKey(scratch)));
+}
+
+function readRecord(host: Host, path: string): MountRecord | undefined {
+  if (fileAttributes(host, path) === undefined) return undefined;
+  try {
+    return recordIn(readText(host, path), path);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+function append(host: Host, path: string, line: string): void {
+  write(host, path, line, access.FILE_APPEND_DATA, disposition.OPEN_EXISTING);
+}
+
+function write(host: Host, path: string, line: string, right: number, how: number): void {
+  using file = openFile(host, path, { access: right, share: share.ALL, disposition: how });
+  writeTo(host, file, line, path);
+  flushFile(host, file, path);
+}

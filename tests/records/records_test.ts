@@ -1,0 +1,127 @@
+// Records of mounts: what is written when, what is refused, and who waits for whom.
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
+import { InvalidInputError, UntrustedFolderError } from "../../mod.ts";
+import type { MountPlan } from "../../src/records/record.ts";
+import { recordIn } from "../../src/records/record.ts";
+import { Records, recordsFolder } from "../../src/records/records.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { sequence } from "../support/calls.ts";
+
+const FOLDER = "C:\\ProgramData\\hcs-layers";
+const SCRATCH = "C:\\scratch";
+
+const PLAN: MountPlan = {
+  id: "7d4c7b4e-5b5c-4e0e-8d3f-111111111111",
+  container: "c1",
+  scratch: SCRATCH,
+  scratchId: "00",
+  isNewScratch: false,
+  layers: ["C:\\layers\\base"],
+  image: undefined,
+  volumeMountPath: "C:\\mnt\\c1",
+  process: { pid: 1, start: "5" },
+  since: "2026-11-26T00:00:00.000Z",
+};
+const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
+
+function records(host: SimulatedHost): Records {
+  return new Records(recordsFolder(host)!);
+}
+
+Deno.test("a record is written before, completed after, and deleted in the end: one flushed write each", async () => {
+  const host = new SimulatedHost();
+  const kept = records(host);
+  assertEquals(await kept.read(host, SCRATCH), undefined);
+  await kept.begin(host, PLAN);
+  assertEquals(await kept.read(host, SCRATCH), { ...PLAN, volume: undefined });
+  const from = host.calls.length;
+  await kept.complete(host, PLAN, VOLUME);
+  assertEquals(sequence(host, from), ["CreateFileW", "WriteFile", "FlushFileBuffers", "CloseHandle"]);
+  assertEquals(await kept.read(host, "c:\\SCRATCH"), { ...PLAN, volume: VOLUME });
+  assertEquals(kept.list(host), { records: [{ ...PLAN, volume: VOLUME }], unreadable: [] });
+  await kept.close(host, SCRATCH);
+  assertEquals(kept.list(host), { records: [], unreadable: [] });
+  assertEquals(host.held(), []);
+});
+
+Deno.test("a record that can't be deleted is closed", async () => {
+  const host = new SimulatedHost();
+  const kept = records(host);
+  await kept.begin(host, PLAN);
+  host.fail({ function: "DeleteFileW", code: "ERROR_SHARING_VIOLATION" });
+  await kept.close(host, SCRATCH);
+  assertEquals(await kept.read(host, SCRATCH), undefined);
+  await kept.begin(host, PLAN);
+  assertEquals(await kept.read(host, SCRATCH), { ...PLAN, volume: undefined });
+});
+
+Deno.test("a torn last line is ignored; what is no record, or one of a later version, isn't taken for none", () => {
+  const line = JSON.stringify({ version: 1, ...PLAN });
+  for (let length = 0; length < line.length; length++) {
+    assertEquals(recordIn(line.slice(0, length), "C:\\x"), undefined);
+    assertEquals(recordIn(`${line}\n${line.slice(0, length)}`, "C:\\x")?.id, PLAN.id);
+  }
+  assertThrows(() => recordIn(`${JSON.stringify({ ...PLAN, version: 2 })}\n`, "C:\\x"), InvalidInputError);
+  assertThrows(() => recordIn("{}\n", "C:\\x"), InvalidInputError);
+  assertThrows(() => recordIn("\0\0\0\n", "C:\\x"), InvalidInputError);
+});
+
+Deno.test("the folder of records is made for the system and administrators alone", async () => {
+  const host = new SimulatedHost();
+  await records(host).begin(host, PLAN);
+  // Another process finds it good.
+  await records(host).begin(host.otherProcess(), PLAN);
+});
+
+Deno.test("a folder of records that others could have made, or that a link leads to, is refused", async () => {
+  const host = new SimulatedHost();
+  host.addFolder(FOLDER);
+  const error = await assertRejects(() => records(host).begin(host, PLAN), UntrustedFolderError);
+  assertStringIncludes(error.message, "can be changed by S-1-5-32-545");
+  const linked = new SimulatedHost();
+  linked.addFolder("C:\\elsewhere");
+  linked.addFolder("C:\\ProgramData");
+  linked.addJunction(FOLDER, "C:\\elsewhere");
+  await assertRejects(() => records(linked).begin(linked, PLAN), UntrustedFolderError, "is a link");
+  assertEquals(linked.readDir("C:\\elsewhere"), []);
+  const above = new SimulatedHost({ records: "C:\\link\\records" });
+  above.addFolder("C:\\elsewhere");
+  above.addJunction("C:\\link", "C:\\elsewhere");
+  await assertRejects(() => records(above).begin(above, PLAN), UntrustedFolderError, "is reached through a link");
+});
+
+Deno.test("a lock is had by one process at a time, in turn, and not by a dead one", async () => {
+  const host = new SimulatedHost({ clock: "automatic" });
+  const other = host.otherProcess();
+  const third = host.otherProcess();
+  const got: string[] = [];
+  const first = await records(host).lock(host, SCRATCH);
+  const take = async (of: SimulatedHost, name: string) => {
+    using _lock = await records(of).lock(of, SCRATCH);
+    got.push(name);
+  };
+  const taken = [take(other, "other")];
+  await host.sleep(50);
+  taken.push(take(third, "third"));
+  await host.sleep(500);
+  assertEquals(got, []);
+  using _else = await records(host).lock(host, "C:\\else");
+  first[Symbol.dispose]();
+  await Promise.all(taken);
+  assertEquals(got, ["other", "third"]);
+  await records(other).lock(other, SCRATCH);
+  other.endProcess();
+  await take(third, "third");
+});
+
+Deno.test("the wait for a lock ends with the signal, and leaves nothing open", async () => {
+  const host = new SimulatedHost({ clock: "automatic" });
+  using _first = await records(host).lock(host, SCRATCH);
+  const open = host.held();
+  const controller = new AbortController();
+  const waiting = records(host).lock(host, SCRATCH, { signal: controller.signal });
+  await host.sleep(30);
+  controller.abort(new Error("enough"));
+  await assertRejects(() => waiting, Error, "enough");
+  assertEquals(host.held(), open);
+});
