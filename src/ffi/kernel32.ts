@@ -114,6 +114,7 @@ export const kernel32Symbols = {
     ],
     result: "i32", /* BOOL */
   },
+  GetSystemTimeAsFileTime: { parameters: ["buffer" /* FILETIME* */], result: "void" },
   GetVolumeNameForVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
     result: "i32", /* BOOL */
@@ -549,6 +550,16 @@ export function environmentVariable(host: Host, name: string): string | undefine
   const value = new Uint8Array(2 * 32768);
   const units = host.symbols(kernel32).GetEnvironmentVariableW(wide(name), value, 32768);
   return units === 0 ? undefined : fromWide(value);
+}
+
+// From 1601 to 1970, in milliseconds.
+const EPOCH_MS = 11_644_473_600_000n;
+
+/** Returns the time, in ISO 8601 and UTC. */
+export function now(host: Host): string {
+  const time = new Uint8Array(8);
+  host.symbols(kernel32).GetSystemTimeAsFileTime(time);
+  return new Date(Number(new DataView(time.buffer).getBigUint64(0, true) / 10_000n - EPOCH_MS)).toISOString();
 }
 
 /** A process. Its number is used again after it has ended, but not with the same start. */

@@ -51,9 +51,16 @@ interface Entry {
   readonly mayBeGone: (error: unknown) => boolean;
 }
 
+/** Runs a release of a whole list, or finds that its owner has lost what is in it, and returns nothing. */
+export type ReleaseGuard = (
+  release: () => Promise<ReleasedHold[]>,
+  signal: AbortSignal | undefined,
+) => Promise<ReleasedHold[]>;
+
 /** What one mount holds. */
 export class HoldList {
   #entries: readonly Entry[] = [];
+  #guard: ReleaseGuard = (release) => release();
   #releasing: { readonly signal: AbortSignal | undefined; readonly done: Promise<ReleasedHold[]> } | undefined;
 
   /** The records of what is held, in the order in which it was acquired. */
@@ -121,6 +128,11 @@ export class HoldList {
     this.#entries = [...this.#entries, { held, mayBeGone }];
   }
 
+  /** Has `guard` run each release that begins after this. Unwinding is part of the acquisition, so it isn't concerned. */
+  guardReleases(guard: ReleaseGuard): void {
+    this.#guard = guard;
+  }
+
   /** Removes holds from the list without releasing them: they stay, or other code releases them. */
   disown(held: readonly Held[]): void {
     this.#entries = this.#entries.filter((entry) => !held.includes(entry.held));
@@ -139,7 +151,7 @@ export class HoldList {
     for (;;) {
       const releasing = this.#releasing ??= {
         signal,
-        done: this.#release(signal, 0).finally(() => this.#releasing = undefined),
+        done: this.#guard(() => this.#release(signal, 0), signal).finally(() => this.#releasing = undefined),
       };
       try {
         return await releasing.done;

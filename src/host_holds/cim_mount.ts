@@ -6,7 +6,7 @@
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { hasVolume } from "../checks/existing.ts";
-import { pathKey, volumeGuid } from "../checks/windows_path.ts";
+import { volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
@@ -14,9 +14,7 @@ import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
-import { log } from "../log.ts";
 import { HALF_MS, WAITED, waitUntil } from "../session/waiting.ts";
-import { cimNoteOf, deleteCimNote, isSameCim, writeCimNote } from "./cim_note.ts";
 
 /** An image, and the volume that it is mounted as. */
 export interface CimMountInit {
@@ -37,9 +35,7 @@ export async function acquireCimMount(
     restsOn: [],
     release: () => dismount(host, init.volume),
   };
-  const wasThere = hasVolume(host, init.volume) !== false;
-  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) === true && await held.release() });
-  await mount(host, init);
+  await mountHeld(host, held, init, expect);
   return held;
 }
 
@@ -48,47 +44,26 @@ export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">):
   return {
     hold: { kind: "cimVolume", ...init },
     restsOn: [],
-    async release() {
-      const wasHeld = await dismount(host, init.volume);
-      const note = cimNoteOf(host, init.scratch);
-      if (note !== undefined && pathKey(note.volume) === pathKey(init.volume)) deleteCimNote(host, init.scratch);
-      return wasHeld;
-    },
+    release: () => dismount(host, init.volume),
   };
 }
 
-/**
- * Mounts the image of a container's layers, and notes that in the scratch folder. If the volume already exists and the note
- * names the same volume and image, a crash left it mounted, and it is adopted.
- */
+/** Mounts the image of a container's layers. */
 export async function acquireLayerCim(
   host: Host,
   init: CimMountInit & { readonly scratch: string },
   expect: Expect,
 ): Promise<Held<HoldOf<"cimVolume">>> {
-  const { scratch, volume, image } = init;
   const held = layerCimOf(host, init);
-  const before = cimNoteOf(host, scratch);
-  const wasThere = hasVolume(host, volume) !== false;
-  writeCimNote(host, scratch, { volume, image });
-  // The call can fail after it had its effect. A volume that was there before is not its effect.
-  expect({
-    ...held,
-    async release() {
-      if (!wasThere && hasVolume(host, volume)) return await held.release();
-      if (before === undefined) deleteCimNote(host, scratch);
-      else writeCimNote(host, scratch, before);
-      return false;
-    },
-  });
-  try {
-    await mount(host, init);
-  } catch (error) {
-    const exists = error instanceof NativeError && error.win32 === win32.ERROR_ALREADY_EXISTS;
-    if (!exists || before === undefined || !isSameCim(before, init)) throw error;
-    log("warn", () => `adopted ${volume}, left mounted from ${image}`);
-  }
+  await mountHeld(host, held, init, expect);
   return held;
+}
+
+// The call can fail after it had its effect. A volume that was there before is not its effect.
+async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Expect): Promise<void> {
+  const wasThere = hasVolume(host, init.volume) !== false;
+  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) === true && await held.release() });
+  await mount(host, init);
 }
 
 function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {

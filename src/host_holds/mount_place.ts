@@ -41,7 +41,7 @@ export function mountPlace(host: Host, path: string, argument: string, container
     const layer = layers.find((folder) => isWithin(place, folder));
     if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
   }
-  const owner = uses.find(({ volume }) => volume !== undefined && isWithin(place, volume.slice(0, -1)));
+  const owner = uses.find(({ mount }) => mount !== undefined && isWithin(place, mount.volume.slice(0, -1)));
   if (owner !== undefined) {
     throw new InvalidInputError(argument, `is in the volume of another container (${owner.scratch})`, path);
   }

@@ -84,6 +84,12 @@ export function adoptMountPoint(
   holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder, ...foundBy]));
 }
 
+/** {@linkcode adoptMountPoint} for a folder of a record: a volume that isn't known was never mounted there. */
+export function adoptRecordedPlace(host: Host, holds: HoldList, folder: string, volume: string | undefined): void {
+  if (volume === undefined) holds.adopt(folderOf(host, folder));
+  else adoptMountPoint(host, holds, { folder, volume });
+}
+
 /**
  * Removes the mount point from a folder, no matter which process mounted it. If {@linkcode mountSandboxVolume} or
  * {@linkcode mountWCOWLayers} created the folder, it is removed too. Succeeds if the folder isn't a mount point or doesn't

@@ -18,18 +18,20 @@ import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { activationOf, scratchVolume } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
-import { cimNoteOf } from "../host_holds/cim_note.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { placeOfMountPoint } from "../host_holds/mount_place.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { mayBeGone, overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
+import type { MountRecord } from "../records/record.ts";
 import { requireBuild } from "../session/builds.ts";
+import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { adoptMountPoint } from "./sandbox_volume.ts";
+import { guardReleases, recordOf } from "./mount_records.ts";
+import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
  * Options of {@linkcode unmountWCOWLayers}.
@@ -89,7 +91,6 @@ export async function unmountWCOWLayers(
   requireBuild(host, "library", "Mounting layers");
   const { mounts } = sessionOf(host);
   const scratch = realPathIfTold(host, named);
-  const image = await imageToRelease(host, scratch, containerId);
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {
     throw new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
@@ -98,10 +99,15 @@ export async function unmountWCOWLayers(
   if (vm !== undefined) {
     throw new InUseError(scratch, `is used by the VM ${vm.id}. Release what was mounted in it, or close the VM`, vm.id);
   }
-  if (image !== undefined) requireGrantsFor(host, "image");
-  const mount = mounts.mountOf(scratch);
-  const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
-  return await releaseScratch(host, mount, { scratch, image, volumeMountPath: place, signal });
+  return await changeScratch(host, scratch, signal, async (records) => {
+    const record = await recordOf(host, records, scratch);
+    const image = await imageToRelease(record, containerId);
+    if (image !== undefined) requireGrantsFor(host, "image");
+    const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
+    const released = await releaseScratch(host, { scratch, image, record, volumeMountPath: place, signal });
+    if (record !== undefined) await records!.close(host, scratch);
+    return released;
+  });
 }
 
 /**
@@ -142,17 +148,16 @@ export async function releaseCimFSHostLayers(
 
 /** Returns the volume of the image that a scratch is mounted with, or undefined if there is none. */
 async function imageToRelease(
-  host: Host,
-  scratch: string,
+  record: MountRecord | undefined,
   containerId: string | undefined,
 ): Promise<string | undefined> {
-  const noted = cimNoteOf(host, scratch)?.volume;
-  if (containerId === undefined) return noted;
+  const recorded = record?.cim?.volume;
+  if (containerId === undefined) return recorded;
   const named = await cimVolumeName(containerId);
-  if (noted !== undefined && pathKey(noted) !== pathKey(named)) {
+  if (recorded !== undefined && pathKey(recorded) !== pathKey(named)) {
     throw new InvalidInputError(
       "containerId",
-      `doesn't match the image that the scratch is mounted with (${noted})`,
+      `doesn't match the image that the scratch is mounted with (${recorded})`,
       containerId,
     );
   }
@@ -163,17 +168,17 @@ interface ScratchToRelease {
   readonly scratch: string;
   /** Volume of the CIM image, or undefined if there can't be one. */
   readonly image: string | undefined;
+  readonly record: MountRecord | undefined;
   readonly volumeMountPath: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-// Adds what a mount acquires to a list, in the same order, and releases the list in reverse. `mount` is the list of this
-// process, if the scratch was mounted here.
+// Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
 async function releaseScratch(
   host: Host,
-  mount: HoldList | undefined,
-  { scratch, image, volumeMountPath, signal }: ScratchToRelease,
+  { scratch, image, record, volumeMountPath, signal }: ScratchToRelease,
 ): Promise<ReleasedHold[]> {
+  const mount = sessionOf(host).mounts.mountOf(scratch)?.holds;
   const { volume, error } = await volumeOf(host, scratch);
   // The mount points are found by the volume. Without it, they would never be removed.
   if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) throw error;
@@ -201,6 +206,8 @@ async function releaseScratch(
   }
   if (volumeMountPath !== undefined) {
     adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
+  } else if (record?.volumeMountPath !== undefined) {
+    adoptRecordedPlace(host, holds, record.volumeMountPath, record.volume ?? volume);
   }
   for (const path of mountPoints) {
     // A mount point that is left can be found only by the disk, so the disk stays as well.
@@ -210,6 +217,7 @@ async function releaseScratch(
   try {
     released = await holds.release({ signal });
   } finally {
+    guardReleases(host, holds, scratch, record?.id);
     // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
     // release: then the owner still has everything.
     const left = new Set(holds.holds.map(({ kind }) => kind));

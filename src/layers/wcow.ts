@@ -7,19 +7,22 @@
 import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
-import { imageOf } from "../host_holds/layer_image.ts";
+import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { mountPlace } from "../host_holds/mount_place.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, requireUnclaimed } from "../session/creations.ts";
+import { changeScratch } from "../session/scratch_changes.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { hasScratchDisk, layerStack, requireScratch } from "./layer_stack.ts";
+import { requireUnmounted, withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
@@ -112,29 +115,51 @@ export async function mountWCOWLayers(
     requireScratch(host, stack);
     requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
-  using _mounting = layerVM === undefined ? sessionOf(host).mounts.startMount(stack.scratch) : undefined;
-  const place = volumeMountPath === undefined
-    ? undefined
-    : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
-      signal,
+  if (layerVM !== undefined) {
+    return await withHolds(async (holds) => {
+      if (newScratch) await acquireNewScratch(host, holds, stack, signal);
+      const created = holds.held;
+      const { path, placements } = await acquireVMLayers(holds, layerVM, stack, signal);
+      signal?.throwIfAborted();
+      holds.disown(created);
+      return mounted(holds, { path, volumeMountPath, placements });
     });
-  return await withHolds(async (holds) => {
-    const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
-    const created = holds.held;
-    const mount = { host, stack, scratchFile };
-    const { path, placements } = layerVM !== undefined
-      ? await acquireVMLayers(holds, layerVM, stack, signal)
-      : image === undefined
-      ? await acquireFolders(holds, mount, signal)
-      : await acquireImage(holds, mount, { image, containerId }, signal);
-    signal?.throwIfAborted();
-    if (place !== undefined) {
-      await acquireMountPointAt(host, holds, { folder: place, volume: path }, signal);
-    }
-    holds.disown(created);
-    if (layerVM === undefined) {
-      sessionOf(host).mounts.setMount(stack.scratch, holds, path);
-    }
-    return mounted(holds, { path, volumeMountPath, placements });
+  }
+  const { mounts } = sessionOf(host);
+  if (mounts.isMounting(stack.scratch)) {
+    throw new InUseError(stack.scratch, "is being mounted by another call", "this process");
+  }
+  using _mounting = mounts.startMount(stack.scratch);
+  const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
+  return await changeScratch(host, stack.scratch, signal, async (records) => {
+    await requireUnmounted(host, records, stack.scratch);
+    const place = volumeMountPath === undefined
+      ? undefined
+      : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
+        signal,
+      });
+    const planned = {
+      container: containerId,
+      scratch: stack.scratch,
+      isNewScratch: newScratch,
+      layers: stack.layers,
+      cim,
+      volumeMountPath: place,
+    };
+    return await withRecord(host, records, planned, async (holds, complete) => {
+      const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
+      const created = holds.held;
+      const mount = { host, stack, scratchFile };
+      const { path, placements } = cim === undefined
+        ? await acquireFolders(holds, mount, signal)
+        : await acquireImage(holds, mount, cim, signal);
+      signal?.throwIfAborted();
+      if (place !== undefined) {
+        await acquireMountPointAt(host, holds, { folder: place, volume: path }, signal);
+      }
+      await complete(path);
+      holds.disown(created);
+      return mounted(holds, { path, volumeMountPath, placements });
+    });
   });
 }

@@ -13,8 +13,8 @@ import type { Host } from "../ffi/host.ts";
 import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { acquireActivation, scratchVolume } from "../host_holds/activation.ts";
-import { acquireLayerCim } from "../host_holds/cim_mount.ts";
-import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
+import { acquireLayerCim, type CimMountInit } from "../host_holds/cim_mount.ts";
+import { imageOf } from "../host_holds/layer_image.ts";
 import { acquireOverlay } from "../host_holds/overlay_filter.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
@@ -106,7 +106,7 @@ function isNotReady(error: unknown): boolean {
 export async function acquireImage(
   holds: HoldList,
   { host, stack: { named, layers, scratch }, scratchFile }: HostMount,
-  { image, containerId }: { readonly image: string; readonly containerId: string },
+  image: CimMountInit,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
   const disk = await holds.acquire(
@@ -114,15 +114,14 @@ export async function acquireImage(
     signal,
   );
   const path = await scratchVolume(host, scratch);
-  const volume = await cimVolumeName(containerId);
-  const cim = await holds.acquire((expect) => acquireLayerCim(host, { volume, scratch, image }, expect), signal);
-  const overlay = { scratch, volume: path, layer: layers[0]!, image: volume };
+  const cim = await holds.acquire((expect) => acquireLayerCim(host, { ...image, scratch }, expect), signal);
+  const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
   await holds.acquire((expect) => acquireOverlay(host, overlay, { restsOn: [disk, cim], expect }), signal);
   return {
     path,
     placements: [
       ...named.slice(0, -1).map((layer) =>
-        ({ layer, scratch: false, device: { kind: "cim", image }, path: volume }) as const
+        ({ layer, scratch: false, device: { kind: "cim", image: image.image }, path: image.volume }) as const
       ),
       { layer: named.at(-1)!, scratch: true, device: { kind: "disk" }, path },
     ],

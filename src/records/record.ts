@@ -25,7 +25,7 @@ export interface MountRecord {
   /** Folders of the read-only layers, topmost first. */
   readonly layers: readonly string[];
   /** The image of the layers, and the volume that shows it. Undefined for plain folders. */
-  readonly image: { readonly path: string; readonly volume: string } | undefined;
+  readonly cim: { readonly image: string; readonly volume: string } | undefined;
   /** The folder at which the scratch volume is also mounted. */
   readonly volumeMountPath: string | undefined;
   /** The process that mounts. */
@@ -57,7 +57,7 @@ export function closedLine(): string {
 }
 
 const process: Check<ProcessId> = (value, argument) => fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
-const image = (value: unknown, argument: string) => fieldsOf(value, { path: text, volume: text }, argument);
+const cim = (value: unknown, argument: string) => fieldsOf(value, { image: text, volume: text }, argument);
 const version: Check<number> = wholeNumber(VERSION, VERSION);
 
 const PLAN = {
@@ -68,7 +68,7 @@ const PLAN = {
   scratchId: optional(text),
   isNewScratch: boolean,
   layers: (value: unknown, argument: string) => itemsOf(value, argument, text),
-  image: optional(image),
+  cim: optional(cim),
   volumeMountPath: optional(text),
   process,
   since: string,

@@ -10,8 +10,19 @@ import type { Host } from "../ffi/host.ts";
 import { buildNumber } from "../ffi/ntdll.ts";
 import { nameToGuid, type ParentLayer } from "../ffi/vmcompute.ts";
 import type { HoldList } from "../holds/hold_list.ts";
+import { Records, recordsFolder } from "../records/records.ts";
 import { Mutex } from "./mutex.ts";
 import { WaitingThreads } from "./waiting_threads.ts";
+
+/** A mount of this process. */
+export interface ScratchMount {
+  /** What it holds. */
+  readonly holds: HoldList;
+  /** The volume of the scratch. */
+  readonly volume: string;
+  /** The id of its record, if there is one. */
+  readonly id: string | undefined;
+}
 
 /** What this process knows about a scratch. */
 export interface ScratchUse {
@@ -21,10 +32,8 @@ export interface ScratchUse {
   readonly activated: boolean;
   /** Folders of the read-only layers that this process made visible in it, topmost first. */
   readonly layers: readonly string[];
-  /** The volume of its disk, as far as it is known. */
-  readonly volume: string | undefined;
   /** The mount that it belongs to. Undefined while it is being mounted, and if it isn't part of a mount. */
-  readonly mount: HoldList | undefined;
+  readonly mount: ScratchMount | undefined;
 }
 
 /** The scratches that this process has activated or attached a filter to, by folder. */
@@ -46,7 +55,12 @@ export class MountTable {
 
   /** Forgets that a scratch was activated, and the mount that it belonged to. */
   unclaim(scratch: string): void {
-    this.#change(scratch, { activated: false, volume: undefined, mount: undefined });
+    this.#change(scratch, { activated: false, mount: undefined });
+  }
+
+  /** Forgets all about a scratch that another process has unmounted. */
+  forget(scratch: string): void {
+    this.#uses.delete(pathKey(scratch));
   }
 
   /** Notes that a scratch is being mounted, until the result is disposed. */
@@ -66,13 +80,13 @@ export class MountTable {
     return this.#mounting.has(pathKey(scratch));
   }
 
-  /** Notes the mount that a scratch belongs to, and the volume of its disk, until it is unclaimed. */
-  setMount(scratch: string, mount: HoldList, volume: string): void {
-    this.#change(scratch, { mount, volume });
+  /** Notes the mount that a scratch belongs to, until it is unclaimed. */
+  setMount(scratch: string, mount: ScratchMount): void {
+    this.#change(scratch, { mount });
   }
 
   /** Returns the mount that a scratch belongs to. */
-  mountOf(scratch: string): HoldList | undefined {
+  mountOf(scratch: string): ScratchMount | undefined {
     return this.#find(scratch)?.mount;
   }
 
@@ -97,7 +111,7 @@ export class MountTable {
 
   #change(scratch: string, change: Partial<ScratchUse>): void {
     const before = this.#find(scratch) ??
-      { scratch, activated: false, layers: [], volume: undefined, mount: undefined };
+      { scratch, activated: false, layers: [], mount: undefined };
     const use = { ...before, ...change };
     if (use.activated || use.layers.length > 0) {
       this.#uses.set(pathKey(scratch), use);
@@ -141,7 +155,36 @@ export class Session {
   /** The privileges that it has enabled, by name. */
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();
+  readonly #records = new Map<string, Records>();
+  readonly #changing = new Map<string, { readonly turns: Mutex; users: number }>();
   #build: number | undefined;
+
+  /** Returns the records of mounts that a host keeps, or undefined if it keeps none. */
+  records(host: Host): Records | undefined {
+    const folder = recordsFolder(host);
+    if (folder === undefined) return undefined;
+    const key = pathKey(folder);
+    let records = this.#records.get(key);
+    if (records === undefined) this.#records.set(key, records = new Records(folder));
+    return records;
+  }
+
+  /**
+   * Runs `body` while no other call of this process changes a scratch. Calls have their turns in order.
+   *
+   * @throws the reason of `signal` if it is aborted before `body` runs.
+   */
+  async withScratch<T>(scratch: string, body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const key = pathKey(scratch);
+    const change = this.#changing.get(key) ?? { turns: new Mutex(), users: 0 };
+    this.#changing.set(key, change);
+    change.users++;
+    try {
+      return await change.turns.run(body, signal);
+    } finally {
+      if (--change.users === 0) this.#changing.delete(key);
+    }
+  }
 
   /** Returns the build of Windows, such as 20348. */
   build(host: Host): number {
@@ -163,7 +206,7 @@ export class Session {
   toJSON(): {
     readonly build: number | undefined;
     readonly layerIds: number;
-    readonly mounts: readonly Omit<ScratchUse, "mount" | "volume">[];
+    readonly mounts: readonly Omit<ScratchUse, "mount">[];
     readonly privileges: readonly string[];
   } {
     return {

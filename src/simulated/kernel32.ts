@@ -325,9 +325,13 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows, process: { handles } }, { process, start }) => {
       const pid = process === CURRENT_PROCESS ? windows.by.process : Number(handles.get(process, "process").target);
       const { startedAt } = windows.state.running[pid] ?? unknown("asking when a process started that has ended");
-      put64(start, FIRST_START + BigInt(startedAt) * 10_000n);
+      put64(start, FIRST_START + BigInt(Math.floor(startedAt)) * 10_000n);
     },
   ),
+
+  GetSystemTimeAsFileTime: define(INFALLIBLE, { time: buffer }, ({ windows }, { time }) => {
+    put64(time, FIRST_START + BigInt(Math.floor(windows.now)) * 10_000n);
+  }),
 
   GetVolumeNameForVolumeMountPointW: define(
     BOOL,

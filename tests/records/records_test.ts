@@ -17,7 +17,7 @@ const PLAN: MountPlan = {
   scratchId: "00",
   isNewScratch: false,
   layers: ["C:\\layers\\base"],
-  image: undefined,
+  cim: undefined,
   volumeMountPath: "C:\\mnt\\c1",
   process: { pid: 1, start: "5" },
   since: "2026-11-26T00:00:00.000Z",

@@ -1,0 +1,168 @@
+/**
+ * What the records of mounts are for: a mount is refused if the scratch is mounted, and whoever releases makes sure that the
+ * mount is still the one that was meant.
+ *
+ * @module
+ */
+
+import { isInUse, kindOf } from "../checks/existing.ts";
+import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
+import { messageOf } from "../errors/printable.ts";
+import { InUseError } from "../errors/state_errors.ts";
+import { NativeError } from "../errors/windows_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import { currentProcess, fileFlag, fileId, hasEnded, now, openFile } from "../ffi/kernel32.ts";
+import { HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
+import { UnwindError } from "../holds/release_errors.ts";
+import { log } from "../log.ts";
+import type { MountPlan, MountRecord } from "../records/record.ts";
+import type { Records } from "../records/records.ts";
+import { changeScratch } from "../session/scratch_changes.ts";
+import { sessionOf } from "../session/session.ts";
+import { adoptRecordedPlace } from "./sandbox_volume.ts";
+
+/** What a mount is about to take. */
+export type PlannedMount = Omit<MountPlan, "id" | "process" | "since" | "scratchId">;
+
+/**
+ * Runs `mount` with an empty list, as {@linkcode withHolds} does, and with a record of what it is about to take. The record stays
+ * until all of the list is released.
+ *
+ * @param mount Gets a function to call once everything is mounted, with the volume of the scratch.
+ */
+export async function withRecord<T>(
+  host: Host,
+  records: Records | undefined,
+  planned: PlannedMount,
+  mount: (holds: HoldList, complete: (volume: string) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const { scratch } = planned;
+  const plan = records && {
+    ...planned,
+    id: crypto.randomUUID(),
+    scratchId: folderId(host, scratch),
+    process: currentProcess(host),
+    since: now(host),
+  };
+  if (plan !== undefined) await records!.begin(host, plan);
+  try {
+    return await withHolds(async (holds) => {
+      guardReleases(host, holds, scratch, plan?.id);
+      return await mount(holds, async (volume) => {
+        if (plan !== undefined) await records!.complete(host, plan, volume);
+        sessionOf(host).mounts.setMount(scratch, { holds, volume, id: plan?.id });
+      });
+    });
+  } catch (error) {
+    if (!(error instanceof UnwindError)) await records?.close(host, scratch);
+    throw error;
+  }
+}
+
+/** Returns what no other folder has, or undefined if there is no such folder, or its file system has no such ids. */
+function folderId(host: Host, folder: string): string | undefined {
+  try {
+    using opened = openFile(host, folder, { flags: fileFlag.BACKUP_SEMANTICS });
+    return fileId(host, opened.value, folder);
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    log("debug", () => `${folder} has no id: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/**
+ * Returns the record of a scratch if it is about this scratch: a record that was copied from another machine, or is of a folder
+ * that was there before, says nothing. Its paths and volumes are only where Windows is asked.
+ *
+ * @throws {NativeError} if it can't be read, so that nobody knows what is mounted.
+ */
+export async function recordOf(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+): Promise<MountRecord | undefined> {
+  const record = await records?.read(host, scratch);
+  if (record === undefined) return undefined;
+  const isAbout = pathKey(record.scratch) === pathKey(scratch) &&
+    (record.scratchId === undefined || record.scratchId === folderId(host, scratch)) &&
+    (record.volume === undefined || volumeIn(record.volume) === record.volume) &&
+    (record.cim === undefined || volumeIn(record.cim.volume) === record.cim.volume);
+  if (isAbout) return record;
+  log("warn", () => `the record of ${scratch} is ignored, as it is about another folder`);
+  return undefined;
+}
+
+/** Returns whether the process that made a record has ended. False also if Windows doesn't tell. */
+export function isOwnerGone(host: Host, { process }: MountRecord): boolean {
+  return hasEnded(host, process);
+}
+
+/** Returns who mounted something, for messages. */
+export function ownerOf(host: Host, record: MountRecord): string {
+  const me = currentProcess(host);
+  const { pid, start } = record.process;
+  if (pid === me.pid && start === me.start) return "this process";
+  return `process ${pid}${isOwnerGone(host, record) ? ", which has ended" : ""}`;
+}
+
+/**
+ * Throws if a scratch is mounted according to its record. What is left of a mount that somebody else has taken apart is removed.
+ *
+ * @throws {InUseError} with the process that mounted it.
+ */
+export async function requireUnmounted(host: Host, records: Records | undefined, scratch: string): Promise<void> {
+  const { mounts } = sessionOf(host);
+  const known = mounts.mountOf(scratch)?.id;
+  const record = await recordOf(host, records, scratch);
+  const disk = diskOf(scratch);
+  const isMounted = kindOf(host, disk) !== undefined && isInUse(host, disk);
+  if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
+  if (record === undefined) return;
+  if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
+  if (isMounted) {
+    const owner = ownerOf(host, record);
+    throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
+  }
+  const { volume, volumeMountPath } = record;
+  if (volumeMountPath === undefined) return;
+  const left = new HoldList();
+  adoptRecordedPlace(host, left, volumeMountPath, volume);
+  await left.release();
+}
+
+/**
+ * Has each release of a mount make sure that it is still the same: another process can have unmounted the scratch, and somebody can
+ * have mounted it anew since. Then there is nothing left to release. The record goes once nothing is left.
+ *
+ * @param id Of the record; undefined if there was none.
+ */
+export function guardReleases(host: Host, holds: HoldList, scratch: string, id: string | undefined): void {
+  holds.guardReleases((release, signal) =>
+    changeScratch(host, scratch, signal, async (records) => {
+      const record = await records?.read(host, scratch);
+      if (record?.id !== id) return leave(host, holds, scratch, record);
+      const released = await release();
+      if (id !== undefined) await records?.close(host, scratch);
+      return released;
+    })
+  );
+}
+
+function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord | undefined): ReleasedHold[] {
+  if (holds.holds.length === 0) return [];
+  const disk = diskOf(scratch);
+  if (record === undefined && kindOf(host, disk) !== undefined && isInUse(host, disk)) {
+    throw new InUseError(
+      scratch,
+      "was unmounted by another process, or the record of its mount is lost, and its disk is in use. If nobody else has " +
+        "mounted it, unmount it by its folder",
+    );
+  }
+  const by = record === undefined ? "" : `, and mounted anew by ${ownerOf(host, record)}`;
+  log("warn", () => `${scratch} was unmounted by another process${by}: nothing is left to release`);
+  const left = holds.held.map(({ hold }) => ({ hold, wasHeld: false }));
+  holds.disown(holds.held);
+  if (sessionOf(host).mounts.mountOf(scratch)?.holds === holds) sessionOf(host).mounts.forget(scratch);
+  return left;
+}
