@@ -149,6 +149,7 @@ export class HoldList {
   async release(options: ReleaseOptions = {}): Promise<ReleasedHold[]> {
     const { signal } = options;
     for (;;) {
+      if (this.#entries.length === 0 && this.#releasing === undefined) return [];
       const releasing = this.#releasing ??= {
         signal,
         done: this.#guard(() => this.#release(signal, 0), signal).finally(() => this.#releasing = undefined),

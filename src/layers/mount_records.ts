@@ -12,14 +12,13 @@ import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, fileFlag, fileId, hasEnded, now, openFile } from "../ffi/kernel32.ts";
-import { HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
-import { UnwindError } from "../holds/release_errors.ts";
+import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { adoptRecordedPlace } from "./sandbox_volume.ts";
+import { onceReachable } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
 export type PlannedMount = Omit<MountPlan, "id" | "process" | "since" | "scratchId">;
@@ -44,17 +43,19 @@ export async function withRecord<T>(
     process: currentProcess(host),
     since: now(host),
   };
-  if (plan !== undefined) await records!.begin(host, plan);
+  if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.begin(host, plan));
+  let list: HoldList | undefined;
   try {
     return await withHolds(async (holds) => {
+      list = holds;
       guardReleases(host, holds, scratch, plan?.id);
       return await mount(holds, async (volume) => {
-        if (plan !== undefined) await records!.complete(host, plan, volume);
+        if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.complete(host, plan, volume));
         sessionOf(host).mounts.setMount(scratch, { holds, volume, id: plan?.id });
       });
     });
   } catch (error) {
-    if (!(error instanceof UnwindError)) await records?.close(host, scratch);
+    if (list === undefined || list.holds.length === 0) await records?.close(host, scratch);
     throw error;
   }
 }
@@ -82,7 +83,7 @@ export async function recordOf(
   records: Records | undefined,
   scratch: string,
 ): Promise<MountRecord | undefined> {
-  const record = await records?.read(host, scratch);
+  const record = await readRecord(host, records, scratch);
   if (record === undefined) return undefined;
   const isAbout = pathKey(record.scratch) === pathKey(scratch) &&
     (record.scratchId === undefined || record.scratchId === folderId(host, scratch)) &&
@@ -91,6 +92,14 @@ export async function recordOf(
   if (isAbout) return record;
   log("warn", () => `the record of ${scratch} is ignored, as it is about another folder`);
   return undefined;
+}
+
+async function readRecord(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+): Promise<MountRecord | undefined> {
+  return records && await onceReachable(host, records.folder, () => records.read(host, scratch));
 }
 
 /** Returns whether the process that made a record has ended. False also if Windows doesn't tell. */
@@ -107,31 +116,6 @@ export function ownerOf(host: Host, record: MountRecord): string {
 }
 
 /**
- * Throws if a scratch is mounted according to its record. What is left of a mount that somebody else has taken apart is removed.
- *
- * @throws {InUseError} with the process that mounted it.
- */
-export async function requireUnmounted(host: Host, records: Records | undefined, scratch: string): Promise<void> {
-  const { mounts } = sessionOf(host);
-  const known = mounts.mountOf(scratch)?.id;
-  const record = await recordOf(host, records, scratch);
-  const disk = diskOf(scratch);
-  const isMounted = kindOf(host, disk) !== undefined && isInUse(host, disk);
-  if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
-  if (record === undefined) return;
-  if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
-  if (isMounted) {
-    const owner = ownerOf(host, record);
-    throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
-  }
-  const { volume, volumeMountPath } = record;
-  if (volumeMountPath === undefined) return;
-  const left = new HoldList();
-  adoptRecordedPlace(host, left, volumeMountPath, volume);
-  await left.release();
-}
-
-/**
  * Has each release of a mount make sure that it is still the same: another process can have unmounted the scratch, and somebody can
  * have mounted it anew since. Then there is nothing left to release. The record goes once nothing is left.
  *
@@ -140,7 +124,7 @@ export async function requireUnmounted(host: Host, records: Records | undefined,
 export function guardReleases(host: Host, holds: HoldList, scratch: string, id: string | undefined): void {
   holds.guardReleases((release, signal) =>
     changeScratch(host, scratch, signal, async (records) => {
-      const record = await records?.read(host, scratch);
+      const record = await readRecord(host, records, scratch);
       if (record?.id !== id) return leave(host, holds, scratch, record);
       const released = await release();
       if (id !== undefined) await records?.close(host, scratch);

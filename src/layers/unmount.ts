@@ -5,7 +5,7 @@
  */
 
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
-import { hasVolume, kindOf } from "../checks/existing.ts";
+import { hasVolume, isInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
@@ -25,6 +25,7 @@ import { mayBeGone, overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import type { MountRecord } from "../records/record.ts";
+import type { Records } from "../records/records.ts";
 import { requireBuild } from "../session/builds.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
@@ -101,13 +102,31 @@ export async function unmountWCOWLayers(
   }
   return await changeScratch(host, scratch, signal, async (records) => {
     const record = await recordOf(host, records, scratch);
-    const image = await imageToRelease(record, containerId);
-    if (image !== undefined) requireGrantsFor(host, "image");
     const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
-    const released = await releaseScratch(host, { scratch, image, record, volumeMountPath: place, signal });
-    if (record !== undefined) await records!.close(host, scratch);
-    return released;
+    return await releaseRecorded(host, records, { scratch, record, containerId, volumeMountPath: place, signal });
   });
+}
+
+/** What is known of a mount to release. */
+interface Recorded {
+  readonly scratch: string;
+  readonly record: MountRecord | undefined;
+  readonly containerId?: string | undefined;
+  readonly volumeMountPath?: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Releases what is mounted of a scratch, and then removes its record. */
+export async function releaseRecorded(
+  host: Host,
+  records: Records | undefined,
+  { record, containerId, ...mount }: Recorded,
+): Promise<ReleasedHold[]> {
+  const image = await imageToRelease(host, records, record, containerId);
+  if (image !== undefined) requireGrantsFor(host, "image");
+  const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
+  if (record !== undefined) await records!.close(host, mount.scratch);
+  return released;
 }
 
 /**
@@ -148,11 +167,13 @@ export async function releaseCimFSHostLayers(
 
 /** Returns the volume of the image that a scratch is mounted with, or undefined if there is none. */
 async function imageToRelease(
+  host: Host,
+  records: Records | undefined,
   record: MountRecord | undefined,
   containerId: string | undefined,
 ): Promise<string | undefined> {
   const recorded = record?.cim?.volume;
-  if (containerId === undefined) return recorded;
+  if (containerId === undefined) return record && isOfAnother(host, records!, record) ? undefined : recorded;
   const named = await cimVolumeName(containerId);
   if (recorded !== undefined && pathKey(recorded) !== pathKey(named)) {
     throw new InvalidInputError(
@@ -162,6 +183,12 @@ async function imageToRelease(
     );
   }
   return named;
+}
+
+// A container can live on another scratch by now, with the same volume, as its name is made from the container's id.
+function isOfAnother(host: Host, records: Records, { id, cim, scratch }: MountRecord): boolean {
+  if (cim === undefined || kindOf(host, diskOf(scratch)) !== undefined && isInUse(host, diskOf(scratch))) return false;
+  return records.list(host).records.some((other) => other.id !== id && other.cim?.volume === cim.volume);
 }
 
 interface ScratchToRelease {
@@ -206,7 +233,7 @@ async function releaseScratch(
   }
   if (volumeMountPath !== undefined) {
     adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
-  } else if (record?.volumeMountPath !== undefined) {
+  } else if (record?.volumeMountPath !== undefined && !isListed(mountPoints, record.volumeMountPath)) {
     adoptRecordedPlace(host, holds, record.volumeMountPath, record.volume ?? volume);
   }
   for (const path of mountPoints) {
@@ -250,6 +277,10 @@ async function listMountPoints(
     }
   }, signal);
   return { mountPoints, unlisted };
+}
+
+function isListed(mountPoints: readonly string[], folder: string): boolean {
+  return mountPoints.some((path) => pathKey(path) === pathKey(`${folder}\\`));
 }
 
 // The volume at a folder that the caller names: of the scratch, or gone.

@@ -21,8 +21,9 @@ import { onceDeleted } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
+import { requireUnmounted } from "./earlier_mount.ts";
 import { hasScratchDisk, layerStack, requireScratch } from "./layer_stack.ts";
-import { requireUnmounted, withRecord } from "./mount_records.ts";
+import { withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
@@ -132,7 +133,7 @@ export async function mountWCOWLayers(
   using _mounting = mounts.startMount(stack.scratch);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
   return await changeScratch(host, stack.scratch, signal, async (records) => {
-    await requireUnmounted(host, records, stack.scratch);
+    await requireUnmounted(host, records, stack.scratch, signal);
     const place = volumeMountPath === undefined
       ? undefined
       : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
@@ -158,6 +159,7 @@ export async function mountWCOWLayers(
         await acquireMountPointAt(host, holds, { folder: place, volume: path }, signal);
       }
       await complete(path);
+      signal?.throwIfAborted();
       holds.disown(created);
       return mounted(holds, { path, volumeMountPath, placements });
     });

@@ -8,6 +8,7 @@ import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "./session.ts";
+import { onceReachable } from "./waiting.ts";
 
 const LIMIT_MS = 60_000;
 
@@ -31,7 +32,8 @@ export function changeScratch<T>(
   };
   return session.withScratch(scratch, async () => {
     const records = session.records(host);
-    using _lock = await records?.lock(host, scratch, { signal, onWait });
+    using _lock = records &&
+      await onceReachable(host, records.folder, () => records.lock(host, scratch, { signal, onWait }), signal);
     return await body(records);
   }, signal);
 }

@@ -154,6 +154,18 @@ export function onceDeleted<T>(
   return repeated(host, attempt, { what: `${path} is deleted`, passes, signal, limit });
 }
 
+/** Reads or writes a file, again and again as long as a scanner has it open, or an older one there is being deleted. */
+export function onceReachable<T>(
+  host: Host,
+  path: string,
+  attempt: () => T | Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const passes = (error: unknown) =>
+    isBusy(error) || isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
+  return repeated(host, attempt, { what: `${path} can be opened`, passes, signal });
+}
+
 /**
  * Refuses a path at which there is no file, or one that somebody has open, and goes on having it open.
  *

@@ -681,6 +681,7 @@ export class SimulatedHost implements Host {
       }
       for (const vm of Object.values(state.systems)) held.push(...heldOf(vm));
       for (const { target } of this.#process.handles.list()) {
+        if (PROGRAM_DATA.test(target)) continue;
         held.push({ kind: "handle", target });
       }
       for (const target of enabledPrivileges(this.#process)) {
@@ -855,10 +856,11 @@ export class SimulatedHost implements Host {
     return this.#commit((windows) => windows.has(path));
   }
 
-  /** Returns the paths of all files and folders. */
+  /** Returns the paths of all files and folders, but of what programs keep for themselves in `C:\\ProgramData`. */
   paths(): string[] {
     return this.#commit(({ state }) =>
-      Object.values(state.nodes).map((node) => node.path).filter((path) => !/^\\\\\?\\Volume\{[^\\]*\}$/.test(path))
+      Object.values(state.nodes).map((node) => node.path)
+        .filter((path) => !/^\\\\\?\\Volume\{[^\\]*\}$/.test(path) && !PROGRAM_DATA.test(path))
     );
   }
 

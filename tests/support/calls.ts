@@ -18,9 +18,10 @@ export function heldKinds(host: SimulatedHost): string[] {
 
 const CHANGES = /^(?!.*MountPath$)(.*Layer|NameToGuid|(Set|Delete)VolumeMountPointW|(Create|Remove)DirectoryW)$/;
 
-/** The calls that change the machine, and `NameToGuid`, in order: `Function subject`, with the code of those that failed. */
+/** The calls that change the machine, except for records of mounts, and `NameToGuid`, in order: `Function subject`, with the code of those that failed. */
 export function changes(host: SimulatedHost, from = 0): string[] {
-  return host.calls.slice(from).filter((call) => CHANGES.test(call.function)).map((call) => {
+  const isOfMachine = ({ args: { path } }: CompletedCall) => !`${path}`.startsWith("C:\\ProgramData");
+  return host.calls.slice(from).filter((call) => CHANGES.test(call.function) && isOfMachine(call)).map((call) => {
     const subject = call.args["id"] ?? call.args["name"] ?? call.args["volumeMountPoint"] ?? call.args["path"];
     return `${call.function} ${subject}${call.result === "0x00000000" ? "" : ` ${call.result}`}`;
   });

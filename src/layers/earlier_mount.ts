@@ -1,0 +1,44 @@
+/**
+ * What an earlier mount of a scratch left, before it is mounted again.
+ *
+ * @module
+ */
+
+import { isInUse, kindOf } from "../checks/existing.ts";
+import { diskOf } from "../checks/windows_path.ts";
+import { InUseError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import { log } from "../log.ts";
+import type { Records } from "../records/records.ts";
+import { sessionOf } from "../session/session.ts";
+import { ownerOf, recordOf } from "./mount_records.ts";
+import { releaseRecorded } from "./unmount.ts";
+
+/**
+ * Throws if a scratch is mounted according to its record. What is left of a mount that somebody else has taken apart, or that
+ * could be released only in part, is released.
+ *
+ * @throws {InUseError} with the process that mounted it.
+ * @throws {ReleaseError} if something is left of it.
+ */
+export async function requireUnmounted(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { mounts } = sessionOf(host);
+  const known = mounts.mountOf(scratch)?.id;
+  const record = await recordOf(host, records, scratch);
+  const disk = diskOf(scratch);
+  const isMounted = kindOf(host, disk) !== undefined && isInUse(host, disk);
+  if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
+  if (record === undefined) return;
+  if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
+  if (isMounted) {
+    const owner = ownerOf(host, record);
+    throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
+  }
+  log("info", () => `releasing what is left of the mount ${record.id} of ${scratch}`);
+  await releaseRecorded(host, records!, { scratch, record, signal });
+}
