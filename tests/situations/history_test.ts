@@ -29,7 +29,7 @@ Deno.test("an unmount fails at the disk: the mount's owner goes on from there", 
   assertEquals([held(host), mounted.holds], [[], []]);
 });
 
-Deno.test("a mount fails on a scratch with a note of an earlier image: the note still leads to that image", async () => {
+Deno.test("a mount fails on a scratch of which an earlier image was left: that image is released before", async () => {
   const host = hostWith({ cimLayers: [CIM_STACK[0]!], scratches: [SCRATCH] });
   await mountWCOWLayers("one", CIM_STACK, { host });
   host.fail({ function: "CimDismountImage", code: ACCESS_DENIED });

@@ -47,11 +47,11 @@ Deno.test("the mount points can't be listed: what the caller names is released, 
 });
 
 for (const code of [SHARING_VIOLATION, 0x80070005]) {
-  Deno.test(`the note about the image can't be read (0x${code.toString(16)}): unmounting changes nothing`, async () => {
+  Deno.test(`the record of the mount can't be read (0x${code.toString(16)}): unmounting changes nothing`, async () => {
     const host = imageHost();
     await mountWCOWLayers("c1", IMAGE_STACK, { host });
     const mounted = held(host);
-    host.fail({ function: "CreateFileW", code, when: ({ args }) => String(args["path"]).includes(":hcs-layers") });
+    host.fail({ function: "CreateFileW", code, when: ({ args }) => String(args["path"]).includes("\\mounts\\") });
     const from = host.calls.length;
     const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) }), NativeError);
     assertEquals([error.code, held(host)], [code, mounted]);
