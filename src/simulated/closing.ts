@@ -53,10 +53,31 @@ export function closeSystem(windows: Windows, id: string, process: number): void
   delete windows.state.systems[id];
 }
 
-/** Starts a process, and returns its number. */
-export function startProcess({ state }: Windows): number {
-  state.running[++state.processes] = { startedAt: state.time };
+/** Starts a process, and returns its number. If the machine is in a file, with the number that it has on the real machine. */
+export function startProcess(windows: Windows, realPid?: number): number {
+  const { state } = windows;
+  state.running[++state.processes] = { startedAt: state.time, ...(realPid !== undefined && { realPid }) };
   return state.processes;
+}
+
+/** Ends the processes that were killed on the real machine. Returns whether there were any. */
+export function endKilled(windows: Windows): boolean {
+  const killed = Object.entries(windows.state.running).filter(([, { realPid }]) =>
+    realPid !== undefined && isGone(realPid)
+  );
+  killed.forEach(([process]) => closeAll(windows, Number(process)));
+  return killed.length > 0;
+}
+
+// False also if that can't be known: on other systems, and without the permission to look.
+function isGone(realPid: number): boolean {
+  if (Deno.build.os !== "linux" || realPid === Deno.pid) return false;
+  try {
+    Deno.statSync(`/proc/${realPid}`);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
 }
 
 /**

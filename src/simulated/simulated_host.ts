@@ -4,6 +4,7 @@
  * @module
  */
 
+import { win32 } from "../errors/codes.ts";
 import { printable } from "../errors/printable.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
@@ -34,7 +35,7 @@ import {
 import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
-import { closeAll, closeFiles, closeTimely, restart, startProcess } from "./closing.ts";
+import { closeAll, closeFiles, closeTimely, endKilled, restart, startProcess } from "./closing.ts";
 import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
@@ -86,8 +87,9 @@ export interface SimulatedHostOptions {
   revision?: number;
   /**
    * Path of a file that contains the machine, and is created if it is missing. Each call reads and updates it, so that
-   * several processes can share the machine. Needs `--allow-read` and `--allow-write` for the file. Default: the machine
-   * is in memory.
+   * several processes can share the machine. Needs `--allow-read` and `--allow-write` for the file. On Linux, with
+   * `--allow-read=/proc` as well, a process that was killed is noticed when what it has open is in the way; otherwise
+   * {@linkcode SimulatedHost.endProcess} says so. Default: the machine is in memory.
    */
   file?: string;
   /**
@@ -331,8 +333,14 @@ export class SimulatedHost implements Host {
     };
     this.#process = this.#newProcess(new AddressSpace());
     this.#id = 0;
-    this.#id = this.#commit(startProcess);
+    this.#id = this.#commit((windows) => this.#startIn(windows));
     this.#machine.hosts.add(this);
+  }
+
+  #startIn(windows: Windows): number {
+    if (this.#machine.shared === undefined) return startProcess(windows);
+    endKilled(windows);
+    return startProcess(windows, Deno.pid);
   }
 
   #newProcess(memory: AddressSpace): Process {
@@ -526,7 +534,7 @@ export class SimulatedHost implements Host {
     this.#commit(restart);
     for (const host of [...this.#machine.hosts]) host.#end();
     this.#begin();
-    this.#id = this.#commit(startProcess);
+    this.#id = this.#commit((windows) => this.#startIn(windows));
   }
 
   // Goes on as a process that remembers nothing.
@@ -582,7 +590,7 @@ export class SimulatedHost implements Host {
       for (let process = 1; process <= restored.processes; process++) closeAll(windows, process);
     });
     this.#begin();
-    this.#id = this.#commit(startProcess);
+    this.#id = this.#commit((windows) => this.#startIn(windows));
   }
 
   /**
@@ -656,7 +664,9 @@ export class SimulatedHost implements Host {
    * themselves in `C:\ProgramData` is not part of it.
    */
   held(): HeldResource[] {
-    return this.#commit(({ state }) => {
+    return this.#commit((windows) => {
+      if (this.#machine.shared !== undefined) endKilled(windows);
+      const { state } = windows;
       const held: HeldResource[] = [];
       for (const { path, activatedBy, preparedBy } of Object.values(state.active)) {
         held.push({ kind: "activation", target: path, by: activatedBy });
@@ -1040,7 +1050,15 @@ export class SimulatedHost implements Host {
     return this.#later((context) => {
       requireLengths(dll, name, values);
       requireShared(context.windows.state, dll, values);
-      return run(context, values);
+      const { windows } = context;
+      if (this.#machine.shared === undefined) return run(context, values);
+      if (name === "OpenProcess") endKilled(windows);
+      try {
+        return run(context, values);
+      } catch (error) {
+        if (!isHeldUp(error) || !endKilled(windows)) throw error;
+        return run(context, values);
+      }
     }, name);
   }
 
@@ -1134,6 +1152,12 @@ function stateOfNew(options: SimulatedHostOptions): Pick<Machine, "state" | "sha
     state: indexed(state),
     shared: file === undefined ? undefined : new SharedState(file, state, indexed),
   };
+}
+
+// Whether somebody has something open, which can be a process that was killed meanwhile.
+function isHeldUp(error: unknown): boolean {
+  const codes: readonly number[] = [win32.ERROR_SHARING_VIOLATION, win32.ERROR_LOCK_VIOLATION];
+  return error instanceof Failure && codes.includes(error.code & 0xffff);
 }
 
 // Returns the name of a situation by which answers are found.

@@ -183,6 +183,8 @@ export interface OverlayFilter {
 export interface RunningProcess {
   /** Milliseconds from the start of the machine to its own. */
   readonly startedAt: number;
+  /** Of a machine in a file: the number that the process has on the real machine. */
+  readonly realPid?: number;
 }
 
 /** The state of a machine. */

@@ -135,3 +135,34 @@ Deno.test("a process that is killed at any time leaves a machine that can be rea
       assertEquals([held(host), host.paths()], [[], before]);
     }
   }));
+
+Deno.test({
+  name: "what a killed process has open is closed when it is in the way, and the process has ended",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    withFile(async (file) => {
+      const host = new SimulatedHost({ file });
+      const path = "C:\\data\\log.txt";
+      host.addFile(path);
+      const script = await Deno.makeTempFile({ suffix: ".ts" });
+      await Deno.writeTextFile(script, killedWithFileOpen(file));
+      const killed = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", "--no-check", script] }).output();
+      await Deno.remove(script);
+      assertEquals(killed.signal, "SIGKILL", new TextDecoder().decode(killed.stderr));
+      assert(k32.hasEnded(host, JSON.parse(new TextDecoder().decode(killed.stdout))));
+      const { access, share } = k32;
+      k32.openFile(host, path, { access: access.GENERIC_WRITE, share: share.NONE })[Symbol.dispose]();
+    }),
+});
+
+function killedWithFileOpen(file: string): string {
+  const module = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
+  return `
+    const { SimulatedHost } = await import(${module("simulated/mod.ts")});
+    const { access, currentProcess, openFile, share } = await import(${module("ffi/kernel32.ts")});
+    const host = new SimulatedHost({ file: ${JSON.stringify(file)} });
+    openFile(host, "C:\\\\data\\\\log.txt", { access: access.GENERIC_WRITE, share: share.NONE });
+    console.log(JSON.stringify(currentProcess(host)));
+    Deno.kill(Deno.pid, "SIGKILL");
+  `;
+}
