@@ -42,6 +42,10 @@ export { mountWCOWLayers } from "./src/layers/wcow.ts";
 export type { MountWCOWLayersOptions } from "./src/layers/wcow.ts";
 export { releaseCimFSHostLayers, unmountWCOWLayers } from "./src/layers/unmount.ts";
 export type { UnmountWCOWLayersOptions } from "./src/layers/unmount.ts";
+export { findMounts, listMounts } from "./src/layers/list_mounts.ts";
+export type { MountInfo, MountOwner } from "./src/layers/list_mounts.ts";
+export { recover } from "./src/layers/recover.ts";
+export type { RecoveredMount, RecoverOptions } from "./src/layers/recover.ts";
 export { mountSandboxVolume, removeSandboxMountPoint } from "./src/layers/sandbox_volume.ts";
 export { toHostHcsSchemaLayers } from "./src/layers/host_schema.ts";
 
@@ -62,6 +66,7 @@ export type { Hold } from "./src/holds/hold.ts";
 export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 
 // The host
+export type { VolumeSpace } from "./src/ffi/kernel32.ts";
 export { windowsHost } from "./src/ffi/host.ts";
 export type { Host, WindowsHost, WindowsHostOptions } from "./src/ffi/host.ts";
 export type { HostOptions } from "./src/ffi/host_options.ts";

@@ -5,17 +5,17 @@ import config from "../deno.json" with { type: "json" };
 /** How many symbols each entry point has, and their names: first the values, then the types. */
 const SURFACE: Readonly<Record<string, readonly [count: number, values: string, types: string]>> = {
   ".": [
-    50,
+    58,
     `
       HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
       NoRoomError NotMountedError ReleaseError UnexpectedAnswerError UnsupportedBuildError UntrustedFolderError UnwindError VMStateError
-      createUtilityVM getHCSLayers mountLCOWLayers mountSandboxVolume mountWCOWLayers releaseCimFSHostLayers
+      createUtilityVM findMounts getHCSLayers listMounts mountLCOWLayers mountSandboxVolume mountWCOWLayers recover releaseCimFSHostLayers
       removeSandboxMountPoint toHostHcsSchemaLayers unmountWCOWLayers windowsHost
     `,
     `
       CommonVMOptions DeviceCapacity Hold Host HostOptions LCOWLayer LCOWLayers LayerDevice LayerPlacement
-      LinuxVMOptions MountLCOWLayersOptions MountWCOWLayersOptions Mounted MountedLCOWLayers MountedLayers
-      MountedVolume ReleaseOptions ReleasedHold UnmountWCOWLayersOptions UtilityVM UtilityVMOptions WindowsHost
+      LinuxVMOptions MountInfo MountLCOWLayersOptions MountOwner MountWCOWLayersOptions Mounted MountedLCOWLayers MountedLayers
+      MountedVolume RecoverOptions RecoveredMount ReleaseOptions ReleasedHold UnmountWCOWLayersOptions UtilityVM UtilityVMOptions VolumeSpace WindowsHost
       WindowsHostOptions WindowsVMOptions
     `,
   ],

@@ -410,13 +410,34 @@ export function fileId(host: Host, handle: bigint, path: string): string {
   return information.toHex();
 }
 
-/** Returns the size in bytes of the volume that a folder is on. */
-export function volumeSize(host: Host, folder: string): bigint {
-  const total = new Uint8Array(8);
-  if (host.symbols(kernel32).GetDiskFreeSpaceExW(folderForm(folder), null, total, null) === 0) {
+/**
+ * The space on a volume.
+ *
+ * @category Mounts on the host
+ */
+export interface VolumeSpace {
+  /** Its size in bytes. */
+  readonly size: bigint;
+  /** The bytes that are free. */
+  readonly free: bigint;
+}
+
+/** Returns the space on the volume that a folder is on. */
+export function volumeSpace(host: Host, folder: string): VolumeSpace {
+  const [total, free] = [new Uint8Array(8), new Uint8Array(8)];
+  if (host.symbols(kernel32).GetDiskFreeSpaceExW(folderForm(folder), null, total, free) === 0) {
     throw lastError(host, "GetDiskFreeSpaceExW", folder);
   }
-  return new DataView(total.buffer).getBigUint64(0, true);
+  const [size, left] = [total, free].map(({ buffer }) => new DataView(buffer).getBigUint64(0, true)) as [
+    bigint,
+    bigint,
+  ];
+  return { size, free: left };
+}
+
+/** Returns the size in bytes of the volume that a folder is on. */
+export function volumeSize(host: Host, folder: string): bigint {
+  return volumeSpace(host, folder).size;
 }
 
 /** How to open a file. Default: without access, shared with everybody, the file must exist. */

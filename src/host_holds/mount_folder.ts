@@ -106,8 +106,8 @@ function mark(host: Host, path: string): boolean {
   }
 }
 
-// What would leave a folder of ours for good is asked twice, as an answer can be wrong once.
-function isMarked(host: Host, path: string): boolean {
+/** Returns whether this library created a folder. What would leave one for good is asked twice: an answer can be wrong once. */
+export function isMarked(host: Host, path: string): boolean {
   return hasMark(host, path) || hasMark(host, path);
 }
 

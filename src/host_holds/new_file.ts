@@ -24,13 +24,18 @@ export async function acquireNewFile(
   make: () => unknown,
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
-  const held: Held<HoldOf<"newFile">> = {
+  const held = newFileOf(host, path, restsOn);
+  await createHeld(held, make, expect);
+  return held;
+}
+
+/** Returns the hold on a file that is known to be new. */
+export function newFileOf(host: Host, path: string, restsOn: readonly Held[] = []): Held<HoldOf<"newFile">> {
+  return {
     hold: { kind: "newFile", path },
     restsOn,
     release: () => removeOnceFree(host, path, () => removeFile(host, path)),
   };
-  await createHeld(held, make, expect);
-  return held;
 }
 
 /** Deletes a file. Returns false if there is none. */

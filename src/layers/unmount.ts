@@ -114,17 +114,20 @@ interface Recorded {
   readonly containerId?: string | undefined;
   readonly volumeMountPath?: string | undefined;
   readonly signal: AbortSignal | undefined;
+  /** What to do after that, before the record is removed. */
+  readonly finish?: () => Promise<ReleasedHold[]>;
 }
 
 /** Releases what is mounted of a scratch, and then removes its record. */
 export async function releaseRecorded(
   host: Host,
   records: Records | undefined,
-  { record, containerId, ...mount }: Recorded,
+  { record, containerId, finish, ...mount }: Recorded,
 ): Promise<ReleasedHold[]> {
   const image = await imageToRelease(host, records, record, containerId);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
+  if (finish !== undefined) released.push(...await finish());
   if (record !== undefined) await records!.close(host, mount.scratch);
   return released;
 }

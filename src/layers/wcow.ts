@@ -42,6 +42,11 @@ export interface MountWCOWLayersOptions extends HostOptions {
    * The scratch stays when the layers are released; it is removed only if the mount fails. Default: false.
    */
   createScratch?: boolean | undefined;
+  /**
+   * Whether the mount is meant to outlive this process. Otherwise, {@linkcode recover} releases it once this process has
+   * ended. Not available with `vm`. Default: false.
+   */
+  permanent?: boolean | undefined;
   /** A running Windows VM in which the layers are mounted, instead of on the host. Its host replaces `host`. */
   vm?: UtilityVM | undefined;
 }
@@ -92,14 +97,18 @@ export async function mountWCOWLayers(
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
   const named = layerStack(layerFolders);
-  const { vm: layerVM, createScratch, volumeMountPath, signal, ...given } = hostOptions(options, {
+  const { vm: layerVM, createScratch, permanent, volumeMountPath, signal, ...given } = hostOptions(options, {
     volumeMountPath: optional(namedFolder),
     createScratch: optional(boolean),
+    permanent: optional(boolean),
     vm: optional((vm) => requireLayerVM(vm, "windows")),
   });
   const host = layerVM?.vm.host ?? given.host;
   if (layerVM !== undefined && volumeMountPath !== undefined) {
     throw new InvalidInputError("volumeMountPath", "is not available with a VM", volumeMountPath);
+  }
+  if (layerVM !== undefined && permanent) {
+    throw new InvalidInputError("permanent", "is not available with a VM, which ends with this process", permanent);
   }
   signal?.throwIfAborted();
   const { stack, image } = layerVM === undefined ? checkHostLayers(host, named) : checkVMLayers(host, named);
@@ -146,6 +155,7 @@ export async function mountWCOWLayers(
       layers: stack.layers,
       cim,
       volumeMountPath: place,
+      isPermanent: permanent === true,
     };
     return await withRecord(host, records, planned, async (holds, complete) => {
       const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];

@@ -28,6 +28,8 @@ export interface MountRecord {
   readonly cim: { readonly image: string; readonly volume: string } | undefined;
   /** The folder at which the scratch volume is also mounted. */
   readonly volumeMountPath: string | undefined;
+  /** Whether the mount is meant to outlive the process that mounts. */
+  readonly isPermanent: boolean;
   /** The process that mounts. */
   readonly process: ProcessId;
   /** When it began, in ISO 8601 and UTC. */
@@ -70,6 +72,7 @@ const PLAN = {
   layers: (value: unknown, argument: string) => itemsOf(value, argument, text),
   cim: optional(cim),
   volumeMountPath: optional(text),
+  isPermanent: boolean,
   process,
   since: string,
 };

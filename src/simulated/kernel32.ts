@@ -46,7 +46,7 @@ import {
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { securityIn, sid } from "../ffi/security.ts";
 import { Failure, unknown } from "./simulation_error.ts";
-import { type Node, parentOf, partitionOn, type Security, type VirtualDisk, type Windows } from "./windows.ts";
+import { keyOf, type Node, parentOf, partitionOn, type Security, type VirtualDisk, type Windows } from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -263,9 +263,11 @@ export const kernel32Functions: SimulatedDll = {
   GetDiskFreeSpaceExW: define(
     BOOL,
     { folder: text, free: optionalBuffer, total: optionalBuffer, totalFree: optionalBuffer },
-    ({ windows }, { folder, total }) => {
+    ({ windows }, { folder, total, totalFree }) => {
       requireSeparator(folder);
-      if (total !== null) put64(total, BigInt(volumeDisk(windows, folder).volume));
+      const { volume } = volumeDisk(windows, folder);
+      if (total !== null) put64(total, BigInt(volume));
+      if (totalFree !== null) put64(totalFree, BigInt(Math.max(0, volume - usedOn(windows, folder))));
     },
   ),
 
@@ -536,6 +538,11 @@ function volumeDisk(windows: Windows, volume: string): Formatted {
   const path = windows.diskOfVolume(windows.place(`${volume.replace(/\\$/, "")}\\`).path);
   if (path === undefined) unknown(`getting the size of a volume that isn't on a virtual disk: ${volume}`);
   return windows.disk(path) as Formatted;
+}
+
+function usedOn({ state }: Windows, volume: string): number {
+  const root = `${keyOf(volume.replace(/\\$/, ""))}\\`;
+  return Object.entries(state.nodes).reduce((sum, [key, { size = 0 }]) => key.startsWith(root) ? sum + size : sum, 0);
 }
 
 function extendVolume(disk: Formatted, sectors: number): void {

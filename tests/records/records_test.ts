@@ -19,6 +19,7 @@ const PLAN: MountPlan = {
   layers: ["C:\\layers\\base"],
   cim: undefined,
   volumeMountPath: "C:\\mnt\\c1",
+  isPermanent: false,
   process: { pid: 1, start: "5" },
   since: "2026-11-26T00:00:00.000Z",
 };

@@ -1,0 +1,179 @@
+/**
+ * Listing what is mounted on a host.
+ *
+ * @module
+ */
+
+import { hostOptions, requireText } from "../checks/arguments.ts";
+import { isInUse, kindOf } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
+import { diskOf, pathKey } from "../checks/windows_path.ts";
+import { messageOf } from "../errors/printable.ts";
+import { LayerError } from "../errors/layer_error.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { currentProcess, mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
+import { scratchVolume } from "../host_holds/activation.ts";
+import { log } from "../log.ts";
+import type { MountRecord } from "../records/record.ts";
+import { sessionOf } from "../session/session.ts";
+import { isOwnerGone } from "./mount_records.ts";
+
+/**
+ * The process that mounted something.
+ *
+ * @category Mounts on the host
+ */
+export interface MountOwner {
+  /** Its number. */
+  readonly pid: number;
+  /** When it started, in units of 100 ns since 1601, because numbers are used again. */
+  readonly start: string;
+  /** Whether it is this process, another one that lives, or one that has ended. */
+  readonly state: "this process" | "alive" | "ended";
+}
+
+/**
+ * A mount of {@linkcode mountWCOWLayers} on the host.
+ *
+ * @category Mounts on the host
+ */
+export interface MountInfo {
+  /** Its id, a UUID. */
+  readonly id: string;
+  /** Id of the container. */
+  readonly containerId: string;
+  /**
+   * Whether it is complete (`mounted`), incomplete (`partial`: it is being mounted or unmounted, or that ended half-way), or was taken
+   * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left).
+   */
+  readonly state: "mounted" | "partial" | "gone";
+  /** Folder of the scratch layer. */
+  readonly scratch: string;
+  /** Folders of the read-only layers, the topmost first. */
+  readonly layers: readonly string[];
+  /** The mounted image of the layers. Undefined for plain folders. */
+  readonly image: { readonly path: string; readonly volume: string } | undefined;
+  /** The volume of the scratch, `\\?\Volume{guid}\`. Undefined if Windows doesn't tell. */
+  readonly volume: string | undefined;
+  /** The folders and drive letters at which the volume is mounted, with a closing `\`. */
+  readonly mountPoints: readonly string[];
+  /** Size and free space of the volume in bytes. Undefined if Windows doesn't tell. */
+  readonly space: VolumeSpace | undefined;
+  /** The process that mounted it. */
+  readonly owner: MountOwner;
+  /** When that began, in ISO 8601 and UTC. */
+  readonly since: string;
+  /** Whether it is meant to outlive that process. */
+  readonly permanent: boolean;
+}
+
+/**
+ * Lists the mounts of {@linkcode mountWCOWLayers} on the host, by this process and others, as their records tell them, and as Windows
+ * has them now. Those in VMs end with their processes, and are not listed. A record that can't be read is logged.
+ *
+ * ```ts
+ * import { listMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * await using _layers = await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+ * for (const { containerId, scratch, owner } of await listMounts({ host })) console.log(containerId, scratch, owner.state);
+ * ```
+ *
+ * @throws {UntrustedFolderError} if others could have written records.
+ * @category Mounts on the host
+ */
+export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
+  const { host, signal } = hostOptions(options, {});
+  signal?.throwIfAborted();
+  requireGrantsFor(host, "unmount");
+  const mounts: MountInfo[] = [];
+  for (const record of recordsOn(host)) {
+    signal?.throwIfAborted();
+    mounts.push(await infoOf(host, record));
+  }
+  return mounts.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
+}
+
+/**
+ * Returns the mounts that something belongs to: the id of a mount or a container, the folder of a scratch or layer, the path of an image,
+ * a volume, or a folder or drive letter at which it is mounted.
+ *
+ * ```ts
+ * import { findMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * const stack = ["C:\\layers\\base", "C:\\scratch"];
+ * await using _layers = await mountWCOWLayers("c1", stack, { host, volumeMountPath: "C:\\mnt\\c1" });
+ * const [mount] = await findMounts("C:\\mnt\\c1", { host });
+ * console.log(mount?.containerId); // c1
+ * ```
+ *
+ * @throws {UntrustedFolderError} if others could have written records.
+ * @category Mounts on the host
+ */
+export async function findMounts(what: string, options: HostOptions = {}): Promise<MountInfo[]> {
+  requireText(what, "what");
+  const key = keyOf(what);
+  return (await listMounts(options)).filter(({ id, containerId, scratch, layers, image, volume, mountPoints }) =>
+    [id, containerId, scratch, ...layers, image?.path, image?.volume, volume, ...mountPoints]
+      .some((handle) => handle !== undefined && keyOf(handle) === key)
+  );
+}
+
+function keyOf(handle: string): string {
+  return pathKey(handle.replaceAll("/", "\\")).replace(/\\+$/, "");
+}
+
+/** Returns the records on a host. Those that can't be read are logged. */
+export function recordsOn(host: Host): readonly MountRecord[] {
+  const { records, unreadable } = sessionOf(host).records(host)?.list(host) ?? { records: [], unreadable: [] };
+  unreadable.forEach(({ path, error }) => log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`));
+  return records;
+}
+
+/** Returns what a record and Windows tell of a mount. */
+export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
+  const disk = diskOf(record.scratch);
+  const isAttached = orUndefined(() => kindOf(host, disk) !== undefined && isInUse(host, disk)) !== false;
+  const volume = isAttached ? await scratchVolume(host, record.scratch).catch(toUndefined) : undefined;
+  return {
+    id: record.id,
+    containerId: record.container,
+    state: !isAttached ? "gone" : record.volume === undefined ? "partial" : "mounted",
+    scratch: record.scratch,
+    layers: record.layers,
+    image: record.cim && { path: record.cim.image, volume: record.cim.volume },
+    volume,
+    mountPoints: volume === undefined ? [] : orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],
+    space: volume === undefined ? undefined : orUndefined(() => volumeSpace(host, volume)),
+    owner: { ...record.process, state: ownerState(host, record) },
+    since: record.since,
+    permanent: record.isPermanent,
+  };
+}
+
+function ownerState(host: Host, record: MountRecord): MountOwner["state"] {
+  const { pid, start } = currentProcess(host);
+  if (record.process.pid === pid && record.process.start === start) return "this process";
+  return isOwnerGone(host, record) ? "ended" : "alive";
+}
+
+function orUndefined<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    return toUndefined(error);
+  }
+}
+
+function toUndefined(error: unknown): undefined {
+  if (!(error instanceof LayerError)) throw error;
+  log("debug", () => messageOf(error));
+}

@@ -1,0 +1,136 @@
+/**
+ * Recovery: releasing what processes left mounted that have ended.
+ *
+ * @module
+ */
+
+import { boolean, hostOptions } from "../checks/arguments.ts";
+import { kindOf } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
+import { diskOf } from "../checks/windows_path.ts";
+import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
+import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
+import { newFileOf } from "../host_holds/new_file.ts";
+import { optional } from "../options.ts";
+import type { MountRecord } from "../records/record.ts";
+import { requireBuild } from "../session/builds.ts";
+import { changeScratch } from "../session/scratch_changes.ts";
+import { infoOf, type MountInfo, recordsOn } from "./list_mounts.ts";
+import { isOwnerGone, recordOf } from "./mount_records.ts";
+import { releaseRecorded } from "./unmount.ts";
+
+/**
+ * Options of {@linkcode recover}.
+ *
+ * @category Mounts on the host
+ */
+export interface RecoverOptions extends HostOptions {
+  /** Whether only to tell what would be done. Default: false. */
+  dryRun?: boolean | undefined;
+}
+
+/**
+ * What {@linkcode recover} did about one mount.
+ *
+ * @category Mounts on the host
+ */
+export interface RecoveredMount {
+  /** The mount, as it was before. */
+  readonly mount: MountInfo;
+  /**
+   * What was done, or would be: `released`; `left` alone, because its process lives or it is meant to outlive that, or because
+   * somebody else has released it meanwhile; or `failed`.
+   */
+  readonly outcome: "released" | "left" | "failed";
+  /** What was released, in the order of the releases. Empty with `dryRun`. */
+  readonly released: readonly ReleasedHold[];
+  /** Why it failed, such as a {@linkcode ReleaseError}. */
+  readonly error: unknown;
+}
+
+/**
+ * Releases what processes left mounted that have ended: the mounts of {@linkcode mountWCOWLayers} that are incomplete, or not
+ * `permanent`, with their mount points, folders, images and disks, and scratches that were half created. Mounts that something else
+ * took apart are released as well, as far as something is left. Mounts of living processes are left alone, so it is safe while
+ * others mount and unmount, twice, and in two processes at once.
+ *
+ * ```ts
+ * import { mountWCOWLayers, recover } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base");
+ * host.addScratch("C:\\scratch");
+ * const other = host.otherProcess();
+ * await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host: other });
+ * other.endProcess();
+ * for (const { mount, outcome } of await recover({ host })) console.log(mount.containerId, outcome); // c1 released
+ * ```
+ *
+ * @returns What was done about each mount on the host. It goes on where one fails.
+ * @throws {UntrustedFolderError} if others could have written records.
+ * @throws {UnsupportedBuildError} if Windows is older than build 17763.
+ * @category Mounts on the host
+ */
+export async function recover(options: RecoverOptions = {}): Promise<RecoveredMount[]> {
+  const { host, signal, dryRun } = hostOptions(options, { dryRun: optional(boolean) });
+  signal?.throwIfAborted();
+  requireGrantsFor(host, "unmount");
+  requireBuild(host, "library", "Mounting layers");
+  const recovered: RecoveredMount[] = [];
+  for (const record of recordsOn(host)) {
+    signal?.throwIfAborted();
+    const mount = await infoOf(host, record);
+    if (!isLeftBehind(mount)) {
+      recovered.push({ mount, outcome: "left", released: [], error: undefined });
+    } else if (dryRun) {
+      recovered.push({ mount, outcome: "released", released: [], error: undefined });
+    } else {
+      recovered.push(await recoverOne(host, record, mount, signal));
+    }
+  }
+  return recovered;
+}
+
+function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
+  return owner.state === "ended" && !(permanent && state === "mounted");
+}
+
+async function recoverOne(
+  host: Host,
+  { id, scratch }: MountRecord,
+  mount: MountInfo,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    const released = await changeScratch(host, scratch, signal, async (records) => {
+      const record = await recordOf(host, records, scratch);
+      // Somebody else was faster.
+      if (record?.id !== id || !isOwnerGone(host, record)) return undefined;
+      return await releaseRecorded(host, records, {
+        scratch,
+        record,
+        signal,
+        finish: () => removeHalfScratch(host, record),
+      });
+    });
+    return { mount, outcome: released === undefined ? "left" : "released", released: released ?? [], error: undefined };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { mount, outcome: "failed", released: [], error };
+  }
+}
+
+// The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it.
+async function removeHalfScratch(host: Host, record: MountRecord): Promise<ReleasedHold[]> {
+  const { scratch, isNewScratch, volume } = record;
+  const isHalf = isNewScratch && volume === undefined && kindOf(host, scratch) === "folder" && isMarked(host, scratch);
+  if (!isHalf) return [];
+  const holds = new HoldList();
+  const folder = folderOf(host, scratch);
+  holds.adopt(folder);
+  holds.adopt(newFileOf(host, diskOf(scratch), [folder]));
+  return await holds.release();
+}
