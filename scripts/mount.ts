@@ -93,7 +93,7 @@ async function mount(request: MountRequest, signal: AbortSignal): Promise<Result
   const { id, layers, scratch, volumeMountPath, createScratch, simulate } = request;
   const { mountWCOWLayers } = await import("../mod.ts");
   const call = (host: Host) =>
-    mountWCOWLayers(id, [...layers, scratch], { host, signal, volumeMountPath, createScratch });
+    mountWCOWLayers(id, [...layers, scratch], { host, signal, volumeMountPath, createScratch, permanent: true });
   const host = await openHost({
     command: "mount",
     simulate,

@@ -9,7 +9,7 @@ import config from "../deno.json" with { type: "json" };
 const ROOT = new URL("..", import.meta.url);
 
 /** The commands that work on a Windows host. */
-export const COMMANDS = ["mount", "unmount", "vhd", "observe"] as const;
+export const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe"] as const;
 
 /** A command that works on a Windows host. */
 export type HostCommand = (typeof COMMANDS)[number];

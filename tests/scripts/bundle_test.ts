@@ -17,8 +17,8 @@ Deno.test("bundle makes files that run in an empty folder, with an empty cache a
     };
 
     const lines = [...stdout.matchAll(/^ {2}(deno run .*)$/gm)].map(([, line]) => line!);
-    assertEquals(lines.length, 4);
-    for (const [i, command] of (["mount", "unmount", "vhd", "observe"] as const).entries()) {
+    assertEquals(lines.length, 6);
+    for (const [i, command] of (["mount", "unmount", "list", "recover", "vhd", "observe"] as const).entries()) {
       const task = config.tasks[command].command.replaceAll("$SystemRoot", "C:/Windows");
       assertEquals(lines[i], task.replace(`scripts/${command}.ts`, `${command}.js --help`));
       const help = await bundled(lines[i]!);

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
+import { mountWCOWLayers } from "../../mod.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { type Ended, Machine, ROOT, run } from "./run.ts";
 
 const STACK = ["C:\\layers\\app", "C:\\layers\\base", "C:\\container one\\scratch"];
@@ -101,8 +103,39 @@ Deno.test("mount of a scratch that is mounted fails, and leaves it mounted", asy
   await machine.mount(...STACK);
   const { code, stderr } = await machine.mount(...STACK);
   assertEquals(code, 1);
-  assertMatch(stderr, /^error: .*sandbox\.vhdx has been in use for 5 s: .*Unmount the scratch first/);
+  assertMatch(stderr, /^error: .* is mounted by process \d+, which has ended, since .*Unmount it first/);
   assertEquals(machine.held(), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
+});
+
+Deno.test("list tells what is mounted, also of one thing; recover leaves what mount left on purpose", async () => {
+  using machine = new Machine();
+  const task = (name: "list:simulated" | "recover:simulated", ...args: string[]) => run(machine.args(name, ...args));
+  assertEquals(await task("list:simulated"), { code: 0, stdout: "", stderr: "" });
+  await machine.mount("--id=web", "--mount-point=C:/mnt/web", ...STACK);
+  const { code, stdout } = await task("list:simulated");
+  assertEquals(code, 0);
+  assertMatch(stdout, /^web {2}mounted {2}\S+ {2}C:\\mnt\\web\\ {2}left on purpose {2}\d{4}-\d\d-\d\dT[\d:.]+Z\n$/);
+  assertEquals((await task("list:simulated", "C:/mnt/web")).stdout, stdout);
+  assertEquals((await task("list:simulated", "C:/mnt/other")).stdout, "");
+  assertEquals(JSON.parse((await task("list:simulated", "--json")).stdout).mounts[0].containerId, "web");
+  assertEquals(await task("recover:simulated"), { code: 0, stdout: "", stderr: "" });
+  assertEquals((await task("list:simulated")).stdout, stdout);
+});
+
+Deno.test("recover releases what a process left that was killed, and only tells so with --dry-run", async () => {
+  using machine = new Machine();
+  const host = new SimulatedHost({ file: machine.file });
+  host.addLayer("C:\\layers\\app");
+  host.addScratch(SCRATCH);
+  const dead = host.otherProcess();
+  await mountWCOWLayers("web", ["C:\\layers\\app", SCRATCH], { host: dead });
+  dead.endProcess();
+  const row = /^web {2}mounted {2}.* {2}process \d+ ended {2}/;
+  const held = machine.held();
+  assertMatch((await run(machine.args("recover:simulated", "--dry-run"))).stdout, row);
+  assertEquals(machine.held(), held);
+  assertMatch((await run(machine.args("recover:simulated"))).stdout, row);
+  assertEquals(machine.held(), []);
 });
 
 for (
@@ -116,6 +149,8 @@ for (
     ["unmount", [], "unmount needs the folder of the SCRATCH, and nothing else"],
     ["unmount", STACK, "unmount needs the folder of the SCRATCH, and nothing else"],
     ["unmount", [SCRATCH, "--id=c1"], "Unknown option '--id'"],
+    ["list", [SCRATCH, SCRATCH], "list takes one thing to look for, or none"],
+    ["recover", [SCRATCH], "recover takes no arguments but options"],
   ] as [string, string[], string][]
 ) {
   Deno.test(`${script} ${args.join(" ")} is wrong usage, which ends with exit code 2`, async () => {
@@ -175,8 +210,8 @@ for (const grant of ["--allow-read", "--allow-write"]) {
 }
 
 Deno.test("the tasks grant nothing wider than paths and names", () => {
-  for (const name of ["mount", "unmount", "vhd", "mount:simulated", "unmount:simulated", "vhd:simulated"] as const) {
-    const flags = config.tasks[name].command.split(" ").filter((part) => part.startsWith("-"));
+  for (const name of ["mount", "unmount", "list", "recover", "vhd"].flatMap((name) => [name, `${name}:simulated`])) {
+    const flags = config.tasks[name as "mount"].command.split(" ").filter((part) => part.startsWith("-"));
     for (const flag of flags) {
       assertMatch(
         flag,

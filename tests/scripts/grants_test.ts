@@ -1,7 +1,7 @@
 // The grants of the tasks against what the commands call.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
-import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import { listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { hostWith, inAnotherProcess } from "../support/host.ts";
@@ -12,7 +12,9 @@ const NEW = "C:\\d\\new.vhdx";
 const SIZE = 30 * 2 ** 30;
 
 /** Each way that a command can go, on a host that this process knows nothing of yet. */
-const WAYS: Readonly<Record<"mount" | "unmount" | "vhd", readonly ((host: SimulatedHost) => Promise<unknown>)[]>> = {
+const WAYS: Readonly<
+  Record<"mount" | "unmount" | "list" | "recover" | "vhd", readonly ((host: SimulatedHost) => Promise<unknown>)[]>
+> = {
   mount: ["C:\\l\\plain", "C:\\l\\image"].flatMap((layer) => [
     (host: SimulatedHost) => mountWCOWLayers("c", [layer, SCRATCH], { host, volumeMountPath: "C:\\m" }),
     (host: SimulatedHost) => mountWCOWLayers("c", ["C:\\l\\plain", "C:\\new"], { host, createScratch: true }),
@@ -23,6 +25,8 @@ const WAYS: Readonly<Record<"mount" | "unmount" | "vhd", readonly ((host: Simula
     await unmountWCOWLayers(SCRATCH, { host });
     return from;
   }),
+  list: [(host) => onMounts(host, (host) => listMounts({ host }))],
+  recover: [(host) => onMounts(host, (host) => recover({ host }))],
   vhd: [
     (host) => storage.createVhdx(NEW, { size: SIZE, host }),
     (host) => storage.createDifferencingDisk(NEW, DISK, { host }),
@@ -35,6 +39,16 @@ const WAYS: Readonly<Record<"mount" | "unmount" | "vhd", readonly ((host: Simula
     (host) => storage.openDisk(DISK, { host }).then((disk) => [disk.info(), storage.isDiskInUse(DISK, { host })]),
   ],
 };
+
+/** Runs `work` on a host on which a process has mounted layers and ended. Returns the number of calls before. */
+async function onMounts(host: SimulatedHost, work: (host: SimulatedHost) => Promise<unknown>): Promise<number> {
+  const other = host.otherProcess();
+  await mountWCOWLayers("c", ["C:\\l\\image", SCRATCH], { host: other, volumeMountPath: "C:\\m" });
+  other.endProcess();
+  const from = host.calls.length;
+  await work(host);
+  return from;
+}
 
 for (const [task, ways] of Object.entries(WAYS)) {
   Deno.test(`the task ${task} grants each DLL that its command calls, and no other`, async () => {

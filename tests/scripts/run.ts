@@ -60,7 +60,7 @@ export class Machine implements Disposable {
   readonly file = `${this.#folder}/machine.json`;
 
   /** The arguments for Deno of a `:simulated` task of deno.json, with this machine's file in place of the task's. */
-  args(task: `${"mount" | "unmount" | "vhd" | "observe"}:simulated`, ...args: string[]): string[] {
+  args(task: `${"mount" | "unmount" | "list" | "recover" | "vhd" | "observe"}:simulated`, ...args: string[]): string[] {
     const command = config.tasks[task].command.replaceAll("simulated-host.state", this.file);
     return [...command.split(" ").slice(1), ...args];
   }

@@ -1,0 +1,52 @@
+/**
+ * `deno task recover`: releases what ended processes left mounted.
+ *
+ * @module
+ */
+
+import type { Host, RecoveredMount } from "../mod.ts";
+import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
+import { CommandError, UsageError } from "./support/errors.ts";
+import { openHost } from "./support/host.ts";
+import { mountRow } from "./support/mounts.ts";
+import { program } from "./support/program.ts";
+import { columns } from "./support/text.ts";
+
+const help = `\
+Releases what processes left mounted that have ended, and what is left of mounts that were taken apart by something else.
+Leaves alone what living processes mounted, and what ${
+  program("mount")
+} left mounted on purpose. It can be run at any time.
+Prints what was released, a line each; nothing if there was nothing.
+
+Usage: ${program("recover")} [OPTION]...
+
+  --dry-run            only print what would be released
+${HOST_HELP}`;
+
+function plan({ values, has, positionals }: Arguments): Job {
+  if (positionals.length > 0) throw new UsageError("recover takes no arguments but options");
+  return { run: (signal) => recoverAll(has("dry-run"), values.simulate, signal), undo: program("recover") };
+}
+
+async function recoverAll(dryRun: boolean, simulate: string | undefined, signal: AbortSignal): Promise<Result> {
+  const { recover, ReleaseError } = await import("../mod.ts");
+  const call = (host: Host): Promise<RecoveredMount[]> => recover({ host, signal, dryRun });
+  const recovered = await call(await openHost({ command: "recover", simulate, call }));
+  const failed = recovered.filter(({ outcome }) => outcome === "failed");
+  const text = columns(recovered.filter(({ outcome }) => outcome === "released").map(({ mount }) => mountRow(mount)));
+  if (failed.length === 0) return { text, json: { recovered } };
+  const errors = failed.map(({ error }) => error);
+  throw new CommandError(
+    `${failed.length} of ${recovered.length} mounts could not be released: ` +
+      failed.map(({ mount, error }) => `${mount.scratch}: ${(error as Error).message}`).join("; "),
+    {
+      cause: new AggregateError(errors),
+      holds: errors.flatMap((error) => error instanceof ReleaseError ? error.holds : []),
+    },
+  );
+}
+
+if (import.meta.main) {
+  await main({ help, options: { ...HOST_OPTIONS, "dry-run": "boolean" }, plan });
+}
