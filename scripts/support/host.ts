@@ -46,8 +46,6 @@ export async function openHost({ command, simulate, answers, call, populate }: H
       ...(answers !== undefined && { answers }),
       latency: () => new Promise((resolve) => setTimeout(resolve)),
     });
-    // So that the machine in the file knows of it, as Windows does.
-    globalThis.addEventListener("unload", () => machine.endProcess());
     if (populate !== undefined) {
       populate(machine);
       if (simulate !== "") machineFile = simulate;

@@ -11,6 +11,6 @@ export function mountRow(
   { containerId, state, scratch, mountPoints, volume, owner, permanent, since }: MountInfo,
 ): string[] {
   const place = mountPoints.length > 0 ? mountPoints.join(" ") : volume ?? "-";
-  const process = owner.state === "ended" && permanent ? "left on purpose" : `process ${owner.pid} ${owner.state}`;
+  const process = permanent && state === "mounted" ? "left on purpose" : `process ${owner.pid} ${owner.state}`;
   return [containerId, state, scratch, place, process, since];
 }
