@@ -11,7 +11,8 @@ import type { Host } from "../ffi/host.ts";
 import { prepareLayer, unprepareLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { log } from "../log.ts";
-import { HUNG_SECONDS, watchCall } from "../session/hung_call.ts";
+import type { Records } from "../records/records.ts";
+import { HUNG_SECONDS, onlyCall, watchCall } from "../session/hung_call.ts";
 import { parentLayers, sessionOf } from "../session/session.ts";
 import { type Acquisition, unlessGone } from "./activation.ts";
 
@@ -41,19 +42,21 @@ export function filterOf(
 }
 
 /**
- * Attaches the filter to an activated scratch. Calls of this process run one at a time; `signal` also ends that wait.
+ * Attaches the filter to an activated scratch. Calls of this process run one at a time, and with `records` those of all processes;
+ * `signal` also ends that wait.
  *
  * @throws {HungCallError} if the call that is waited for doesn't return.
  */
 export async function acquireFilter(
   host: Host,
   init: FilterInit & { readonly layers: readonly string[] },
-  { restsOn = [], signal, expect }: Acquisition,
+  { restsOn = [], signal, expect, records }: Acquisition & { readonly records?: Records | undefined },
 ): Promise<Held<HoldOf<"filter">>> {
   const { prepareLayer: lock, mounts } = sessionOf(host);
   const parents = parentLayers(host, init.layers);
   const held = filterOf(host, init, restsOn);
   await lock.run(async () => {
+    using _lock = records && await onlyCall(host, records, "PrepareLayer", init.scratch, signal);
     expect(held);
     using _watch = watchCall(host, () => {
       const hung = () => new HungCallError("PrepareLayer", init.scratch, HUNG_SECONDS);

@@ -160,7 +160,7 @@ export async function mountWCOWLayers(
     return await withRecord(host, records, planned, async (holds, complete) => {
       const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
       const created = holds.held;
-      const mount = { host, stack, scratchFile };
+      const mount = { host, records, stack, scratchFile };
       const { path, placements } = cim === undefined
         ? await acquireFolders(holds, mount, signal)
         : await acquireImage(holds, mount, cim, signal);

@@ -19,6 +19,8 @@ import { acquireOverlay } from "../host_holds/overlay_filter.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
 import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../session/builds.ts";
+import type { Records } from "../records/records.ts";
+import { onlyCall } from "../session/hung_call.ts";
 import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
 
 /**
@@ -49,6 +51,8 @@ export function checkHostLayers(
 export interface HostMount {
   /** The machine. */
   readonly host: Host;
+  /** The records of mounts, unless the host keeps none. */
+  readonly records: Records | undefined;
   /** The folders. */
   readonly stack: LayerStack;
   /** What the disk of the scratch rests on: the hold on its file, if that was created by this call. */
@@ -61,7 +65,7 @@ const ATTEMPT_PAUSE_MS = 100;
 /** Mounts plain folders: the disk, then the WCIFS filter. Tries both again if Windows reports that the disk isn't ready. */
 export async function acquireFolders(
   holds: HoldList,
-  { host, stack: { named, layers, scratch }, scratchFile }: HostMount,
+  { host, records, stack: { named, layers, scratch }, scratchFile }: HostMount,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
   const before = holds.holds.length;
@@ -72,7 +76,7 @@ export async function acquireFolders(
         signal,
       );
       await holds.acquire(
-        (expect) => acquireFilter(host, { scratch, layers }, { restsOn: [disk], signal, expect }),
+        (expect) => acquireFilter(host, { scratch, layers }, { restsOn: [disk], signal, expect, records }),
         signal,
       );
       break;
@@ -105,7 +109,7 @@ function isNotReady(error: unknown): boolean {
 /** Mounts layers with a CIM image: the disk, the image, then the overlay filter. */
 export async function acquireImage(
   holds: HoldList,
-  { host, stack: { named, layers, scratch }, scratchFile }: HostMount,
+  { host, records, stack: { named, layers, scratch }, scratchFile }: HostMount,
   image: CimMountInit,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
@@ -114,7 +118,11 @@ export async function acquireImage(
     signal,
   );
   const path = await scratchVolume(host, scratch);
-  const cim = await holds.acquire((expect) => acquireLayerCim(host, { ...image, scratch }, expect), signal);
+  const cim = await holds.acquire(async (expect) => {
+    // Images that were mounted side by side were seen to crash hosts.
+    using _lock = records && await onlyCall(host, records, "CimMountImage", scratch, signal);
+    return await acquireLayerCim(host, { ...image, scratch }, expect);
+  }, signal);
   const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
   await holds.acquire((expect) => acquireOverlay(host, overlay, { restsOn: [disk, cim], expect }), signal);
   return {

@@ -56,13 +56,13 @@ export class Records {
   }
 
   /**
-   * Waits for the lock of a scratch, see {@linkcode fileLock}.
+   * Waits for the lock of a scratch, or for another one with a name, see {@linkcode fileLock}.
    *
    * @throws {UntrustedFolderError} if others can write to the folder.
    */
-  async lock(host: Host, scratch: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
+  async lock(host: Host, name: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
     this.#prepare(host);
-    const key = (await keyOf(scratch)).replaceAll("-", "");
+    const key = (await keyOf(name)).replaceAll("-", "");
     return await fileLock(host, `${this.#folder}\\${LOCKS}`, BigInt(`0x${key.slice(0, 15)}`), options);
   }
 

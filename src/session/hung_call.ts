@@ -4,7 +4,10 @@
  * @module
  */
 
+import { HungCallError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import type { Records } from "../records/records.ts";
+import { onceReachable } from "./waiting.ts";
 
 const LIMIT_MS = 60_000;
 
@@ -18,6 +21,29 @@ export function watchCall(host: Host, onHung: () => void): Disposable {
   limit.then(() => over.signal.aborted || onHung(), () => {});
   return { [Symbol.dispose]: () => over.abort() };
 }
+
+/**
+ * Waits until no other process that keeps records is in a function of Windows of which calls must not overlap, and keeps others
+ * from it until the result is disposed of.
+ *
+ * @param path The file or folder that the function is going to be called for.
+ * @throws {HungCallError} if another process is in it for more than {@linkcode HUNG_SECONDS}.
+ */
+export function onlyCall(
+  host: Host,
+  records: Records,
+  operation: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<Disposable> {
+  const onWait = (waited: number) => {
+    if (waited >= LIMIT_MS) throw new HungCallError(operation, path, HUNG_SECONDS, IN_ANOTHER_PROCESS);
+  };
+  return onceReachable(host, records.folder, () => records.lock(host, operation, { signal, onWait }), signal);
+}
+
+const IN_ANOTHER_PROCESS =
+  ": another process is in that function, and only one may be. Try again later, or end that process";
 
 function realTime(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,0 +1,125 @@
+// Several processes on one machine: who waits for whom, and what each leaves alone.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { activateLayer, deactivateLayer } from "../../src/storage/mod.ts";
+import { held } from "../support/calls.ts";
+import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+const OTHER = "C:\\scratch\\c2";
+const twoScratches = (options = {}) => hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] }, options);
+
+Deno.test("PrepareLayer runs in one process at a time, and other calls of other scratches go on", async () => {
+  let running = 0;
+  let most = 0;
+  const host = twoScratches({ clock: "automatic", latency: { PrepareLayer: 40, ActivateLayer: 1 } });
+  const others = [host, host.otherProcess()];
+  for (const process of others) {
+    process.before("PrepareLayer", () => void (most = Math.max(most, ++running)));
+    process.before("GetLayerMountPath", () => void running--);
+  }
+  await Promise.all(
+    others.map((process, i) => mountWCOWLayers(`c${i}`, [...LAYERS, i === 0 ? SCRATCH : OTHER], { host: process })),
+  );
+  assertEquals([most, held(host).length], [1, 4]);
+});
+
+Deno.test("PrepareLayer hangs in another process: who waits for it is told after a minute, and holds nothing", async () => {
+  const host = twoScratches({ clock: "automatic" });
+  const hanging = host.otherProcess();
+  hanging.before("PrepareLayer", () => new Promise(() => {}));
+  mountWCOWLayers("c2", [...LAYERS, OTHER], { host: hanging }).catch(() => {});
+  await host.sleep(10);
+  const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), HungCallError);
+  assertEquals([error.operation, error.path, held(host)], ["PrepareLayer", SCRATCH, [`activation ${OTHER}`]]);
+});
+
+Deno.test("two processes mount one scratch at once: one has it, the other is told which process that is", async () => {
+  const host = stackHost({ clock: "automatic", latency: { ActivateLayer: 5, PrepareLayer: 5 } });
+  const other = host.otherProcess();
+  const mounting = [host, other].map((process) => mountWCOWLayers("c1", STACK, { host: process }));
+  const [first, second] = await Promise.allSettled(mounting);
+  assertEquals([first!.status, second!.status], ["fulfilled", "rejected"]);
+  const { reason } = second as PromiseRejectedResult;
+  assertEquals([reason instanceof InUseError, reason.by], [true, "process 1"]);
+  assertEquals(held(host), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
+});
+
+Deno.test("an unmount waits for the mount of another process, and undoes it", async () => {
+  const host = stackHost({ clock: "automatic", latency: { ActivateLayer: 50, PrepareLayer: 50 } });
+  const other = host.otherProcess();
+  const mounting = mountWCOWLayers("c1", STACK, { host: other, volumeMountPath: MOUNT });
+  await host.sleep(20);
+  await Promise.all([mounting, unmountWCOWLayers(SCRATCH, { host })]);
+  assertEquals([held(host), await listMounts({ host })], [[], []]);
+  await (await mounting).release();
+});
+
+Deno.test("disks are released late: an unmount doesn't take down what another process has mounted meanwhile", async () => {
+  for (const diskReleaseDelay of [20, 200]) {
+    const host = stackHost({ clock: "automatic", company: { diskReleaseDelay } });
+    const other = host.otherProcess();
+    const mounted = await mountWCOWLayers("c1", STACK, { host });
+    const [, again] = await Promise.all([
+      unmountWCOWLayers(SCRATCH, { host }),
+      mountWCOWLayers("c2", STACK, { host: other }).catch(() => mountWCOWLayers("c2", STACK, { host: other })),
+    ]);
+    await mounted.release();
+    assertEquals(host.held().map(({ kind, by }) => [kind, by?.process]), [["activation", 2], ["filter", 2]]);
+    await again.release();
+    assertEquals(held(host), []);
+  }
+});
+
+Deno.test("release, unmount and a new mount of one process at once: the new mount stays whole", async () => {
+  const host = stackHost({ clock: "automatic", company: { diskReleaseDelay: 20 } });
+  const mounted = await mountWCOWLayers("c1", STACK, { host });
+  const [, , again] = await Promise.all([
+    mounted.release(),
+    unmountWCOWLayers(SCRATCH, { host }),
+    mountWCOWLayers("c2", STACK, { host }),
+  ]);
+  assertEquals(held(host), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
+  await mounted.release();
+  assertEquals(held(host).length, 2);
+  await again.release();
+  assertEquals(held(host), []);
+});
+
+/** Mounts, unmounts, lists and recovers, beside others. */
+async function work(process: SimulatedHost, number: number, rounds: number): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const mount = mountWCOWLayers(`c${number}`, STACK, { host: process, volumeMountPath: MOUNT });
+    const mounted = await mount.catch((error) => {
+      if (!(error instanceof InUseError)) throw error;
+    });
+    if (round % 3 === 0) await listMounts({ host: process });
+    if (round % 3 === 1) await recover({ host: process });
+    await mounted?.release();
+  }
+}
+
+for (const seed of [1, 2, 3, 4, 5]) {
+  Deno.test(`eight processes mount one scratch at one folder, one is killed: nothing is left (seed ${seed})`, async () => {
+    const host = stackHost({ seed, latency: { ActivateLayer: 3, PrepareLayer: 7, DeactivateLayer: 2 } });
+    const before = host.paths();
+    const processes = Array.from({ length: 8 }, () => host.otherProcess());
+    const working = processes.map((process, i) => work(process, i, 6));
+    working[0]!.catch(() => {});
+    host.clock.after(seed + 4, () => processes[0]!.endProcess());
+    await Promise.all(working.slice(1));
+    processes[0]!.endProcess();
+    await recover({ host });
+    assertEquals([held(host), host.paths(), await listMounts({ host })], [[], before, []]);
+  });
+}
+
+Deno.test("a scratch that storage functions activated isn't mounted, and stays activated", async () => {
+  const host = stackHost();
+  await activateLayer(SCRATCH, { host });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), InUseError);
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: host.otherProcess() }), InUseError);
+  assertEquals(held(host), [`activation ${SCRATCH}`]);
+  await deactivateLayer(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
