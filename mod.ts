@@ -78,6 +78,7 @@ export {
   HungCallError,
   InUseError,
   NotMountedError,
+  RecordError,
   UnexpectedAnswerError,
   UntrustedFolderError,
 } from "./src/errors/state_errors.ts";

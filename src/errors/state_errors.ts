@@ -5,7 +5,7 @@
  */
 
 import { LayerError } from "./layer_error.ts";
-import { printable, visible } from "./printable.ts";
+import { messageOf, printable, visible } from "./printable.ts";
 
 /**
  * A file, folder or disk is in use, or something is still there after Windows reported that it was released.
@@ -97,6 +97,30 @@ export class UntrustedFolderError extends LayerError {
         visible(path)
       } ${problem}, so records of mounts can't be kept there. Remove it as an Administrator, or name another ` +
         "folder as the option records of the host",
+    );
+    this.path = path;
+  }
+}
+
+/**
+ * The record of a mount makes no sense, or is one of a later version of this library. Nothing was changed.
+ *
+ * @category Errors
+ */
+export class RecordError extends LayerError {
+  /** The class name. */
+  override readonly name = "RecordError";
+  /** Path of the record. */
+  readonly path: string;
+
+  /** An error that names the record and says what to do. */
+  constructor(path: string, options: ErrorOptions) {
+    super(
+      `The record ${visible(path)} can't be understood: ${
+        messageOf(options.cause)
+      }. If no later version of this library wrote ` +
+        "it, delete it, and then unmount the scratch; if its layers are in an image, with the id of the container",
+      options,
     );
     this.path = path;
   }

@@ -152,7 +152,7 @@ export class HoldList {
       if (this.#entries.length === 0 && this.#releasing === undefined) return [];
       const releasing = this.#releasing ??= {
         signal,
-        done: this.#guard(() => this.#release(signal, 0), signal).finally(() => this.#releasing = undefined),
+        done: this.#guarded(signal).finally(() => this.#releasing = undefined),
       };
       try {
         return await releasing.done;
@@ -161,6 +161,16 @@ export class HoldList {
         if (releasing.signal?.aborted && !signal?.aborted) continue;
         throw error;
       }
+    }
+  }
+
+  async #guarded(signal: AbortSignal | undefined): Promise<ReleasedHold[]> {
+    try {
+      return await this.#guard(() => this.#release(signal, 0), signal);
+    } catch (error) {
+      // The guard failed, so that nothing was released.
+      if (signal?.aborted || error instanceof ReleaseError) throw error;
+      throw new ReleaseError(this, [error]);
     }
   }
 

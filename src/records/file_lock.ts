@@ -5,8 +5,10 @@
  * @module
  */
 
+import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { access, disposition, type Handle, lockByte, openFile, share, unlockByte } from "../ffi/kernel32.ts";
+import { log } from "../log.ts";
 
 const FIRST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 100;
@@ -28,11 +30,12 @@ export async function fileLock(
 ): Promise<Disposable> {
   using stack = new DisposableStack();
   // Nobody can replace the file while somebody has it open.
-  const file: Handle = stack.use(openFile(host, path, {
+  const file = openFile(host, path, {
     access: (access.GENERIC_READ | access.GENERIC_WRITE) >>> 0,
     share: share.READ | share.WRITE,
     disposition: disposition.OPEN_ALWAYS,
-  }));
+  });
+  stack.defer(() => close(file, path));
   const lock = 2n ** 62n + 2n * index;
   const turnstile = lock + 1n;
   let waited = 0;
@@ -56,4 +59,15 @@ async function pauseFor(host: Host, ms: number, signal: AbortSignal | undefined)
   if (host.deadline === undefined) return await host.sleep(ms, signal);
   await host.deadline(ms, signal ?? new AbortController().signal);
   signal?.throwIfAborted();
+}
+
+// What was done under the lock stays done, so that a failure is no error of that. Closing it again can succeed.
+function close(file: Handle, path: string): void {
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    try {
+      return file[Symbol.dispose]();
+    } catch (error) {
+      log("warn", () => `${path} stays locked: ${messageOf(error)}`);
+    }
+  }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { InvalidInputError } from "../errors/input_error.ts";
+import { RecordError } from "../errors/state_errors.ts";
 import type { ProcessId } from "../ffi/kernel32.ts";
 import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
 import { boolean, string, text, wholeNumber } from "../checks/arguments.ts";
@@ -82,15 +82,15 @@ const LATER = { mounted: optional(boolean), volume: optional(text), closed: opti
  * Returns the record in a text. `undefined` if it was closed, or its first line was never written as a whole, before which
  * nothing was changed. Later lines that make no sense are ignored: what is mounted is asked of Windows anyway.
  *
- * @throws {InvalidInputError} if it is no record, or one of another version.
+ * @throws {RecordError} if it is no record, or one of another version.
  */
 export function recordIn(content: string, path: string): MountRecord | undefined {
   const [first, ...later] = content.split("\n").slice(0, -1);
   if (first === undefined) return undefined;
-  const { version: _version, ...plan } = fieldsOf(parsed(first, path), PLAN, path);
+  const { version: _version, ...plan } = planIn(first, path);
   const events = later.flatMap((line) => {
     try {
-      return [fieldsOf(parsed(line, path), LATER, path)];
+      return [fieldsOf(JSON.parse(line), LATER, "line")];
     } catch {
       return [];
     }
@@ -99,10 +99,10 @@ export function recordIn(content: string, path: string): MountRecord | undefined
   return { ...plan, volume: events.find(({ mounted }) => mounted)?.volume };
 }
 
-function parsed(line: string, path: string): unknown {
+function planIn(line: string, path: string): MountPlan & { readonly version: number } {
   try {
-    return JSON.parse(line);
+    return fieldsOf(JSON.parse(line), PLAN, "record");
   } catch (cause) {
-    throw new InvalidInputError(path, "is not a record of a mount", line, { cause });
+    throw new RecordError(path, { cause });
   }
 }

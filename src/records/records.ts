@@ -70,7 +70,7 @@ export class Records {
    * Returns the record of a scratch, or undefined if there is none.
    *
    * @throws {NativeError} if it can't be read, so that it is unknown whether there is one.
-   * @throws {InvalidInputError} if it is of another version.
+   * @throws {RecordError} if it makes no sense.
    */
   async read(host: Host, scratch: string): Promise<MountRecord | undefined> {
     return readRecord(host, await this.#path(scratch));

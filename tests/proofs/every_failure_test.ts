@@ -149,7 +149,17 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 };
 
 // They return nothing that could be wrong, or only what another call has done.
-const INFALLIBLE = ["GetLastError", "lstrlenW", "copyIn", "copyOut", "CoTaskMemFree", "LocalFree", "GetCurrentProcess"];
+const INFALLIBLE = [
+  "GetLastError",
+  "lstrlenW",
+  "copyIn",
+  "copyOut",
+  "CoTaskMemFree",
+  "LocalFree",
+  "GetCurrentProcess",
+  "GetCurrentProcessId",
+  "GetSystemTimeAsFileTime",
+];
 
 const WAYS: readonly Omit<InjectedFailure, "function">[] = [
   { code: "ERROR_ACCESS_DENIED" },
@@ -177,9 +187,11 @@ interface Played {
   readonly fired: number;
 }
 
+const RECORDS = "C:\\ProgramData\\hcs-layers\\mounts";
+
 const stateOf = (host: SimulatedHost): State => ({
   held: host.held().map(({ kind, target }) => `${kind} ${target}`).sort(),
-  paths: host.paths().sort(),
+  paths: [...host.paths(), ...host.readDir(RECORDS).map(({ name }) => `record ${name}`)].sort(),
 });
 
 /** Acquires and releases with a failure, releases what is left without it, and unmounts in another process. */

@@ -7,7 +7,16 @@ import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 const CODES = [5, 21, 1167, 0x91, 0x3];
 
 // Functions that have no failure, and those by which a handle or memory is given back, of which nothing else is left then.
-const INFALLIBLE = ["GetLastError", "lstrlenW", "copyIn", "copyOut", "CoTaskMemFree", "LocalFree"];
+const INFALLIBLE = [
+  "GetLastError",
+  "lstrlenW",
+  "copyIn",
+  "copyOut",
+  "CoTaskMemFree",
+  "LocalFree",
+  "GetCurrentProcessId",
+  "GetSystemTimeAsFileTime",
+];
 
 interface Run {
   readonly host: SimulatedHost;

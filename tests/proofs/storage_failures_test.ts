@@ -137,7 +137,16 @@ function failureHost(build: number): SimulatedHost {
 }
 
 // They answer nothing that could be wrong, or fail by answering success.
-const CANT_FAIL = ["GetLastError", "copyIn", "copyOut", "lstrlenW", "GetCurrentProcess", "LocalFree"];
+const CANT_FAIL = [
+  "GetLastError",
+  "copyIn",
+  "copyOut",
+  "lstrlenW",
+  "GetCurrentProcess",
+  "GetCurrentProcessId",
+  "GetSystemTimeAsFileTime",
+  "LocalFree",
+];
 
 for (const [name, helper] of Object.entries(HELPERS)) {
   for (const build of [17763, 20348].filter((build) => build >= (helper.since ?? 0))) {

@@ -1,6 +1,6 @@
 // Records of mounts: what is written when, what is refused, and who waits for whom.
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, UntrustedFolderError } from "../../mod.ts";
+import { RecordError, UntrustedFolderError } from "../../mod.ts";
 import type { MountPlan } from "../../src/records/record.ts";
 import { recordIn } from "../../src/records/record.ts";
 import { Records, recordsFolder } from "../../src/records/records.ts";
@@ -62,9 +62,9 @@ Deno.test("a torn last line is ignored; what is no record, or one of a later ver
     assertEquals(recordIn(line.slice(0, length), "C:\\x"), undefined);
     assertEquals(recordIn(`${line}\n${line.slice(0, length)}`, "C:\\x")?.id, PLAN.id);
   }
-  assertThrows(() => recordIn(`${JSON.stringify({ ...PLAN, version: 2 })}\n`, "C:\\x"), InvalidInputError);
-  assertThrows(() => recordIn("{}\n", "C:\\x"), InvalidInputError);
-  assertThrows(() => recordIn("\0\0\0\n", "C:\\x"), InvalidInputError);
+  assertThrows(() => recordIn(`${JSON.stringify({ ...PLAN, version: 2 })}\n`, "C:\\x"), RecordError);
+  assertThrows(() => recordIn("{}\n", "C:\\x"), RecordError);
+  assertThrows(() => recordIn("\0\0\0\n", "C:\\x"), RecordError);
 });
 
 Deno.test("the folder of records is made for the system and administrators alone", async () => {
