@@ -4,15 +4,16 @@
  * @module
  */
 
-import { isInUse, kindOf } from "../checks/existing.ts";
-import { diskOf } from "../checks/windows_path.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { HoldList } from "../holds/hold_list.ts";
+import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
-import { ownerOf, recordOf } from "./mount_records.ts";
-import { releaseRecorded } from "./unmount.ts";
+import { isDiskInUse, isOfAnother, ownerOf, recordOf } from "./mount_records.ts";
+import { adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
  * Throws if a scratch is mounted according to its record. What is left of a mount that somebody else has taken apart, or that
@@ -30,8 +31,7 @@ export async function requireUnmounted(
   const { mounts } = sessionOf(host);
   const known = mounts.mountOf(scratch)?.id;
   const record = await recordOf(host, records, scratch);
-  const disk = diskOf(scratch);
-  const isMounted = kindOf(host, disk) !== undefined && isInUse(host, disk);
+  const isMounted = isDiskInUse(host, scratch);
   if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
   if (record === undefined) return;
   if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
@@ -40,5 +40,13 @@ export async function requireUnmounted(
     throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
   }
   log("info", () => `releasing what is left of the mount ${record.id} of ${scratch}`);
-  await releaseRecorded(host, records!, { scratch, record, signal });
+  const { cim, volume, volumeMountPath } = record;
+  const left = new HoldList();
+  // Without the disk, there is no filter either.
+  if (cim !== undefined && !isOfAnother(host, records!, record)) {
+    requireGrantsFor(host, "image");
+    left.adopt(layerCimOf(host, { ...cim, scratch }));
+  }
+  if (volumeMountPath !== undefined) adoptRecordedPlace(host, left, volumeMountPath, volume);
+  await left.release({ signal });
 }

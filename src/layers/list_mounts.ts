@@ -5,9 +5,8 @@
  */
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
-import { isInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { diskOf, pathKey } from "../checks/windows_path.ts";
+import { pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import type { Host } from "../ffi/host.ts";
@@ -17,7 +16,7 @@ import { scratchVolume } from "../host_holds/activation.ts";
 import { log } from "../log.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
-import { isOwnerGone } from "./mount_records.ts";
+import { isDiskInUse, isOwnerGone } from "./mount_records.ts";
 
 /**
  * The process that mounted something.
@@ -140,8 +139,7 @@ export function recordsOn(host: Host): readonly MountRecord[] {
 
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
-  const disk = diskOf(record.scratch);
-  const isAttached = orUndefined(() => kindOf(host, disk) !== undefined && isInUse(host, disk)) !== false;
+  const isAttached = orUndefined(() => isDiskInUse(host, record.scratch)) !== false;
   const volume = isAttached ? await scratchVolume(host, record.scratch).catch(toUndefined) : undefined;
   return {
     id: record.id,

@@ -43,9 +43,9 @@ export async function withRecord<T>(
     process: currentProcess(host),
     since: now(host),
   };
-  if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.begin(host, plan));
   let list: HoldList | undefined;
   try {
+    if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.begin(host, plan));
     return await withHolds(async (holds) => {
       list = holds;
       guardReleases(host, holds, scratch, plan?.id);
@@ -135,8 +135,7 @@ export function guardReleases(host: Host, holds: HoldList, scratch: string, id: 
 
 function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord | undefined): ReleasedHold[] {
   if (holds.holds.length === 0) return [];
-  const disk = diskOf(scratch);
-  if (record === undefined && kindOf(host, disk) !== undefined && isInUse(host, disk)) {
+  if (record === undefined && isDiskInUse(host, scratch)) {
     throw new InUseError(
       scratch,
       "was unmounted by another process, or the record of its mount is lost, and its disk is in use. If nobody else has " +
@@ -149,4 +148,19 @@ function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord
   holds.disown(holds.held);
   if (sessionOf(host).mounts.mountOf(scratch)?.holds === holds) sessionOf(host).mounts.forget(scratch);
   return left;
+}
+
+/** Returns whether the disk of a scratch is in use. */
+export function isDiskInUse(host: Host, scratch: string): boolean {
+  const disk = diskOf(scratch);
+  return kindOf(host, disk) !== undefined && isInUse(host, disk);
+}
+
+/**
+ * Returns whether the image of a record belongs to another mount by now: a container can live on another scratch, with the same
+ * volume of the image, as its name is made of the container's id.
+ */
+export function isOfAnother(host: Host, records: Records, { id, cim }: MountRecord): boolean {
+  return cim !== undefined &&
+    records.list(host).records.some((other) => other.id !== id && other.cim?.volume === cim.volume);
 }

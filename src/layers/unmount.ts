@@ -5,7 +5,7 @@
  */
 
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
-import { hasVolume, isInUse, kindOf } from "../checks/existing.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
@@ -31,7 +31,7 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { guardReleases, recordOf } from "./mount_records.ts";
+import { guardReleases, isDiskInUse, isOfAnother, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -128,7 +128,7 @@ export async function releaseRecorded(
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
   if (finish !== undefined) released.push(...await finish());
-  if (record !== undefined) await records!.close(host, mount.scratch);
+  await records?.close(host, mount.scratch);
   return released;
 }
 
@@ -176,7 +176,10 @@ async function imageToRelease(
   containerId: string | undefined,
 ): Promise<string | undefined> {
   const recorded = record?.cim?.volume;
-  if (containerId === undefined) return record && isOfAnother(host, records!, record) ? undefined : recorded;
+  if (containerId === undefined) {
+    const isLost = record !== undefined && !isDiskInUse(host, record.scratch) && isOfAnother(host, records!, record);
+    return isLost ? undefined : recorded;
+  }
   const named = await cimVolumeName(containerId);
   if (recorded !== undefined && pathKey(recorded) !== pathKey(named)) {
     throw new InvalidInputError(
@@ -186,12 +189,6 @@ async function imageToRelease(
     );
   }
   return named;
-}
-
-// A container can live on another scratch by now, with the same volume, as its name is made from the container's id.
-function isOfAnother(host: Host, records: Records, { id, cim, scratch }: MountRecord): boolean {
-  if (cim === undefined || kindOf(host, diskOf(scratch)) !== undefined && isInUse(host, diskOf(scratch))) return false;
-  return records.list(host).records.some((other) => other.id !== id && other.cim?.volume === cim.volume);
 }
 
 interface ScratchToRelease {

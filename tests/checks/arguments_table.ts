@@ -240,7 +240,12 @@ export function tableOf(world: World): Table {
       containerId: text("c1"),
       layerFolders: paths(TOP, BASE, SCRATCH),
       options: onHost(
-        allOptional({ volumeMountPath: path("C:\\mnt\\c1"), createScratch: boolean, vm: vm(world.windows) }),
+        allOptional({
+          volumeMountPath: path("C:\\mnt\\c1"),
+          createScratch: boolean,
+          permanent: boolean,
+          vm: vm(world.windows),
+        }),
       ),
     },
     unmountWCOWLayers: {
@@ -248,6 +253,9 @@ export function tableOf(world: World): Table {
       options: onHost(allOptional({ containerId: text("c1"), volumeMountPath: path("C:\\mnt\\c1") })),
     },
     releaseCimFSHostLayers: { scratchFolder: path(SCRATCH), containerId: text("c1"), options },
+    listMounts: { options },
+    findMounts: { what: text("c1"), options },
+    recover: { options: onHost(allOptional({ dryRun: boolean })) },
     mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options },
     removeSandboxMountPoint: { hostPath: path("C:\\mnt\\new"), options },
     toHostHcsSchemaLayers: { containerId: text("c1"), readOnlyLayers: paths(TOP, BASE), options },
@@ -262,7 +270,11 @@ export function tableOf(world: World): Table {
     getHCSLayers: { vm: vm(world.windows), layerFolders: list([path(BASE)], 0), options: waiting },
     "createUtilityVM Linux": { options: linuxVM, hostOptions: options },
     "createUtilityVM Windows": { options: windowsVM, hostOptions: options },
-    windowsHost: { options: optional(object({ calls: optional(choice("pool")) }, { plain: true })) },
+    windowsHost: {
+      options: optional(
+        object({ calls: optional(choice("pool")), records: optional(path("C:\\records")) }, { plain: true }),
+      ),
+    },
     // storage
     activateLayer: { layer: path(SCRATCH), options },
     baseImages: { options },

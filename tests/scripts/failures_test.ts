@@ -1,3 +1,4 @@
+import { listMounts, type MountInfo } from "../../mod.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume } from "../../mod.ts";
 import { deactivateLayer, destroyLayer, unprepareLayer } from "../../src/storage/mod.ts";
@@ -34,10 +35,10 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
     machine.unmount("C:/layers/base"),
     "SCRATCH names a file that doesn't exist: C:\\layers\\base\\sandbox.vhdx\n",
   );
+  const [{ owner, since }] = await listMounts({ host: machine.host() }) as [MountInfo];
   await fails(
     machine.mount(...STACK),
-    "C:\\containers\\web\\sandbox.vhdx has been in use for 5 s: its scratch is mounted, was left mounted by a process that " +
-      "died, is attached to a virtual machine, or a scanner has it open. Unmount the scratch first\n" +
+    `C:\\containers\\web is mounted by process ${owner.pid}, since ${since}. Unmount it first\n` +
       `To unmount it: ${unmount} C:/containers/web\n`,
   );
   await fails(

@@ -1,13 +1,6 @@
 // Others on the same machine: processes, containers, and users with folders of their own.
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import {
-  type Host,
-  InUseError,
-  InvalidInputError,
-  mountWCOWLayers,
-  removeSandboxMountPoint,
-  unmountWCOWLayers,
-} from "../../mod.ts";
+import { type Host, InUseError, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
 import { removeDirectory } from "../../src/ffi/kernel32.ts";
 import { fromWide } from "../../src/ffi/wide.ts";
 import { deactivateLayer, unprepareLayer } from "../../src/storage/mod.ts";
