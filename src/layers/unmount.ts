@@ -46,8 +46,8 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
    */
   containerId?: string | undefined;
   /**
-   * A folder at which the volume was mounted. Needed only if the disk is gone and the mount point is left, because Windows
-   * then doesn't list the mount point any more.
+   * A folder at which the volume was mounted. Needed only if Windows doesn't list the mount point: the disk is gone and the
+   * mount point is left, or the mounting process was killed when it had created the folders, before it mounted the volume.
    */
   volumeMountPath?: string | undefined;
 }
