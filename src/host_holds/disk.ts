@@ -189,7 +189,7 @@ export async function acquireNewDisk(
     },
   };
   const create = async () => disk = new Disk(host, path, await createVirtualDisk(host, path, init));
-  return { ...held, disk: await createHeld(held, create, expect) };
+  return { ...held, disk: await createHeld(host, { held, paths: [path] }, create, expect) };
 }
 
 /** Opens a disk. Releasing it closes it. */

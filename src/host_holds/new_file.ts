@@ -25,7 +25,7 @@ export async function acquireNewFile(
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
   const held = newFileOf(host, path, restsOn);
-  await createHeld(held, make, expect);
+  await createHeld(host, { held, paths: [path] }, make, expect);
   return held;
 }
 

@@ -4,9 +4,11 @@
  * @module
  */
 
-import { requireAbsent } from "../checks/existing.ts";
+import { kindOf, requireAbsent } from "../checks/existing.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { isBusy } from "../errors/outcomes.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isTaken } from "../ffi/kernel32.ts";
 import type { Held } from "../holds/hold.ts";
@@ -51,16 +53,22 @@ export function requireUnclaimed(host: Host, path: string, argument: string): vo
 }
 
 /**
- * Runs `create`, which makes what `held` is the hold on, and which didn't exist before: `held` removes it also if `create`
- * failed and left it behind, unless somebody else had made it first.
+ * Runs `create`, which makes what `held` is the hold on, at `paths`: `held` removes it also if `create` failed and left it
+ * behind, unless it was there before, or the error doesn't say that Windows had begun to make it.
  */
-export async function createHeld<T>(held: Held, create: () => T | Promise<T>, expect: Expect): Promise<T> {
-  let isOurs = true;
+export async function createHeld<T>(
+  host: Host,
+  { held, paths }: { readonly held: Held; readonly paths: readonly string[] },
+  create: () => T | Promise<T>,
+  expect: Expect,
+): Promise<T> {
+  // Asked twice, as an answer can be wrong once, and what is there already would be deleted.
+  let isOurs = ![...paths, ...paths].some((path) => kindOf(host, path) !== undefined);
   expect({ ...held, release: async () => isOurs && await held.release() });
   try {
     return await create();
   } catch (error) {
-    isOurs = !isTaken(error);
+    isOurs &&= error instanceof NativeError && !isTaken(error) && !isBusy(error);
     throw error;
   }
 }

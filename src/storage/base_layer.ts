@@ -173,15 +173,16 @@ const LAYOUT = "Layout";
 
 /** Lets Windows create its part of a base layer, none of which existed before. Releasing it removes that part. */
 async function acquireBaseOSLayer(host: Host, layer: string, expect: Expect): Promise<Held<HoldOf<"baseOSLayer">>> {
+  const [layout, hives] = [join(layer, LAYOUT), join(layer, HIVES)];
   const held: Held<HoldOf<"baseOSLayer">> = {
     hold: { kind: "baseOSLayer", layer },
     restsOn: [],
     async release() {
-      const [layout, hives] = [join(layer, LAYOUT), join(layer, HIVES)];
       const removed = await removeOnceFree(host, layout, () => removeFile(host, layout));
       return await removeOnceFree(host, hives, () => removeTree(host, hives)) || removed;
     },
   };
-  await createHeld(held, () => setupBaseOSLayer(host, layer, 0n, { Type: "Container" }), expect);
+  const create = () => setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
+  await createHeld(host, { held, paths: [layout, hives] }, create, expect);
   return held;
 }

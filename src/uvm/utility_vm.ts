@@ -74,7 +74,8 @@ async function acquireScratch(
       }
     },
   };
-  await createHeld(held, () => onceFree(host, template, () => copyFile(host, template, path), signal), expect);
+  const create = () => onceFree(host, template, () => copyFile(host, template, path), signal);
+  await createHeld(host, { held, paths: [path] }, create, expect);
   return held;
 }
 
