@@ -50,9 +50,19 @@ export async function acquireMountPoint(
   init: Required<Omit<HoldOf<"mountPoint">, "kind">>,
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"mountPoint">>> {
+  // Asked twice, as an answer can be wrong once. A mount point that is there already would be removed if the call failed.
+  if (isLink(host, init.folder) || isLink(host, init.folder)) {
+    throw new InUseError(init.folder, "has become a mount point or a link since it was looked at");
+  }
   const held = mountPointOf(host, init, restsOn);
-  expect(held);
-  setVolumeMountPoint(host, init.folder, init.volume);
+  let isOurs = true;
+  expect({ ...held, release: async () => isOurs && await held.release() });
+  try {
+    setVolumeMountPoint(host, init.folder, init.volume);
+  } catch (error) {
+    isOurs = error instanceof NativeError && error.win32 !== win32.ERROR_DIR_NOT_EMPTY;
+    throw error;
+  }
   return held;
 }
 
