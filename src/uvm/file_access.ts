@@ -4,6 +4,7 @@
  * @module
  */
 
+import { kindOf } from "../checks/existing.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { MissingExportError } from "../errors/windows_errors.ts";
 import { isAllowed } from "../ffi/advapi32.ts";
@@ -53,7 +54,9 @@ export class FileAccess {
       await revokeVmAccess(this.#host, this.#vm, this.#path);
       if (!await this.#isThere()) return true;
     } catch (error) {
-      if (error instanceof MissingExportError || isNotFound(error)) return false;
+      if (error instanceof MissingExportError) return false;
+      // Only a file that can't be found by its name either is gone.
+      if (isNotFound(error) && kindOf(this.#host, this.#path) === undefined) return false;
       throw error;
     }
     throw new InUseError(

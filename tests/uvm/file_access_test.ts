@@ -118,6 +118,31 @@ Deno.test("a file that is gone can't be opened by a VM any more, wherever the ri
   await mounted.release();
 });
 
+Deno.test("a right stays held as long as its file is there, though revoking it says that there is no such file", async () => {
+  for (const fn of ["RevokeVmAccess", "CreateFileW"]) {
+    const { t, mount } = await linux();
+    await using _ = t;
+    const mounted = await mount();
+    using failure = t.host.fail({
+      function: fn,
+      code: "ERROR_FILE_NOT_FOUND",
+      nth: 1,
+      // Of those that open the file, the one that looks who may open it.
+      when: ({ args }) => fn === "RevokeVmAccess" || args["path"] === FILE && args["access"] === access.READ_CONTROL,
+    });
+    const error = await assertRejects(() => mounted.release(), ReleaseError);
+    assertEquals([failure.fired, error.holds.map(({ kind }) => kind)], [1, ["vmAccess"]]);
+    await error.release();
+    assertEquals([t.host.grantsOf(FILE), t.held()], [[], []]);
+  }
+  const host = vmHost();
+  const vm = await startedVM(host, WINDOWS);
+  host.fail({ function: "RevokeVmAccess", code: "ERROR_PATH_NOT_FOUND", nth: 1 });
+  await assertRejects(() => vm.close(), ReleaseError);
+  await vm.close();
+  assertEquals([host.grantsOf(DISK), host.held()], [[], []]);
+});
+
 Deno.test("a mount stops before it changes anything if it can't be known who may open the disk", async () => {
   const { t, mount } = await linux();
   await using _ = t;
