@@ -160,6 +160,8 @@ export class ComputeService {
 
   /** Runs `happen` for a system after `ms` milliseconds. */
   later(id: string, ms: number, happen: () => void): void {
+    // A guest can have got all that it needs to boot before its process ended.
+    if (!this.#services.has(this)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = this.#scheduler.lasting(ms, () => {
       this.#due.delete(due);
@@ -184,9 +186,15 @@ export class ComputeService {
     [...this.#due].filter((due) => due.id === id).forEach((due) => due.cancel());
   }
 
-  /** Ends with its process: nothing is called back any more. */
+  /**
+   * Ends with its process: nothing is called back any more. Code of the process that waits for a notification would wait for
+   * ever, so it learns that the service is lost.
+   */
   end(): void {
     this.#services.delete(this);
+    for (const { callback, context } of this.#registrations.values()) {
+      this.#listeners.get(callback)!({ type: notification.ServiceDisconnect, context, status: 0, data: 0n });
+    }
     this.#registrations.clear();
     this.#listeners.clear();
     this.#outbox.length = 0;

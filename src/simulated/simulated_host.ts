@@ -73,7 +73,7 @@ import {
   Windows,
   type WindowsState,
 } from "./windows.ts";
-import { ws2Functions } from "./ws2_32.ts";
+import { closeSockets, ws2Functions } from "./ws2_32.ts";
 
 /**
  * Options of {@linkcode SimulatedHost}.
@@ -521,6 +521,7 @@ export class SimulatedHost implements Host {
     this.#hasEnded = true;
     this.#machine.hosts.delete(this);
     this.#process.service.end();
+    closeSockets(this.#process);
     this.#process.handles.clear();
   }
 

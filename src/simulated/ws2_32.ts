@@ -49,6 +49,18 @@ function socketOf({ handles }: Process, handle: bigint): Socket {
   return socket as Socket;
 }
 
+function closeSocket({ sockets }: Process, { listens, address, connection }: Socket): void {
+  if (listens) sockets.close(address!);
+  connection?.close();
+}
+
+/** Closes the sockets of a process that ends, so that nothing waits for them any more. */
+export function closeSockets(process: Process): void {
+  for (const handle of process.handles.list()) {
+    if (handle.type === "socket") closeSocket(process, handle as Socket);
+  }
+}
+
 /** ws2_32.dll. */
 export const ws2Functions: SimulatedDll = {
   WSACleanup: define(SOCKET_STATUS, {}, ({ process }) => {
@@ -90,10 +102,9 @@ export const ws2Functions: SimulatedDll = {
   ),
 
   closesocket: define(SOCKET_STATUS, { socket: big }, ({ process }, { socket }) => {
-    const { listens, address, connection } = socketOf(process, socket);
+    const handle = socketOf(process, socket);
     process.handles.close(socket);
-    if (listens) process.sockets.close(address!);
-    connection?.close();
+    closeSocket(process, handle);
   }),
 
   listen: define(SOCKET_STATUS, { socket: big, backlog: number }, ({ process }, { socket }) => {

@@ -1,13 +1,13 @@
 // How a machine and its processes end, and how a machine comes back.
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
-import { listMounts, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import { createUtilityVM, listMounts, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import * as vd from "../../src/ffi/virtdisk.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import { attachDisk, mountCimImage, openDisk } from "../../src/storage/mod.ts";
 import { held, heldKinds } from "../support/calls.ts";
 import { GIB, hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
-import { startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
+import { LINUX, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 const DISK = "C:\\disks\\data.vhdx";
 const CIM_STACK = ["C:\\layers\\top", SCRATCH];
@@ -92,6 +92,27 @@ Deno.test("endProcess(): in the middle of a mount, nothing of the process has an
   assertEquals(held(host), [`activation ${SCRATCH}`]);
   await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(held(host), []);
+});
+
+Deno.test("endProcess(), restart(), restore(): what waits for a guest in the process ends", async () => {
+  for (const fn of ["accept", "recv", "send"]) {
+    for (const completion of ["synchronous", 1] as const) {
+      const endings = [
+        (host: SimulatedHost) => host.endProcess(),
+        (_: SimulatedHost, first: SimulatedHost) => first.restart(),
+        (_: SimulatedHost, first: SimulatedHost) => first.restore(first.snapshot()),
+      ];
+      for (const end of endings) {
+        const host = vmHost({ completion });
+        const other = host.otherProcess();
+        const vm = await createUtilityVM(LINUX, { host: other });
+        // The call that is made then waits for the guest already.
+        other.before(fn, () => void queueMicrotask(() => end(other, host)), { nth: 1 });
+        await assertRejects(() => vm.start());
+        assertEquals(held(host), []);
+      }
+    }
+  }
 });
 
 Deno.test("endProcess(): the death of a process of another program can be told, by its number", async () => {
