@@ -9,9 +9,11 @@
  */
 
 import { messageOf, printable } from "../errors/printable.ts";
+import { HungCallError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { type GuestConnection, type GuestListener, listenForGuest, startWinsock, vsockService } from "../ffi/ws2_32.ts";
 import { type Level, log } from "../log.ts";
+import { HUNG_SECONDS, watchCall } from "../session/hung_call.ts";
 import { sessionOf } from "../session/session.ts";
 import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
 
@@ -59,10 +61,20 @@ export function serveGuest(
     async [Symbol.asyncDispose]() {
       // What waits for a socket ends when it is closed.
       sockets.closeAll();
-      await Promise.allSettled([served, logged]);
+      await ended(host, [served, logged], vm.id);
       sockets.cleanUp();
     },
   };
+}
+
+// Waits until nothing waits for a socket any more. Windows can say that it has closed one, and not have done it.
+async function ended(host: Host, waits: readonly Promise<void>[], vm: string): Promise<void> {
+  const hung = Promise.withResolvers<never>();
+  using _watch = watchCall(host, () => {
+    const advice = ", though its socket was closed. It ends with the VM or with this process";
+    hung.reject(new HungCallError("accept or recv", vm, HUNG_SECONDS, advice));
+  });
+  await Promise.race([Promise.allSettled(waits), hung.promise]);
 }
 
 interface Serving {

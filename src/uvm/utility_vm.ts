@@ -417,6 +417,7 @@ export class UtilityVM implements AsyncDisposable {
    *
    * @throws {ReleaseError} if something is still held.
    * @throws {NativeError} if only sockets to its guest are still open.
+   * @throws {HungCallError} if only a call on a socket that was closed doesn't return for a minute.
    */
   async close(): Promise<void> {
     try {

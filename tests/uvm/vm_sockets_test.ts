@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
+import { HungCallError } from "../../src/errors/state_errors.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import { type GuestListener, listenForGuest, startWinsock, vsockService } from "../../src/ffi/ws2_32.ts";
 import { type Connection, GuestNetwork } from "../../src/simulated/guest_network.ts";
@@ -236,4 +237,20 @@ Deno.test("accept() answers nothing where it was closed meanwhile, and closes wh
 Deno.test("GuestNetwork refuses a second listener at an address", () => {
   const network = new GuestNetwork();
   assertEquals([network.listen("a"), network.listen("a")], [true, false]);
+});
+
+Deno.test("a socket that isn't closed though Windows says so holds back close() and a failed start() for a minute", async () => {
+  const host = vmHost({ clock: "automatic" });
+  const vm = await startedVM(host, LINUX);
+  host.fail({ function: "closesocket", code: 0 });
+  const error = await assertRejects(() => vm.close(), HungCallError, "though its socket was closed");
+  assertEquals([error.path, error.seconds], ["vm1", 60]);
+  assertEquals(heldKinds(host).filter((kind) => kind !== "handle"), []);
+
+  const other = vmHost({ clock: "automatic" });
+  other.fail({ function: "closesocket", code: 0 });
+  other.fail({ function: "HcsStartComputeSystem", code: "ERROR_ACCESS_DENIED" });
+  const failed = await createUtilityVM(LINUX, { host: other });
+  const cause = await assertRejects(() => failed.start(), NativeError);
+  assertEquals(cause.operation, "HcsStartComputeSystem");
 });
