@@ -50,6 +50,7 @@ export class ComputeService {
   readonly #memory: AddressSpace;
   readonly #listeners = new Map<bigint, NotificationListener>();
   readonly #registrations = new Map<bigint, Registration>();
+  readonly #lost = new Set<bigint>();
   // Notifications that came before a callback was registered.
   readonly #undelivered = new Map<string, Message[]>();
   readonly #outbox: Message[] = [];
@@ -122,9 +123,22 @@ export class ComputeService {
     return this.#registrations.delete(handle);
   }
 
-  /** Returns whether a handle of a system has a callback. */
-  hasCallback(system: bigint): boolean {
-    return [...this.#registrations.values()].some((registration) => registration.system === system);
+  /** The value that the next registration gets. */
+  get next(): bigint {
+    return this.#next;
+  }
+
+  /** Notes that nobody knows the registrations from a value on. They end with the handle of their system. */
+  loseSince(value: bigint): void {
+    [...this.#registrations.keys()].filter((handle) => handle >= value).forEach((handle) => this.#lost.add(handle));
+  }
+
+  /** Ends the registrations for a handle that is closed. Returns false if somebody has one yet. */
+  close(system: bigint): boolean {
+    const open = [...this.#registrations].filter(([, registration]) => registration.system === system);
+    if (!open.every(([handle]) => this.#lost.has(handle))) return false;
+    open.forEach(([handle]) => this.#registrations.delete(handle));
+    return true;
   }
 
   /** Queues a notification about a system, which is delivered once the machine's state is unlocked. */

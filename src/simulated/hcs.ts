@@ -144,7 +144,7 @@ export const hcsFunctions: SimulatedDll = {
   HcsCloseComputeSystem: define(HRESULT, { computeSystem: big }, (context, { computeSystem }) => {
     const { process, windows } = context;
     const { target } = process.handles.get<SystemHandle>(computeSystem, "computeSystem");
-    if (process.service.hasCallback(computeSystem)) {
+    if (!process.service.close(computeSystem)) {
       throw new SimulationError(`the handle of ${target} was closed before its callback was unregistered`);
     }
     process.handles.close(computeSystem);

@@ -18,9 +18,11 @@ export function losing(args: Readonly<Record<string, unknown>>, process: Process
   const contents = buffers.map((buffer) => buffer.slice());
   const handle = process.handles.next;
   const memory = process.memory.next;
+  const registration = process.service.next;
   return (context) => {
     buffers.forEach((buffer, i) => buffer.set(contents[i]!));
     process.memory.freeSince(memory);
+    process.service.loseSince(registration);
     for (const [value, { type }] of process.handles.since(handle)) {
       if (type === "computeSystem") hcsFunctions.HcsCloseComputeSystem!.run(context, { computeSystem: value });
       else if (type === "socket") ws2Functions.closesocket!.run(context, { socket: value });

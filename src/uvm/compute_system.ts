@@ -273,17 +273,20 @@ export class ComputeSystem implements AsyncDisposable {
     if (registration !== undefined) {
       await this.#closeHandle("registration", () => unregisterCallback(this.host, registration, this.id));
       this.#registration = undefined;
+      this.#freeCallback();
     }
-    try {
-      // Only now, because Windows may call it until it is unregistered.
-      this.#callback?.[Symbol.dispose]();
-    } finally {
-      this.#callback = undefined;
-      if (this.#handle !== 0n) {
-        await this.#closeHandle("system", () => closeSystem(this.host, this.#handle, this.id));
-        this.#handle = 0n;
-      }
+    if (this.#handle !== 0n) {
+      await this.#closeHandle("system", () => closeSystem(this.host, this.#handle, this.id));
+      this.#handle = 0n;
     }
+    // If registering it failed, Windows may call it until the handle is closed.
+    this.#freeCallback();
+  }
+
+  #freeCallback(): void {
+    const callback = this.#callback;
+    this.#callback = undefined;
+    callback?.[Symbol.dispose]();
   }
 
   // A call that failed may have closed its handle nevertheless.

@@ -389,3 +389,13 @@ Deno.test("UtilityVM shows what it is and what it can do, and none of its device
     { device: "vPMem devices", total: 64, used: 0, maximumBytes: 2 ** 32 },
   ]);
 });
+
+Deno.test("a callback that may be registered though that failed is freed once the handle is closed, with all else", async () => {
+  for (const options of [LINUX, WINDOWS]) {
+    const host = vmHost();
+    const failure = host.fail({ function: "HcsRegisterComputeSystemCallback", code: "ERROR_TIMEOUT", effect: "full" });
+    const error = await assertRejects(() => createUtilityVM(options, { host }), NativeError);
+    assertEquals([error.operation, failure.fired], ["HcsRegisterComputeSystemCallback", 1]);
+    assertEquals([host.held(), host.grantsOf(DISK)], [[], []]);
+  }
+});
