@@ -39,6 +39,6 @@ if (!["", "jsr", "standin"].includes(asked)) {
   // Quiet, for Deno warns of every linked package that was left aside.
   console.log("--quiet --import-map=std/jsr.json");
 } else {
-  console.error(`@std: the stand-ins of std/${asked === "" ? ", for JSR does not answer" : ""}`);
+  console.error(`@std: the stand-ins of std/${asked === "" ? ", because JSR does not answer" : ""}`);
 }
 Deno.exit();
