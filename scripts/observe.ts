@@ -205,7 +205,9 @@ async function rehearsal(asked: Request): Promise<Result> {
     ...calls.map((call) => `  ${call}`),
   ]);
   const never = asked.rules.filter((rule) => rule.never !== undefined);
-  text.push("", "Never asked of a host:", columns(never.map(({ id, never }) => [id, never!]), "  "));
+  if (never.length > 0) {
+    text.push("", "Never asked of a host:", columns(never.map(({ id, never }) => [id, never!]), "  "));
+  }
   return { text: text.join("\n"), json: { rules: played } };
 }
 
