@@ -253,6 +253,10 @@ export interface OpenFileOptions {
 // What programs keep for themselves there is nothing that they hold of the machine.
 const PROGRAM_DATA = /^C:\\ProgramData(\\|$)/i;
 
+const FILE_ATTRIBUTES: readonly FileAttribute[] = ["compressed", "encrypted", "sparse"];
+
+const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 const CLOSES = ["CloseHandle", "FindClose"];
 
 const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
@@ -788,6 +792,7 @@ export class SimulatedHost implements Host {
 
   /** Adds a volume, and returns its name. */
   addVolume(guid: string, fileSystem: FileSystem = "NTFS"): string {
+    if (!GUID.test(guid)) throw new SimulationError(`the name of a volume has a GUID, not ${printable(guid)}`);
     const name = `\\\\?\\Volume{${guid}}\\`;
     this.#commit((windows) => {
       windows.addVolume(name);
@@ -798,16 +803,19 @@ export class SimulatedHost implements Host {
 
   /** Adds a drive with a disk of the machine, such as `E:`, empty. A path on a new drive adds one with NTFS. */
   addDrive(letter: string, fileSystem: FileSystem = "NTFS"): void {
+    requireDrive(letter);
     this.#commit((windows) => windows.add({ path: letter, type: "folder", fileSystem }));
   }
 
   /** Gives a volume a drive letter, such as `E:`, as Windows does by itself to new volumes unless automount is off. */
   addDriveLetter(letter: string, volume: string): void {
+    requireDrive(letter);
     this.#commit((windows) => windows.addRoot({ path: letter, type: "folder", volume }));
   }
 
   /** Adds a drive letter, such as `S:`, that stands for a folder (`subst`). Only the session of this process knows it. */
   addSubstDrive(letter: string, folder: string): void {
+    requireDrive(letter);
     this.#commit((windows) =>
       windows.addRoot({ path: letter, type: "folder", link: { kind: "drive", target: folder } })
     );
@@ -815,6 +823,7 @@ export class SimulatedHost implements Host {
 
   /** Adds a drive letter, such as `N:`, for a share without alternate data streams. Only the session of this process knows it. */
   addNetworkDrive(letter: string, share = "\\\\server\\share"): void {
+    requireDrive(letter);
     this.#commit((windows) => {
       windows.addRoot({ path: share, type: "folder", fileSystem: "SMB" });
       windows.addRoot({ path: letter, type: "folder", link: { kind: "drive", target: share } });
@@ -841,6 +850,7 @@ export class SimulatedHost implements Host {
 
   /** Makes a file compressed, encrypted or sparse, so that Windows doesn't attach it as a virtual disk. */
   addAttributes(path: string, ...attributes: FileAttribute[]): void {
+    attributes.forEach((attribute) => requireKnown(attribute, FILE_ATTRIBUTES, "there is no attribute"));
     this.#commit((windows) => windows.existing(path).attributes = attributes);
   }
 
@@ -1182,6 +1192,12 @@ const SLOW = [...DLLS.keys()].flatMap(({ symbols }) =>
   Object.entries(symbols).filter(([, { nonblocking }]) => nonblocking === true).map(([name]) => name)
 );
 
+function requireDrive(letter: string): void {
+  if (!/^[a-z]:$/i.test(letter)) {
+    throw new SimulationError(`a drive is a letter and a colon, E:, not ${printable(letter)}`);
+  }
+}
+
 // Returns how long a call takes, by the option `latency`.
 function latencyOf(
   latency: NonNullable<SimulatedHostOptions["latency"]>,
@@ -1190,6 +1206,10 @@ function latencyOf(
   for (const name of Object.keys(latency)) {
     requireKnown(name, [...FUNCTIONS.keys()], "there is no function");
     if (!SLOW.includes(name)) throw new SimulationError(`latency.${name} has no effect: the function is a fast one`);
+    const ms = latency[name];
+    if (!(typeof ms === "number" && ms >= 0 && ms < Infinity)) {
+      throw new SimulationError(`latency.${name} is no number of milliseconds: ${printable(ms)}`);
+    }
   }
   return (call) => latency[call.function];
 }
