@@ -5,6 +5,7 @@
  */
 
 import { fromWin32, hresult, win32 } from "../errors/codes.ts";
+import { printable } from "../errors/printable.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import type { SimulatedFunction } from "./call.ts";
 import { type Injection, InjectionList } from "./injections.ts";
@@ -106,7 +107,7 @@ export class FailureList {
       if (!fn.hasOnlyStatus) refuse(`${has}: it returns more than success or failure`);
     }
     if (!["none", "partial", "full"].includes(effect)) {
-      refuse(`the effect of ${name} is neither none, partial nor full`);
+      refuse(`the effect of ${name} is neither none, partial nor full, but ${printable(effect)}`);
     }
     if (effect !== "none" && fn === undefined) refuse(`${has}: it is a notification`);
     if (effect === "partial" && !hasMiddle(name)) refuse(`${has}: it is done in one step`);

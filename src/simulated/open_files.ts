@@ -5,7 +5,9 @@
  */
 
 import { win32 } from "../errors/codes.ts";
+import { printable } from "../errors/printable.ts";
 import { win32Failure } from "./call.ts";
+import { SimulationError } from "./simulation_error.ts";
 import { keyOf, type Node, type Windows } from "./windows.ts";
 
 /**
@@ -53,6 +55,10 @@ export const ATTACHED_READ_ONLY = { access: USES.read, share: USES.read } as con
 
 /** Returns the bits of {@linkcode USES}. */
 export function bitsOf(uses: readonly FileUse[]): number {
+  const unknown = uses.find((use) => !Object.hasOwn(USES, use));
+  if (unknown !== undefined) {
+    throw new SimulationError(`a file is open for ${Object.keys(USES).join(", ")}, not ${printable(unknown)}`);
+  }
   return uses.reduce((bits, use) => bits | USES[use], 0);
 }
 

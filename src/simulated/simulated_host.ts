@@ -4,7 +4,7 @@
  * @module
  */
 
-import { win32 } from "../errors/codes.ts";
+import { nameOf, win32 } from "../errors/codes.ts";
 import { printable } from "../errors/printable.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
@@ -632,7 +632,8 @@ export class SimulatedHost implements Host {
         addOpening(windows, node, { ...opening, handle, ...(until !== undefined && { until }) });
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        throw new SimulationError(`the test can't open ${path}: ${error.code & 0xffff}`);
+        const code = [error.code & 0xffff, nameOf(error.code)].filter(Boolean).join(" ");
+        throw new SimulationError(`the test can't open ${path}: ${code}`);
       }
     });
     return { [Symbol.dispose]: () => this.#commit((windows) => closeFiles(windows, (file) => file.handle === handle)) };

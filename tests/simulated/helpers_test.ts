@@ -24,3 +24,16 @@ Deno.test("a latency that is no number of milliseconds is refused at once", () =
     assertThrows(() => new SimulatedHost({ latency: { PrepareLayer: ms } }), SimulationError, "latency.PrepareLayer");
   }
 });
+
+Deno.test("a use of a file that doesn't exist is refused, and an opening that Windows refuses is told by its code", () => {
+  const host = new SimulatedHost();
+  host.addFile("C:\\a");
+  const path = "C:\\a";
+  assertThrows(
+    () => host.openFile(path, { share: ["all" as "read"] }),
+    SimulationError,
+    'read, write, delete, not "all"',
+  );
+  using _ = host.openFile(path, { share: [] });
+  assertThrows(() => host.openFile(path), SimulationError, "32 ERROR_SHARING_VIOLATION");
+});
