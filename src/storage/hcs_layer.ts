@@ -16,6 +16,7 @@ import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { onceFree } from "../session/waiting.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
 import { layerData, layerDataOf } from "./layer_data.ts";
 
@@ -141,7 +142,7 @@ export async function hcsDestroyLayer(layer: string, options: HostOptions = {}):
   const { host, signal } = hostOptions(options, {});
   const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
   await requireUnused(host, folder, signal);
-  await native.destroyLayer(host, folder);
+  await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
 }
 
 /**

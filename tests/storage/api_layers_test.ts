@@ -161,6 +161,21 @@ Deno.test("destroyLayer() deletes a layer once nothing shows it any more", async
   assertEquals([host.exists(BASE), host.exists(SCRATCH)], [false, false]);
 });
 
+for (
+  const [name, destroy] of [
+    ["DestroyLayer", storage.destroyLayer],
+    ["HcsDestroyLayer", storage.hcsDestroyLayer],
+  ] as const
+) {
+  Deno.test(`a layer that a scanner has open is destroyed by ${name} once it is free`, async () => {
+    const host = storageHost();
+    for (const nth of [1, 2]) host.fail({ function: name, code: "ERROR_SHARING_VIOLATION", nth });
+    await destroy(BASE, { host });
+    assertEquals(host.calls.filter((call) => call.function === name).length, 3);
+    assertEquals(host.exists(BASE), false);
+  });
+}
+
 Deno.test("prepareLayer() waits for its turn, and an abort ends the wait alone", async () => {
   let go = () => {};
   const first = new Promise<void>((resolve) => go = resolve);
