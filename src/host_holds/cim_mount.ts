@@ -33,7 +33,7 @@ export async function acquireCimMount(
   const held: Held<HoldOf<"cimImage">> = {
     hold: { kind: "cimImage", ...init },
     restsOn: [],
-    release: () => dismount(host, init.volume),
+    release: () => dismountHeld(host, init.volume),
   };
   await mountHeld(host, held, init, expect);
   return held;
@@ -44,7 +44,7 @@ export function layerCimOf(host: Host, init: Omit<HoldOf<"cimVolume">, "kind">):
   return {
     hold: { kind: "cimVolume", ...init },
     restsOn: [],
-    release: () => dismount(host, init.volume),
+    release: () => dismountHeld(host, init.volume),
   };
 }
 
@@ -71,12 +71,25 @@ function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {
   return mountImage(host, file, volumeGuid(volume), cimMountFlag.CACHE_FILES);
 }
 
-/** Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume. */
+/**
+ * Dismounts the volume of an image, no matter which process mounted it. Returns false if there is no such volume, or it isn't
+ * that of an image.
+ */
 export async function dismount(host: Host, volume: string): Promise<boolean> {
-  if (!await dismountOnce(host, volume)) return false;
+  if (!await dismountOnce(host, volume)) {
+    // Windows may be wrong once about what is there.
+    if (hasVolume(host, volume) !== true || !await dismountOnce(host, volume)) return false;
+  }
   const isGone = () => waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) !== true, undefined, HALF_MS);
   if (await isGone() || !await dismountOnce(host, volume) || await isGone()) return true;
   throw new InUseError(volume, `is still there ${WAITED} after CimDismountImage reported that it was dismounted`);
+}
+
+// Here, the volume is known to be that of an image. Without its note, nobody would find it.
+async function dismountHeld(host: Host, volume: string): Promise<boolean> {
+  const wasHeld = await dismount(host, volume);
+  if (wasHeld || hasVolume(host, volume) === false) return wasHeld;
+  throw new InUseError(volume, "may still be there, although CimDismountImage reports that it isn't");
 }
 
 async function dismountOnce(host: Host, volume: string): Promise<boolean> {
