@@ -4,6 +4,7 @@
  * @module
  */
 
+import { messageOf } from "../errors/printable.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Held, Hold } from "./hold.ts";
@@ -61,6 +62,8 @@ export type ReleaseGuard = (
 export class HoldList {
   #entries: readonly Entry[] = [];
   #guard: ReleaseGuard = (release) => release();
+  /** What was released while something that it rests on is still held. Windows may have reported that without doing it. */
+  #released: readonly Held[] = [];
   #releasing: { readonly signal: AbortSignal | undefined; readonly done: Promise<ReleasedHold[]> } | undefined;
 
   /** The records of what is held, in the order in which it was acquired. */
@@ -141,7 +144,8 @@ export class HoldList {
   /**
    * Releases everything, last first. If a step fails, the others are still tried, except for what the failed hold rests on:
    * nobody knows what Windows does if, for instance, a filter loses its disk. What failed stays in the list, so that
-   * another call continues from there. Concurrent calls share one release, but each is stopped only by its own signal.
+   * another call continues from there. If it fails in that call too, what rested on it is released once more, because that
+   * may be what prevents it. Concurrent calls share one release, but each is stopped only by its own signal.
    *
    * @throws {ReleaseError} with all errors if something is still held.
    * @throws the reason of the signal if it was aborted between two steps.
@@ -180,11 +184,27 @@ export class HoldList {
     const stuck: Held[] = [];
     const unclear: { readonly entry: Entry; readonly error: unknown }[] = [];
     const postponed: Entry[] = [];
+    const gone: Held[] = [];
     const tryOne = async (entry: Entry, release = () => entry.held.release()) => {
       const wasHeld = await release();
       this.#entries = this.#entries.filter((other) => other !== entry);
       released.push({ hold: entry.held.hold, wasHeld });
+      gone.push(entry.held);
       log("debug", () => `released ${JSON.stringify(entry.held.hold)}`);
+    };
+    const tryWithAbove = async (entry: Entry) => {
+      try {
+        await tryOne(entry);
+      } catch (error) {
+        const above = this.#released.filter(({ restsOn }) => restsOn.includes(entry.held));
+        if (above.length === 0 || neverReachedWindows(error)) throw error;
+        for (const held of above) {
+          // An error can mean that it is gone, as was reported. Then only what it rests on is stuck.
+          const wasHeld = await held.release().catch((again) => log("debug", () => messageOf(again)));
+          if (wasHeld) released.push({ hold: held.hold, wasHeld });
+        }
+        await tryOne(entry);
+      }
     };
     let aborted = false;
     for (const entry of this.#entries.slice(from).toReversed()) {
@@ -198,7 +218,7 @@ export class HoldList {
         continue;
       }
       try {
-        await tryOne(entry, held.releaseNow);
+        await (held.releaseNow === undefined ? tryWithAbove(entry) : tryOne(entry, held.releaseNow));
       } catch (error) {
         if (held.releaseNow !== undefined && !neverReachedWindows(error)) {
           postponed.push(entry);
@@ -217,6 +237,8 @@ export class HoldList {
     for (const entry of aborted ? [] : postponed) {
       await tryOne(entry).catch((error) => errors.push(error));
     }
+    const left = this.held;
+    this.#released = [...this.#released, ...gone].filter(({ restsOn }) => restsOn.some((held) => left.includes(held)));
     if (errors.length > 0) throw new ReleaseError(this, aborted ? [...errors, signal?.reason] : errors);
     if (aborted) throw signal?.reason;
     return released;

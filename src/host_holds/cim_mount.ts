@@ -85,7 +85,7 @@ export async function dismount(host: Host, volume: string): Promise<boolean> {
   throw new InUseError(volume, `is still there ${WAITED} after CimDismountImage reported that it was dismounted`);
 }
 
-// Here, the volume is known to be that of an image. Without its note, nobody would find it.
+// Here, the volume is known to be that of an image. Without its record, nobody would find it.
 async function dismountHeld(host: Host, volume: string): Promise<boolean> {
   const wasHeld = await dismount(host, volume);
   if (wasHeld || hasVolume(host, volume) === false) return wasHeld;
