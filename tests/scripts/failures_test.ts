@@ -38,7 +38,7 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   const [{ owner, since }] = await listMounts({ host: machine.host() }) as [MountInfo];
   await fails(
     machine.mount(...STACK),
-    `C:\\containers\\web is mounted by process ${owner.pid}, since ${since}. Unmount it first\n` +
+    `C:\\containers\\web is mounted by process ${owner.pid}, which has ended, since ${since}. Unmount it first\n` +
       `To unmount it: ${unmount} C:/containers/web\n`,
   );
   await fails(
