@@ -162,5 +162,7 @@ export function isDiskInUse(host: Host, scratch: string): boolean {
  */
 export function isOfAnother(host: Host, records: Records, { id, cim }: MountRecord): boolean {
   return cim !== undefined &&
-    records.list(host).records.some((other) => other.id !== id && other.cim?.volume === cim.volume);
+    records.list(host).records.some((other) =>
+      other.id !== id && other.cim?.volume === cim.volume && isDiskInUse(host, other.scratch)
+    );
 }

@@ -61,9 +61,19 @@ export class Records {
    * @throws {UntrustedFolderError} if others can write to the folder.
    */
   async lock(host: Host, name: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
-    this.#prepare(host);
     const key = (await keyOf(name)).replaceAll("-", "");
-    return await fileLock(host, `${this.#folder}\\${LOCKS}`, BigInt(`0x${key.slice(0, 15)}`), options);
+    const take = () => {
+      this.#prepare(host);
+      return fileLock(host, `${this.#folder}\\${LOCKS}`, BigInt(`0x${key.slice(0, 15)}`), options);
+    };
+    try {
+      return await take();
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      // Somebody has removed the folder since.
+      this.#isTrusted = false;
+      return await take();
+    }
   }
 
   /**

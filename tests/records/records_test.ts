@@ -126,3 +126,13 @@ Deno.test("the wait for a lock ends with the signal, and leaves nothing open", a
   await assertRejects(() => waiting, Error, "enough");
   assertEquals(host.held(), open);
 });
+
+Deno.test("the folder of records is made again if somebody removes it", async () => {
+  const host = new SimulatedHost();
+  const kept = records(host);
+  (await kept.lock(host, SCRATCH))[Symbol.dispose]();
+  host.remove(FOLDER);
+  using _lock = await kept.lock(host, SCRATCH);
+  await kept.begin(host, PLAN);
+  assertEquals(kept.list(host).records.length, 1);
+});

@@ -52,7 +52,7 @@ export const wineMachine: MachineMaker = ({ build, revision, late }): Machine =>
         return removed;
       },
     }],
-    [ntdll, { RtlGetVersion: (info: Uint8Array<ArrayBuffer>) => answer(info, 12, build) }],
+    [ntdll, { ...overlaid.symbols(ntdll), RtlGetVersion: (info: Uint8Array<ArrayBuffer>) => answer(info, 12, build) }],
     [advapi32, {
       ...overlaid.symbols(advapi32),
       RegGetValueW: (...args: Uint8Array<ArrayBuffer>[]) => answer(args[5]!, 0, revision),
