@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Host } from "../mod.ts";
+import type { Host, MountInfo } from "../mod.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
 import { holdRow } from "./support/holds.ts";
@@ -19,7 +19,8 @@ Prints what was released, a line each; nothing if nothing was mounted. That is n
 
 Usage: ${program("unmount")} [OPTION]... SCRATCH
 
-  SCRATCH              folder of the scratch layer
+  SCRATCH              folder of the scratch layer; or what ${program("list")} finds one mount by: the id of the
+                       container, the volume, a folder or drive letter at which it is mounted
 
   --mount-point=FOLDER a folder at which the volume was mounted; only needed if Windows doesn't list it any more,
                        as after the disk was detached by something else
@@ -27,10 +28,12 @@ ${HOST_HELP}
 
 Examples:
   ${program("unmount")} C:/containers/web
+  ${program("unmount")} web
   ${program("unmount")} --mount-point=C:/mnt/web C:/containers/web`;
 
 interface UnmountRequest {
-  readonly scratch: string;
+  /** The folder of the scratch, or what belongs to its mount. */
+  readonly named: string;
   readonly volumeMountPath: string | undefined;
   readonly simulate: string | undefined;
 }
@@ -41,24 +44,64 @@ function plan({ values, positionals }: Arguments): Job {
     throw new UsageError("unmount needs the folder of the SCRATCH, and nothing else");
   }
   const { simulate, "mount-point": mountPoint } = values;
-  const scratch = windowsPath(folder, "SCRATCH");
+  const named = isPath(folder) ? windowsPath(folder, "SCRATCH") : folder;
   const volumeMountPath = mountPoint === undefined ? undefined : windowsPath(mountPoint, "--mount-point");
   return {
-    run: (signal) => unmount({ scratch, volumeMountPath, simulate }, signal),
-    words: { scratchFolder: "SCRATCH", volumeMountPath: "--mount-point" },
-    undo: `${program("unmount")} ${shellArgument(scratch)}`,
-    mayHold: [{ kind: "activation", scratch }],
+    run: (signal) => unmount({ named, volumeMountPath, simulate }, signal),
+    words: { scratchFolder: "SCRATCH", what: "SCRATCH", volumeMountPath: "--mount-point" },
+    undo: `${program("unmount")} ${shellArgument(named)}`,
+    mayHold: isPath(folder) ? [{ kind: "activation", scratch: named }] : [],
   };
 }
 
-async function unmount({ scratch, volumeMountPath, simulate }: UnmountRequest, signal: AbortSignal): Promise<Result> {
-  const { unmountWCOWLayers } = await import("../mod.ts");
+function isPath(text: string): boolean {
+  return /[\\/:]/.test(text);
+}
+
+function isRoot(path: string): boolean {
+  return /^\\\\\?\\[^\\]*\\?$|^[A-Za-z]:\\?$/.test(path);
+}
+
+/** The folder of a scratch, if it isn't that which is named, but what belongs to its mount. */
+async function scratchOf(host: Host, named: string, signal: AbortSignal): Promise<string> {
+  const { findMounts } = await import("../mod.ts");
+  const { kindOf } = await import("../src/checks/existing.ts");
+  const { pathKey } = await import("../src/checks/windows_path.ts");
+  const folder = isPath(named) ? named : windowsPath(named, "SCRATCH");
+  if (!isRoot(folder) && kindOf(host, `${folder}\\sandbox.vhdx`) === "file") return folder;
+  const found = await findMounts(named, { host, signal });
+  // What a layer or an image belongs to isn't meant: others may need it as well.
+  const isShared = ({ layers, image }: MountInfo) =>
+    [...layers, image?.path ?? "", image?.volume ?? ""].some((path) => pathKey(path) === pathKey(named));
+  const [mount, ...others] = found.filter((mount) => !isShared(mount));
+  if (mount !== undefined && others.length === 0) return mount.scratch;
+  if (others.length > 0) {
+    throw new CommandError(
+      `${named} belongs to ${others.length + 1} mounts, which ${program("list")} tells. Name a scratch`,
+    );
+  }
+  if (isPath(named) || kindOf(host, folder) !== undefined) return folder;
+  throw new CommandError(
+    `Nothing is mounted that ${named} belongs to, and there is no folder ${folder}. ${
+      program("list")
+    } tells what is mounted`,
+  );
+}
+
+async function unmount({ named, volumeMountPath, simulate }: UnmountRequest, signal: AbortSignal): Promise<Result> {
+  const { findMounts, unmountWCOWLayers } = await import("../mod.ts");
   const { isInUse, kindOf, requireKind } = await import("../src/checks/existing.ts");
-  const call = (host: Host) => unmountWCOWLayers(scratch, { host, signal, volumeMountPath });
-  const host = await openHost({ command: "unmount", simulate, call });
+  const options = (host: Host) => ({ host, signal, volumeMountPath });
+  const host = await openHost({
+    command: "unmount",
+    simulate,
+    call: (host) =>
+      isPath(named) && !isRoot(named) ? unmountWCOWLayers(named, options(host)) : findMounts(named, { host }),
+  });
+  const scratch = await scratchOf(host, named, signal);
   const disk = `${scratch}\\sandbox.vhdx`;
   try {
-    const released = await call(host);
+    const released = await unmountWCOWLayers(scratch, options(host));
     const held = released.filter(({ wasHeld }) => wasHeld);
     // Windows reports success for any path. One that leads nowhere is mistyped, unless a mount point was left; and one to a
     // folder without the disk of a scratch, if there was nothing to release.

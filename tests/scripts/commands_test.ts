@@ -125,6 +125,21 @@ Deno.test("list tells what is mounted, also of one thing; recover leaves what mo
   assertEquals((await task("list:simulated")).stdout, stdout);
 });
 
+Deno.test("unmount takes what belongs to one mount: the container's id, the volume, a mount point", async () => {
+  using machine = new Machine();
+  for (const [i, what] of ["web", "C:/mnt/web", undefined].entries()) {
+    const { stdout } = await machine.mount("--id=web", "--mount-point=C:/mnt/web", ...STACK);
+    const { code, stdout: released } = await machine.unmount(what ?? stdout.trim());
+    assertEquals([code, released.split("\n").length, machine.held()], [0, 5, []], `${i}`);
+  }
+  const none = await machine.unmount("web");
+  assertEquals(none.code, 1);
+  assertMatch(
+    none.stderr,
+    /^error: Nothing is mounted that web belongs to, and there is no folder C:\\web\. .* tells what is mounted\n$/,
+  );
+});
+
 Deno.test("recover releases what a process left that was killed, and only tells so with --dry-run", async () => {
   using machine = new Machine();
   const host = new SimulatedHost({ file: machine.file });
