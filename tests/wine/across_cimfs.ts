@@ -195,12 +195,7 @@ const killed: AcrossTest[] = ([
       const { code, stderr } = await byScratch.task("unmount");
       assertEquals([code, stderr], [0, ""]);
       assertEquals(byScratch.held, []);
-      // Where the image is dismounted, its note is gone, and nobody knows of it.
-      const noted = fn !== "DeactivateLayer";
-      assertEquals(
-        releasing(byScratch.calls.slice(before.length)),
-        noted ? RELEASE_CALLS : ["UnprepareLayer", "DeactivateLayer"],
-      );
+      assertEquals(releasing(byScratch.calls.slice(before.length)), RELEASE_CALLS);
 
       const byId = new ImageStage(wine);
       await mountKilledAt(wine, byId, fn);
