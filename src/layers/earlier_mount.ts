@@ -12,12 +12,13 @@ import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, isOfAnother, ownerOf, recordOf } from "./mount_records.ts";
+import { isDiskInUse, isLeftBehind, isOfAnother, ownerOf, recordOf } from "./mount_records.ts";
 import { adoptRecordedPlace } from "./sandbox_volume.ts";
+import { releaseRecorded } from "./unmount.ts";
 
 /**
  * Throws if a scratch is mounted according to its record. What is left of a mount that somebody else has taken apart, or that
- * could be released only in part, is released.
+ * could be released only in part, is released; with `recover`, also what a process left that has ended.
  *
  * @throws {InUseError} with the process that mounted it.
  * @throws {ReleaseError} if something is left of it.
@@ -26,7 +27,7 @@ export async function requireUnmounted(
   host: Host,
   records: Records | undefined,
   scratch: string,
-  signal: AbortSignal | undefined,
+  { recover = false, signal }: { readonly recover?: boolean | undefined; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   const { mounts } = sessionOf(host);
   const known = mounts.mountOf(scratch)?.id;
@@ -35,6 +36,10 @@ export async function requireUnmounted(
   if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
   if (record === undefined) return;
   if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
+  if (isMounted && recover && isLeftBehind(host, record)) {
+    await releaseRecorded(host, records, { scratch, record, signal });
+    return;
+  }
   if (isMounted) {
     const owner = ownerOf(host, record);
     throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);

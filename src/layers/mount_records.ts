@@ -107,6 +107,11 @@ export function isOwnerGone(host: Host, { process }: MountRecord): boolean {
   return hasEnded(host, process);
 }
 
+/** Returns whether a mount, which is there, outlived its process and isn't meant to. */
+export function isLeftBehind(host: Host, record: MountRecord): boolean {
+  return isOwnerGone(host, record) && !(record.isPermanent && record.volume !== undefined);
+}
+
 /** Returns who mounted something, for messages. */
 export function ownerOf(host: Host, record: MountRecord): string {
   const me = currentProcess(host);

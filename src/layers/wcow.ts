@@ -47,6 +47,11 @@ export interface MountWCOWLayersOptions extends HostOptions {
    * ended. Not available with `vm`. Default: false.
    */
   permanent?: boolean | undefined;
+  /**
+   * Whether to release first what a process left of the scratch that has ended, as {@linkcode recover} does. Not available with
+   * `vm`. Default: false, so that such a scratch is refused with an {@linkcode InUseError}.
+   */
+  recover?: boolean | undefined;
   /** A running Windows VM in which the layers are mounted, instead of on the host. Its host replaces `host`. */
   vm?: UtilityVM | undefined;
 }
@@ -97,10 +102,11 @@ export async function mountWCOWLayers(
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
   const named = layerStack(layerFolders);
-  const { vm: layerVM, createScratch, permanent, volumeMountPath, signal, ...given } = hostOptions(options, {
+  const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, ...given } = hostOptions(options, {
     volumeMountPath: optional(namedFolder),
     createScratch: optional(boolean),
     permanent: optional(boolean),
+    recover: optional(boolean),
     vm: optional((vm) => requireLayerVM(vm, "windows")),
   });
   const host = layerVM?.vm.host ?? given.host;
@@ -109,6 +115,9 @@ export async function mountWCOWLayers(
   }
   if (layerVM !== undefined && permanent) {
     throw new InvalidInputError("permanent", "is not available with a VM, which ends with this process", permanent);
+  }
+  if (layerVM !== undefined && recover) {
+    throw new InvalidInputError("recover", "is not available with a VM", recover);
   }
   signal?.throwIfAborted();
   const { stack, image } = layerVM === undefined ? checkHostLayers(host, named) : checkVMLayers(host, named);
@@ -142,7 +151,7 @@ export async function mountWCOWLayers(
   using _mounting = mounts.startMount(stack.scratch);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
   return await changeScratch(host, stack.scratch, signal, async (records) => {
-    await requireUnmounted(host, records, stack.scratch, signal);
+    await requireUnmounted(host, records, stack.scratch, { recover, signal });
     const place = volumeMountPath === undefined
       ? undefined
       : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {

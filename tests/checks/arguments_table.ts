@@ -244,6 +244,7 @@ export function tableOf(world: World): Table {
           volumeMountPath: path("C:\\mnt\\c1"),
           createScratch: boolean,
           permanent: boolean,
+          recover: boolean,
           vm: vm(world.windows),
         }),
       ),

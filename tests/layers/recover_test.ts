@@ -111,6 +111,26 @@ Deno.test("recover() after a restart removes the mount point and the folders tha
   assertEquals([held(host), host.paths(), recordFiles(host)], [[], before, 0]);
 });
 
+Deno.test("mountWCOWLayers() with recover releases first what an ended process left, and nothing of a living one", async () => {
+  const host = stackHost();
+  const [dead, living] = [host.otherProcess(), host.otherProcess()];
+  await mountWCOWLayers("c1", STACK, { host: dead, volumeMountPath: MOUNT });
+  const again = (on: SimulatedHost, recover: boolean) =>
+    mountWCOWLayers("c1", STACK, { host: on, recover, volumeMountPath: MOUNT });
+  await assertRejects(() => again(living, true), InUseError, "is mounted by process 2, since");
+  dead.endProcess();
+  await assertRejects(() => again(living, false), InUseError, "is mounted by process 2, which has ended, since");
+  const mounted = await again(living, true);
+  assertEquals(host.held().every(({ by }) => by?.process === 3), true);
+  await mounted.release();
+  await again(living, false).then(() => living.endProcess());
+  const permanent = await mountWCOWLayers("c1", STACK, { host, recover: true, permanent: true });
+  host.endProcess();
+  assertEquals(permanent.path.startsWith("\\\\?\\Volume"), true);
+  const last = host.otherProcess();
+  await assertRejects(() => again(last, true), InUseError, "which has ended");
+});
+
 Deno.test("recover() in two processes at once: each mount is released once", async () => {
   const host = stackHost();
   const [dead, other] = [host.otherProcess(), host.otherProcess()];
