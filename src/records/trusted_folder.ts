@@ -7,7 +7,9 @@
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isLink } from "../checks/existing.ts";
 import { pathKey } from "../checks/windows_path.ts";
+import { win32 } from "../errors/codes.ts";
 import { UntrustedFolderError } from "../errors/state_errors.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
   access,
@@ -36,8 +38,18 @@ export function createTrustedFolder(host: Host, folder: string): void {
   checkTrusted(host, folder);
 }
 
+// Owned by the Administrators, so that each of them trusts it; only they may make it so.
 function create(host: Host, folder: string): void {
-  using descriptor = nativeCopy(host, onlyFor([sid.SYSTEM, sid.ADMINISTRATORS]));
+  try {
+    createFor(host, folder, sid.ADMINISTRATORS);
+  } catch (error) {
+    if (!(error instanceof NativeError && error.win32 === win32.ERROR_INVALID_OWNER)) throw error;
+    createFor(host, folder);
+  }
+}
+
+function createFor(host: Host, folder: string, owner?: string): void {
+  using descriptor = nativeCopy(host, onlyFor([sid.SYSTEM, sid.ADMINISTRATORS], owner));
   const attributes = securityAttributes(descriptor);
   const createWithParents = (path: string) => {
     try {

@@ -74,6 +74,14 @@ Deno.test("the folder of records is made for the system and administrators alone
   await records(host).begin(host.otherProcess(), PLAN);
 });
 
+Deno.test("who may not make Administrators the owner of the folder owns it", async () => {
+  const host = new SimulatedHost();
+  host.addFolder("C:\\ProgramData");
+  host.fail({ function: "CreateDirectoryW", code: "ERROR_INVALID_OWNER", nth: 1 });
+  await records(host).begin(host, PLAN);
+  assertEquals(host.readDir(FOLDER).length, 1);
+});
+
 Deno.test("a folder of records that others could have made, or that a link leads to, is refused", async () => {
   const host = new SimulatedHost();
   host.addFolder(FOLDER);
