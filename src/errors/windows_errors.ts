@@ -156,9 +156,9 @@ export class PrivilegeRestoreError extends LayerError {
   /** Why: one error for each. */
   readonly errors: readonly unknown[];
 
-  /** An error that names the privileges. */
-  constructor(privileges: readonly string[], errors: readonly unknown[]) {
-    super(`${privileges.join(" and ")} could not be restored: ${errors.map(messageOf).join("; ")}. Try again`);
+  /** An error that names the privileges. Its cause is why they were to be restored, if that was an error. */
+  constructor(privileges: readonly string[], errors: readonly unknown[], options?: ErrorOptions) {
+    super(`${privileges.join(" and ")} could not be restored: ${errors.map(messageOf).join("; ")}. Try again`, options);
     this.privileges = [...privileges];
     this.errors = errors;
   }

@@ -8,7 +8,9 @@
  */
 
 import { fromWin32, win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import { log } from "../log.ts";
 import type { Host } from "./host.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, fromWideList, wide } from "./wide.ts";
@@ -452,10 +454,16 @@ export interface OpenFileOptions {
   flags?: number;
 }
 
-/** An open handle, closed by `using`. */
+/** An open handle. `using` closes it, and logs if that fails: what was done with it stays done, or has failed anyway. */
 export interface Handle extends Disposable {
   /** The HANDLE. */
   readonly value: bigint;
+  /**
+   * Closes it. If that fails, it can be called again.
+   *
+   * @throws {NativeError} if Windows refuses.
+   */
+  close(): void;
 }
 
 /** Opens a file, a folder (with `BACKUP_SEMANTICS`), a volume or a disk. */
@@ -478,16 +486,25 @@ export function openFile(host: Host, path: string, options: OpenFileOptions = {}
 /** Wraps an open HANDLE in a {@linkcode Handle}. */
 export function handleOf(host: Host, value: bigint): Handle {
   let hasFailed = false;
+  const close = () => {
+    try {
+      closeHandle(host, value);
+    } catch (error) {
+      // The call that failed closed it nevertheless.
+      if (hasFailed && error instanceof NativeError && error.win32 === win32.ERROR_INVALID_HANDLE) return;
+      hasFailed = true;
+      throw error;
+    }
+  };
   return {
     value,
+    close,
     [Symbol.dispose]() {
       try {
-        closeHandle(host, value);
+        close();
       } catch (error) {
-        // The call that failed closed it nevertheless.
-        if (hasFailed && error instanceof NativeError && error.win32 === win32.ERROR_INVALID_HANDLE) return;
-        hasFailed = true;
-        throw error;
+        if (!(error instanceof NativeError)) throw error;
+        log("warn", () => `a handle stays open: ${messageOf(error)}`);
       }
     },
   };

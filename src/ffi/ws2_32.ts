@@ -6,6 +6,8 @@
  */
 
 import { fromWin32, win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
+import { log } from "../log.ts";
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { errorOf } from "./kernel32.ts";
@@ -91,11 +93,13 @@ export function listenForGuest(host: Host, runtimeId: string, service: string): 
   const handle = socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
   if (handle === INVALID_SOCKET) throw lastSocketError(host, "socket", path);
   const owned = closing(host, handle, path);
-  using setup = new DisposableStack();
-  setup.defer(owned.close);
-  if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
-  if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
-  setup.move();
+  try {
+    if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
+    if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
+  } catch (error) {
+    closeOrLog(owned, path);
+    throw error;
+  }
   return {
     async accept() {
       const accepted = await accept(handle, null, null);
@@ -146,6 +150,14 @@ function closing(host: Host, handle: bigint, path: string): { readonly closed: b
       closed = true;
     },
   };
+}
+
+function closeOrLog({ close }: { close(): void }, path: string): void {
+  try {
+    close();
+  } catch (error) {
+    log("warn", () => `a socket of ${path} stays open: ${messageOf(error)}`);
+  }
 }
 
 function address(runtimeId: string, service: string): Uint8Array<ArrayBuffer> {

@@ -144,7 +144,7 @@ export class Disk implements Disposable, AsyncDisposable {
 
   /** Closes it. Closing it again does nothing. */
   [Symbol.dispose](): void {
-    this.#handle?.[Symbol.dispose]();
+    this.#handle?.close();
     this.#handle = undefined;
     this.#attached = false;
   }

@@ -65,7 +65,7 @@ async function pauseFor(host: Host, ms: number, signal: AbortSignal | undefined)
 function close(file: Handle, path: string): void {
   for (let attempt = 1; attempt <= 2; attempt++) {
     try {
-      return file[Symbol.dispose]();
+      return file.close();
     } catch (error) {
       log("warn", () => `${path} stays locked: ${messageOf(error)}`);
     }

@@ -32,6 +32,7 @@ import { sessionOf } from "../session/session.ts";
  * @throws {InvalidInputError} if a name is empty or contains a NUL character.
  * @throws {MissingPrivilegeError} if the process doesn't have one of them. None is enabled then.
  * @throws {NativeError} if Windows refuses, for instance because it doesn't know a name.
+ * @throws {PrivilegeRestoreError} if one is refused, and those before it can't be restored. Its cause is the refusal.
  * @category Access and privileges
  */
 export function enablePrivileges(privileges: readonly string[], options: Pick<HostOptions, "host"> = {}): Disposable {
@@ -46,7 +47,7 @@ export function enablePrivileges(privileges: readonly string[], options: Pick<Ho
     }
     return enabled;
   } catch (error) {
-    using _ = enabled;
+    restoreAll(host, acquired, { cause: error });
     throw error;
   }
 }
@@ -70,7 +71,7 @@ function enable(host: Host, name: string): void {
 }
 
 // Removes from the list what is restored, so that another call continues with the rest.
-function restoreAll(host: Host, names: string[]): void {
+function restoreAll(host: Host, names: string[], options?: ErrorOptions): void {
   const errors: unknown[] = [];
   for (const name of names.splice(0).reverse()) {
     try {
@@ -81,7 +82,7 @@ function restoreAll(host: Host, names: string[]): void {
     }
   }
   if (errors.length > 0) {
-    throw new PrivilegeRestoreError(names, errors);
+    throw new PrivilegeRestoreError(names, errors, options);
   }
 }
 

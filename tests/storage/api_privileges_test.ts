@@ -75,3 +75,17 @@ Deno.test("enablePrivileges() passes on that Windows doesn't know a name, and en
   assertEquals([error.operation, error.path, error.win32], ["LookupPrivilegeValueW", "SeNoSuchPrivilege", 1313]);
   assertEquals(held(host), []);
 });
+
+Deno.test("enablePrivileges() tells which privileges it couldn't restore, and which it couldn't enable", () => {
+  const host = new SimulatedHost();
+  let asked = 0;
+  host.fail({ function: "AdjustTokenPrivileges", code: 1392, when: () => ++asked > 1 });
+  const error = assertThrows(
+    () => storage.enablePrivileges(["SeBackupPrivilege", "SeTcbPrivilege"], { host }),
+    storage.PrivilegeRestoreError,
+    "SeBackupPrivilege could not be restored",
+  );
+  const { cause } = error;
+  assertEquals(cause instanceof storage.NativeError && cause.win32, 1392);
+  assertEquals(held(host), ["privilege SeBackupPrivilege"]);
+});

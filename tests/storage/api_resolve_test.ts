@@ -34,6 +34,15 @@ Deno.test("resolvePath() gives up when all forms are refused, and leaves nothing
   assertEquals([flags(host), held(host)], [[GUID, OPENED | GUID], []]);
 });
 
+Deno.test("resolvePath() doesn't fail, and hides no failure, when its handle can't be closed", () => {
+  const host = storageHost();
+  host.fail({ function: "CloseHandle", code: 6 });
+  assertEquals(storage.resolvePath(DISK, { host }).endsWith("sandbox.vhdx"), true);
+  host.fail({ function: "GetFinalPathNameByHandleW", code: 1392 });
+  const error = assertThrows(() => storage.resolvePath(DISK, { host }), storage.NativeError);
+  assertEquals([error.operation, error.win32], ["GetFinalPathNameByHandleW", 1392]);
+});
+
 Deno.test("resolvePath() shows a network share as one", () => {
   const host = storageHost();
   host.addFile("\\\\?\\UNC\\server\\share\\disk.vhdx", 1);

@@ -83,6 +83,15 @@ Deno.test("start() fails where there are no sockets to guests, with all closed",
   }
 });
 
+Deno.test("start() passes on why it can't listen, also if the socket can't be closed after that", async () => {
+  const host = vmHost();
+  await using vm = await createUtilityVM(LINUX, { host });
+  host.fail({ function: "listen", code: 10048 });
+  host.fail({ function: "closesocket", code: 10036 });
+  const error = await assertRejects(() => vm.start(), NativeError);
+  assertEquals([error.operation, error.win32], ["listen", 10048]);
+});
+
 Deno.test("start() fails at once where the entropy can't be sent", async () => {
   const host = vmHost();
   await using vm = await createUtilityVM(LINUX, { host: withFunction(host, "send", () => Promise.resolve(-1)) });
