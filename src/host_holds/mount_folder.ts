@@ -136,8 +136,9 @@ async function removeMarked(host: Host, path: string, limit?: number): Promise<b
   let removed = false;
   for (let at = path, parent = dirname(at); parent !== at; at = parent, parent = dirname(at)) {
     if (!await onceDeleted(host, at, () => exists(host, at), { limit })) continue;
-    if (!isMarked(host, at) || !await remove(host, at, limit)) break;
-    removed = true;
+    if (!isMarked(host, at)) break;
+    if (await remove(host, at, limit)) removed = true;
+    else if (exists(host, at)) break;
   }
   return removed;
 }

@@ -11,7 +11,7 @@ import { isBusy } from "../errors/outcomes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { directoryEntries, fileAttributes } from "../ffi/kernel32.ts";
+import { directoryEntries, fileAttributes, fileFlag, fileId, openFile } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 
 const LIMIT_MS = 5_000;
@@ -134,13 +134,46 @@ export function onceFree<T>(
 
 /**
  * Removes something, again and again as long as somebody else has it open, or it is a folder from which something is still
- * being deleted, for {@linkcode WAITED} at most.
+ * being deleted, for {@linkcode WAITED} at most. Once more if Windows reports success, and it is still there.
+ *
+ * @throws {InUseError} if it is there after that too, or nobody can tell whether it is the same.
  */
-export function removeOnceFree<T>(host: Host, path: string, remove: () => T, limit?: number): Promise<T> {
+export async function removeOnceFree<T>(host: Host, path: string, remove: () => T, limit?: number): Promise<T> {
   const isStillFull = (error: unknown) =>
     error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && isBeingEmptied(host, path);
   const passes = (error: unknown) => isBusy(error) || isDenied(error) || isStillFull(error);
-  return repeated(host, remove, { what: `${path} can be removed`, passes, limit });
+  const attempt = () => repeated(host, remove, { what: `${path} can be removed`, passes, limit });
+  const id = idAt(host, path);
+  const result = await attempt();
+  for (let isLast = false;; isLast = true) {
+    if (isGone(host, path)) return result;
+    const left = idAt(host, path);
+    const isKnown = id !== undefined && left !== undefined;
+    // Somebody else has made it since.
+    if (isKnown && left !== id) return result;
+    if (isLast || !isKnown) throw new InUseError(path, "is still there although Windows reported that it was deleted");
+    await attempt();
+  }
+}
+
+function isGone(host: Host, path: string): boolean {
+  try {
+    return fileAttributes(host, path) === undefined;
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return true;
+  }
+}
+
+// By which something is told from what somebody else makes in its place.
+function idAt(host: Host, path: string): string | undefined {
+  try {
+    using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | fileFlag.OPEN_REPARSE_POINT });
+    return fileId(host, opened.value, path);
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    return undefined;
+  }
 }
 
 /** Looks at a path, or creates something there, again and again as long as what was there is being deleted. */

@@ -1,8 +1,8 @@
 // Releases that Windows reports as done, or as not needed, although what was to be released is still there.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InUseError, mountWCOWLayers, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
+import { InUseError, mountWCOWLayers, ReleaseError, unmountWCOWLayers, UnwindError } from "../../mod.ts";
 import { held, heldKinds } from "../support/calls.ts";
-import { hostWith, inAnotherProcess, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { hostWith, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const FILE_NOT_FOUND = 0x80070002;
 const INVALID_PARAMETER = 0x80070057;
@@ -53,4 +53,53 @@ Deno.test("CimDismountImage never finds an image that is there: it is told, and 
   assertEquals(heldKinds(host), ["cimVolume"]);
   await unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) });
   assertEquals(held(host), []);
+});
+
+Deno.test("RemoveDirectoryW succeeds once without an effect: the folder is removed nevertheless", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  host.fail({ function: "RemoveDirectoryW", code: 0, nth: 1 });
+  await mounted.release();
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("RemoveDirectoryW always succeeds without an effect: the folder stays, and is told", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const lie = host.fail({ function: "RemoveDirectoryW", code: 0 });
+  const error = await assertRejects(() => mounted.release(), ReleaseError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["folder"]);
+  assertEquals(error.errors.map((reason) => reason instanceof InUseError && reason.path), [MOUNT]);
+  lie[Symbol.dispose]();
+  await error.release();
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("DeleteFileW always succeeds without an effect: the half-made scratch is told, and removed later", async () => {
+  const host = hostWith({ layers: LAYERS });
+  const before = host.paths();
+  host.fail({ function: "ActivateLayer", code: INVALID_PARAMETER });
+  const lie = host.fail({ function: "DeleteFileW", code: 0, when: ({ args }) => `${args["path"]}`.endsWith(".vhdx") });
+  const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host, createScratch: true }), UnwindError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["folder", "newFile"]);
+  lie[Symbol.dispose]();
+  await error.release();
+  assertEquals(host.paths(), before);
+});
+
+Deno.test("what somebody else makes where a file was just deleted isn't deleted", async () => {
+  const host = hostWith({ layers: LAYERS });
+  const disk = `${SCRATCH}\\sandbox.vhdx`;
+  host.fail({ function: "ActivateLayer", code: INVALID_PARAMETER });
+  let deleted = 0;
+  host.before("DeleteFileW", ({ args }) => {
+    if (args["path"] === disk) deleted++;
+  });
+  host.before("GetFileAttributesW", ({ args }) => {
+    if (args["path"] === disk && deleted === 1 && !host.exists(disk)) host.addFile(disk, 5);
+  });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host, createScratch: true }));
+  assertEquals([deleted, host.exists(disk)], [1, true]);
 });
