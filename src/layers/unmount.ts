@@ -29,7 +29,7 @@ import type { Records } from "../records/records.ts";
 import { requireBuild } from "../session/builds.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { vmUsing } from "../session/vm_files.ts";
+import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
 import { guardReleases, isDiskInUse, isOfAnother, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
@@ -74,7 +74,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {InUseError} if this process is mounting the scratch, or one of its VMs uses it. Nothing was changed.
+ * @throws {InUseError} if this process is mounting the scratch, or a VM uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */
@@ -155,7 +155,7 @@ export async function releaseRecorded(
  * @param containerId Id of the container, after which the image's volume is named.
  * @returns What was released, in the order of the releases.
  * @throws {InvalidInputError} if an argument is of the wrong form.
- * @throws {InUseError} if this process is mounting the scratch, or one of its VMs uses it. Nothing was changed.
+ * @throws {InUseError} if this process is mounting the scratch, or a VM uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
  */
@@ -200,6 +200,11 @@ interface ScratchToRelease {
   readonly signal: AbortSignal | undefined;
 }
 
+// A disk that a VM uses isn't activated, and Windows knows no volume of it.
+const USED_BY_A_VM =
+  "seems to be used by a VM of another process: its disk is in use, a VM may open it, and Windows tells " +
+  "no volume of it. Release what was mounted in the VM, or close the VM";
+
 // Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
 async function releaseScratch(
   host: Host,
@@ -208,7 +213,9 @@ async function releaseScratch(
   const mount = sessionOf(host).mounts.mountOf(scratch)?.holds;
   const { volume, error } = await volumeOf(host, scratch);
   // The mount points are found by the volume. Without it, they would never be removed.
-  if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) throw error;
+  if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) {
+    throw isOpenToVM(host, diskOf(scratch)) ? new InUseError(scratch, USED_BY_A_VM) : error;
+  }
   const named = volumeMountPath && volumeShown(host, volumeMountPath, volume);
   const { mountPoints, unlisted } = volume === undefined
     ? { mountPoints: [] }

@@ -6,7 +6,11 @@
 
 import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { isWithin } from "../checks/windows_path.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { access, openFile } from "../ffi/kernel32.ts";
+import { securityOf } from "../ffi/ntdll.ts";
+import { ALLOW } from "../ffi/security.ts";
 import { sessionOf } from "./session.ts";
 
 /** A VM. Nothing is used by one that has ended. */
@@ -28,6 +32,21 @@ export function noteVMFile(host: Host, file: HostFile, vm: FileUser): () => void
 /** Notes that a VM boots from a file or folder, as long as it lives. */
 export function noteBootFile(host: Host, path: string, vm: FileUser): void {
   sessionOf(host).vmFiles.add({ keyOf: () => hostFile(host, path).key, vm });
+}
+
+// NT VIRTUAL MACHINE, of which each has its own.
+const VIRTUAL_MACHINE = "S-1-5-83-1-";
+
+/** Returns whether a VM of any process has the right to open a file, as far as Windows tells. It can be left from an ended VM. */
+export function isOpenToVM(host: Host, file: string): boolean {
+  try {
+    using opened = openFile(host, file, { access: access.READ_CONTROL });
+    const { entries = [] } = securityOf(host, opened.value, file);
+    return entries.some(({ type, sid }) => type === ALLOW && sid?.startsWith(VIRTUAL_MACHINE));
+  } catch (error) {
+    if (!(error instanceof NativeError || error instanceof RangeError)) throw error;
+    return false;
+  }
 }
 
 /** Returns a VM of this process that uses an existing file or folder, or something in it. */

@@ -5,6 +5,7 @@
  */
 
 import { guidBytes } from "../ffi/guid.ts";
+import { type AccessEntry, sidAt } from "../ffi/security.ts";
 import { wide } from "../ffi/wide.ts";
 import type { AddressSpace } from "./address_space.ts";
 import { runtimeIdOf } from "./runtime_id.ts";
@@ -51,15 +52,20 @@ export function readAccessList(memory: AddressSpace, address: bigint): AccessLis
   return JSON.parse(memory.readWide(address + BigInt(size)));
 }
 
+/** Returns the entries of an access list that let VMs and groups open something. */
+export function grantEntries(grants: readonly string[] = []): (AccessEntry & { readonly sid: string })[] {
+  return grants.map((who) => ({ type: 0, flags: 0, mask: GENERIC_READ, sid: sidAt(sidOf(who), 0) }));
+}
+
 // A VM is S-1-5-83-1-, and its GUID as four numbers.
-function sidOf(who: string): Uint8Array {
+function sidOf(who: string): Uint8Array<ArrayBuffer> {
   const parts = /^s-1-5((?:-\d+)+)$/i.exec(who)?.[1]?.slice(1).split("-").map(Number);
   return parts === undefined
     ? new Uint8Array([...sidBytes([83, 1], 6), ...guidBytes(runtimeIdOf(who))])
     : sidBytes(parts, parts.length);
 }
 
-function sidBytes(parts: readonly number[], count: number): Uint8Array {
+function sidBytes(parts: readonly number[], count: number): Uint8Array<ArrayBuffer> {
   const numbers = new Uint8Array(4 * parts.length);
   const view = new DataView(numbers.buffer);
   parts.forEach((part, i) => view.setUint32(4 * i, part, true));

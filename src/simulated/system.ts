@@ -5,6 +5,7 @@
  */
 
 import { descriptor, sid, sidBytes } from "../ffi/security.ts";
+import { grantEntries } from "./access_list.ts";
 import { big, buffer, define, INFALLIBLE, NTSTATUS, number, put32, put64, type SimulatedDll } from "./call.ts";
 import type { FileHandle } from "./kernel32.ts";
 import { unknown } from "./simulation_error.ts";
@@ -54,9 +55,9 @@ export const ntdllFunctions: SimulatedDll = {
     { handle: big, information: number, descriptor: buffer, size: number, needed: buffer },
     ({ windows, process }, { handle, descriptor: bytes, needed }) => {
       const { target } = process.handles.get<FileHandle>(handle, "file");
-      const { security } = windows.existing(target, "stay");
+      const { security, grants } = windows.existing(target, "stay");
       const { owner, entries } = security ?? USUAL;
-      const all = descriptor(entries, owner);
+      const all = descriptor([...entries, ...grantEntries(grants)], owner);
       put32(needed, all.byteLength);
       bytes.set(all);
     },

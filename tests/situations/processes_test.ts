@@ -3,8 +3,9 @@ import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { activateLayer, deactivateLayer } from "../../src/storage/mod.ts";
-import { held } from "../support/calls.ts";
+import { held, sequence } from "../support/calls.ts";
 import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { SCRATCH as VM_SCRATCH, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 const OTHER = "C:\\scratch\\c2";
 const twoScratches = (options = {}) => hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] }, options);
@@ -121,5 +122,27 @@ Deno.test("a scratch that storage functions activated isn't mounted, and stays a
   await assertRejects(() => mountWCOWLayers("c1", STACK, { host: host.otherProcess() }), InUseError);
   assertEquals(held(host), [`activation ${SCRATCH}`]);
   await deactivateLayer(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
+
+Deno.test("a scratch that a VM of another process uses isn't unmounted, and the VM's devices stay", async () => {
+  const host = vmHost();
+  host.addLayer(LAYERS[0]!);
+  host.addScratch(SCRATCH);
+  const vm = await startedVM(host, WINDOWS);
+  const mounted = await mountWCOWLayers("c1", [LAYERS[0]!, SCRATCH], { vm });
+  const before = held(host);
+  for (const scratch of [SCRATCH, VM_SCRATCH]) {
+    const other = host.otherProcess();
+    await assertRejects(
+      () => unmountWCOWLayers(scratch, { host: other }),
+      InUseError,
+      "used by a VM of another process",
+    );
+    assertEquals([held(host), sequence(other).filter((fn) => /^(Deactivate|Unprepare)/.test(fn))], [before, []]);
+  }
+  await mounted.release();
+  await vm.close();
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
   assertEquals(held(host), []);
 });
