@@ -15,6 +15,7 @@ import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
 import { mountPlace, placeOfMountPoint } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
+import { claim } from "../session/creations.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
@@ -34,7 +35,8 @@ import type { MountedVolume } from "./mounted_layers.ts";
  *
  * @param hostPath Absolute path of the folder, such as `C:\mnt\c1`.
  * @param volumeName The volume, `\\?\Volume{guid}` with or without a closing `\`.
- * @throws {InvalidInputError} if a path is of the wrong form, or the folder is a file, not empty, or a mount point.
+ * @throws {InvalidInputError} if a path is of the wrong form, or the folder is a file, not empty, or a mount point, or
+ * another call of this process is mounting there.
  * @throws {NativeError} if Windows refuses.
  * @category Layers on the host
  */
@@ -49,6 +51,7 @@ export async function mountSandboxVolume(
   signal?.throwIfAborted();
   requireGrantsFor(host, "files");
   const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
+  using _claim = claim(host, folder, "hostPath");
   return await withHolds(async (holds) => {
     await acquireMountPointAt(host, holds, { folder, volume }, signal);
     return mounted(holds, { path, volume });

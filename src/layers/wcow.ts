@@ -157,6 +157,7 @@ export async function mountWCOWLayers(
       : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
         signal,
       });
+    using _claim = place === undefined ? undefined : claim(host, place, "volumeMountPath");
     const planned = {
       container: containerId,
       scratch: stack.scratch,

@@ -1,5 +1,12 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { mountSandboxVolume, NativeError, ReleaseError, removeSandboxMountPoint } from "../../mod.ts";
+import {
+  InvalidInputError,
+  type MountedVolume,
+  mountSandboxVolume,
+  NativeError,
+  ReleaseError,
+  removeSandboxMountPoint,
+} from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { changes, held } from "../support/calls.ts";
@@ -175,5 +182,20 @@ Deno.test("removeSandboxMountPoint() reports what Windows refuses", async () => 
   );
   assertEquals((error.errors[0] as NativeError).win32, 5);
   await removeSandboxMountPoint(MOUNT, { host });
+  assertEquals([held(host), host.paths()], [[], ["C:"]]);
+});
+
+Deno.test("of two calls that mount at one folder, the second is refused, and the first one's folder stays", async () => {
+  const host = volumes();
+  const [first, second] = await Promise.allSettled([
+    mountSandboxVolume(MOUNT, VOLUME, { host }),
+    mountSandboxVolume(MOUNT, OTHER, { host }),
+  ]);
+  assertEquals([first.status, second.status], ["fulfilled", "rejected"]);
+  assertEquals((second as PromiseRejectedResult).reason instanceof InvalidInputError, true);
+  assertEquals(k32.volumeNameForMountPoint(host, MOUNT), VOLUME);
+  assertEquals(changes(host).filter((call) => /^(Remove|Delete)/.test(call)), []);
+  assertEquals(changes(host).filter((call) => call.startsWith("Set")).length, 1);
+  await (first as PromiseFulfilledResult<MountedVolume>).value.release();
   assertEquals([held(host), host.paths()], [[], ["C:"]]);
 });
