@@ -2,8 +2,10 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { RecordError, UntrustedFolderError } from "../../mod.ts";
 import type { MountPlan } from "../../src/records/record.ts";
-import { recordIn } from "../../src/records/record.ts";
+import { mountedLine, recordIn } from "../../src/records/record.ts";
 import { Records, recordsFolder } from "../../src/records/records.ts";
+import { problemOf } from "../../src/records/trusted_folder.ts";
+import { FILE_ALL_ACCESS, type Security, sid } from "../../src/ffi/security.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
 
@@ -56,6 +58,18 @@ Deno.test("a record that can't be deleted is closed", async () => {
   assertEquals(await kept.read(host, SCRATCH), { ...PLAN, volume: undefined });
 });
 
+Deno.test("what makes no sense later in a record is ignored; a record that can't be read isn't taken for none", async () => {
+  const line = JSON.stringify({ version: 1, ...PLAN });
+  const text = `${line}\nno JSON\n{"mounted":7}\n${mountedLine(VOLUME)}`;
+  assertEquals(recordIn(text, "C:\\x"), { ...PLAN, volume: VOLUME });
+  const host = new SimulatedHost();
+  await records(host).begin(host, PLAN);
+  host.addFile(`${FOLDER}\\mounts\\x.jsonl`);
+  host.writeTextFile(`${FOLDER}\\mounts\\x.jsonl`, "no JSON\n");
+  const { records: found, unreadable } = records(host).list(host);
+  assertEquals([found.length, unreadable.map(({ path }) => path)], [1, [`${FOLDER}\\mounts\\x.jsonl`]]);
+});
+
 Deno.test("a torn last line is ignored; what is no record, or one of a later version, isn't taken for none", () => {
   const line = JSON.stringify({ version: 1, ...PLAN });
   for (let length = 0; length < line.length; length++) {
@@ -97,6 +111,31 @@ Deno.test("a folder of records that others could have made, or that a link leads
   above.addFolder("C:\\elsewhere");
   above.addJunction("C:\\link", "C:\\elsewhere");
   await assertRejects(() => records(above).begin(above, PLAN), UntrustedFolderError, "is reached through a link");
+});
+
+Deno.test("who may change a folder that is trusted", () => {
+  const me = "S-1-5-21-1-2-3-1001";
+  const full = (who: string | undefined, flags = 3, type = 0) => ({ type, flags, mask: FILE_ALL_ACCESS, sid: who });
+  const trusted = [full(sid.SYSTEM), full(sid.ADMINISTRATORS), full(me), full(sid.OWNER_RIGHTS)];
+  const read = { type: 0, flags: 3, mask: 0x1200a9, sid: sid.USERS };
+  const problem = (owner: string, entries: Security["entries"]) => problemOf({ owner, entries }, () => me);
+  assertEquals(problem(sid.SYSTEM, [...trusted, read, full(sid.CREATOR_OWNER, 0xb), full(sid.USERS, 3, 1)]), undefined);
+  assertEquals(problem(me, trusted), undefined);
+  assertEquals(problem(sid.USERS, trusted), `belongs to ${sid.USERS}`);
+  assertEquals(problem("", trusted), "belongs to nobody");
+  assertEquals(problem(me, undefined), "can be changed by everybody");
+  assertStringIncludes(problem(me, [full(undefined, 3, 9)])!, "unknown type (9)");
+  assertEquals(problem(me, [full(sid.CREATOR_OWNER)]), `can be changed by ${sid.CREATOR_OWNER}`);
+  // Each right by itself lets others plant, replace or delete something.
+  for (const mask of [0x2, 0x4, 0x10, 0x40, 0x100, 0x10000, 0x40000, 0x80000, 0x10000000, 0x40000000]) {
+    assertEquals(problem(me, [{ ...read, mask }]), `can be changed by ${sid.USERS}`, `0x${mask.toString(16)}`);
+  }
+});
+
+Deno.test("nothing stays open of a lock that was had", async () => {
+  const host = new SimulatedHost();
+  (await records(host).lock(host, SCRATCH))[Symbol.dispose]();
+  assertEquals(host.held(), []);
 });
 
 Deno.test("a lock is had by one process at a time, in turn, and not by a dead one", async () => {

@@ -25,6 +25,37 @@ Deno.test("PrepareLayer runs in one process at a time, and other calls of other 
   assertEquals([most, held(host).length], [1, 4]);
 });
 
+Deno.test("CimMountImage runs in one process at a time", async () => {
+  const image = "C:\\layers\\top";
+  const contents = { cimLayers: [image], scratches: [SCRATCH, OTHER] };
+  const host = hostWith(contents, { clock: "automatic", latency: { CimMountImage: 40, ActivateLayer: 1 } });
+  let running = 0;
+  let most = 0;
+  const mounting = [SCRATCH, OTHER].map((scratch, i) => {
+    const process = host.otherProcess();
+    process.before("CimMountImage", () => void (most = Math.max(most, ++running)));
+    process.before("HcsAttachOverlayFilter", () => void running--);
+    return mountWCOWLayers(`c${i}`, [image, scratch], { host: process });
+  });
+  await Promise.all(mounting);
+  assertEquals([most, held(host).length], [1, 6]);
+});
+
+Deno.test("another process changes a scratch without an end: who waits for it can give up, and is told after a minute", async () => {
+  const host = stackHost({ clock: "automatic" });
+  const hanging = host.otherProcess();
+  hanging.before("ActivateLayer", () => new Promise(() => {}));
+  mountWCOWLayers("c2", STACK, { host: hanging }).catch(() => {});
+  await host.sleep(10);
+  const before = host.held();
+  const controller = new AbortController();
+  const waiting = unmountWCOWLayers(SCRATCH, { host, signal: controller.signal });
+  host.clock.after(500, () => controller.abort(new Error("enough")));
+  await assertRejects(() => waiting, Error, "enough");
+  await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), InUseError, "another process for 60 s");
+  assertEquals(host.held(), before);
+});
+
 Deno.test("PrepareLayer hangs in another process: who waits for it is told after a minute, and holds nothing", async () => {
   const host = twoScratches({ clock: "automatic" });
   const hanging = host.otherProcess();

@@ -1,0 +1,216 @@
+// Which mount is meant: what an owner, an unmount, a recovery and a new mount believe of records, and leave alone.
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import {
+  InUseError,
+  listMounts,
+  mountWCOWLayers,
+  recover,
+  ReleaseError,
+  unmountWCOWLayers,
+  UntrustedFolderError,
+} from "../../mod.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { createScratch } from "../../src/storage/mod.ts";
+import { held, sequence } from "../support/calls.ts";
+import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+const MOUNTS = "C:\\ProgramData\\hcs-layers\\mounts";
+const OTHER = "C:\\scratch\\c2";
+const TOP = "C:\\layers\\top";
+const RELEASES = ["CimDismountImage", "UnprepareLayer", "DeactivateLayer", "DeleteVolumeMountPointW", "DeleteFileW"];
+
+function recordFile(host: SimulatedHost): string {
+  const [entry, ...more] = host.readDir(MOUNTS);
+  assertEquals(more, []);
+  return `${MOUNTS}\\${entry!.name}`;
+}
+
+function changeRecord(host: SimulatedHost, change: (text: string) => string): void {
+  const text = host.readTextFile(recordFile(host));
+  assert(change(text) !== text);
+  host.writeTextFile(recordFile(host), change(text));
+}
+
+/** The calls that release something, from a call on. */
+function releases(host: SimulatedHost, from: number): string[] {
+  return sequence(host, from).filter((name) => RELEASES.includes(name));
+}
+
+Deno.test("release() leaves alone what another process has mounted anew, and has nothing left then", async () => {
+  const host = stackHost();
+  const [first, second] = [host.otherProcess(), host.otherProcess()];
+  const mounted = await mountWCOWLayers("c1", STACK, { host: first, volumeMountPath: MOUNT });
+  await unmountWCOWLayers(SCRATCH, { host: second });
+  await mountWCOWLayers("c2", STACK, { host: second, volumeMountPath: MOUNT });
+  const before = held(host);
+  const from = first.calls.length;
+  await mounted.release();
+  assertEquals([held(host), releases(first, from), mounted.holds], [before, [], []]);
+  // Its process has forgotten the mount, too.
+  await unmountWCOWLayers(SCRATCH, { host: second });
+  await using _again = await mountWCOWLayers("c1", STACK, { host: first });
+});
+
+Deno.test("release() doesn't take a mount for released if only its record is lost, and its disk is in use", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host });
+  const before = held(host);
+  host.remove(recordFile(host));
+  const error = await assertRejects(() => mounted.release(), ReleaseError);
+  assert(error.errors[0] instanceof InUseError);
+  assertEquals([held(host), mounted.holds.length], [before, 2]);
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
+
+Deno.test("an unmount that failed is tried again, and leaves alone what was mounted since", async () => {
+  const host = stackHost();
+  const other = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host });
+  host.fail({ function: "DeactivateLayer", code: "ERROR_ACCESS_DENIED", nth: 1 });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), ReleaseError);
+  await unmountWCOWLayers(SCRATCH, { host: other });
+  await mountWCOWLayers("c2", STACK, { host: other });
+  const before = held(host);
+  await error.release();
+  assertEquals(held(host), before);
+});
+
+Deno.test("a scratch that another process has unmounted is mounted again", async () => {
+  const host = stackHost();
+  await mountWCOWLayers("c1", STACK, { host });
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  const again = await mountWCOWLayers("c1", STACK, { host });
+  await again.release();
+  assertEquals(held(host), []);
+});
+
+Deno.test("a record in the place of another scratch's, or with volumes that are none, isn't believed", async () => {
+  const changes: Record<string, (text: string) => string> = {
+    scratch: (text) => text.replace(/"scratch":"[^"]+"/, '"scratch":"C:\\\\scratch\\\\c2"'),
+    volume: (text) => text.replace(/"mounted":true,"volume":"[^"]+"/, '"mounted":true,"volume":"C:\\\\"'),
+    image: (text) => text.replace('"layers":', '"cim":{"image":"C:\\\\x.cim","volume":"C:\\\\"},"layers":'),
+  };
+  for (const [what, change] of Object.entries(changes)) {
+    const host = stackHost();
+    const dead = host.otherProcess();
+    await mountWCOWLayers("c1", STACK, { host: dead, volumeMountPath: MOUNT });
+    dead.endProcess();
+    changeRecord(host, change);
+    // Without a record, the mount point is not known once the disk is gone.
+    host.restart();
+    await unmountWCOWLayers(SCRATCH, { host });
+    assertEquals(host.paths().includes(MOUNT), true, what);
+  }
+});
+
+Deno.test("records in a folder that others can write to are listed and recovered by nobody", async () => {
+  const host = stackHost();
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  dead.endProcess();
+  const text = host.readTextFile(recordFile(host));
+  const planted = stackHost();
+  planted.addFolder(MOUNTS);
+  planted.addFile(`${MOUNTS}\\x.jsonl`);
+  planted.writeTextFile(`${MOUNTS}\\x.jsonl`, text);
+  await assertRejects(() => listMounts({ host: planted }), UntrustedFolderError);
+  await assertRejects(() => recover({ host: planted }), UntrustedFolderError);
+});
+
+Deno.test("an image that another container's scratch has by now stays when the first one's is released", async () => {
+  for (const how of ["unmount", "mount again"]) {
+    const host = hostWith({ cimLayers: [TOP], layers: LAYERS, scratches: [SCRATCH, OTHER] });
+    const dead = host.otherProcess();
+    await mountWCOWLayers("web", [TOP, SCRATCH], { host: dead, permanent: true });
+    host.restart();
+    // The same container on another scratch has the same volume of the image.
+    await mountWCOWLayers("web", [TOP, OTHER], { host });
+    const before = held(host);
+    if (how === "unmount") {
+      await unmountWCOWLayers(SCRATCH, { host });
+    } else {
+      await using _mounted = await mountWCOWLayers("c1", STACK, { host });
+    }
+    assertEquals(held(host), before, how);
+  }
+});
+
+Deno.test("what is left of an earlier mount at its mount point goes when the scratch is mounted again", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT, permanent: true });
+  host.restart();
+  assertEquals(host.paths().includes(MOUNT), true);
+  const again = await mountWCOWLayers("c1", STACK, { host });
+  assertEquals(host.paths().includes(MOUNT), false);
+  await again.release();
+  assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("recover() leaves alone what was mounted since it read the record", async () => {
+  const host = stackHost();
+  const [dead, second] = [host.otherProcess(), host.otherProcess()];
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  dead.endProcess();
+  host.before("GetLayerMountPath", async () => {
+    await unmountWCOWLayers(SCRATCH, { host: second });
+    await mountWCOWLayers("c2", STACK, { host: second });
+  }, { nth: 1 });
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left"]);
+  assertEquals([held(host).length, (await listMounts({ host })).map(({ containerId }) => containerId)], [2, ["c2"]]);
+});
+
+/** A process that dies at the first call of a function. */
+async function dieAt(host: SimulatedHost, fn: string, mount: (on: SimulatedHost) => Promise<unknown>): Promise<void> {
+  const process = host.otherProcess();
+  process.before(fn, () => {
+    process.endProcess();
+    throw new Error("killed");
+  }, { nth: 1 });
+  await assertRejects(() => mount(process));
+}
+
+Deno.test("recover() keeps the disk of a scratch that was mounted, was there before, or is in a folder of somebody else", async () => {
+  const disk = `${SCRATCH}\\sandbox.vhdx`;
+  const used = hostWith({ layers: LAYERS });
+  const dead = used.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead, createScratch: true });
+  dead.endProcess();
+  const before = hostWith({ layers: LAYERS });
+  await createScratch(SCRATCH, LAYERS, { host: before });
+  await dieAt(before, "ActivateLayer", (host) => mountWCOWLayers("c1", STACK, { host, createScratch: true }));
+  const foreign = hostWith({ layers: LAYERS, folders: [SCRATCH] });
+  await dieAt(foreign, "ActivateLayer", (host) => mountWCOWLayers("c1", STACK, { host, createScratch: true }));
+  for (const host of [used, before, foreign]) {
+    assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
+    assertEquals([held(host).includes(`activation ${SCRATCH}`), host.exists(disk)], [false, true]);
+  }
+});
+
+Deno.test("listMounts() doesn't take a mount for gone, nor a half one for complete, nor its owner for this process", async () => {
+  const host = stackHost();
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  host.fail({
+    function: "CreateFileW",
+    code: "ERROR_ACCESS_DENIED",
+    when: ({ args }) => String(args["path"]).endsWith("sandbox.vhdx"),
+  });
+  assertEquals((await listMounts({ host }))[0]?.state, "mounted");
+  host.failNothing();
+  changeRecord(host, (text) => text.replace(/"start":"\d+"/, '"start":"1"'));
+  assertEquals((await listMounts({ host: dead }))[0]?.owner.state, "ended");
+  const half = stackHost();
+  await dieAt(half, "PrepareLayer", (on) => mountWCOWLayers("c1", STACK, { host: on }));
+  assertEquals((await listMounts({ host: half }))[0]?.state, "partial");
+});
+
+Deno.test("the owner of a mount that Windows doesn't let us look at has not ended", async () => {
+  const host = stackHost();
+  await mountWCOWLayers("c1", STACK, { host: host.otherProcess() });
+  host.fail({ function: "OpenProcess", code: "ERROR_ACCESS_DENIED" });
+  assertEquals((await listMounts({ host }))[0]?.owner.state, "alive");
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left"]);
+  assertEquals(held(host).length, 2);
+});
