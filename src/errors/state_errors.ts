@@ -164,3 +164,18 @@ export class NotMountedError extends LayerError {
     this.path = image;
   }
 }
+
+/**
+ * A database of another tool is torn, damaged, being changed, or none at all. What it says is unknown, not nothing.
+ *
+ * @category Errors
+ */
+export class DatabaseError extends LayerError {
+  /** The class name. */
+  override readonly name = "DatabaseError";
+
+  /** An error that says what is wrong with the database. */
+  constructor(problem: string) {
+    super(`The database can't be read: ${problem}`);
+  }
+}

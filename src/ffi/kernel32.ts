@@ -540,20 +540,28 @@ export function flushFile(host: Host, file: Handle, path: string): void {
 
 const CHUNK = 65536;
 
-/** Reads a file, or an alternate data stream. */
+/** Reads a text file, or an alternate data stream. */
 export function readText(host: Host, path: string): string {
+  return new TextDecoder().decode(readBytes(host, path));
+}
+
+/** Reads a file, or an alternate data stream. Others may read, write and delete it meanwhile. */
+export function readBytes(host: Host, path: string): Uint8Array<ArrayBuffer> {
   using file = openFile(host, path, { access: access.GENERIC_READ });
-  const decoder = new TextDecoder();
-  let text = "";
+  let bytes = new Uint8Array(CHUNK);
+  let total = 0;
   for (;;) {
-    const bytes = new Uint8Array(CHUNK);
+    const room = bytes.subarray(total);
     const read = new Uint8Array(4);
-    if (host.symbols(kernel32).ReadFile(file.value, bytes, CHUNK, read, null) === 0) {
+    if (host.symbols(kernel32).ReadFile(file.value, room, room.byteLength, read, null) === 0) {
       throw lastError(host, "ReadFile", path);
     }
     const count = new DataView(read.buffer).getUint32(0, true);
-    text += decoder.decode(bytes.subarray(0, count), { stream: count === CHUNK });
-    if (count < CHUNK) return text;
+    total += count;
+    if (count < room.byteLength) return bytes.subarray(0, total);
+    const larger = new Uint8Array(2 * bytes.byteLength);
+    larger.set(bytes);
+    bytes = larger;
   }
 }
 
@@ -588,6 +596,13 @@ export function environmentVariable(host: Host, name: string): string | undefine
   const value = new Uint8Array(2 * 32768);
   const units = host.symbols(kernel32).GetEnvironmentVariableW(wide(name), value, 32768);
   return units === 0 ? undefined : fromWide(value);
+}
+
+const USUAL_PROGRAM_DATA = "C:\\ProgramData";
+
+/** Returns the folder of what programs keep for all users. */
+export function programData(host: Host): string {
+  return environmentVariable(host, "ProgramData") ?? USUAL_PROGRAM_DATA;
 }
 
 // From 1601 to 1970, in milliseconds.

@@ -4,26 +4,13 @@
  * @module
  */
 
-import { LayerError } from "../errors/layer_error.ts";
-
-/** A database is torn, damaged, or none at all. What it says is unknown, not nothing. */
-export class DatabaseError extends LayerError {
-  /** The class name. */
-  override readonly name = "DatabaseError";
-
-  /** An error that says what is wrong with the database. */
-  constructor(problem: string) {
-    super(`The database can't be read: ${problem}`);
-  }
-}
+import { DatabaseError } from "../errors/state_errors.ts";
 
 /** What is stored under a key: bytes, or a bucket with keys of its own. */
 export type Value = Uint8Array | Bucket;
 
 /** Keys and what is stored under them, in the order of the keys. */
 export interface Bucket {
-  /** The highest number that the bucket has given away. */
-  readonly sequence: bigint;
   /** Reads the bucket. Throws a {@linkcode DatabaseError} where it is damaged. */
   entries(): Generator<[key: Uint8Array, value: Value]>;
 }
@@ -43,7 +30,6 @@ interface Meta {
   readonly pageSize: number;
   readonly pages: bigint;
   readonly root: bigint;
-  readonly sequence: bigint;
   readonly transaction: bigint;
 }
 
@@ -53,6 +39,20 @@ interface Meta {
  * @throws {DatabaseError} if neither of the two pages that name one is whole.
  */
 export function openDatabase(bytes: Uint8Array): Bucket {
+  const meta = newestMeta(bytes);
+  return bucketOf(bytes, meta, meta.root, new Set());
+}
+
+/**
+ * Returns the number of the last transaction that was committed, from the beginning of a database.
+ *
+ * @throws {DatabaseError} as {@linkcode openDatabase}.
+ */
+export function lastTransaction(beginning: Uint8Array): bigint {
+  return newestMeta(beginning).transaction;
+}
+
+function newestMeta(bytes: Uint8Array): Meta {
   const first = metaAt(bytes, 0);
   // Where the first is torn, nobody knows the page size, so that the second is looked for at each possible place.
   const places = first === undefined ? Array.from({ length: 8 }, (_, i) => 512 << i) : [first.pageSize];
@@ -60,7 +60,7 @@ export function openDatabase(bytes: Uint8Array): Bucket {
   const newest = [first, second].filter((meta) => meta !== undefined)
     .reduce<Meta | undefined>((a, b) => a !== undefined && a.transaction > b.transaction ? a : b, undefined);
   if (newest === undefined) throw new DatabaseError("it has no valid beginning");
-  return bucketOf(bytes, newest, newest.root, newest.sequence, new Set());
+  return newest;
 }
 
 function metaAt(bytes: Uint8Array, place: number): Meta | undefined {
@@ -73,7 +73,6 @@ function metaAt(bytes: Uint8Array, place: number): Meta | undefined {
   return {
     pageSize,
     root: view.getBigUint64(16, true),
-    sequence: view.getBigUint64(24, true),
     pages: view.getBigUint64(40, true),
     transaction: view.getBigUint64(48, true),
   };
@@ -87,9 +86,8 @@ function checksum(view: DataView): bigint {
 }
 
 // `above` has the pages that led to the bucket: one that is among them would be read for ever.
-function bucketOf(bytes: Uint8Array, meta: Meta, root: bigint, sequence: bigint, above: ReadonlySet<bigint>): Bucket {
+function bucketOf(bytes: Uint8Array, meta: Meta, root: bigint, above: ReadonlySet<bigint>): Bucket {
   return {
-    sequence,
     *entries() {
       if (above.has(root)) throw new DatabaseError("its tree has a page twice");
       yield* entriesOf(bytes, meta, pageAt(bytes, meta, root), new Set(above).add(root), 0);
@@ -132,11 +130,11 @@ function* entriesOf(
 function nestedBucket(bytes: Uint8Array, meta: Meta, value: Uint8Array, above: ReadonlySet<bigint>): Bucket {
   if (value.byteLength < 16) throw new DatabaseError("a bucket is cut off");
   const view = viewOf(value);
-  const [root, sequence] = [view.getBigUint64(0, true), view.getBigUint64(8, true)];
-  if (root !== 0n) return bucketOf(bytes, meta, root, sequence, above);
+  const root = view.getBigUint64(0, true);
+  if (root !== 0n) return bucketOf(bytes, meta, root, above);
   const page = value.subarray(16);
   if (page.byteLength < HEADER) throw new DatabaseError("a bucket is cut off");
-  return { sequence, entries: () => entriesOf(bytes, meta, page, new Set(above), 0) };
+  return { entries: () => entriesOf(bytes, meta, page, new Set(above), 0) };
 }
 
 // A page with the further pages that belong to it.

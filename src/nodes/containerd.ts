@@ -4,20 +4,17 @@
  * @module
  */
 
-import { type Bucket, DatabaseError, openDatabase, type Value } from "./bbolt.ts";
+import { DatabaseError } from "../errors/state_errors.ts";
+import { type Bucket, openDatabase, type Value } from "./bbolt.ts";
 
 /** A snapshot: a folder below `snapshots`, be it there or not. */
 export interface Snapshot {
   /** Name of its folder: a decimal number. */
   readonly folder: string;
-  /** The namespace that it was made in. */
-  readonly namespace: string;
-  /** What the namespace knows it by: of a layer its chain id, of a scratch mostly the id of its container. */
+  /** What its namespace knows it by: of a layer its chain id, of a scratch mostly the id of its container. */
   readonly key: string;
   /** `active` can be written to, `committed` is a layer, `view` is read alone. */
   readonly kind: "view" | "active" | "committed";
-  /** Whether a layer is just being extracted into it. */
-  readonly isExtraction: boolean;
   /** Folders of the layers that it rests on, the nearest first. */
   readonly parents: readonly string[];
 }
@@ -35,10 +32,9 @@ export function snapshotsIn(bytes: Uint8Array): Snapshot[] {
   if (bucket === undefined) return [];
   const records = new Map([...bucket.entries()].map(([key, value]) => [text(key), recordOf(value)]));
   return [...records].map(([name, { id, kind }]) => {
-    const [, namespace, key] = /^([^/]*)\/\d+\/([^]*)$/.exec(name) ?? [];
-    if (namespace === undefined || key === undefined) throw new DatabaseError("a snapshot has a name of another form");
-    const isExtraction = kind === "active" && key.startsWith("extract-");
-    return { folder: id, namespace, key, kind, isExtraction, parents: parentsOf(records, name) };
+    const key = /^[^/]*\/\d+\/([^]*)$/.exec(name)?.[1];
+    if (key === undefined) throw new DatabaseError("a snapshot has a name of another form");
+    return { folder: id, key, kind, parents: parentsOf(records, name) };
   });
 }
 

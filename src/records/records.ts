@@ -14,11 +14,11 @@ import {
   deleteFile,
   directoryEntries,
   disposition,
-  environmentVariable,
   fileAttributes,
   flushFile,
   isNotFound,
   openFile,
+  programData,
   readText,
   share,
   writeTo,
@@ -32,13 +32,12 @@ const FOLDER = "hcs-layers";
 const MOUNTS = "mounts";
 const LOCKS = "locks";
 const EXTENSION = ".jsonl";
-const USUAL_PROGRAM_DATA = "C:\\ProgramData";
 const NAMESPACE = "5b1c6c0e-6d0c-4e0b-9d0d-4d6f756e7473";
 
 /** Returns the folder of a host's records, or undefined if it keeps none. */
 export function recordsFolder(host: Host): string | undefined {
   if (host.records === false) return undefined;
-  return host.records ?? `${environmentVariable(host, "ProgramData") ?? USUAL_PROGRAM_DATA}\\${FOLDER}`;
+  return host.records ?? `${programData(host)}\\${FOLDER}`;
 }
 
 /** The records of a machine, in one folder. */

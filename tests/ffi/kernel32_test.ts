@@ -164,3 +164,13 @@ Deno.test("an error of Windows is told also if its words can't be asked for", ()
   const error = kernel32.errorOf(host, "ActivateLayer", 0x80070020, "C:\\s");
   assertEquals(error.message.startsWith("ActivateLayer failed for C:\\s: 0x80070020 ERROR_SHARING_VIOLATION. "), true);
 });
+
+Deno.test("readBytes() reads all of a file, of any length", () => {
+  const host = new SimulatedHost();
+  for (const length of [0, 1, 65535, 65536, 65537, 300000]) {
+    const bytes = Uint8Array.from({ length }, (_, i) => i % 251);
+    host.addFile("C:\\f", bytes);
+    assertEquals(kernel32.readBytes(host, "C:\\f"), bytes);
+    host.remove("C:\\f");
+  }
+});

@@ -1,5 +1,5 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
-import { DatabaseError } from "../../src/nodes/bbolt.ts";
+import { DatabaseError } from "../../src/errors/state_errors.ts";
 import { snapshotsIn } from "../../src/nodes/containerd.ts";
 import { randomTest } from "../support/random.ts";
 import EXPECTED from "./data/expected.json" with { type: "json" };
@@ -10,7 +10,6 @@ interface Expected {
   readonly record?: boolean;
   readonly key?: string;
   readonly container?: string;
-  readonly namespace?: string;
   readonly chain?: readonly string[];
 }
 
@@ -37,10 +36,8 @@ for (const [host, folders] of HOSTS) {
     recorded.forEach((expected, i) => {
       const found = snapshots[i]!;
       assertEquals(found.kind, KINDS[expected.class], expected.folder);
-      assertEquals(found.isExtraction, expected.class === "being-extracted");
       const key = expected.key ?? expected.container;
       if (key !== undefined) assertEquals(found.key, key);
-      if (expected.namespace !== undefined) assertEquals(found.namespace, expected.namespace);
       if (expected.chain !== undefined) assertEquals(found.parents, expected.chain);
     });
   });
