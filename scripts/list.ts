@@ -13,8 +13,8 @@ import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 
 const help = `\
-Lists the layers that are mounted on this host, by whichever process, a line each:
-container, state, scratch, mount points or volume, process, since when. Prints nothing if nothing is mounted.
+Lists the layers that are mounted on this host, by whichever process, and by docker and containerd, a line each:
+container, state, scratch, mount points or volume, process or tool, since when. Prints nothing if nothing is mounted.
 
 Usage: ${program("list")} [OPTION]... [WHAT]
 

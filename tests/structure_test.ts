@@ -6,7 +6,19 @@ const ROOT = new URL("..", import.meta.url);
 /** What each folder of src may import besides itself: only what is below it. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["layers", "uvm", "holds", "hcsschema", "ffi", "errors"],
-  layers: ["uvm", "host_holds", "session", "records", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
+  layers: [
+    "uvm",
+    "host_holds",
+    "session",
+    "records",
+    "nodes",
+    "checks",
+    "holds",
+    "hcsschema",
+    "ffi",
+    "options.ts",
+    "errors",
+  ],
   storage: ["host_holds", "session", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
   uvm: ["session", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
   host_holds: ["session", "records", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],

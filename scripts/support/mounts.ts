@@ -6,11 +6,22 @@
 
 import type { MountInfo } from "../../mod.ts";
 
-/** A mount: container, state, scratch, where it is mounted, process, since when. */
+/** A mount: container, state, scratch, where it is mounted, process or tool, since when. */
 export function mountRow(
   { containerId, state, scratch, mountPoints, volume, owner, permanent, since }: MountInfo,
 ): string[] {
   const place = mountPoints.length > 0 ? mountPoints.join(" ") : volume ?? "-";
-  const process = permanent && state === "mounted" ? "left on purpose" : `process ${owner.pid} ${owner.state}`;
-  return [containerId, state, scratch, place, process, since];
+  return [
+    containerId ?? "-",
+    state,
+    scratch,
+    place,
+    who(owner, permanent === true && state === "mounted"),
+    since ?? "-",
+  ];
+}
+
+function who({ tool, pid, state }: MountInfo["owner"], isMeantToStay: boolean): string {
+  if (tool !== "hcs-layers") return tool;
+  return isMeantToStay ? "left on purpose" : `process ${pid} ${state}`;
 }

@@ -14,44 +14,50 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { currentProcess, mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
 import { log } from "../log.ts";
+import { containerdStores } from "../nodes/containerd.ts";
+import { dockerStores } from "../nodes/docker.ts";
+import { foldersWithDisk, ifReadable } from "../nodes/store.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
 import { isDiskInUse, isOwnerGone } from "./mount_records.ts";
 
 /**
- * The process that mounted something.
+ * Who mounted something.
  *
  * @category Mounts on the host
  */
 export interface MountOwner {
-  /** Its number. */
-  readonly pid: number;
-  /** When it started, in units of 100 ns since 1601, because numbers are used again. */
-  readonly start: string;
-  /** Whether it is this process, another one that lives, or one that has ended. */
-  readonly state: "this process" | "alive" | "ended";
+  /** This library, or the tool in whose folders the scratch is. */
+  readonly tool: "hcs-layers" | "docker" | "containerd";
+  /** Number of the process. Undefined if another tool mounted. */
+  readonly pid: number | undefined;
+  /** When it started, in units of 100 ns since 1601, because numbers are used again. Undefined if another tool mounted. */
+  readonly start: string | undefined;
+  /** Whether it is this process, another one that lives, or one that has ended. `unknown` if another tool mounted. */
+  readonly state: "this process" | "alive" | "ended" | "unknown";
 }
 
 /**
- * A mount of {@linkcode mountWCOWLayers} on the host.
+ * A mount on the host, of {@linkcode mountWCOWLayers} or another tool.
  *
  * @category Mounts on the host
  */
 export interface MountInfo {
-  /** Its id, a UUID. */
-  readonly id: string;
-  /** Id of the container. */
-  readonly containerId: string;
+  /** Its id, a UUID. Undefined if another tool mounted. */
+  readonly id: string | undefined;
+  /** Id of the container. Undefined if another tool mounted, and it isn't known for which container. */
+  readonly containerId: string | undefined;
   /**
    * Whether it is complete (`mounted`), incomplete (`partial`: it is being mounted or unmounted, or that ended half-way), or was taken
-   * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left).
+   * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left). If another tool mounted,
+   * `partial` also if the disk is in use, but Windows names no volume, as if it is attached to a VM.
    */
   readonly state: "mounted" | "partial" | "gone";
   /** Folder of the scratch layer. */
   readonly scratch: string;
-  /** Folders of the read-only layers, the topmost first. */
+  /** Folders of the read-only layers, the topmost first. Empty if another tool mounted, and they aren't known. */
   readonly layers: readonly string[];
-  /** The mounted image of the layers. Undefined for plain folders. */
+  /** The mounted image of the layers. Undefined for plain folders, and if another tool mounted. */
   readonly image: { readonly path: string; readonly volume: string } | undefined;
   /** The volume of the scratch, `\\?\Volume{guid}\`. Undefined if Windows doesn't tell. */
   readonly volume: string | undefined;
@@ -59,17 +65,18 @@ export interface MountInfo {
   readonly mountPoints: readonly string[];
   /** Size and free space of the volume in bytes. Undefined if Windows doesn't tell. */
   readonly space: VolumeSpace | undefined;
-  /** The process that mounted it. */
+  /** Who mounted it. */
   readonly owner: MountOwner;
-  /** When that began, in ISO 8601 and UTC. */
-  readonly since: string;
-  /** Whether it is meant to outlive that process. */
-  readonly permanent: boolean;
+  /** When that began, in ISO 8601 and UTC. Undefined if another tool mounted. */
+  readonly since: string | undefined;
+  /** Whether it is meant to outlive that process. Undefined if another tool mounted. */
+  readonly permanent: boolean | undefined;
 }
 
 /**
  * Lists the mounts of {@linkcode mountWCOWLayers} on the host, by this process and others, as their records tell them, and as Windows
- * has them now. Those in VMs end with their processes, and are not listed. A record that can't be read is logged.
+ * has them now; then those that docker and containerd have, as their files tell them. Those in VMs end with their processes, and are
+ * not listed. A record or a file that can't be read is logged.
  *
  * ```ts
  * import { listMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -90,11 +97,46 @@ export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   const mounts: MountInfo[] = [];
-  for (const record of recordsOn(host)) {
+  const records = [...recordsOn(host)];
+  records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
+  for (const record of records) {
     signal?.throwIfAborted();
     mounts.push(await infoOf(host, record));
   }
-  return mounts.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
+  for await (const mount of mountsOfTools(host, signal)) {
+    const isListed = ({ scratch, volume }: MountInfo) =>
+      pathKey(scratch) === pathKey(mount.scratch) || volume !== undefined && volume === mount.volume;
+    if (!mounts.some(isListed)) mounts.push(mount);
+  }
+  return mounts;
+}
+
+// A scratch that nobody uses isn't mounted, whatever its tool has written down of it.
+async function* mountsOfTools(host: Host, signal: AbortSignal | undefined): AsyncGenerator<MountInfo> {
+  const stores = [dockerStores, containerdStores].flatMap((find) =>
+    ifReadable("a store of layers", () => find(host)) ?? []
+  );
+  for (const store of stores) {
+    for (const name of ifReadable(store.folder, () => foldersWithDisk(host, store)) ?? []) {
+      signal?.throwIfAborted();
+      const scratch = `${store.folder}\\${name}`;
+      if (orUndefined(() => isDiskInUse(host, scratch)) === false) continue;
+      const place = await placeOf(host, scratch);
+      const { container, layers = [] } = store.facts(name);
+      yield {
+        id: undefined,
+        containerId: container,
+        state: place.volume === undefined ? "partial" : "mounted",
+        scratch,
+        layers,
+        image: undefined,
+        ...place,
+        owner: { tool: store.tool, pid: undefined, start: undefined, state: "unknown" },
+        since: undefined,
+        permanent: undefined,
+      };
+    }
+  }
 }
 
 /**
@@ -140,7 +182,6 @@ export function recordsOn(host: Host): readonly MountRecord[] {
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
   const isAttached = orUndefined(() => isDiskInUse(host, record.scratch)) !== false;
-  const volume = isAttached ? await scratchVolume(host, record.scratch).catch(toUndefined) : undefined;
   return {
     id: record.id,
     containerId: record.container,
@@ -148,12 +189,24 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     scratch: record.scratch,
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
-    volume,
-    mountPoints: volume === undefined ? [] : orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],
-    space: volume === undefined ? undefined : orUndefined(() => volumeSpace(host, volume)),
-    owner: { ...record.process, state: ownerState(host, record) },
+    ...isAttached ? await placeOf(host, record.scratch) : NOWHERE,
+    owner: { tool: "hcs-layers", ...record.process, state: ownerState(host, record) },
     since: record.since,
     permanent: record.isPermanent,
+  };
+}
+
+type Place = Pick<MountInfo, "volume" | "mountPoints" | "space">;
+
+const NOWHERE: Place = { volume: undefined, mountPoints: [], space: undefined };
+
+async function placeOf(host: Host, scratch: string): Promise<Place> {
+  const volume = await scratchVolume(host, scratch).catch(toUndefined);
+  if (volume === undefined) return NOWHERE;
+  return {
+    volume,
+    mountPoints: orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],
+    space: orUndefined(() => volumeSpace(host, volume)),
   };
 }
 

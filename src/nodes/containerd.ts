@@ -1,11 +1,15 @@
 /**
- * What a snapshotter of containerd has written down of its folders, in its file `metadata.db`.
+ * What the snapshotters of containerd have written down of their folders, each in its file `metadata.db`.
  *
  * @module
  */
 
 import { DatabaseError } from "../errors/state_errors.ts";
-import { type Bucket, openDatabase, type Value } from "./bbolt.ts";
+import { kindOf } from "../checks/existing.ts";
+import type { Host } from "../ffi/host.ts";
+import { directoryEntries, environmentVariable, programData, readBytes, readText } from "../ffi/kernel32.ts";
+import { type Bucket, lastTransaction, openDatabase, type Value } from "./bbolt.ts";
+import { ifReadable, type LayerStore, localFolder } from "./store.ts";
 
 /** A snapshot: a folder below `snapshots`, be it there or not. */
 export interface Snapshot {
@@ -17,6 +21,63 @@ export interface Snapshot {
   readonly kind: "view" | "active" | "committed";
   /** Folders of the layers that it rests on, the nearest first. */
   readonly parents: readonly string[];
+}
+
+const SNAPSHOTTER = "io.containerd.snapshotter.v1.";
+const READS = 5;
+
+/** Returns the stores of containerd on a host, one for each snapshotter. */
+export function containerdStores(host: Host): LayerStore[] {
+  const root = rootOf(host);
+  if (kindOf(host, root) !== "folder") return [];
+  return [...directoryEntries(host, root)].map(({ name }) => `${root}\\${name}`)
+    .filter((path) => path.startsWith(`${root}\\${SNAPSHOTTER}`) && kindOf(host, `${path}\\snapshots`) === "folder")
+    .map((path) => storeOf(host, path));
+}
+
+// Where the service's command line names another root, this isn't it.
+function rootOf(host: Host): string {
+  const usual = `${programData(host)}\\containerd\\root`;
+  const programs = environmentVariable(host, "ProgramFiles") ?? "C:\\Program Files";
+  const file = `${programs}\\containerd\\config.toml`;
+  if (kindOf(host, file) !== "file") return usual;
+  // Its key is before the first table.
+  const [keys = ""] = readText(host, file).split(/^\s*\[/m);
+  const [, plain, escaped] = /^\s*root\s*=\s*(?:'([^']*)'|"([^"]*)")/m.exec(keys) ?? [];
+  const root = plain ?? escaped?.replaceAll("\\\\", "\\");
+  return root === undefined ? usual : localFolder(root, file);
+}
+
+function storeOf(host: Host, path: string): LayerStore {
+  const folder = `${path}\\snapshots`;
+  const database = `${path}\\metadata.db`;
+  let snapshots: Snapshot[] | undefined;
+  return {
+    tool: "containerd",
+    folder,
+    facts(name) {
+      snapshots ??= ifReadable(database, () => snapshotsIn(readDatabase(host, database))) ?? [];
+      // A folder that is being removed has another name.
+      const number = name.replace(/^rm-/, "");
+      const snapshot = snapshots.find((one) => one.folder === number);
+      return {
+        container: snapshot?.kind === "active" ? snapshot.key : undefined,
+        layers: snapshot?.parents.map((parent) => `${folder}\\${parent}`),
+      };
+    },
+  };
+}
+
+// containerd may write meanwhile, but never to what the last transaction consists of. Its lock is never asked for: a containerd that
+// starts would wait for it.
+function readDatabase(host: Host, path: string): Uint8Array {
+  let bytes = readBytes(host, path);
+  for (let reads = 1; reads < READS; reads++) {
+    const again = readBytes(host, path);
+    if (lastTransaction(again) === lastTransaction(bytes)) return bytes;
+    bytes = again;
+  }
+  throw new DatabaseError("it is being changed all the time");
 }
 
 const KINDS = ["view", "active", "committed"] as const;

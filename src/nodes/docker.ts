@@ -4,25 +4,62 @@
  * @module
  */
 
+import { kindOf } from "../checks/existing.ts";
+import { nameOf } from "../checks/windows_path.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import { programData, readText } from "../ffi/kernel32.ts";
+import { ifReadable, type LayerStore, localFolder } from "./store.ts";
+
+const CHAIN = "layerchain.json";
+
+/** Returns the store of docker on a host, if there is one. */
+export function dockerStores(host: Host): LayerStore[] {
+  const folder = `${rootOf(host)}\\windowsfilter`;
+  if (kindOf(host, folder) !== "folder") return [];
+  return [{
+    tool: "docker",
+    folder,
+    facts(name) {
+      // A folder that is being removed has another name. Other names than these aren't given by containers.
+      const container = /^([0-9a-f]{64})(-removing)?$/.exec(name)?.[1];
+      // The root can have been moved since, but all layers are in the same folder.
+      const chain = `${folder}\\${name}\\${CHAIN}`;
+      const layers = ifReadable(chain, () => parentsInChain(readText(host, chain)));
+      return { container, layers: layers?.map((layer) => `${folder}\\${nameOf(layer)}`) };
+    },
+  }];
+}
+
+// Where the service's command line names another root, this isn't it.
+function rootOf(host: Host): string {
+  const usual = `${programData(host)}\\docker`;
+  const file = `${usual}\\config\\daemon.json`;
+  if (kindOf(host, file) !== "file") return usual;
+  const config = parsed(readText(host, file), file) as { "data-root"?: unknown } | null;
+  return config?.["data-root"] === undefined ? usual : localFolder(config["data-root"], file);
+}
 
 /**
  * Returns the folders of the layers that a layer of docker rests on, the nearest first, from its `layerchain.json`. They are
- * absolute, as they were when docker wrote them: where its root was moved since, only their last part holds.
+ * absolute, as they were when docker wrote them.
  *
  * @throws {UnexpectedAnswerError} if it is no such file: what the layer rests on is unknown, not nothing.
  */
 export function parentsInChain(json: string): string[] {
-  let chain: unknown;
-  try {
-    chain = JSON.parse(json);
-  } catch (cause) {
-    throw new UnexpectedAnswerError("layerchain.json", "is not JSON", json, { cause });
-  }
+  const chain = parsed(json, CHAIN);
   // A base layer has the four letters.
   if (chain === null) return [];
   if (!Array.isArray(chain) || !chain.every((folder) => typeof folder === "string")) {
-    throw new UnexpectedAnswerError("layerchain.json", "is no list of folders", json);
+    throw new UnexpectedAnswerError(CHAIN, "is no list of folders", json);
   }
   return chain;
+}
+
+function parsed(json: string, file: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new UnexpectedAnswerError(file, "is not JSON", json, { cause });
+  }
 }

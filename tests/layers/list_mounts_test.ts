@@ -1,0 +1,203 @@
+// Mounts of other tools in the list: docker's and containerd's, as their folders and files tell them.
+import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { findMounts, listMounts, type MountInfo, mountWCOWLayers, recover } from "../../mod.ts";
+import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { held } from "../support/calls.ts";
+import { hostInFront, LAYERS, SCRATCH, STACK } from "../support/host.ts";
+
+const DOCKER = "C:\\ProgramData\\docker\\windowsfilter";
+const CONTAINERD = "C:\\ProgramData\\containerd\\root\\io.containerd.snapshotter.v1.windows";
+const SNAPSHOTS = `${CONTAINERD}\\snapshots`;
+const DATABASE = `${CONTAINERD}\\metadata.db`;
+const WEB = "cbb1ca0618920b2e6f822c1615e01149e02d40258aa3ac95274e4d1e58b26969";
+const JOB = "b4418426bc7e043a97a58cbc37b2480dea85757a5c3df931f6f17090035aaec6";
+const WEB_LAYERS = ["e6a9", "b3ea", "1e20"].map((start) => `${DOCKER}\\${start.padEnd(64, "0")}`);
+// What the sample database says.
+const POD = "0afc3f0538ffe2e89e9126676fad5d06f0d7cdd959fe2bd4a91d6d0a777bcb29";
+const IN_POD = "506adeff76beb86ea40af597703a64d43bcd3b482bae2baaaaec33b92af20e1c";
+
+function addDocker(host: SimulatedHost, folder = DOCKER): void {
+  const [top, ...below] = WEB_LAYERS.map((layer) => layer.replace(DOCKER, folder));
+  [top!, ...below].forEach((layer) => host.addLayer(layer));
+  for (const id of [WEB, JOB]) {
+    host.addScratch(`${folder}\\${id}`);
+    host.addFile(`${folder}\\${id}\\layerchain.json`, JSON.stringify([top, ...below]));
+  }
+}
+
+function addContainerd(host: SimulatedHost, database?: Uint8Array): void {
+  for (const layer of [1, 2, 3, 4, 5]) host.addLayer(`${SNAPSHOTS}\\${layer}`);
+  for (const scratch of ["7", "8", "10", "rm-13"]) host.addScratch(`${SNAPSHOTS}\\${scratch}`);
+  host.addFile(DATABASE, database ?? readDatabase());
+}
+
+function readDatabase(): Uint8Array {
+  return Deno.readFileSync(new URL("../nodes/data/containerd-windows.metadata.db", import.meta.url));
+}
+
+function nodeHost(options?: SimulatedHostOptions): SimulatedHost {
+  const host = new SimulatedHost(options);
+  LAYERS.forEach((layer) => host.addLayer(layer));
+  host.addScratch(SCRATCH);
+  return host;
+}
+
+/** Mounts as another tool does: without a record. */
+async function mountByTool(host: SimulatedHost, scratch: string, layers: readonly string[]): Promise<string> {
+  const tool = hostInFront(host.otherProcess(), { records: false });
+  return (await mountWCOWLayers("any", [...layers, scratch], { host: tool })).path;
+}
+
+const isIn = (args: NativeCall["args"], folder: string) => `${args["path"] ?? args["pattern"]}`.startsWith(folder);
+
+const named = ({ owner, containerId, state, scratch }: MountInfo) => [owner.tool, containerId, state, scratch];
+
+Deno.test("listMounts() tells what this library, docker and containerd have mounted, and each thing leads to its mount", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  addContainerd(host);
+  assertEquals(await listMounts({ host }), []);
+  const { path } = await mountWCOWLayers("c1", STACK, { host });
+  const web = await mountByTool(host, `${DOCKER}\\${WEB}`, WEB_LAYERS);
+  const pod = await mountByTool(host, `${SNAPSHOTS}\\7`, [2, 1].map((layer) => `${SNAPSHOTS}\\${layer}`));
+  const inPod = await mountByTool(host, `${SNAPSHOTS}\\8`, [5, 4, 3].map((layer) => `${SNAPSHOTS}\\${layer}`));
+  const mounts = await listMounts({ host });
+  assertEquals(mounts.map(named), [
+    ["hcs-layers", "c1", "mounted", SCRATCH],
+    ["docker", WEB, "mounted", `${DOCKER}\\${WEB}`],
+    ["containerd", POD, "mounted", `${SNAPSHOTS}\\7`],
+    ["containerd", IN_POD, "mounted", `${SNAPSHOTS}\\8`],
+  ]);
+  assertEquals(mounts.map(({ volume }) => volume), [path, web, pod, inPod]);
+  const { space, ...docker } = mounts[1]!;
+  assertEquals(space!.size > 0n, true);
+  assertEquals(docker, {
+    id: undefined,
+    containerId: WEB,
+    state: "mounted",
+    scratch: `${DOCKER}\\${WEB}`,
+    layers: WEB_LAYERS,
+    image: undefined,
+    volume: web,
+    mountPoints: [],
+    owner: { tool: "docker", pid: undefined, start: undefined, state: "unknown" },
+    since: undefined,
+    permanent: undefined,
+  });
+  for (const [i, { containerId, scratch, layers, volume }] of mounts.entries()) {
+    for (const handle of [containerId!, scratch, ...layers, volume!, volume!.slice(0, -1), scratch.toUpperCase()]) {
+      assertEquals(await findMounts(handle, { host }), [mounts[i]!], handle);
+    }
+  }
+});
+
+Deno.test("recover() leaves what other tools have mounted", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  await mountByTool(host, `${DOCKER}\\${WEB}`, WEB_LAYERS);
+  const before = held(host);
+  assertEquals([await recover({ host }), held(host)], [[], before]);
+});
+
+Deno.test("a scratch of docker that this library has mounted is told once, as ours", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  await mountWCOWLayers("c1", [...WEB_LAYERS, `${DOCKER}\\${WEB}`], { host });
+  assertEquals((await listMounts({ host })).map(named), [["hcs-layers", "c1", "mounted", `${DOCKER}\\${WEB}`]]);
+});
+
+Deno.test("what another tool has half removed, and what is in use without a volume, is told", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  addContainerd(host);
+  host.addScratch(`${DOCKER}\\${JOB}-removing`);
+  await mountByTool(host, `${DOCKER}\\${JOB}-removing`, WEB_LAYERS);
+  await mountByTool(host, `${SNAPSHOTS}\\rm-13`, [`${SNAPSHOTS}\\1`]);
+  // As of a container in a VM.
+  using _vm = host.openFile(`${SNAPSHOTS}\\10\\sandbox.vhdx`, { access: ["read", "write"], share: ["read"] });
+  assertEquals((await listMounts({ host })).map(named), [
+    ["docker", JOB, "mounted", `${DOCKER}\\${JOB}-removing`],
+    ["containerd", "e2af788664d32f4f1518d6efecf566b3bcde85e98986f04f05173cd6e9da7590", "partial", `${SNAPSHOTS}\\10`],
+    // It has no record any more.
+    ["containerd", undefined, "mounted", `${SNAPSHOTS}\\rm-13`],
+  ]);
+});
+
+Deno.test("files of other tools that can't be read hide no mount: only what they would have told is unknown", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  addContainerd(host, new Uint8Array(65536));
+  host.writeTextFile(`${DOCKER}\\${WEB}\\layerchain.json`, "\0\0\0\0");
+  await mountByTool(host, `${DOCKER}\\${WEB}`, WEB_LAYERS);
+  await mountByTool(host, `${SNAPSHOTS}\\7`, [`${SNAPSHOTS}\\1`]);
+  const all = [["docker", WEB, []], ["containerd", undefined, []]];
+  const told = async () =>
+    (await listMounts({ host })).map(({ owner, containerId, layers }) => [owner.tool, containerId, layers]);
+  assertEquals(await told(), all);
+  host.fail({ function: "ReadFile", code: "ERROR_ACCESS_DENIED" });
+  assertEquals(await told(), all);
+});
+
+Deno.test("folders of other tools that can't be looked at hide nothing else", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  addContainerd(host);
+  await mountByTool(host, `${SNAPSHOTS}\\7`, [`${SNAPSHOTS}\\1`]);
+  await mountByTool(host, `${DOCKER}\\${WEB}`, WEB_LAYERS);
+  host.fail({ function: "FindFirstFileW", code: "ERROR_ACCESS_DENIED", when: ({ args }) => isIn(args, DOCKER) });
+  assertEquals((await listMounts({ host })).map(({ owner }) => owner.tool), ["containerd"]);
+});
+
+Deno.test("listMounts() looks where the configurations of docker and containerd say, and nowhere off the drives", async () => {
+  const host = nodeHost();
+  host.addFile("C:\\ProgramData\\docker\\config\\daemon.json", '{ "data-root": "C:/data/docker/" }');
+  addDocker(host, "C:\\data\\docker\\windowsfilter");
+  const config = "version = 3\nroot = 'C:\\data\\ctd'\n[plugins.x]\nroot = 'C:\\else'\n";
+  host.addFile("C:\\Program Files\\containerd\\config.toml", config);
+  const snapshots = "C:\\data\\ctd\\io.containerd.snapshotter.v1.windows\\snapshots";
+  host.addLayer(`${snapshots}\\1`);
+  host.addScratch(`${snapshots}\\7`);
+  host.addFile(`${snapshots.slice(0, -"\\snapshots".length)}\\metadata.db`, readDatabase());
+  const moved = WEB_LAYERS.map((layer) => layer.replace(DOCKER, "C:\\data\\docker\\windowsfilter"));
+  await mountByTool(host, `C:\\data\\docker\\windowsfilter\\${WEB}`, moved);
+  await mountByTool(host, `${snapshots}\\7`, [`${snapshots}\\1`]);
+  // Docker wrote it where its root was before.
+  const chain = `C:\\data\\docker\\windowsfilter\\${WEB}\\layerchain.json`;
+  host.writeTextFile(chain, JSON.stringify(WEB_LAYERS));
+  const mounts = await listMounts({ host });
+  assertEquals(mounts.map(({ owner, containerId, layers }) => [owner.tool, containerId, layers]), [
+    ["docker", WEB, moved],
+    ["containerd", POD, [`${snapshots}\\2`, `${snapshots}\\1`]],
+  ]);
+  host.writeTextFile("C:\\Program Files\\containerd\\config.toml", 'root = "C:\\\\data\\\\ctd"\n');
+  assertEquals((await listMounts({ host })).length, 2);
+  host.writeTextFile("C:\\ProgramData\\docker\\config\\daemon.json", '{ "data-root": "\\\\\\\\server\\\\share" }');
+  const from = host.calls.length;
+  assertEquals((await listMounts({ host })).map(({ owner }) => owner.tool), ["containerd"]);
+  assertEquals(host.calls.slice(from).filter(({ args }) => `${args["path"]}`.includes("server")), []);
+});
+
+Deno.test("a database that is changed while it is read is read again, and its lock is never asked for", async () => {
+  const host = nodeHost();
+  addContainerd(host);
+  await mountByTool(host, `${SNAPSHOTS}\\7`, [`${SNAPSHOTS}\\1`]);
+  const from = host.calls.length;
+  const whole = readDatabase();
+  const torn = readDatabase();
+  // Its last transaction isn't valid yet, so that the one before it counts.
+  torn[16]! ^= 1;
+  let reads = 0;
+  let isTorn = () => reads === 1;
+  host.before("CreateFileW", ({ args }) => {
+    if (args["path"] !== DATABASE) return;
+    reads++;
+    host.remove(DATABASE);
+    host.addFile(DATABASE, isTorn() ? torn : whole);
+  });
+  assertEquals((await listMounts({ host })).map(({ containerId }) => containerId), [POD]);
+  assertEquals(reads, 3);
+  assertEquals(host.calls.slice(from).filter((call) => call.function === "LockFileEx"), []);
+  // One that is changed each time is given up.
+  isTorn = () => reads % 2 === 1;
+  assertEquals((await listMounts({ host })).map(({ containerId }) => containerId), [undefined]);
+});
