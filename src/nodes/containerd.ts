@@ -4,11 +4,12 @@
  * @module
  */
 
-import { DatabaseError } from "../errors/state_errors.ts";
 import { kindOf } from "../checks/existing.ts";
+import { DatabaseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { directoryEntries, environmentVariable, programData, readBytes, readText } from "../ffi/kernel32.ts";
 import { type Bucket, lastTransaction, openDatabase, type Value } from "./bbolt.ts";
+import { dockerRoot } from "./docker.ts";
 import { ifReadable, type LayerStore, localFolder } from "./store.ts";
 
 /** A snapshot: a folder below `snapshots`, be it there or not. */
@@ -26,9 +27,16 @@ export interface Snapshot {
 const SNAPSHOTTER = "io.containerd.snapshotter.v1.";
 const READS = 5;
 
-/** Returns the stores of containerd on a host, one for each snapshotter. */
+// Where RKE2 has its own.
+const RKE2 = "C:\\var\\lib\\rancher\\rke2\\agent\\containerd";
+
+/** Returns the stores of containerd on a host, one for each snapshotter: of its service, and of those that docker and RKE2 start. */
 export function containerdStores(host: Host): LayerStore[] {
-  const root = rootOf(host);
+  return [() => rootOf(host), () => `${dockerRoot(host)}\\containerd\\daemon`, () => RKE2]
+    .flatMap((root) => ifReadable("a folder", () => storesIn(host, root())) ?? []);
+}
+
+function storesIn(host: Host, root: string): LayerStore[] {
   if (kindOf(host, root) !== "folder") return [];
   return [...directoryEntries(host, root)].map(({ name }) => `${root}\\${name}`)
     .filter((path) => path.startsWith(`${root}\\${SNAPSHOTTER}`) && kindOf(host, `${path}\\snapshots`) === "folder")

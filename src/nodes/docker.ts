@@ -15,7 +15,7 @@ const CHAIN = "layerchain.json";
 
 /** Returns the store of docker on a host, if there is one. */
 export function dockerStores(host: Host): LayerStore[] {
-  const folder = `${rootOf(host)}\\windowsfilter`;
+  const folder = `${dockerRoot(host)}\\windowsfilter`;
   if (kindOf(host, folder) !== "folder") return [];
   return [{
     tool: "docker",
@@ -31,8 +31,8 @@ export function dockerStores(host: Host): LayerStore[] {
   }];
 }
 
-// Where the service's command line names another root, this isn't it.
-function rootOf(host: Host): string {
+/** Returns where docker keeps all it has. Where its service's command line says otherwise, this isn't it. */
+export function dockerRoot(host: Host): string {
   const usual = `${programData(host)}\\docker`;
   const file = `${usual}\\config\\daemon.json`;
   if (kindOf(host, file) !== "file") return usual;

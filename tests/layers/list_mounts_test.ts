@@ -2,8 +2,18 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { findMounts, listMounts, type MountInfo, mountWCOWLayers, recover } from "../../mod.ts";
 import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { activateLayer } from "../../src/storage/mod.ts";
+import EXPECTED from "../nodes/data/expected.json" with { type: "json" };
 import { held } from "../support/calls.ts";
 import { hostInFront, LAYERS, SCRATCH, STACK } from "../support/host.ts";
+
+interface Scratch {
+  readonly folder: string;
+  readonly container?: string;
+  readonly key?: string;
+  /** Not told of each host. */
+  readonly chain?: readonly string[];
+}
 
 const DOCKER = "C:\\ProgramData\\docker\\windowsfilter";
 const CONTAINERD = "C:\\ProgramData\\containerd\\root\\io.containerd.snapshotter.v1.windows";
@@ -31,8 +41,8 @@ function addContainerd(host: SimulatedHost, database?: Uint8Array): void {
   host.addFile(DATABASE, database ?? readDatabase());
 }
 
-function readDatabase(): Uint8Array {
-  return Deno.readFileSync(new URL("../nodes/data/containerd-windows.metadata.db", import.meta.url));
+function readDatabase(node = "containerd-windows"): Uint8Array {
+  return Deno.readFileSync(new URL(`../nodes/data/${node}.metadata.db`, import.meta.url));
 }
 
 function nodeHost(options?: SimulatedHostOptions): SimulatedHost {
@@ -90,6 +100,32 @@ Deno.test("listMounts() tells what this library, docker and containerd have moun
     }
   }
 });
+
+const ROOTS = ["C:\\ProgramData\\docker\\containerd\\daemon", "C:\\var\\lib\\rancher\\rke2\\agent\\containerd"];
+
+for (const [node, folders] of Object.entries(EXPECTED)) {
+  Deno.test(`listMounts() tells the container and layers of each scratch of ${node}, also where other tools start containerd`, async () => {
+    const scratches = folders.filter((folder) => folder.class === "scratch") as Scratch[];
+    for (const root of ["C:\\ProgramData\\containerd\\root", ...ROOTS]) {
+      const store = `${root}\\io.containerd.snapshotter.v1.${
+        node.replace("containerd-", "").replace("nerdctl", "windows")
+      }`;
+      const host = new SimulatedHost();
+      host.addFile(`${store}\\metadata.db`, readDatabase(node));
+      for (const { folder } of scratches) {
+        host.addScratch(`${store}\\snapshots\\${folder}`);
+        await activateLayer(`${store}\\snapshots\\${folder}`, { host });
+      }
+      const mounts = await listMounts({ host });
+      assertEquals(mounts.length, scratches.length);
+      for (const { folder, container, key, chain } of scratches) {
+        const mount = mounts.find(({ scratch }) => scratch === `${store}\\snapshots\\${folder}`)!;
+        assertEquals(mount.containerId, container ?? key);
+        if (chain !== undefined) assertEquals(mount.layers, chain.map((layer) => `${store}\\snapshots\\${layer}`));
+      }
+    }
+  });
+}
 
 Deno.test("recover() leaves what other tools have mounted", async () => {
   const host = nodeHost();
