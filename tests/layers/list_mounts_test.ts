@@ -159,6 +159,16 @@ Deno.test("what another tool has half removed, and what is in use without a volu
   ]);
 });
 
+Deno.test("links in the folders of another tool are passed by: what they lead to isn't the tool's", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  await mountByTool(host, SCRATCH, LAYERS);
+  host.addJunction(`${DOCKER}\\link`, SCRATCH);
+  host.addFolder(`${DOCKER}\\shared`);
+  host.addSymbolicLink(`${DOCKER}\\shared\\sandbox.vhdx`, `${SCRATCH}\\sandbox.vhdx`);
+  assertEquals(await listMounts({ host }), []);
+});
+
 Deno.test("files of other tools that can't be read hide no mount: only what they would have told is unknown", async () => {
   const host = nodeHost();
   addDocker(host);
