@@ -9,6 +9,7 @@ import { isLink } from "../checks/existing.ts";
 import { realFolder, realPathIfTold } from "../checks/real_path.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { sessionOf } from "../session/session.ts";
 import { checkMountable } from "./mount_folder.ts";
@@ -46,6 +47,17 @@ export function mountPlace(host: Host, path: string, argument: string, container
     throw new InvalidInputError(argument, `is in the volume of another container (${owner.scratch})`, path);
   }
   return place;
+}
+
+/**
+ * Checks again that no link or mount point is on the way to a place that {@linkcode mountPlace} returned.
+ *
+ * @throws {InUseError} if somebody has made one since.
+ */
+export function requireUnmoved(host: Host, place: string): void {
+  const [link] = linksAbove(host, place);
+  if (link === undefined) return;
+  throw new InUseError(place, `has come to be behind a link since it was looked at (${link})`);
 }
 
 /** Returns the path of a mount point to remove, without short names and links on the way, as far as Windows tells. */

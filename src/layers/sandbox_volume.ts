@@ -13,7 +13,7 @@ import type { Held } from "../holds/hold.ts";
 import { HoldList, withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
-import { mountPlace, placeOfMountPoint } from "../host_holds/mount_place.ts";
+import { mountPlace, placeOfMountPoint, requireUnmoved } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
 import { claim } from "../session/creations.ts";
 import { onceDeleted } from "../session/waiting.ts";
@@ -64,7 +64,11 @@ interface MountPointInit {
   readonly volume: string;
 }
 
-/** Acquires a folder, which is created if it is missing, and the mount point on it. */
+/**
+ * Acquires a folder that was checked by {@linkcode mountPlace}, which is created if it is missing, and the mount point on it.
+ *
+ * @throws {InUseError} if the way to it was led elsewhere since, before or while the mount point was made.
+ */
 export async function acquireMountPointAt(
   host: Host,
   holds: HoldList,
@@ -72,7 +76,9 @@ export async function acquireMountPointAt(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const folder = await holds.acquire((expect) => acquireFolder(host, init.folder, expect), signal);
+  requireUnmoved(host, init.folder);
   await holds.acquire((expect) => acquireMountPoint(host, init, { restsOn: [folder], expect }), signal);
+  requireUnmoved(host, init.folder);
 }
 
 /** Adds the mount point at a folder to the holds to release, and also the folder if this library created it. */

@@ -1,6 +1,7 @@
 // Folders at which a volume must not be mounted, as others would find it there, or could lead it elsewhere.
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import {
+  InUseError,
   InvalidInputError,
   mountSandboxVolume,
   mountWCOWLayers,
@@ -10,7 +11,7 @@ import {
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { readText, setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
-import { changes, held } from "../support/calls.ts";
+import { changes, held, sequence } from "../support/calls.ts";
 import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
@@ -125,3 +126,22 @@ Deno.test("the mark isn't put on a volume that somebody mounts at a folder as so
   await assertRejects(() => mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT }));
   assertThrows(() => readText(host, `${theirs}:hcs-layers.created`), NativeError);
 });
+
+for (const swapped of ["PrepareLayer", "SetVolumeMountPointW"]) {
+  Deno.test(`a link made above the mount folder before ${swapped}: the mount fails, and nothing stays behind the link`, async () => {
+    const contents = { layers: STACK.slice(0, -1), scratches: [SCRATCH], folders: [MOUNT, "D:\\data\\c1"] };
+    const host = hostWith(contents);
+    const swap = host.before(swapped, () => {
+      swap.undo();
+      host.remove("C:\\mnt");
+      host.addJunction("C:\\mnt", "D:\\data");
+    });
+    const error = await assertRejects(
+      () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT }),
+      InUseError,
+      "behind a link",
+    );
+    assertEquals([error.path, held(host), host.exists("D:\\data\\c1")], [MOUNT, [], true]);
+    assertEquals(sequence(host).includes("SetVolumeMountPointW"), swapped === "SetVolumeMountPointW");
+  });
+}
