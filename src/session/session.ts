@@ -95,6 +95,11 @@ export class MountTable {
     this.#change(scratch, { layers });
   }
 
+  /** Returns whether layers are visible in a scratch. */
+  hasLayers(scratch: string): boolean {
+    return (this.#find(scratch)?.layers.length ?? 0) > 0;
+  }
+
   /** Returns whether the folder is or contains an activated scratch. */
   isActivated(folder: string): boolean {
     return this.list().some(({ activated, scratch }) => activated && isWithin(scratch, folder));

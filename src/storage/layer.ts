@@ -111,6 +111,7 @@ export async function deactivateLayer(layer: string, options: HostOptions = {}):
  * @param layer Absolute path of the layer's folder.
  * @param parents Absolute paths of the parents' folders, the topmost first; none for a base layer.
  * @throws {InvalidInputError} if a folder doesn't exist, or two parents have the same name.
+ * @throws {InUseError} if this process has attached the filter of the layer, or is mounting it. Nothing was changed.
  * @throws {HungCallError} if the call that is waited for doesn't return for a minute.
  * @throws {NativeError} if Windows refuses.
  * @category Layers
@@ -124,7 +125,15 @@ export async function prepareLayer(
   const named = parentFolders(parents, "parents");
   const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
   const layers = existingParents(host, named, "parents");
-  await withHolds((holds) => holds.acquire((expect) => acquireFilter(host, { scratch, layers }, { signal, expect })));
+  const { mounts } = sessionOf(host);
+  if (mounts.isMounting(scratch) || mounts.hasLayers(scratch)) {
+    throw new InUseError(scratch, "is mounted, or has its filter already. Remove that first", "this process");
+  }
+  // If the call fails, the filter of a scratch that somebody else activated can be theirs.
+  const isOurs = mounts.isActivated(scratch);
+  await withHolds((holds) =>
+    holds.acquire((expect) => acquireFilter(host, { scratch, layers }, { signal, expect: isOurs ? expect : () => {} }))
+  );
 }
 
 /**

@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { activateLayer, deactivateLayer } from "../../src/storage/mod.ts";
+import { activateLayer, deactivateLayer, NativeError, prepareLayer } from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
 import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 import { SCRATCH as VM_SCRATCH, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
@@ -175,5 +175,19 @@ Deno.test("a scratch that a VM of another process uses isn't unmounted, and the 
   await mounted.release();
   await vm.close();
   await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  assertEquals(held(host), []);
+});
+
+Deno.test("prepareLayer() of a scratch that is mounted leaves the owner's filter on, in the owner's process or another", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host });
+  const before = held(host);
+  const other = host.otherProcess();
+  host.fail({ function: "PrepareLayer", code: "ERROR_ACCESS_DENIED" });
+  other.fail({ function: "PrepareLayer", code: "ERROR_ACCESS_DENIED" });
+  await assertRejects(() => prepareLayer(SCRATCH, LAYERS, { host }), InUseError);
+  await assertRejects(() => prepareLayer(SCRATCH, LAYERS, { host: other }), NativeError);
+  assertEquals([held(host), sequence(other).includes("UnprepareLayer")], [before, false]);
+  await mounted.release();
   assertEquals(held(host), []);
 });
