@@ -123,14 +123,16 @@ async function recoverOne(
   }
 }
 
-// The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it.
+// The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it. If the
+// folder was never created, its parents can have been.
 async function removeHalfScratch(host: Host, record: MountRecord): Promise<ReleasedHold[]> {
   const { scratch, isNewScratch, volume } = record;
-  const isHalf = isNewScratch && volume === undefined && kindOf(host, scratch) === "folder" && isMarked(host, scratch);
-  if (!isHalf) return [];
+  if (!isNewScratch || volume !== undefined) return [];
+  const kind = kindOf(host, scratch);
+  if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return [];
   const holds = new HoldList();
   const folder = folderOf(host, scratch);
   holds.adopt(folder);
-  holds.adopt(newFileOf(host, diskOf(scratch), [folder]));
+  if (kind !== undefined) holds.adopt(newFileOf(host, diskOf(scratch), [folder]));
   return await holds.release();
 }

@@ -101,6 +101,22 @@ for (const step of ["CreateSandboxLayer", "ActivateLayer", "SetVolumeMountPointW
   });
 }
 
+Deno.test("recover() removes the parents of a new scratch whose folder was never created", async () => {
+  const host = hostWith({ layers: LAYERS });
+  const before = host.paths();
+  const process = host.otherProcess();
+  process.before("CreateDirectoryW", ({ args }) => {
+    // Its parent is there by now.
+    if (args.path !== SCRATCH || !host.exists("C:\\scratch")) return;
+    process.endProcess();
+    throw new Error("killed");
+  });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: process, createScratch: true }));
+  assertEquals(host.exists("C:\\scratch"), true);
+  await recover({ host });
+  assertEquals([held(host), host.paths(), recordFiles(host)], [[], before, 0]);
+});
+
 Deno.test("recover() after a restart removes the mount point and the folders that are left", async () => {
   const host = stackHost();
   const before = host.paths();
