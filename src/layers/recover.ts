@@ -17,6 +17,7 @@ import { optional } from "../options.ts";
 import type { MountRecord } from "../records/record.ts";
 import { requireBuild } from "../session/builds.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
+import { sessionOf } from "../session/session.ts";
 import { infoOf, type MountInfo, recordsOn } from "./list_mounts.ts";
 import { isOwnerGone, recordOf } from "./mount_records.ts";
 import { releaseRecorded } from "./unmount.ts";
@@ -91,6 +92,7 @@ export async function recover(options: RecoverOptions = {}): Promise<RecoveredMo
       recovered.push(await recoverOne(host, record, mount, signal));
     }
   }
+  if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
   return recovered;
 }
 

@@ -7,7 +7,9 @@
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
 import { pathKey } from "../checks/windows_path.ts";
+import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
   access,
@@ -32,6 +34,7 @@ const FOLDER = "hcs-layers";
 const MOUNTS = "mounts";
 const LOCKS = "locks";
 const EXTENSION = ".jsonl";
+const KEY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NAMESPACE = "5b1c6c0e-6d0c-4e0b-9d0d-4d6f756e7473";
 
 /** Returns the folder of a host's records, or undefined if it keeps none. */
@@ -60,19 +63,7 @@ export class Records {
    * @throws {UntrustedFolderError} if others can write to the folder.
    */
   async lock(host: Host, name: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
-    const key = (await keyOf(name)).replaceAll("-", "");
-    const take = () => {
-      this.#prepare(host);
-      return fileLock(host, `${this.#folder}\\${LOCKS}`, BigInt(`0x${key.slice(0, 15)}`), options);
-    };
-    try {
-      return await take();
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      // Somebody has removed the folder since.
-      this.#isTrusted = false;
-      return await take();
-    }
+    return await this.#lockOf(host, await keyOf(name), options);
   }
 
   /**
@@ -112,6 +103,29 @@ export class Records {
     }
   }
 
+  /**
+   * Removes files that are no records any more, as they could only be closed, or none yet, as their process died: those of
+   * scratches that nobody is changing. Logs if that fails.
+   */
+  async removeEmpty(host: Host): Promise<void> {
+    const folder = `${this.#folder}\\${MOUNTS}`;
+    if (fileAttributes(host, folder) === undefined) return;
+    this.#prepare(host);
+    for (const { name } of [...directoryEntries(host, folder)]) {
+      const path = `${folder}\\${name}`;
+      const key = name.slice(0, -EXTENSION.length);
+      if (!KEY.test(key) || !name.endsWith(EXTENSION)) continue;
+      try {
+        if (readRecord(host, path) !== undefined) continue;
+        using _lock = await this.#lockOf(host, key, { onWait: refuseToWait });
+        if (readRecord(host, path) === undefined) deleteFile(host, path);
+      } catch (error) {
+        if (!(error instanceof LayerError)) throw error;
+        log("debug", () => `${path} stays: ${messageOf(error)}`);
+      }
+    }
+  }
+
   /** Returns all records, and the paths of those that can't be read, with the errors. */
   list(host: Host): { records: MountRecord[]; unreadable: { path: string; error: unknown }[] } {
     const records: MountRecord[] = [];
@@ -132,6 +146,22 @@ export class Records {
     return { records, unreadable };
   }
 
+  async #lockOf(host: Host, key: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
+    const index = BigInt(`0x${key.replaceAll("-", "").slice(0, 15)}`);
+    const take = () => {
+      this.#prepare(host);
+      return fileLock(host, `${this.#folder}\\${LOCKS}`, index, options);
+    };
+    try {
+      return await take();
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      // Somebody has removed the folder since.
+      this.#isTrusted = false;
+      return await take();
+    }
+  }
+
   async #path(scratch: string): Promise<string> {
     return `${this.#folder}\\${MOUNTS}\\${await keyOf(scratch)}${EXTENSION}`;
   }
@@ -143,6 +173,10 @@ export class Records {
     createTrustedFolder(host, `${this.#folder}\\${MOUNTS}`);
     this.#isTrusted = true;
   }
+}
+
+function refuseToWait(): never {
+  throw new InUseError(LOCKS, "has a lock of another process");
 }
 
 function keyOf(scratch: string): Promise<string> {

@@ -194,6 +194,19 @@ Deno.test("a record that is about another folder, or makes no sense, isn't acted
   assertEquals(await outcomes(host), ["c1 released"]);
 });
 
+Deno.test("recover() removes records that could only be closed, and those that a killed process never wrote", async () => {
+  const host = hostWith({ layers: LAYERS, scratches: [SCRATCH, "C:\\scratch\\c2"] });
+  const process = host.otherProcess();
+  const layers = await mountWCOWLayers("c1", STACK, { host: process });
+  process.fail({ function: "DeleteFileW", code: "ERROR_ACCESS_DENIED" });
+  await layers.release();
+  await dieAt(host, "WriteFile", (on) => mountWCOWLayers("c2", [...LAYERS, "C:\\scratch\\c2"], { host: on }));
+  assertEquals(recordFiles(host), 2);
+  await recover({ host, dryRun: true });
+  assertEquals(recordFiles(host), 2);
+  assertEquals([await recover({ host }), recordFiles(host)], [[], 0]);
+});
+
 Deno.test("mounts of other processes are told of, and those of tools without records aren't taken for released", async () => {
   const host = stackHost();
   const foreign = hostInFront(host.otherProcess(), { records: false });
