@@ -19,7 +19,7 @@ function seedOf(text: string): number {
 }
 
 /** A sequence of numbers for each `stream` of a seed (mulberry32). */
-function sequence(seed: number, stream: number): Random {
+export function sequence(seed: number, stream: number): Random {
   let state = Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b);
   return (below) => {
     state = state + 0x6d2b79f5 | 0;

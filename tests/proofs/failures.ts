@@ -1,0 +1,112 @@
+/**
+ * Which failures there can be of the calls of a program, and what has to be there after them.
+ *
+ * @module
+ */
+
+import { type CompletedCall, type InjectedFailure, SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
+
+/** They return nothing that could be wrong, or only what another call has done. */
+export const INFALLIBLE = [
+  "GetLastError",
+  "lstrlenW",
+  "copyIn",
+  "copyOut",
+  "CoTaskMemFree",
+  "LocalFree",
+  "GetCurrentProcess",
+  "GetCurrentProcessId",
+  "GetSystemTimeAsFileTime",
+];
+
+const WAYS: readonly Omit<InjectedFailure, "function">[] = [
+  { code: "ERROR_ACCESS_DENIED" },
+  { code: "ERROR_TIMEOUT" },
+  { code: "ERROR_TIMEOUT", effect: "partial" },
+  { code: "ERROR_TIMEOUT", effect: "full" },
+  { code: "ERROR_ACCESS_DENIED", effect: "full" },
+  { code: 0 },
+];
+
+/** What is there on a host. */
+export interface State {
+  readonly held: readonly string[];
+  readonly paths: readonly string[];
+}
+
+const RECORDS = "C:\\ProgramData\\hcs-layers\\mounts";
+
+/** Returns what is there on a host. */
+export const stateOf = (host: SimulatedHost): State => ({
+  held: host.held().map(({ kind, target }) => `${kind} ${target}`).sort(),
+  paths: [...host.paths(), ...host.readDir(RECORDS).map(({ name }) => `record ${name}`)].sort(),
+});
+
+/** Returns whether two hosts have the same. */
+export function isSame(one: State, other: State): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Returns what is left and lost, for people. */
+export function difference({ held, paths }: State, before: State): string {
+  const left = [
+    ...held.filter((what) => !before.held.includes(what)),
+    ...paths.filter((path) => !before.paths.includes(path)),
+  ];
+  const lost = [
+    ...before.held.filter((what) => !held.includes(what)),
+    ...before.paths.filter((path) => !paths.includes(path)),
+  ];
+  return `left ${left.join(", ") || "nothing"}, lost ${lost.join(", ") || "nothing"}`;
+}
+
+/** Returns whether what is there at the end is what should be: all, nothing, or a part that was reported as made. */
+export function isRight(after: State, before: State, made: State, ...failures: InjectedFailure[]): boolean {
+  if (isSame(after, before) || isSame(after, made)) return true;
+  if (failures.every(({ code }) => code !== 0)) return false;
+  const isPart = (part: readonly string[], ...wholes: readonly (readonly string[])[]) =>
+    part.every((what) => wholes.some((whole) => whole.includes(what)));
+  return isPart(before.held, after.held) && isPart(after.held, before.held, made.held) &&
+    isPart(before.paths, after.paths) && isPart(after.paths, before.paths, made.paths);
+}
+
+/**
+ * Returns whether the one that mounted can't release it after a failure. Nobody can look whether a filter is there. So the one
+ * that mounted says what it couldn't release, and goes on saying so; another process, which asks for everything that a scratch
+ * can have, releases it.
+ */
+export function isBeyondTheOwner({ function: fn, effect, code }: InjectedFailure): boolean {
+  return fn === "HcsAttachOverlayFilter" && effect === "full" && code === "ERROR_ACCESS_DENIED" ||
+    fn === "HcsDetachOverlayFilter" && code === 0;
+}
+
+const CLOSING = ["CloseHandle", "FindClose", "closesocket"];
+const CLOSING_SYSTEM = ["HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"];
+
+// Windows was never seen to leave a handle open that it was asked to close, nor to fail and register a callback
+// nevertheless. Nothing could be done about it.
+function isUnheardOf({ function: fn, effect, code }: InjectedFailure): boolean {
+  return CLOSING.includes(fn) && effect !== "full" || CLOSING_SYSTEM.includes(fn) && code === 0 ||
+    fn === "HcsRegisterComputeSystemCallback" && effect === "full";
+}
+
+function isPossible(failure: InjectedFailure): boolean {
+  try {
+    new SimulatedHost().fail(failure);
+    return true;
+  } catch (error) {
+    if (error instanceof SimulationError) return false;
+    throw error;
+  }
+}
+
+/** Returns all failures of the calls of a program: before their effects, in the middle of them, after them, and without them. */
+export function failuresOf(calls: readonly CompletedCall[]): (InjectedFailure & { readonly nth: number })[] {
+  const counts = new Map<string, number>();
+  for (const { function: fn } of calls) counts.set(fn, (counts.get(fn) ?? 0) + 1);
+  INFALLIBLE.forEach((fn) => counts.delete(fn));
+  return [...counts].flatMap(([fn, count]) =>
+    WAYS.map((way) => ({ ...way, function: fn })).filter((failure) => !isUnheardOf(failure) && isPossible(failure))
+      .flatMap((failure) => Array.from({ length: count }, (_, i) => ({ ...failure, nth: i + 1 })))
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * Hosts on which somebody else has a mount, and what a program mounts on them.
+ *
+ * @module
+ */
+
+import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import type { SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { GIB, hostWith, inAnotherProcess } from "../support/host.ts";
+
+/** What a scenario has acquired. */
+export interface Holder {
+  release(): Promise<unknown>;
+}
+
+/** What a program does on a host. */
+export interface Scenario {
+  /** Returns a host, on which somebody else already has something. */
+  prepare(options?: SimulatedHostOptions): Promise<SimulatedHost>;
+  /** Acquires something, and adds what releases it to `holders`. */
+  acquire(host: SimulatedHost, holders: Holder[]): Promise<void>;
+  /** Releases it in another process. */
+  unmount?(host: SimulatedHost): Promise<unknown>;
+  /** What stays once it is released, as it is meant to. */
+  readonly made?: readonly string[];
+}
+
+export const APP = "C:\\layers\\app";
+export const BASE = "C:\\layers\\base";
+export const OURS = "C:\\scratches\\ours";
+export const THEIRS = "C:\\scratches\\theirs";
+export const NEW = "C:\\new\\scratch";
+export const MOUNT = "C:\\mnt\\ours";
+export const BLANK = "C:\\disks\\blank.vhdx";
+
+// What Windows might return where nobody knows.
+const UNKNOWN: Readonly<Record<string, number | string>> = {
+  // Was seen to report success for a disk that stayed attached; here, as its filter is still there.
+  DeactivateLayer: 0,
+  HcsDetachOverlayFilter: "ERROR_FLT_FILTER_NOT_FOUND",
+  RevokeVmAccess: 0,
+  CimDismountImage: "ERROR_SHARING_VIOLATION",
+};
+
+/** What functions return where nobody knows what Windows does. */
+export const WHEN_UNKNOWN: NonNullable<SimulatedHostOptions["whenUnknown"]> = ({ function: fn }) => UNKNOWN[fn];
+
+/** Returns a host with layers of a kind, on which somebody else has mounted a scratch. */
+export async function hostOf(
+  kind: "cimLayers" | "layers",
+  build: number,
+  options: SimulatedHostOptions = {},
+): Promise<SimulatedHost> {
+  const host = hostWith({
+    [kind]: [APP],
+    scratches: [OURS, THEIRS],
+    folders: ["C:\\data", "C:\\mnt"],
+    files: { "C:\\data\\theirs.txt": 1, [`${BASE}\\UtilityVM\\SystemTemplate.vhdx`]: 8 * 2 ** 20 },
+    disks: { [BLANK]: GIB },
+  }, { build, whenUnknown: WHEN_UNKNOWN, ...options });
+  host.addLayer(BASE);
+  const theirs = { host: inAnotherProcess(host), volumeMountPath: "C:\\mnt\\theirs" };
+  await mountWCOWLayers("theirs", [APP, BASE, THEIRS], theirs);
+  return host;
+}
+
+function onHost(kind: "cimLayers" | "layers", build: number): Scenario {
+  return {
+    prepare: (options) => hostOf(kind, build, options),
+    acquire: async (host, holders) => {
+      holders.push(await mountWCOWLayers("ours", [APP, BASE, OURS], { host, volumeMountPath: MOUNT }));
+    },
+    unmount: (host) => unmountWCOWLayers(OURS, { host, volumeMountPath: MOUNT }),
+  };
+}
+
+/** What is mounted on the host itself. */
+export const HOST_SCENARIOS: Readonly<Record<string, Scenario>> = {
+  "layers on the host": onHost("layers", 20348),
+  "an image on the host": onHost("cimLayers", 26100),
+  "a new scratch": {
+    prepare: (options) => hostOf("layers", 20348, options),
+    acquire: async (host, holders) => {
+      holders.push(await mountWCOWLayers("ours", [APP, BASE, NEW], { host, createScratch: true }));
+    },
+    unmount: (host) => unmountWCOWLayers(NEW, { host }),
+    made: ["C:\\new", NEW, `${NEW}\\sandbox.vhdx`],
+  },
+};
