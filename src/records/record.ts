@@ -86,7 +86,8 @@ const LATER = { mounted: optional(boolean), volume: optional(text), closed: opti
  */
 export function recordIn(content: string, path: string): MountRecord | undefined {
   const [first, ...later] = content.split("\n").slice(0, -1);
-  if (first === undefined) return undefined;
+  // Its first line could not be written, and then it could not be deleted.
+  if (first === undefined || content === closedLine()) return undefined;
   const { version: _version, ...plan } = planIn(first, path);
   const events = later.flatMap((line) => {
     try {

@@ -207,6 +207,17 @@ Deno.test("recover() removes records that could only be closed, and those that a
   assertEquals([await recover({ host }), recordFiles(host)], [[], 0]);
 });
 
+Deno.test("recover() removes a record that could neither be written nor deleted", async () => {
+  const host = stackHost();
+  const process = host.otherProcess();
+  process.fail({ function: "WriteFile", code: "ERROR_DISK_FULL", nth: 1 });
+  process.fail({ function: "DeleteFileW", code: "ERROR_ACCESS_DENIED" });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: process }));
+  assertEquals(recordFiles(host), 1);
+  await recover({ host });
+  assertEquals(recordFiles(host), 0);
+});
+
 Deno.test("mounts of other processes are told of, and those of tools without records aren't taken for released", async () => {
   const host = stackHost();
   const foreign = hostInFront(host.otherProcess(), { records: false });
