@@ -5,6 +5,7 @@
  * @module
  */
 
+import { requireOptions } from "./known_names.ts";
 import { addOpening, bitsOf, EVERY_USE, type FileUse, isOpenable, USES } from "./open_files.ts";
 import { SimulationError } from "./simulation_error.ts";
 import { keyOf, type Windows } from "./windows.ts";
@@ -52,7 +53,10 @@ export interface Company {
 }
 
 /** Returns the company that the options describe. */
-export function companyOf({ scanner, diskReleaseDelay, deletePendingFor }: CompanyOptions): Company {
+export function companyOf(options: CompanyOptions): Company {
+  requireOptions(options, { scanner: true, diskReleaseDelay: true, deletePendingFor: true }, "company");
+  const { scanner, diskReleaseDelay, deletePendingFor } = options;
+  if (scanner !== undefined) requireOptions(scanner, { holds: true, share: true, files: true }, "scanner");
   return {
     ...(scanner && {
       scanner: {

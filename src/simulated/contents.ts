@@ -4,6 +4,8 @@
  * @module
  */
 
+import { printable } from "../errors/printable.ts";
+import { requireOptions } from "./known_names.ts";
 import { foldName, lastName, parentOf, parsePath } from "./names.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { indexOf } from "./state_index.ts";
@@ -33,7 +35,15 @@ const BINARY = /[\x00-\x08\x0e-\x1f]/;
 
 /** Returns a file node with a content: text as it is, so that a state file stays small, and other bytes in base64. */
 export function fileWith(path: string, content: FileContent): Node {
-  if (typeof content === "number") return { path, type: "file", size: content };
+  if (typeof content === "number") {
+    if (!(Number.isSafeInteger(content) && content >= 0)) {
+      throw new SimulationError(`the size of ${path} is no number of bytes: ${content}`);
+    }
+    return { path, type: "file", size: content };
+  }
+  if (typeof content !== "string" && !(content instanceof Uint8Array)) {
+    throw new SimulationError(`the content of ${path} is no text, no bytes and no size: ${printable(content)}`);
+  }
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   const text = textOf(bytes);
   return {
@@ -62,8 +72,12 @@ export function bytesOf({ path, size = 0, text, base64 }: Node): Uint8Array<Arra
   return new TextEncoder().encode(text);
 }
 
+const CONTENTS = { files: true, removed: true } as const;
+
 /** Adds the files of a layer to its folder `Files`. */
-export function addLayerContents(windows: Windows, folder: string, { files = {}, removed = [] }: LayerContents): void {
+export function addLayerContents(windows: Windows, folder: string, contents: LayerContents): void {
+  requireOptions(contents, CONTENTS, "addLayer()");
+  const { files = {}, removed = [] } = contents;
   const root = `${folder}\\Files`;
   const added = Object.entries(files).map(([name, content]) => fileWith(root + pathInLayer(name), content));
   const hidden = removed.map(pathInLayer);
@@ -76,7 +90,9 @@ export function addLayerContents(windows: Windows, folder: string, { files = {},
 }
 
 /** Returns what is in the image of a layer, by the keys of the paths in it. */
-export function imageOf({ files = {}, removed = [] }: LayerContents): Record<string, Node> {
+export function imageOf(contents: LayerContents): Record<string, Node> {
+  requireOptions(contents, CONTENTS, "addCimLayer()");
+  const { files = {}, removed = [] } = contents;
   const image: Record<string, Node> = {};
   const add = (node: Node) => image[`\\${foldName(node.path)}`] = node;
   add({ path: "Files", type: "folder", ...removed.length > 0 && { removed: removed.map(pathInLayer) } });

@@ -9,6 +9,7 @@ import { printable } from "../errors/printable.ts";
 import { notification } from "../ffi/vmcompute_hcs.ts";
 import type { SimulatedFunction } from "./call.ts";
 import { type Injection, InjectionList } from "./injections.ts";
+import { requireKnown, requireOptions } from "./known_names.ts";
 import { hasMiddle } from "./partial_effects.ts";
 import { SimulationError } from "./simulation_error.ts";
 import type { NativeCall } from "./trace.ts";
@@ -66,6 +67,16 @@ interface Entry {
   readonly failure: CallFailure;
 }
 
+const FAILURE = {
+  function: true,
+  code: true,
+  nth: true,
+  when: true,
+  result: true,
+  effect: true,
+  effectAfter: true,
+} as const;
+
 /** The injected failures of a host. */
 export class FailureList {
   readonly #functions: ReadonlyMap<string, SimulatedFunction>;
@@ -78,6 +89,7 @@ export class FailureList {
 
   /** Adds a failure, or refuses one that can't occur. */
   add(given: InjectedFailure): Injection {
+    requireOptions(given, FAILURE, "fail()");
     const failure = this.#checked(given);
     return this.#injections.add(given.function, given.nth, { when: given.when?.bind(given), failure });
   }
@@ -125,43 +137,20 @@ export class FailureList {
 
 /** Returns the HRESULT of a code: an HRESULT, a Win32 code, or a name in winerror.h. */
 export function codeOf(code: number | string): number {
-  if (typeof code === "number") return code >>> 0 > 0xffff ? code >>> 0 : fromWin32(code);
+  if (typeof code === "number") {
+    if (!Number.isInteger(code) || code < -(2 ** 31) || code >= 2 ** 32) {
+      throw new SimulationError(`a code has 32 bits, which ${code} hasn't`);
+    }
+    return code >>> 0 > 0xffff ? code >>> 0 : fromWin32(code);
+  }
+  if (typeof code !== "string") throw new SimulationError(`a code is a number or a name, not ${printable(code)}`);
+  if (/^-?\d/.test(code)) throw new SimulationError(`a code that is a number has no quotes: ${code}`);
   const named = Object.hasOwn(win32, code) ? fromWin32(win32[code as keyof typeof win32]) : undefined;
   const other = Object.hasOwn(hresult, code) ? hresult[code as keyof typeof hresult] : undefined;
   requireKnown(code, [...Object.keys(win32), ...Object.keys(hresult)], "there is no code");
   return (named ?? other)!;
 }
 
-/** Refuses a name that isn't known, and tells those that are like it. */
-export function requireKnown(name: string, known: readonly string[], what: string): void {
-  if (!known.includes(name)) throw new SimulationError(`${what} ${name}${near(name, known)}`);
-}
-
 function refuse(why: string): never {
   throw new SimulationError(`the failure can't be injected: ${why}`);
-}
-
-const MOST_NAMES = 5;
-
-// Returns a sentence with the names that are most like `name`.
-function near(name: string, known: readonly string[]): string {
-  const limit = Math.max(2, Math.floor(name.length / 3));
-  const close = known.map((other) => ({ other, distance: distanceOf(name.toLowerCase(), other.toLowerCase()) }))
-    .filter(({ distance }) => distance <= limit)
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, MOST_NAMES).map(({ other }) => other);
-  return close.length === 0 ? "" : `; did you mean ${close.join(", ")}?`;
-}
-
-// The number of characters to insert, remove or replace.
-function distanceOf(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -5,6 +5,7 @@
  */
 
 import { type Injection, InjectionList } from "./injections.ts";
+import { requireOptions } from "./known_names.ts";
 import type { NativeCall } from "./trace.ts";
 
 /**
@@ -24,8 +25,9 @@ export class Interventions {
   readonly #injections = new InjectionList<Action>();
 
   /** Adds an action. */
-  add(name: string, action: Action, { nth }: BeforeOptions): Injection {
-    return this.#injections.add(name, nth, action);
+  add(name: string, action: Action, options: BeforeOptions): Injection {
+    requireOptions(options, { nth: true }, "before()");
+    return this.#injections.add(name, options.nth, action);
   }
 
   /** Runs the actions before a call. Returns a promise if one of them does. */

@@ -55,6 +55,7 @@ export const ATTACHED_READ_ONLY = { access: USES.read, share: USES.read } as con
 
 /** Returns the bits of {@linkcode USES}. */
 export function bitsOf(uses: readonly FileUse[]): number {
+  if (!(uses instanceof Array)) throw new SimulationError(`what a file is open for is a list, not ${printable(uses)}`);
   const unknown = uses.find((use) => !Object.hasOwn(USES, use));
   if (unknown !== undefined) {
     throw new SimulationError(`a file is open for ${Object.keys(USES).join(", ")}, not ${printable(unknown)}`);

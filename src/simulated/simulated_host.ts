@@ -40,7 +40,7 @@ import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
 import { computestorageFunctions } from "./computestorage.ts";
 import { addLayerContents, type FileContent, fileWith, imageOf, type LayerContents } from "./contents.ts";
-import { type CallFailure, codeOf, FailureList, type InjectedFailure, requireKnown } from "./failures.ts";
+import { type CallFailure, codeOf, FailureList, type InjectedFailure } from "./failures.ts";
 import type { Injection } from "./injections.ts";
 import { listFolder, makeFolders, readFile, removeFrom, withDenoErrors, writeFile } from "./file_system.ts";
 import { givenPath } from "./given_path.ts";
@@ -48,6 +48,7 @@ import { GuestNetwork } from "./guest_network.ts";
 import { hcsFunctions } from "./hcs.ts";
 import { type BeforeOptions, Interventions } from "./interventions.ts";
 import { closeFile, kernel32Functions } from "./kernel32.ts";
+import { requireKnown, requireOptions } from "./known_names.ts";
 import { losing } from "./lost_results.ts";
 import { overlayFunctions } from "./overlay.ts";
 import { type Link, requireShared } from "./links.ts";
@@ -224,6 +225,24 @@ const LAST_ERROR = ["GetLastError", "WSAGetLastError"];
 // No code of Windows.
 const LEFT_BEHIND = 0xbad;
 
+const OPTIONS: Readonly<Record<keyof SimulatedHostOptions, true>> = {
+  build: true,
+  revision: true,
+  file: true,
+  latency: true,
+  clock: true,
+  seed: true,
+  records: true,
+  poolThreads: true,
+  whenUnknown: true,
+  completion: true,
+  automount: true,
+  offlineDisks: true,
+  company: true,
+  mountPathSeparator: true,
+  answers: true,
+};
+
 /** What the processes of one machine share. */
 interface Machine {
   readonly state: WindowsState;
@@ -312,6 +331,7 @@ export class SimulatedHost implements Host {
 
   /** Creates a machine, or opens the one in `options.file`. */
   constructor(options: SimulatedHostOptions = {}) {
+    requireOptions(options, OPTIONS, "SimulatedHost");
     this.#options = options;
     this.#answers = options.answers === undefined ? new Map() : failuresIn(options.answers);
     const { seed, poolThreads } = options;
@@ -620,7 +640,9 @@ export class SimulatedHost implements Host {
    *
    * @throws {SimulationError} if there is no such file, or somebody has it open who doesn't share that.
    */
-  openFile(path: string, { access = ["read"], share, closesAfter }: OpenFileOptions = {}): Disposable {
+  openFile(path: string, options: OpenFileOptions = {}): Disposable {
+    requireOptions(options, { access: true, share: true, closesAfter: true }, "openFile()");
+    const { access = ["read"], share, closesAfter } = options;
     const at = givenPath(path);
     const handle = `test ${this.#id}.${++this.#opened}`;
     this.#commit((windows) => {
@@ -721,6 +743,7 @@ export class SimulatedHost implements Host {
   addFile(path: string, content: FileContent = 0): void {
     const at = givenPath(path);
     this.#commit((windows) => {
+      if (windows.node(at)?.type === "folder") throw new SimulationError(`${path} is a folder already`);
       windows.addFolders(at.slice(0, at.lastIndexOf("\\")));
       windows.add(fileWith(at, content));
     });

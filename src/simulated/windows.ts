@@ -12,7 +12,7 @@ import { standInGuid } from "./name_to_guid.ts";
 import { allShownBelow, hideBelow } from "./layered_view.ts";
 import { foldName, lastName, parentOf, plainPath } from "./names.ts";
 import type { OpenFile } from "./open_files.ts";
-import { Failure, unknown } from "./simulation_error.ts";
+import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { indexOf } from "./state_index.ts";
 import type { VirtualMachine } from "./vm.ts";
 
@@ -350,7 +350,9 @@ export class Windows {
 
   /** Adds a folder with all its parents. */
   addFolders(path: string): void {
-    if (this.node(path) !== undefined) return;
+    const there = this.node(path);
+    if (there?.type === "file") throw new SimulationError(`${path} is a file, so nothing can be in it`);
+    if (there !== undefined) return;
     const parent = parentOf(path);
     if (parent !== "") this.addFolders(parent);
     this.add({ path, type: "folder" });

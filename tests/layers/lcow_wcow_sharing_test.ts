@@ -72,18 +72,18 @@ function expected(holds: readonly Hold[]): string[] {
 
 interface Case {
   readonly name: string;
-  readonly open: (scheduler?: Scheduler) => Promise<TestVM>;
+  readonly open: (scheduler?: Pick<Scheduler, "latency">) => Promise<TestVM>;
   readonly mount: (t: TestVM, container: number, signal?: AbortSignal) => Promise<Mounted>;
 }
 
-async function linux(vpmemMultiMapping: boolean, scheduler?: Scheduler): Promise<TestVM> {
+async function linux(vpmemMultiMapping: boolean, scheduler?: Pick<Scheduler, "latency">): Promise<TestVM> {
   const t = await TestVM.open({ os: "linux", vpmemMultiMapping, vpmemDeviceCount: 2 }, scheduler);
   [1, 2, 3].forEach((n) => t.host.addLinuxLayer(`C:\\layers\\${n}.vhd`, 2 ** 20));
   t.host.addFile("C:\\scratch.vhdx", 2 ** 20);
   return t;
 }
 
-async function windows(scheduler?: Scheduler): Promise<TestVM> {
+async function windows(scheduler?: Pick<Scheduler, "latency">): Promise<TestVM> {
   const t = await TestVM.open({ os: "windows" }, scheduler);
   [1, 2, 3].forEach((n) => t.host.addLayer(`C:\\layers\\${n}`));
   [1, 2].forEach((n) => t.host.addScratch(`C:\\scratch\\${n}`));
@@ -117,7 +117,7 @@ for (const { name, open, mount } of cases) {
   randomTest(`two containers that share devices, at ${RUNS} random interleavings: ${name}`, async (random) => {
     for (let first = 0; first < RUNS; first += RUNS_A_VM) {
       const scheduler = new Scheduler(random(first));
-      await using t = await open(scheduler);
+      await using t = await open({ latency: scheduler.latency });
       const capacity = t.vm.capacity;
       for (let run = first; run < first + RUNS_A_VM; run++) {
         scheduler.random = random(run);
