@@ -21,6 +21,8 @@ export function requireOptions<T extends object>(options: T, known: Readonly<Rec
   if (typeof options !== "object" || options === null) {
     throw new SimulationError(`the options of ${of} are no object: ${printable(options)}`);
   }
+  // What is made by a class can have more than the options that it has.
+  if (![Object.prototype, null].includes(Object.getPrototypeOf(options))) return;
   for (const name of Object.keys(options)) requireKnown(name, Object.keys(known), `${of} has no option`);
 }
 

@@ -89,7 +89,7 @@ export interface SimulatedHostOptions {
   /**
    * Path of a file that contains the machine, and is created if it is missing. Each call reads and updates it, so that
    * several processes can share the machine. Needs `--allow-read` and `--allow-write` for the file. On Linux, with
-   * `--allow-read=/proc` as well, a process that was killed is noticed when what it has open is in the way; otherwise
+   * `--allow-all`, a process that was killed is noticed when what it has open is in the way; otherwise
    * {@linkcode SimulatedHost.endProcess} says so. Default: the machine is in memory.
    */
   file?: string;
