@@ -6,6 +6,7 @@
 
 import { win32 } from "node:path";
 import type { Host, InvalidInputError, LayerError } from "../mod.ts";
+import type { SimulatedHost } from "../src/simulated/mod.ts";
 import {
   type Arguments,
   HOST_HELP,
@@ -100,7 +101,8 @@ async function mount(request: MountRequest, signal: AbortSignal): Promise<Result
     call,
     populate(machine) {
       for (const layer of layers) if (!machine.exists(layer)) machine.addLayer(layer);
-      if (!createScratch && !machine.exists(`${scratch}\\sandbox.vhdx`)) machine.addScratch(scratch);
+      const isMissing = !machine.exists(`${scratch}\\sandbox.vhdx`) && !isFile(machine, scratch);
+      if (!createScratch && isMissing) machine.addScratch(scratch);
     },
   });
   await using undo = new AsyncDisposableStack();
@@ -108,6 +110,16 @@ async function mount(request: MountRequest, signal: AbortSignal): Promise<Result
   await throwIfInterrupted(signal);
   undo.move();
   return { text: mounted.path, json: { id, ...mounted.toJSON() }, holds: mounted.holds };
+}
+
+function isFile(machine: SimulatedHost, path: string): boolean {
+  if (!machine.exists(path)) return false;
+  try {
+    machine.readDir(path);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function inVM(os: string, request: MountRequest): Job["run"] {

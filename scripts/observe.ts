@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "../mod.ts";
-import type { ObservedAnswers, SimulatedHost } from "../src/simulated/mod.ts";
+import type { CompletedCall, ObservedAnswers, SimulatedHost } from "../src/simulated/mod.ts";
 import type { Report, Request } from "./observe/observation.ts";
 import type { Rule } from "./observe/rule.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
@@ -177,6 +177,17 @@ async function requireHost(host: Host, layers: readonly string[], vmBase: string
 const LOOKS =
   /^(Get(?!LayerMountPath)|Find|Format|lstrlen|copy(In|Out)|Local|CoTask|NameToGuid|Rtl|Reg|Enable|Close(?!Handle))/;
 
+// A file that is opened without access, and closed, is looked at as well.
+function withoutLooks(calls: readonly CompletedCall[]): CompletedCall[] {
+  let looking = 0;
+  return calls.filter(({ function: fn, args }) => {
+    if (fn === "CreateFileW" && args["access"] === 0) looking++;
+    else if (fn === "CloseHandle" && looking > 0) looking--;
+    else return !LOOKS.test(fn);
+    return false;
+  });
+}
+
 async function rehearsal(asked: Request): Promise<Result> {
   const { rehearse } = await import("./observe/observation.ts");
   const { shown } = await import("./observe/markdown.ts");
@@ -185,7 +196,7 @@ async function rehearsal(asked: Request): Promise<Result> {
     asks: rule.asks,
     simulated: outcome,
     calls: grouped(
-      calls.filter((call) => !LOOKS.test(call.function)).map(({ function: fn, args }) => {
+      withoutLooks(calls).map(({ function: fn, args }) => {
         const on = [
           args["id"],
           args["path"],

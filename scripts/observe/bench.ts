@@ -174,7 +174,7 @@ export class Bench {
 
   /** Closes a handle. */
   close(name: string): void {
-    this.#handles.get(name)![Symbol.dispose]();
+    this.#handles.get(name)!.close();
     this.#handles.delete(name);
   }
 

@@ -73,7 +73,7 @@ export const plainFile = (name: string): Step => (bench) =>
 export const deleteFile = (name: string): Step => (bench) => k32.deleteFile(bench.host, bench.path(name));
 export const openFile = (name: string, options: k32.OpenFileOptions, as?: string): Step => (bench) => {
   const handle = k32.openFile(bench.host, bench.path(name), options);
-  if (as === undefined) handle[Symbol.dispose]();
+  if (as === undefined) handle.close();
   else bench.keep(as, handle);
 };
 /** Opens a file for reading, as anybody may do who shares it with everybody. */

@@ -144,9 +144,11 @@ Deno.test({
       const host = new SimulatedHost({ file });
       const path = "C:\\data\\log.txt";
       host.addFile(path);
+      const config = `--config=${new URL("../../deno.json", import.meta.url).pathname}`;
       const script = await Deno.makeTempFile({ suffix: ".ts" });
       await Deno.writeTextFile(script, killedWithFileOpen(file));
-      const killed = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", "--no-check", script] }).output();
+      const killed = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", "--no-check", config, script] })
+        .output();
       await Deno.remove(script);
       assertEquals(killed.signal, "SIGKILL", new TextDecoder().decode(killed.stderr));
       assert(k32.hasEnded(host, JSON.parse(new TextDecoder().decode(killed.stdout))));
