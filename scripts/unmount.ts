@@ -98,6 +98,8 @@ async function unmount({ named, volumeMountPath, simulate }: UnmountRequest, sig
     call: (host) =>
       isPath(named) && !isRoot(named) ? unmountWCOWLayers(named, options(host)) : findMounts(named, { host }),
   });
+  const { requireGrantsFor } = await import("../src/checks/grants.ts");
+  requireGrantsFor(host, "unmount");
   const scratch = await scratchOf(host, named, signal);
   const disk = `${scratch}\\sandbox.vhdx`;
   try {
