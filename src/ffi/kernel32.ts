@@ -517,12 +517,6 @@ export function closeHandle(host: Host, handle: bigint): void {
   }
 }
 
-/** Writes a small file, or an alternate data stream (`file:stream`). Replaces an existing one. */
-export function writeText(host: Host, path: string, text: string): void {
-  using file = openFile(host, path, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_ALWAYS });
-  writeTo(host, file, text, path);
-}
-
 /** Writes text to an open file, where the last write ended; at its end, if it is open for `FILE_APPEND_DATA`. */
 export function writeTo(host: Host, file: Handle, text: string, path: string): void {
   const bytes = new TextEncoder().encode(text);

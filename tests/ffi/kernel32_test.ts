@@ -3,6 +3,7 @@ import { NativeError } from "../../src/errors/windows_errors.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import * as kernel32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { writeText } from "../support/files.ts";
 import { MOUNT } from "../support/host.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
@@ -60,12 +61,12 @@ Deno.test("writeText() and readText() keep a text, and have the error of the cal
   const host = new SimulatedHost();
   host.addFolder("C:\\f");
   const path = "C:\\f:note";
-  kernel32.writeText(host, path, "ä 𝄞");
-  kernel32.writeText(host, path, "ß");
+  writeText(host, path, "ä 𝄞");
+  writeText(host, path, "ß");
   assertEquals(kernel32.readText(host, path), "ß");
   for (
     const [fn, call] of [
-      ["WriteFile", () => kernel32.writeText(host, path, "new")],
+      ["WriteFile", () => writeText(host, path, "new")],
       ["ReadFile", () => kernel32.readText(host, path)],
       ["CreateFileW", () => kernel32.readText(host, path)],
     ] as const

@@ -12,7 +12,7 @@ import {
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { createScratch } from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
-import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { dieAt, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const MOUNTS = "C:\\ProgramData\\hcs-layers\\mounts";
 const OTHER = "C:\\scratch\\c2";
@@ -160,16 +160,6 @@ Deno.test("recover() leaves alone what was mounted since it read the record", as
   assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left"]);
   assertEquals([held(host).length, (await listMounts({ host })).map(({ containerId }) => containerId)], [2, ["c2"]]);
 });
-
-/** A process that dies at the first call of a function. */
-async function dieAt(host: SimulatedHost, fn: string, mount: (on: SimulatedHost) => Promise<unknown>): Promise<void> {
-  const process = host.otherProcess();
-  process.before(fn, () => {
-    process.endProcess();
-    throw new Error("killed");
-  }, { nth: 1 });
-  await assertRejects(() => mount(process));
-}
 
 Deno.test("recover() keeps the disk of a scratch that was mounted, was there before, or is in a folder of somebody else", async () => {
   const disk = `${SCRATCH}\\sandbox.vhdx`;

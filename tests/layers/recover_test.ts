@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { findMounts, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { held } from "../support/calls.ts";
-import { hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const MOUNTS = "C:\\ProgramData\\hcs-layers\\mounts";
 const CIM = ["C:\\layers\\top", SCRATCH];
@@ -14,16 +14,6 @@ function recordFiles(host: SimulatedHost): number {
 
 async function outcomes(host: SimulatedHost): Promise<string[]> {
   return (await recover({ host })).map(({ mount, outcome }) => `${mount.containerId} ${outcome}`);
-}
-
-/** A process that dies at the nth call of a function. */
-async function dieAt(host: SimulatedHost, fn: string, mount: (host: SimulatedHost) => Promise<unknown>): Promise<void> {
-  const process = host.otherProcess();
-  process.before(fn, () => {
-    process.endProcess();
-    throw new Error("killed");
-  }, { nth: 1 });
-  await assertRejects(() => mount(process));
 }
 
 Deno.test("listMounts() tells what is mounted, where, since when, and by whom", async () => {

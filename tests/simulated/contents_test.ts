@@ -19,6 +19,7 @@ import {
   layerId,
   mountWritableLayerDisk,
 } from "../../src/storage/mod.ts";
+import { writeText } from "../support/files.ts";
 import { held } from "../support/calls.ts";
 
 const APP = "C:\\layers\\app";
@@ -327,7 +328,7 @@ Deno.test("functions of Windows see what a mount shows, and change the scratch a
   // A mount point and a stream at what a layer has are on the scratch.
   const folder = `${mounted.path}app\\empty`;
   k32.createDirectory(host, folder);
-  k32.writeText(host, `${mounted.path}app:mark`, "marked");
+  writeText(host, `${mounted.path}app:mark`, "marked");
   assertEquals(k32.readText(host, `${mounted.path}app:mark`), "marked");
   assertThrows(() => k32.readText(host, `${APP}\\Files\\app:mark`));
   k32.setVolumeMountPoint(host, folder, host.addVolume("11111111-1111-1111-1111-111111111111"));

@@ -3,6 +3,7 @@ import { NativeError } from "../../src/errors/windows_errors.ts";
 import { resolvePath } from "../../src/ffi/final_path.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
+import { writeText } from "../support/files.ts";
 import { driveVolume } from "../support/paths.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
@@ -153,7 +154,7 @@ Deno.test("exFAT and shares have no alternate data streams", () => {
   host.addNetworkDrive("N:");
   for (const path of ["F:\\x", "N:\\x"]) {
     host.addFolder(path);
-    assertEquals(codeOf(() => k32.writeText(host, `${path}:mark`, "")), 123);
+    assertEquals(codeOf(() => writeText(host, `${path}:mark`, "")), 123);
   }
 });
 

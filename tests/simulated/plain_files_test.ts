@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { NativeError } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { writeText } from "../support/files.ts";
 
 const FILE = "C:\\data\\log.txt";
 
@@ -27,7 +28,7 @@ Deno.test("SimulatedHost keeps files that are created and appended to", () => {
   append(host, "two\n");
   assertEquals(host.readTextFile(FILE), "one\ntwo\n");
   assertEquals(k32.readText(host, FILE), "one\ntwo\n");
-  k32.writeText(host, FILE, "new");
+  writeText(host, FILE, "new");
   assertEquals(k32.readText(host, FILE), "new");
 });
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { assertRejects } from "jsr:@std/assert@^1.0.0";
 import type { Host } from "../../src/ffi/host.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 
@@ -104,4 +105,18 @@ export function failsAfterEffect<H extends Host>(host: H, name: string, code: nu
       isFirst = false;
       return code | 0;
     });
+}
+
+/** Runs `mount` in another process, which dies at the first call of a function. */
+export async function dieAt(
+  host: SimulatedHost,
+  fn: string,
+  mount: (on: SimulatedHost) => Promise<unknown>,
+): Promise<void> {
+  const process = host.otherProcess();
+  process.before(fn, () => {
+    process.endProcess();
+    throw new Error("killed");
+  }, { nth: 1 });
+  await assertRejects(() => mount(process));
 }
