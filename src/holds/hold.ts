@@ -38,7 +38,7 @@ export type Hold =
     readonly kind: "cimVolume";
     /** The volume, `\\?\Volume{guid}\`. */
     readonly volume: string;
-    /** Folder of the scratch layer, which keeps a note of the image. */
+    /** Folder of the scratch layer. */
     readonly scratch: string;
     /** Path of the image, if it is known. */
     readonly image?: string;

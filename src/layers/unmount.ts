@@ -41,8 +41,8 @@ import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
  */
 export interface UnmountWCOWLayersOptions extends HostOptions {
   /**
-   * Id of the container. Needed only if another tool mounted a CIM image. This library leaves a note in the scratch folder
-   * that names the image.
+   * Id of the container. Needed only if another tool mounted a CIM image. The record of a mount of this library
+   * names the image.
    */
   containerId?: string | undefined;
   /**
@@ -137,7 +137,7 @@ export async function releaseRecorded(
  * the image, and the scratch disk. Succeeds for what is already gone, so you can call it after a crash, or twice.
  *
  * For what {@linkcode mountWCOWLayers} mounted, {@linkcode unmountWCOWLayers} does the same without the id of the container,
- * as this library notes in the scratch folder which image it mounted. Other tools, such as containerd, leave no such note:
+ * as its record names the image. Other tools, such as containerd, write no such record:
  * use this function for what they mounted, or `unmountWCOWLayers` with its option `containerId`, which is the same.
  *
  * ```ts
