@@ -9,7 +9,7 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { access, attribute, fileAttributes, isNotFound, openFile, share } from "../ffi/kernel32.ts";
+import { access, attribute, fileAttributes, fileFlag, fileId, isNotFound, openFile, share } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 import { realLayers } from "./real_path.ts";
 
@@ -23,6 +23,23 @@ export function kindOf(host: Host, path: string): "file" | "folder" | undefined 
 /** Returns whether there is a mount point, a junction or a symbolic link at a path. */
 export function isLink(host: Host, path: string): boolean {
   return ((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;
+}
+
+/**
+ * Returns what tells a file or folder from all others, see `fileId()`. Undefined if there is none at a path, or its file system
+ * has no ids.
+ *
+ * @param flags How it is opened, a sum of `fileFlag`, besides that it may be a folder.
+ */
+export function idOf(host: Host, path: string, flags = 0): string | undefined {
+  try {
+    using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | flags });
+    return fileId(host, opened.value, path);
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    log("debug", () => `${path} has no id: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Returns whether there is a volume, or undefined if Windows doesn't tell. */

@@ -11,7 +11,7 @@ import { messageOf } from "../errors/printable.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { currentProcess, mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
+import { mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
 import { log } from "../log.ts";
 import { containerdStores } from "../nodes/containerd.ts";
@@ -19,7 +19,7 @@ import { dockerStores } from "../nodes/docker.ts";
 import { foldersWithDisk, ifReadable } from "../nodes/store.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, isOwnerGone } from "./mount_records.ts";
+import { isDiskInUse, ownerState } from "./mount_records.ts";
 
 /**
  * Who mounted something.
@@ -208,12 +208,6 @@ async function placeOf(host: Host, scratch: string): Promise<Place> {
     mountPoints: orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],
     space: orUndefined(() => volumeSpace(host, volume)),
   };
-}
-
-function ownerState(host: Host, record: MountRecord): MountOwner["state"] {
-  const { pid, start } = currentProcess(host);
-  if (record.process.pid === pid && record.process.start === start) return "this process";
-  return isOwnerGone(host, record) ? "ended" : "alive";
 }
 
 function orUndefined<T>(ask: () => T): T | undefined {

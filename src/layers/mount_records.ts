@@ -5,13 +5,11 @@
  * @module
  */
 
-import { isInUse, kindOf } from "../checks/existing.ts";
+import { idOf, isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
-import { messageOf } from "../errors/printable.ts";
 import { InUseError } from "../errors/state_errors.ts";
-import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, fileFlag, fileId, hasEnded, now, openFile } from "../ffi/kernel32.ts";
+import { currentProcess, hasEnded, now } from "../ffi/kernel32.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
@@ -39,7 +37,7 @@ export async function withRecord<T>(
   const plan = records && {
     ...planned,
     id: crypto.randomUUID(),
-    scratchId: folderId(host, scratch),
+    scratchId: idOf(host, scratch),
     process: currentProcess(host),
     since: now(host),
   };
@@ -60,18 +58,6 @@ export async function withRecord<T>(
   }
 }
 
-/** Returns what no other folder has, or undefined if there is no such folder, or its file system has no such ids. */
-function folderId(host: Host, folder: string): string | undefined {
-  try {
-    using opened = openFile(host, folder, { flags: fileFlag.BACKUP_SEMANTICS });
-    return fileId(host, opened.value, folder);
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error;
-    log("debug", () => `${folder} has no id: ${messageOf(error)}`);
-    return undefined;
-  }
-}
-
 /**
  * Returns the record of a scratch if it is about this scratch: a record that was copied from another machine, or is of a folder
  * that was there before, says nothing. Its paths and volumes are only where Windows is asked.
@@ -86,7 +72,7 @@ export async function recordOf(
   const record = await readRecord(host, records, scratch);
   if (record === undefined) return undefined;
   const isAbout = pathKey(record.scratch) === pathKey(scratch) &&
-    (record.scratchId === undefined || record.scratchId === folderId(host, scratch)) &&
+    (record.scratchId === undefined || record.scratchId === idOf(host, scratch)) &&
     (record.volume === undefined || volumeIn(record.volume) === record.volume) &&
     (record.cim === undefined || volumeIn(record.cim.volume) === record.cim.volume);
   if (isAbout) return record;
@@ -112,12 +98,18 @@ export function isLeftBehind(host: Host, record: MountRecord): boolean {
   return isOwnerGone(host, record) && !(record.isPermanent && record.volume !== undefined);
 }
 
+/** Returns whether the process that made a record is this one, another one that lives, or one that has ended. */
+export function ownerState(host: Host, record: MountRecord): "this process" | "alive" | "ended" {
+  const { pid, start } = currentProcess(host);
+  if (record.process.pid === pid && record.process.start === start) return "this process";
+  return isOwnerGone(host, record) ? "ended" : "alive";
+}
+
 /** Returns who mounted something, for messages. */
 export function ownerOf(host: Host, record: MountRecord): string {
-  const me = currentProcess(host);
-  const { pid, start } = record.process;
-  if (pid === me.pid && start === me.start) return "this process";
-  return `process ${pid}${isOwnerGone(host, record) ? ", which has ended" : ""}`;
+  const state = ownerState(host, record);
+  if (state === "this process") return state;
+  return `process ${record.process.pid}${state === "ended" ? ", which has ended" : ""}`;
 }
 
 /**

@@ -108,13 +108,8 @@ export class Records {
    * scratches that nobody is changing. Logs if that fails.
    */
   async removeEmpty(host: Host): Promise<void> {
-    const folder = `${this.#folder}\\${MOUNTS}`;
-    if (fileAttributes(host, folder) === undefined) return;
-    this.#prepare(host);
-    for (const { name } of [...directoryEntries(host, folder)]) {
-      const path = `${folder}\\${name}`;
-      const key = name.slice(0, -EXTENSION.length);
-      if (!KEY.test(key) || !name.endsWith(EXTENSION)) continue;
+    for (const { key, path } of this.#files(host)) {
+      if (!KEY.test(key)) continue;
       try {
         if (readRecord(host, path) !== undefined) continue;
         using _lock = await this.#lockOf(host, key, { onWait: refuseToWait });
@@ -130,12 +125,7 @@ export class Records {
   list(host: Host): { records: MountRecord[]; unreadable: { path: string; error: unknown }[] } {
     const records: MountRecord[] = [];
     const unreadable: { path: string; error: unknown }[] = [];
-    const folder = `${this.#folder}\\${MOUNTS}`;
-    if (fileAttributes(host, folder) === undefined) return { records, unreadable };
-    this.#prepare(host);
-    for (const { name } of [...directoryEntries(host, folder)]) {
-      if (!name.endsWith(EXTENSION)) continue;
-      const path = `${folder}\\${name}`;
+    for (const { path } of this.#files(host)) {
       try {
         const record = readRecord(host, path);
         if (record !== undefined) records.push(record);
@@ -144,6 +134,14 @@ export class Records {
       }
     }
     return { records, unreadable };
+  }
+
+  #files(host: Host): { readonly key: string; readonly path: string }[] {
+    const folder = `${this.#folder}\\${MOUNTS}`;
+    if (fileAttributes(host, folder) === undefined) return [];
+    this.#prepare(host);
+    return [...directoryEntries(host, folder)].filter(({ name }) => name.endsWith(EXTENSION))
+      .map(({ name }) => ({ key: name.slice(0, -EXTENSION.length), path: `${folder}\\${name}` }));
   }
 
   async #lockOf(host: Host, key: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {

@@ -36,10 +36,27 @@ export function onlyCall(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<Disposable> {
+  return lockOf(host, records, operation, {
+    signal,
+    tooLong: () => new HungCallError(operation, path, HUNG_SECONDS, IN_ANOTHER_PROCESS),
+  });
+}
+
+/**
+ * Waits for a lock of records for {@linkcode HUNG_SECONDS} at most, and holds it until the result is disposed of.
+ *
+ * @throws what `tooLong` returns if another process has it for longer.
+ */
+export function lockOf(
+  host: Host,
+  records: Records,
+  name: string,
+  { signal, tooLong }: { readonly signal: AbortSignal | undefined; tooLong(): Error },
+): Promise<Disposable> {
   const onWait = (waited: number) => {
-    if (waited >= LIMIT_MS) throw new HungCallError(operation, path, HUNG_SECONDS, IN_ANOTHER_PROCESS);
+    if (waited >= LIMIT_MS) throw tooLong();
   };
-  return onceReachable(host, records.folder, () => records.lock(host, operation, { signal, onWait }), signal);
+  return onceReachable(host, records.folder, () => records.lock(host, name, { signal, onWait }), signal);
 }
 
 const IN_ANOTHER_PROCESS =

@@ -7,10 +7,8 @@
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Records } from "../records/records.ts";
+import { HUNG_SECONDS, lockOf } from "./hung_call.ts";
 import { sessionOf } from "./session.ts";
-import { onceReachable } from "./waiting.ts";
-
-const LIMIT_MS = 60_000;
 
 /**
  * Runs `body` while nobody else changes a scratch. It gets the records of mounts, unless the host keeps none.
@@ -26,14 +24,11 @@ export function changeScratch<T>(
   body: (records: Records | undefined) => Promise<T>,
 ): Promise<T> {
   const session = sessionOf(host);
-  const onWait = (waited: number) => {
-    if (waited < LIMIT_MS) return;
-    throw new InUseError(scratch, `has been changed by another process for ${LIMIT_MS / 1000} s. Try again later`);
-  };
+  const tooLong = () =>
+    new InUseError(scratch, `has been changed by another process for ${HUNG_SECONDS} s. Try again later`);
   return session.withScratch(scratch, async () => {
     const records = session.records(host);
-    using _lock = records &&
-      await onceReachable(host, records.folder, () => records.lock(host, scratch, { signal, onWait }), signal);
+    using _lock = records && await lockOf(host, records, scratch, { signal, tooLong });
     return await body(records);
   }, signal);
 }

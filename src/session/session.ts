@@ -161,16 +161,20 @@ export class Session {
   readonly privileges: Map<string, EnabledPrivilege> = new Map();
   readonly #ids = new Map<string, string>();
   readonly #records = new Map<string, Records>();
+  #usualRecords: Records | undefined;
   readonly #changing = new Map<string, { readonly turns: Mutex; users: number }>();
   #build: number | undefined;
 
   /** Returns the records of mounts that a host keeps, or undefined if it keeps none. */
   records(host: Host): Records | undefined {
+    if (host.records === undefined && this.#usualRecords !== undefined) return this.#usualRecords;
     const folder = recordsFolder(host);
     if (folder === undefined) return undefined;
     const key = pathKey(folder);
     let records = this.#records.get(key);
     if (records === undefined) this.#records.set(key, records = new Records(folder));
+    // Its path is in the environment, which costs a call at each mount and release.
+    if (host.records === undefined) this.#usualRecords = records;
     return records;
   }
 

@@ -5,13 +5,13 @@
  * @module
  */
 
-import { isInUse, requireKind } from "../checks/existing.ts";
+import { idOf, isInUse, requireKind } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
 import { isBusy } from "../errors/outcomes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { directoryEntries, fileAttributes, fileFlag, fileId, openFile } from "../ffi/kernel32.ts";
+import { directoryEntries, fileAttributes, fileFlag } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 
 const LIMIT_MS = 5_000;
@@ -143,11 +143,12 @@ export async function removeOnceFree<T>(host: Host, path: string, remove: () => 
     error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY && isBeingEmptied(host, path);
   const passes = (error: unknown) => isBusy(error) || isDenied(error) || isStillFull(error);
   const attempt = () => repeated(host, remove, { what: `${path} can be removed`, passes, limit });
-  const id = idAt(host, path);
+  // By which it is told from what somebody else makes in its place.
+  const id = idOf(host, path, fileFlag.OPEN_REPARSE_POINT);
   const result = await attempt();
   for (let isLast = false;; isLast = true) {
     if (isGone(host, path)) return result;
-    const left = idAt(host, path);
+    const left = idOf(host, path, fileFlag.OPEN_REPARSE_POINT);
     const isKnown = id !== undefined && left !== undefined;
     // Somebody else has made it since.
     if (isKnown && left !== id) return result;
@@ -162,17 +163,6 @@ function isGone(host: Host, path: string): boolean {
   } catch (error) {
     if (!isDenied(error)) throw error;
     return true;
-  }
-}
-
-// By which something is told from what somebody else makes in its place.
-function idAt(host: Host, path: string): string | undefined {
-  try {
-    using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | fileFlag.OPEN_REPARSE_POINT });
-    return fileId(host, opened.value, path);
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error;
-    return undefined;
   }
 }
 
