@@ -26,6 +26,7 @@ export const dllsOf = {
   image: IMAGES,
   imageByRevision: [...IMAGES, advapi32],
   layer: [kernel32, vmcompute],
+  list: LAYERS,
   mount: LAYERS,
   scratchDisk: [kernel32, virtdisk, vmcompute],
   unmount: LAYERS,

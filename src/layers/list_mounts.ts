@@ -95,7 +95,7 @@ export interface MountInfo {
 export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
-  requireGrantsFor(host, "unmount");
+  requireGrantsFor(host, "list");
   const mounts: MountInfo[] = [];
   const records = [...recordsOn(host)];
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);

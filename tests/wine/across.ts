@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertNotEquals } from "jsr:@std/assert@^1.0.0";
+import type { MountInfo } from "../../mod.ts";
 import { heldAfter, parseTrace, type RecordedCall } from "./inside/trace.ts";
 import { CHECKOUT, DENO_EXE, EXCHANGE, type RunResult, SYSTEM32, type WineRoot } from "./prepare.ts";
 
@@ -16,7 +17,7 @@ export interface AcrossTest {
   run(wine: WineRoot): Promise<void>;
 }
 
-const COMMANDS = ["mount", "unmount"] as const;
+const COMMANDS = ["mount", "unmount", "list", "recover"] as const;
 type Command = (typeof COMMANDS)[number];
 
 /** A folder that Windows programs see, and the trace of the calls that they make. */
@@ -65,6 +66,7 @@ export class Stage extends TracedFolder {
   }
 
   operands(command: Command): string[] {
+    if (command === "list" || command === "recover") return [];
     return command === "mount" ? [...this.layers, this.scratch] : [this.scratch];
   }
 }
@@ -125,13 +127,12 @@ const ungranted: AcrossTest[] = COMMANDS.map((command) => ({
     ], { cwd: CHECKOUT });
     assertEquals([code, stdout], [1, ""]);
     const paths = (...dlls: string[]) => dlls.map((dll) => `C:\\Windows\\System32\\${dll}.dll`);
+    const ofImages = paths("cimfs", "computestorage", ...command === "mount" ? ["advapi32"] : []);
+    const forImages = command === "list" ? "" : `. With CIM images also with --allow-ffi=${ofImages}`;
     assertEquals(
       stderr.trim(),
       "error: Permissions are missing. Start Deno with --allow-env=SystemRoot " +
-        `--allow-ffi=${paths("kernel32", "ntdll", "vmcompute")}. ` +
-        `With CIM images also with --allow-ffi=${
-          paths("cimfs", "computestorage", ...command === "mount" ? ["advapi32"] : [])
-        }`,
+        `--allow-ffi=${paths("kernel32", "ntdll", "vmcompute")}${forImages}`,
     );
   },
 }));
@@ -216,6 +217,24 @@ export const across: readonly AcrossTest[] = [
       assertEquals([code, stdout], [1, ""]);
       assertMatch(stderr, /PrepareLayer failed for .*scratch: 0x80070005 ERROR_ACCESS_DENIED/);
       assertEquals(heldAfter(stage.calls), []);
+    },
+  },
+  {
+    name: "deno task list shows what a killed process left, and deno task recover releases it, with their own grants",
+    async run(wine) {
+      const stage = new Stage(wine);
+      await mountKilledAt(wine, stage, "nothing");
+      assertNotEquals(heldAfter(stage.calls), []);
+      const list = await stage.task("list", "--json");
+      assertEquals([list.code, list.stderr], [0, ""]);
+      const { mounts } = JSON.parse(list.stdout);
+      assertEquals(mounts.map((mount: MountInfo) => [mount.containerId, mount.owner.state]), [["c1", "ended"]]);
+
+      const recover = await stage.task("recover");
+      assertEquals([recover.code, recover.stderr], [0, ""]);
+      assertMatch(recover.stdout, /^c1 /);
+      assertEquals(heldAfter(stage.calls), []);
+      assertEquals((await stage.task("list")).stdout, "");
     },
   },
   ...grants,
