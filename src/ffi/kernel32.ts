@@ -62,6 +62,15 @@ export const kernel32Symbols = {
     parameters: ["usize", /* HANDLE */ "buffer" /* WIN32_FIND_DATAW* */],
     result: "i32", /* BOOL */
   },
+  FindFirstVolumeW: {
+    parameters: ["buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
+    result: "usize", /* HANDLE, all ones on failure */
+  },
+  FindNextVolumeW: {
+    parameters: ["usize", /* HANDLE */ "buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
+    result: "i32", /* BOOL */
+  },
+  FindVolumeClose: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
   FlushFileBuffers: { parameters: ["usize" /* HANDLE */], result: "i32" /* BOOL */ },
   FormatMessageW: {
     parameters: [
@@ -117,6 +126,19 @@ export const kernel32Symbols = {
     result: "i32", /* BOOL */
   },
   GetSystemTimeAsFileTime: { parameters: ["buffer" /* FILETIME* */], result: "void" },
+  GetVolumeInformationW: {
+    parameters: [
+      "buffer", /* LPCWSTR volume\ */
+      "buffer", /* LPWSTR label, NULL */
+      "u32", /* DWORD units in label */
+      "buffer", /* LPDWORD serial number, NULL */
+      "buffer", /* LPDWORD longest name, NULL */
+      "buffer", /* LPDWORD flags, NULL */
+      "buffer", /* LPWSTR file system */
+      "u32", /* DWORD units in file system */
+    ],
+    result: "i32", /* BOOL */
+  },
   GetVolumeNameForVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer", /* LPWSTR volume */ "u32" /* DWORD units */],
     result: "i32", /* BOOL */
@@ -733,6 +755,55 @@ export function mountPointsOfVolume(host: Host, volume: string): string[] {
     units = new DataView(needed.buffer).getUint32(0, true);
   }
   throw errorOf(host, "GetVolumePathNamesForVolumeNameW", fromWin32(win32.ERROR_MORE_DATA), volume);
+}
+
+/** Returns all volumes, in the form `\\\\?\\Volume{guid}\\`: also those without drive letter. */
+export function volumes(host: Host): string[] {
+  const { FindFirstVolumeW, FindNextVolumeW, FindVolumeClose } = host.symbols(kernel32);
+  const text = new Uint8Array(2 * VOLUME_NAME_UNITS);
+  const find = FindFirstVolumeW(text, VOLUME_NAME_UNITS);
+  if (find === INVALID_HANDLE) {
+    throw lastError(host, "FindFirstVolumeW");
+  }
+  try {
+    const found: string[] = [];
+    do found.push(fromWide(text)); while (FindNextVolumeW(find, text, VOLUME_NAME_UNITS) !== 0);
+    const error = lastError(host, "FindNextVolumeW");
+    if (error.win32 !== win32.ERROR_NO_MORE_FILES) {
+      throw error;
+    }
+    return found;
+  } finally {
+    FindVolumeClose(find);
+  }
+}
+
+const FILE_SYSTEM_UNITS = 261;
+
+/** Returns the name of the file system of a volume, such as `NTFS`. */
+export function fileSystemOf(host: Host, volume: string): string {
+  const name = new Uint8Array(2 * FILE_SYSTEM_UNITS);
+  const { GetVolumeInformationW } = host.symbols(kernel32);
+  if (GetVolumeInformationW(folderForm(volume), null, 0, null, null, null, name, FILE_SYSTEM_UNITS) === 0) {
+    throw lastError(host, "GetVolumeInformationW", volume);
+  }
+  return fromWide(name);
+}
+
+const IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS = 0x00560000;
+const EXTENTS = 8;
+const EXTENT_BYTES = 24;
+
+/**
+ * Returns the N of the disk `\\\\.\\PhysicalDriveN` that a volume is on.
+ *
+ * @throws {NativeError} if it is on several disks, or on none that has a number.
+ */
+export function diskNumberOf(host: Host, volume: string): number {
+  using device = openFile(host, volume.replace(/\\$/, ""));
+  const output = new Uint8Array(EXTENTS + EXTENT_BYTES);
+  deviceIoControl(host, device.value, { code: IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, output, path: volume });
+  return new DataView(output.buffer).getUint32(EXTENTS, true);
 }
 
 /**

@@ -5,13 +5,13 @@
  * @module
  */
 
-import { fromWin32, hresult } from "../errors/codes.ts";
+import { fromWin32, hresult, win32 } from "../errors/codes.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "./host.ts";
-import { errorOf, type Handle, handleOf } from "./kernel32.ts";
+import { errorOf, fileFlag, type Handle, handleOf, kernel32, openFile } from "./kernel32.ts";
 import { addressIn, nativeCopy } from "./memory.ts";
 import type { Dll } from "./table.ts";
-import { fromWide, wide } from "./wide.ts";
+import { fromWide, fromWideList, wide } from "./wide.ts";
 
 /** The functions of virtdisk.dll that are used. */
 export const virtdiskSymbols = {
@@ -46,6 +46,24 @@ export const virtdiskSymbols = {
   },
   DetachVirtualDisk: {
     parameters: ["usize", /* HANDLE */ "u32", /* DETACH_VIRTUAL_DISK_FLAG */ "u32" /* ULONG provider flags */],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+  GetAllAttachedVirtualDiskPhysicalPaths: {
+    parameters: ["buffer", /* PULONG bytes */ "buffer" /* PWSTR list of paths */],
+    result: "u32", /* DWORD */
+    nonblocking: true,
+    optional: true,
+  },
+  GetStorageDependencyInformation: {
+    parameters: [
+      "usize", /* HANDLE of a volume's root folder or a disk */
+      "u32", /* GET_STORAGE_DEPENDENCY_FLAG */
+      "u32", /* ULONG size of information */
+      "usize", /* STORAGE_DEPENDENCY_INFO*, with addresses in itself */
+      "buffer", /* PULONG bytes used */
+    ],
     result: "u32", /* DWORD */
     nonblocking: true,
     optional: true,
@@ -262,4 +280,87 @@ function information(host: Host, disk: bigint, version: number, bytes: number, p
     path,
   );
   return info;
+}
+
+const HOST_VOLUMES = 1;
+const DEPENDENCY_VERSION = 2;
+const DEPENDENCIES = 8;
+const DEPENDENCY_BYTES = 64;
+const VHD = 2;
+const VHDX = 3;
+const FIRST_ROOM = 4096;
+const MOST_ROOM = 2 ** 20;
+
+/**
+ * Returns the file of the virtual disk that a volume is on, `\\\\?\\Volume{guid}\\...`, or `undefined` if it isn't on one.
+ *
+ * @throws {NativeError} if Windows doesn't tell.
+ */
+export async function diskFileOf(host: Host, volume: string): Promise<string | undefined> {
+  using root = openFile(host, volume, { flags: fileFlag.BACKUP_SEMANTICS });
+  const { GetStorageDependencyInformation } = host.symbols(virtdisk);
+  for (let room = FIRST_ROOM;;) {
+    const bytes = new Uint8Array(room);
+    new DataView(bytes.buffer).setUint32(0, DEPENDENCY_VERSION, true);
+    using block = nativeCopy(host, bytes);
+    const used = new Uint8Array(4);
+    const code = await GetStorageDependencyInformation(root.value, HOST_VOLUMES, room, block.address, used);
+    if (isNoVirtualDisk(code)) return undefined;
+    const needed = new DataView(used.buffer).getUint32(0, true);
+    if (code === win32.ERROR_INSUFFICIENT_BUFFER && needed > room && needed <= MOST_ROOM) {
+      room = needed;
+      continue;
+    }
+    checkCode(host, "GetStorageDependencyInformation", code, volume);
+    host.symbols(kernel32).copyOut(bytes, block.address, BigInt(room));
+    return nearestFile(bytes, block.address);
+  }
+}
+
+// Nobody has written down which of them it is.
+function isNoVirtualDisk(code: number): boolean {
+  return code === win32.ERROR_INVALID_FUNCTION || code === win32.ERROR_NOT_SUPPORTED ||
+    code === hresult.ERROR_VIRTDISK_NOT_VIRTUAL_DISK;
+}
+
+// The next ones are the parents of a differencing disk, and the disk that the file itself is on.
+function nearestFile(bytes: Uint8Array<ArrayBuffer>, address: bigint): string | undefined {
+  const view = new DataView(bytes.buffer);
+  const textAt = (at: number) => {
+    const offset = view.getBigUint64(at, true) - address;
+    return offset >= 0n && offset < BigInt(bytes.byteLength) ? fromWide(bytes.subarray(Number(offset))) : "";
+  };
+  const end = Math.min(DEPENDENCIES + DEPENDENCY_BYTES * view.getUint32(4, true), bytes.byteLength);
+  let nearest: { readonly level: number; readonly file: string } | undefined;
+  for (let at = DEPENDENCIES; at + DEPENDENCY_BYTES <= end; at += DEPENDENCY_BYTES) {
+    const level = view.getUint32(at + 28, true);
+    const [volume, path] = [textAt(at + 40), textAt(at + 56)];
+    if (![VHD, VHDX].includes(view.getUint32(at + 8, true)) || volume === "" || path === "") continue;
+    if (nearest !== undefined && nearest.level <= level) continue;
+    nearest = { level, file: `${volume.replace(/\\$/, "")}\\${path.replace(/^\\/, "")}` };
+  }
+  return nearest?.file;
+}
+
+/**
+ * Returns the files of the virtual disks that are attached to the host. In spite of its name, the function of Windows returns
+ * these, and not devices. Whether it tells of those that the compute service attached, nobody has written down.
+ *
+ * @throws {NativeError} if Windows refuses.
+ */
+export async function attachedDiskFiles(host: Host): Promise<string[]> {
+  const { GetAllAttachedVirtualDiskPhysicalPaths } = host.symbols(virtdisk);
+  for (let room = FIRST_ROOM;;) {
+    const list = new Uint8Array(room);
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, room, true);
+    const code = await GetAllAttachedVirtualDiskPhysicalPaths(bytes, list);
+    const needed = new DataView(bytes.buffer).getUint32(0, true);
+    if (code === win32.ERROR_INSUFFICIENT_BUFFER && needed > room && needed <= MOST_ROOM) {
+      room = needed;
+      continue;
+    }
+    checkCode(host, "GetAllAttachedVirtualDiskPhysicalPaths", code);
+    return fromWideList(list);
+  }
 }

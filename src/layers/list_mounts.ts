@@ -4,9 +4,10 @@
  * @module
  */
 
+import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { pathKey } from "../checks/windows_path.ts";
+import { diskOf, nameOf, pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import type { Host } from "../ffi/host.ts";
@@ -14,11 +15,12 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
 import { log } from "../log.ts";
-import { containerdStores } from "../nodes/containerd.ts";
-import { dockerStores } from "../nodes/docker.ts";
-import { foldersWithDisk, ifReadable } from "../nodes/store.ts";
+import { containerdStoreAt, containerdStores } from "../nodes/containerd.ts";
+import { dockerStoreAt, dockerStores } from "../nodes/docker.ts";
+import { foldersWithDisk, ifReadable, type LayerStore } from "../nodes/store.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
+import { type AttachedDisk, attachedToHost } from "./attached_disks.ts";
 import { isDiskInUse, ownerState } from "./mount_records.ts";
 
 /**
@@ -27,8 +29,11 @@ import { isDiskInUse, ownerState } from "./mount_records.ts";
  * @category Mounts on the host
  */
 export interface MountOwner {
-  /** This library, or the tool in whose folders the scratch is. */
-  readonly tool: "hcs-layers" | "docker" | "containerd";
+  /**
+   * This library, or the tool in whose folders the scratch is. `unknown` if Windows alone tells of it: then nobody has a record of
+   * it that is known here, and it can be of any tool, or of this library with its records off or lost.
+   */
+  readonly tool: "hcs-layers" | "docker" | "containerd" | "unknown";
   /** Number of the process. Undefined if another tool mounted. */
   readonly pid: number | undefined;
   /** When it started, in units of 100 ns since 1601, because numbers are used again. Undefined if another tool mounted. */
@@ -53,15 +58,22 @@ export interface MountInfo {
    * `partial` also if the disk is in use, but Windows names no volume, as if it is attached to a VM.
    */
   readonly state: "mounted" | "partial" | "gone";
-  /** Folder of the scratch layer. */
+  /** Folder of the scratch layer, or of another disk. Empty for an image that is mounted and belongs to no scratch. */
   readonly scratch: string;
+  /** The file of the disk, if it isn't the `sandbox.vhdx` of a scratch. */
+  readonly disk?: string;
+  /** The N in the device of the disk, `\\.\PhysicalDriveN`, if it has one and Windows tells. */
+  readonly diskNumber?: number;
   /** Folders of the read-only layers, the topmost first. Empty if another tool mounted, and they aren't known. */
   readonly layers: readonly string[];
-  /** The mounted image of the layers. Undefined for plain folders, and if another tool mounted. */
+  /**
+   * The mounted image of the layers. Undefined for plain folders, and if another tool mounted it and it isn't known. The path is empty
+   * if only the volume is known.
+   */
   readonly image: { readonly path: string; readonly volume: string } | undefined;
   /** The volume of the scratch, `\\?\Volume{guid}\`. Undefined if Windows doesn't tell. */
   readonly volume: string | undefined;
-  /** The folders and drive letters at which the volume is mounted, with a closing `\`. */
+  /** The folders and drive letters at which the volume is mounted, or that of the image if there is no scratch, with a closing `\`. */
   readonly mountPoints: readonly string[];
   /** Size and free space of the volume in bytes. Undefined if Windows doesn't tell. */
   readonly space: VolumeSpace | undefined;
@@ -75,8 +87,9 @@ export interface MountInfo {
 
 /**
  * Lists the mounts of {@linkcode mountWCOWLayers} on the host, by this process and others, as their records tell them, and as Windows
- * has them now; then those that docker and containerd have, as their files tell them. Those in VMs end with their processes, and are
- * not listed. A record or a file that can't be read is logged.
+ * has them now; then those that docker and containerd have, as their files tell them; then all other virtual disks and images that
+ * Windows has attached to the host. Those in VMs end with their processes, and are not listed. A record or a file that can't be read,
+ * and what Windows doesn't tell, is logged.
  *
  * ```ts
  * import { listMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -92,23 +105,80 @@ export interface MountInfo {
  * @throws {UntrustedFolderError} if others could have written records.
  * @category Mounts on the host
  */
-export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
+export function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
+  return mountsOn(options, "list");
+}
+
+async function mountsOn(options: HostOptions, operation: "list" | "find"): Promise<MountInfo[]> {
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
-  requireGrantsFor(host, "list");
+  requireGrantsFor(host, operation);
+  const { disks, images } = await attachedToHost(host, signal);
+  const numbers = new Map(disks.map(({ volume, number }) => [volume?.toLowerCase(), number]));
   const mounts: MountInfo[] = [];
+  // What several tell of is of the one that comes first.
+  const listed = new Set<string>();
+  const isListed = (disk: string, volume: string | undefined) =>
+    listed.has(pathKey(disk)) || volume !== undefined && listed.has(volume.toLowerCase());
+  const list = (mount: MountInfo) => {
+    const { scratch, disk = scratch && diskOf(scratch), image } = mount;
+    const volume = mount.volume?.toLowerCase();
+    if (isListed(disk, volume)) return;
+    [disk && pathKey(disk), volume, image?.volume.toLowerCase()].forEach((key) => key && listed.add(key));
+    const diskNumber = volume && numbers.get(volume);
+    mounts.push(typeof diskNumber === "number" ? { ...mount, diskNumber } : mount);
+  };
   const records = [...recordsOn(host)];
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
   for (const record of records) {
     signal?.throwIfAborted();
-    mounts.push(await infoOf(host, record));
+    list(await infoOf(host, record));
   }
-  for await (const mount of mountsOfTools(host, signal)) {
-    const isListed = ({ scratch, volume }: MountInfo) =>
-      pathKey(scratch) === pathKey(mount.scratch) || volume !== undefined && volume === mount.volume;
-    if (!mounts.some(isListed)) mounts.push(mount);
+  for await (const mount of mountsOfTools(host, signal)) list(mount);
+  const stores = new Map<string, LayerStore | undefined>();
+  for (const disk of disks) {
+    if (!isListed(disk.file, disk.volume)) list(mountOfDisk(host, disk, stores));
+  }
+  for (const volume of images) {
+    if (!listed.has(volume.toLowerCase())) list(mountOfImage(host, volume));
   }
   return mounts;
+}
+
+const UNKNOWN = {
+  id: undefined,
+  containerId: undefined,
+  layers: [],
+  image: undefined,
+  owner: { tool: "unknown", pid: undefined, start: undefined, state: "unknown" },
+  since: undefined,
+  permanent: undefined,
+} as const;
+
+// Its folder can be in that of a tool that keeps its layers at an unusual place.
+function mountOfDisk(
+  host: Host,
+  { file, volume }: AttachedDisk,
+  stores: Map<string, LayerStore | undefined>,
+): MountInfo {
+  const scratch = dirname(file);
+  const place = volume === undefined ? NOWHERE : placeOfVolume(host, volume);
+  const state = volume === undefined ? "partial" : "mounted";
+  if (pathKey(diskOf(scratch)) !== pathKey(file)) return { ...UNKNOWN, state, scratch, disk: file, ...place };
+  const folder = dirname(scratch);
+  if (!stores.has(folder)) stores.set(folder, dockerStoreAt(host, folder) ?? containerdStoreAt(host, folder));
+  const store = stores.get(folder);
+  return { ...UNKNOWN, state, scratch, ...store && factsOf(store, nameOf(scratch)), ...place };
+}
+
+function factsOf(store: LayerStore, name: string): Pick<MountInfo, "containerId" | "layers" | "owner"> {
+  const { container, layers = [] } = store.facts(name);
+  return { containerId: container, layers, owner: { ...UNKNOWN.owner, tool: store.tool } };
+}
+
+function mountOfImage(host: Host, volume: string): MountInfo {
+  const { mountPoints } = placeOfVolume(host, volume);
+  return { ...UNKNOWN, ...NOWHERE, state: "partial", scratch: "", image: { path: "", volume }, mountPoints };
 }
 
 // A scratch that nobody uses isn't mounted, whatever its tool has written down of it.
@@ -122,26 +192,16 @@ async function* mountsOfTools(host: Host, signal: AbortSignal | undefined): Asyn
       const scratch = `${store.folder}\\${name}`;
       if (orUndefined(() => isDiskInUse(host, scratch)) === false) continue;
       const place = await placeOf(host, scratch);
-      const { container, layers = [] } = store.facts(name);
-      yield {
-        id: undefined,
-        containerId: container,
-        state: place.volume === undefined ? "partial" : "mounted",
-        scratch,
-        layers,
-        image: undefined,
-        ...place,
-        owner: { tool: store.tool, pid: undefined, start: undefined, state: "unknown" },
-        since: undefined,
-        permanent: undefined,
-      };
+      const state = place.volume === undefined ? "partial" : "mounted";
+      yield { ...UNKNOWN, state, scratch, ...factsOf(store, name), ...place };
     }
   }
 }
 
 /**
- * Returns the mounts that something belongs to: the id of a mount or a container, the folder of a scratch or layer, the path of an image,
- * a volume, or a folder or drive letter at which it is mounted.
+ * Returns the mounts that something belongs to: the id of a mount or a container, the folder of a scratch or layer, the path of an image
+ * or a disk's file, a volume, a folder or drive letter at which it is mounted, or the device of its disk, `\\.\PhysicalDrive3`. Without
+ * the grant for virtdisk.dll, disks and devices that only Windows tells of are not found.
  *
  * ```ts
  * import { findMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -162,10 +222,13 @@ async function* mountsOfTools(host: Host, signal: AbortSignal | undefined): Asyn
 export async function findMounts(what: string, options: HostOptions = {}): Promise<MountInfo[]> {
   requireText(what, "what");
   const key = keyOf(what);
-  return (await listMounts(options)).filter(({ id, containerId, scratch, layers, image, volume, mountPoints }) =>
-    [id, containerId, scratch, ...layers, image?.path, image?.volume, volume, ...mountPoints]
-      .some((handle) => handle !== undefined && keyOf(handle) === key)
-  );
+  return (await mountsOn(options, "find")).filter((mount) => {
+    const { id, containerId, scratch, disk, diskNumber, layers, image, volume, mountPoints } = mount;
+    const file = disk ?? (scratch && diskOf(scratch));
+    const device = diskNumber === undefined ? undefined : `\\\\.\\PhysicalDrive${diskNumber}`;
+    return [id, containerId, scratch, file, device, ...layers, image?.path, image?.volume, volume, ...mountPoints]
+      .some((handle) => handle !== undefined && handle !== "" && keyOf(handle) === key);
+  });
 }
 
 function keyOf(handle: string): string {
@@ -202,7 +265,10 @@ const NOWHERE: Place = { volume: undefined, mountPoints: [], space: undefined };
 
 async function placeOf(host: Host, scratch: string): Promise<Place> {
   const volume = await scratchVolume(host, scratch).catch(toUndefined);
-  if (volume === undefined) return NOWHERE;
+  return volume === undefined ? NOWHERE : placeOfVolume(host, volume);
+}
+
+function placeOfVolume(host: Host, volume: string): Place {
   return {
     volume,
     mountPoints: orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { kindOf } from "../checks/existing.ts";
+import { nameOf } from "../checks/windows_path.ts";
 import { DatabaseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { directoryEntries, environmentVariable, programData, readBytes, readText } from "../ffi/kernel32.ts";
@@ -25,6 +27,7 @@ export interface Snapshot {
 }
 
 const SNAPSHOTTER = "io.containerd.snapshotter.v1.";
+const SNAPSHOTS = "snapshots";
 const READS = 5;
 
 // Where RKE2 has its own.
@@ -39,7 +42,7 @@ export function containerdStores(host: Host): LayerStore[] {
 function storesIn(host: Host, root: string): LayerStore[] {
   if (kindOf(host, root) !== "folder") return [];
   return [...directoryEntries(host, root)].map(({ name }) => `${root}\\${name}`)
-    .filter((path) => path.startsWith(`${root}\\${SNAPSHOTTER}`) && kindOf(host, `${path}\\snapshots`) === "folder")
+    .filter((path) => path.startsWith(`${root}\\${SNAPSHOTTER}`) && kindOf(host, `${path}\\${SNAPSHOTS}`) === "folder")
     .map((path) => storeOf(host, path));
 }
 
@@ -56,8 +59,15 @@ function rootOf(host: Host): string {
   return root === undefined ? usual : localFolder(root, file);
 }
 
+/** Returns the store whose folder this is, by its name: its root can be one that no file tells. */
+export function containerdStoreAt(host: Host, folder: string): LayerStore | undefined {
+  const path = dirname(folder);
+  const isStore = nameOf(folder).toLowerCase() === SNAPSHOTS && nameOf(path).toLowerCase().startsWith(SNAPSHOTTER);
+  return isStore ? storeOf(host, path) : undefined;
+}
+
 function storeOf(host: Host, path: string): LayerStore {
-  const folder = `${path}\\snapshots`;
+  const folder = `${path}\\${SNAPSHOTS}`;
   const database = `${path}\\metadata.db`;
   let snapshots: Snapshot[] | undefined;
   return {

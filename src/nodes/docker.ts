@@ -11,13 +11,22 @@ import type { Host } from "../ffi/host.ts";
 import { programData, readText } from "../ffi/kernel32.ts";
 import { ifReadable, type LayerStore, localFolder } from "./store.ts";
 
+const LAYERS = "windowsfilter";
 const CHAIN = "layerchain.json";
 
 /** Returns the store of docker on a host, if there is one. */
 export function dockerStores(host: Host): LayerStore[] {
-  const folder = `${dockerRoot(host)}\\windowsfilter`;
-  if (kindOf(host, folder) !== "folder") return [];
-  return [{
+  const folder = `${dockerRoot(host)}\\${LAYERS}`;
+  return kindOf(host, folder) === "folder" ? [storeIn(host, folder)] : [];
+}
+
+/** Returns the store whose folder this is, by its name: its root can be one that no file tells. */
+export function dockerStoreAt(host: Host, folder: string): LayerStore | undefined {
+  return nameOf(folder).toLowerCase() === LAYERS ? storeIn(host, folder) : undefined;
+}
+
+function storeIn(host: Host, folder: string): LayerStore {
+  return {
     tool: "docker",
     folder,
     facts(name) {
@@ -28,7 +37,7 @@ export function dockerStores(host: Host): LayerStore[] {
       const layers = ifReadable(chain, () => parentsInChain(readText(host, chain)));
       return { container, layers: layers?.map((layer) => `${folder}\\${nameOf(layer)}`) };
     },
-  }];
+  };
 }
 
 /** Returns where docker keeps all it has. Where its service's command line says otherwise, this isn't it. */

@@ -4,10 +4,12 @@
  * @module
  */
 
-import type { OpenHandle, Process } from "./call.ts";
+import { win32 } from "../errors/codes.ts";
+import { type OpenHandle, type Process, win32Failure } from "./call.ts";
+import { driveOf } from "./links.ts";
 import { addOpening, ATTACHED } from "./open_files.ts";
 import { unknown } from "./simulation_error.ts";
-import type { Windows } from "./windows.ts";
+import { guidOf, type Windows } from "./windows.ts";
 
 /** An open virtual disk. */
 export interface DiskHandle extends OpenHandle {
@@ -26,11 +28,30 @@ export function attach(
   },
 ): void {
   windows.requireAttachable(path);
-  const used = new Set(Object.values(windows.state.disks).map(({ number }) => number));
+  windows.state.disks[windows.key(path)] = { path, number: freeNumber(windows), ...how, by: windows.by };
+  if (windows.disk(path).volume !== undefined) windows.addDiskVolume(windows.diskVolume(path), { driveLetter });
+}
+
+/** Returns a number for the device of a disk. */
+export function freeNumber({ state: { active, disks } }: Windows): number {
+  const used = new Set([...Object.values(disks), ...Object.values(active)].map(({ number }) => number));
   let number = 1;
   while (used.has(number)) number++;
-  windows.state.disks[windows.key(path)] = { path, number, ...how, by: windows.by };
-  if (windows.disk(path).volume !== undefined) windows.addDiskVolume(windows.diskVolume(path), { driveLetter });
+  return number;
+}
+
+/**
+ * Returns the number of the disk that a volume is on. Until build 17763, the disk of an activated scratch has one (disks 3 to 13 in
+ * kubernetes-sigs/azuredisk-csi-driver#3038); later it was seen without (`\\Device\\VhdHardDisk{guid}` in winfsp/winfsp#498).
+ */
+export function numberOfVolume(windows: Windows, volume: string): number {
+  if (driveOf(windows.state, guidOf(volume)) !== undefined) return 0;
+  const none = (what: string) => win32Failure(win32.ERROR_INVALID_FUNCTION, `asking for the disk of ${what}`);
+  const path = windows.diskOfVolume(volume);
+  if (path === undefined) throw none("a volume that is on no disk");
+  const { number } = windows.state.disks[windows.key(path)] ?? windows.activationOf(path)!;
+  if (number === undefined) throw none("an activated scratch");
+  return number;
 }
 
 /** Detaches the disk file at a path, no matter which process attached it. */

@@ -29,7 +29,7 @@ import {
 } from "./call.ts";
 import { closeFiles } from "./closing.ts";
 import { bytesOf, copyFile, fileWith } from "./contents.ts";
-import { diskOfDevice } from "./disks.ts";
+import { diskOfDevice, numberOfVolume } from "./disks.ts";
 import { type AtLink, dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { foldName, isDeviceName } from "./names.ts";
 import {
@@ -46,7 +46,16 @@ import {
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { securityIn, sid } from "../ffi/security.ts";
 import { Failure, unknown } from "./simulation_error.ts";
-import { keyOf, type Node, parentOf, partitionOn, type Security, type VirtualDisk, type Windows } from "./windows.ts";
+import {
+  keyOf,
+  type Node,
+  parentOf,
+  partitionOn,
+  type Security,
+  type VirtualDisk,
+  volumeKey,
+  type Windows,
+} from "./windows.ts";
 
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
@@ -72,6 +81,9 @@ const WAIT_TIMEOUT = 258;
 // When the first simulated process starts, in units of 100 ns since 1601.
 const FIRST_START = 133_000_000_000_000_000n;
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
+const IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS = 0x00560000;
+const EXTENTS = 8;
+const EXTENT = 24;
 
 interface FindHandle extends OpenHandle {
   readonly names: Iterator<string, undefined>;
@@ -198,6 +210,11 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows, process }, { handle, code, input, output, returned }) => {
       const { target, access } = process.handles.get<FileHandle>(handle, "file");
       put32(returned, 0);
+      if (code === IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS) {
+        putExtent(output!, numberOfVolume(windows, target));
+        put32(returned, EXTENTS + EXTENT);
+        return;
+      }
       if (code === IOCTL_DISK_GET_LENGTH_INFO) {
         put64(output!, BigInt(partitionOn(volumeDisk(windows, target).size)));
         put32(returned, 8);
@@ -240,6 +257,30 @@ export const kernel32Functions: SimulatedDll = {
     const { value: name } = names.next();
     if (name === undefined) throw win32Failure(win32.ERROR_NO_MORE_FILES);
     putFound(windows, target, name, data);
+  }),
+
+  FindFirstVolumeW: define(
+    HANDLE,
+    { volumeName: buffer, units: number },
+    ({ windows, process }, { volumeName, units }) => {
+      const names = windows.volumeNames().values();
+      putText(volumeName, names.next().value!, units);
+      return process.handles.open({ type: "volumes", target: "all volumes", names } as FindHandle);
+    },
+  ),
+
+  FindNextVolumeW: define(
+    BOOL,
+    { find: big, volumeName: buffer, units: number },
+    ({ process }, { find, volumeName, units }) => {
+      const { value: name } = process.handles.get<FindHandle>(find, "volumes").names.next();
+      if (name === undefined) throw win32Failure(win32.ERROR_NO_MORE_FILES);
+      putText(volumeName, name, units);
+    },
+  ),
+
+  FindVolumeClose: define(BOOL, { find: big }, (context, { find }) => {
+    closeHandle(context, find);
   }),
 
   FlushFileBuffers: define(BOOL, { handle: big }, ({ process }, { handle }) => {
@@ -334,6 +375,30 @@ export const kernel32Functions: SimulatedDll = {
   GetSystemTimeAsFileTime: define(INFALLIBLE, { time: buffer }, ({ windows }, { time }) => {
     put64(time, FIRST_START + BigInt(Math.floor(windows.now)) * 10_000n);
   }),
+
+  // Of an image it is cimfs: Get-CimDiskImage of the PowerShell module CimDiskImage looks for that, without regard to case.
+  GetVolumeInformationW: define(
+    BOOL,
+    {
+      root: text,
+      label: optionalBuffer,
+      labelUnits: number,
+      serial: optionalBuffer,
+      longestName: optionalBuffer,
+      flags: optionalBuffer,
+      fileSystem: buffer,
+      units: number,
+    },
+    ({ windows }, { root, label, serial, longestName, flags, fileSystem, units }) => {
+      requireSeparator(root);
+      if ([label, serial, longestName, flags].some((part) => part !== null)) {
+        unknown("asking for more about a volume than its file system");
+      }
+      const { path } = windows.existing(root);
+      const isImage = windows.state.images[volumeKey(path)] !== undefined;
+      putText(fileSystem, isImage ? "cimfs" : windows.fileSystem(path), units);
+    },
+  ),
 
   GetVolumeNameForVolumeMountPointW: define(
     BOOL,
@@ -538,6 +603,13 @@ function volumeDisk(windows: Windows, volume: string): Formatted {
   const path = windows.diskOfVolume(windows.place(`${volume.replace(/\\$/, "")}\\`).path);
   if (path === undefined) unknown(`getting the size of a volume that isn't on a virtual disk: ${volume}`);
   return windows.disk(path) as Formatted;
+}
+
+// A VOLUME_DISK_EXTENTS.
+function putExtent(output: Uint8Array<ArrayBuffer>, disk: number): void {
+  const view = viewOf(output, EXTENTS + EXTENT);
+  view.setUint32(0, 1, true);
+  view.setUint32(EXTENTS, disk, true);
 }
 
 function usedOn({ state }: Windows, volume: string): number {

@@ -22,6 +22,8 @@ import {
   win32Failure,
 } from "./call.ts";
 import { copyVolume } from "./contents.ts";
+import type { FileHandle } from "./kernel32.ts";
+import { rootOfPlace, volumeOfPlace } from "./links.ts";
 import { attach, detach, type DiskHandle } from "./disks.ts";
 import { addOpening, ATTACHED, ATTACHED_READ_ONLY, isOpenDisk, requireOpenable } from "./open_files.ts";
 import { Failure, unknown } from "./simulation_error.ts";
@@ -144,6 +146,50 @@ export const virtdiskFunctions: SimulatedDll = {
     detach(context.windows, path);
   }),
 
+  // It tells of files (the sample "Storage" of Windows-classic-samples).
+  GetAllAttachedVirtualDiskPhysicalPaths: define(
+    CODE,
+    { size: buffer, paths: buffer },
+    ({ windows }, { size, paths }) => {
+      const { active, disks } = windows.state;
+      const files = [
+        ...Object.values(disks).map(({ path }) => path),
+        ...Object.values(active).filter(({ volume }) => volume !== undefined).map(({ path }) =>
+          `${path}\\sandbox.vhdx`
+        ),
+      ];
+      const list = `${files.map((file) => `${file}\0`).join("")}\0`;
+      const room = numberIn(size);
+      put32(size, 2 * list.length);
+      if (2 * list.length > room) throw win32Failure(win32.ERROR_INSUFFICIENT_BUFFER);
+      putText(paths, list.slice(0, -1));
+    },
+  ),
+
+  GetStorageDependencyInformation: define(
+    CODE,
+    { handle: big, flags: number, size: number, information: big, used: buffer },
+    ({ windows, process }, { handle, flags, size, information, used }) => {
+      const { target } = process.handles.get<FileHandle>(handle, "file");
+      const block = process.memory.view(information, size);
+      if (flags !== 1 || viewOf(block).getUint32(0, true) !== 2) unknown("asking what depends on a disk or volume");
+      const disk = windows.diskOfVolume(target);
+      if (disk === undefined) {
+        throw new Failure(hresult.ERROR_VIRTDISK_NOT_VIRTUAL_DISK, "asking for the disk file of a volume without one");
+      }
+      const file = windows.place(disk).path;
+      const root = rootOfPlace(file);
+      const needed = putDependency(block, information, [
+        "",
+        `${volumeOfPlace(file)}\\`,
+        `${target.replace(/\\$/, "")}\\`,
+        file.slice(root.length),
+      ]);
+      put32(used, needed);
+      if (needed > size) throw win32Failure(win32.ERROR_INSUFFICIENT_BUFFER);
+    },
+  ),
+
   GetVirtualDiskInformation: define(
     CODE,
     { handle: big, size: buffer, information: buffer, used: buffer },
@@ -206,6 +252,34 @@ export const virtdiskFunctions: SimulatedDll = {
     },
   ),
 };
+
+const DEPENDENCIES = 8;
+const DEPENDENCY = 64;
+const VHDX = 3;
+
+// A STORAGE_DEPENDENCY_INFO with one STORAGE_DEPENDENCY_INFO_TYPE_2, if it fits. Returns how many bytes it needs.
+function putDependency(block: Uint8Array<ArrayBuffer>, address: bigint, texts: readonly string[]): number {
+  let end = DEPENDENCIES + DEPENDENCY;
+  const places = texts.map((text) => {
+    const at = end;
+    end += 2 * (text.length + 1);
+    return { text, at };
+  });
+  if (end > block.byteLength) return end;
+  const view = viewOf(block);
+  view.setUint32(4, 1, true);
+  view.setUint32(DEPENDENCIES + 8, VHDX, true);
+  view.setUint32(DEPENDENCIES + 28, 1, true);
+  places.forEach(({ text, at }, i) => {
+    view.setBigUint64(DEPENDENCIES + 32 + 8 * i, address + BigInt(at), true);
+    putText(block.subarray(at), text);
+  });
+  return end;
+}
+
+function numberIn(size: Uint8Array<ArrayBuffer>): number {
+  return viewOf(size).getUint32(0, true);
+}
 
 function openDisk({ windows, process }: Context, path: string): bigint {
   const node = windows.existing(path);

@@ -24,7 +24,7 @@ import {
   win32Failure,
 } from "./call.ts";
 import { copyFolder, exportFiles, importFiles } from "./contents.ts";
-import { letGo, volumeText } from "./disks.ts";
+import { freeNumber, letGo, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
 import { ATTACHED, isOpenWithin, requireOpenable } from "./open_files.ts";
@@ -69,6 +69,7 @@ const onLayer = { info: driverInfo, id: text };
 
 /** File name of the disk of a scratch layer. */
 const DISK = "sandbox.vhdx";
+const SERVER_2019 = 17763;
 const DEFAULT_DISK_SIZE = 20 * 2 ** 30;
 
 /** vmcompute.dll. */
@@ -85,7 +86,8 @@ export const vmcomputeFunctions: SimulatedDll = {
     requireOpenable(windows, disk, ATTACHED, "activating a scratch whose disk is in use");
     windows.requireAttachable(`${id}\\${DISK}`);
     const volume = windows.diskVolume(`${id}\\${DISK}`);
-    windows.state.active[windows.key(id)] = { ...layer, volume };
+    const hasNumber = windows.state.build <= SERVER_2019;
+    windows.state.active[windows.key(id)] = { ...layer, volume, ...hasNumber && { number: freeNumber(windows) } };
     windows.addDiskVolume(volume);
   }),
 

@@ -153,6 +153,8 @@ export interface ActiveLayer {
   readonly path: string;
   /** The volume of its scratch disk. A read-only layer has none. */
   readonly volume?: string;
+  /** The N in the device of its scratch disk, `\\.\PhysicalDriveN`, if it has one. */
+  readonly number?: number;
   /** The call that activated it. */
   readonly activatedBy: Acquirer;
   /** The call that attached its filter. */
@@ -412,6 +414,14 @@ export class Windows {
     return this.state.volumes[volumeKey(name)] !== undefined || driveOf(this.state, guidOf(name)) !== undefined;
   }
 
+  /** Returns the names of all volumes, those of the machine's own drives first. */
+  volumeNames(): string[] {
+    const drives = [..."ABC", ...LETTERS].map((letter) => standInGuid(`drive:${letter.toLowerCase()}:`))
+      .filter((guid) => driveOf(this.state, guid) !== undefined);
+    const own = Object.keys(this.state.volumes).map(guidOf);
+    return [...drives, ...own].map((guid) => `\\\\?\\Volume{${guid}}\\`);
+  }
+
   /** Adds the volume of a disk that was attached, unless Windows leaves new disks offline. */
   addDiskVolume(name: string, { driveLetter = true } = {}): void {
     const { automount, nodes, offline } = this.state;
@@ -477,11 +487,10 @@ export class Windows {
 
   /** Returns the attached disk file with this volume. */
   diskOfVolume(volume: string): string | undefined {
-    const attached = [
-      ...Object.values(this.state.disks).map(({ path }) => path),
-      ...Object.values(this.state.active).map(({ path }) => `${path}\\sandbox.vhdx`),
-    ];
-    return attached.find((path) => volumeKey(this.diskVolume(path)) === volumeKey(volume));
+    const active = this.state.active[indexOf(this.state).activeOn(volume) ?? ""];
+    if (active !== undefined) return `${active.path}\\sandbox.vhdx`;
+    return Object.values(this.state.disks).map(({ path }) => path)
+      .find((path) => volumeKey(this.diskVolume(path)) === volumeKey(volume));
   }
 }
 
@@ -525,6 +534,7 @@ function union(one: readonly string[], other: readonly string[] = []): string[] 
   return [...new Set([...one, ...other])];
 }
 
-function guidOf(volume: string): string {
+/** Returns the GUID in the name of a volume, in lower case. */
+export function guidOf(volume: string): string {
   return /\{([^}]*)\}/.exec(volume)?.[1]?.toLowerCase() ?? "";
 }

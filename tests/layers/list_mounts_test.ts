@@ -166,7 +166,7 @@ Deno.test("links in the folders of another tool are passed by: what they lead to
   host.addJunction(`${DOCKER}\\link`, SCRATCH);
   host.addFolder(`${DOCKER}\\shared`);
   host.addSymbolicLink(`${DOCKER}\\shared\\sandbox.vhdx`, `${SCRATCH}\\sandbox.vhdx`);
-  assertEquals(await listMounts({ host }), []);
+  assertEquals((await listMounts({ host })).map(named), [["unknown", undefined, "mounted", SCRATCH]]);
 });
 
 Deno.test("files of other tools that can't be read hide no mount: only what they would have told is unknown", async () => {
@@ -191,7 +191,11 @@ Deno.test("folders of other tools that can't be looked at hide nothing else", as
   await mountByTool(host, `${SNAPSHOTS}\\7`, [`${SNAPSHOTS}\\1`]);
   await mountByTool(host, `${DOCKER}\\${WEB}`, WEB_LAYERS);
   host.fail({ function: "FindFirstFileW", code: "ERROR_ACCESS_DENIED", when: ({ args }) => isIn(args, DOCKER) });
-  assertEquals((await listMounts({ host })).map(({ owner }) => owner.tool), ["containerd"]);
+  // Windows tells of its disk.
+  assertEquals((await listMounts({ host })).map(({ owner, layers }) => [owner.tool, layers.length]), [
+    ["containerd", 2],
+    ["docker", 3],
+  ]);
 });
 
 Deno.test("listMounts() looks where the configurations of docker and containerd say, and nowhere off the drives", async () => {
@@ -219,7 +223,7 @@ Deno.test("listMounts() looks where the configurations of docker and containerd 
   assertEquals((await listMounts({ host })).length, 2);
   host.writeTextFile("C:\\ProgramData\\docker\\config\\daemon.json", '{ "data-root": "\\\\\\\\server\\\\share" }');
   const from = host.calls.length;
-  assertEquals((await listMounts({ host })).map(({ owner }) => owner.tool), ["containerd"]);
+  assertEquals((await listMounts({ host })).map(({ owner }) => owner.tool), ["containerd", "docker"]);
   assertEquals(host.calls.slice(from).filter(({ args }) => `${args["path"]}`.includes("server")), []);
 });
 

@@ -1,0 +1,174 @@
+// What Windows alone tells of: mounts of tools that nobody knows, and of this library without a record.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { findMounts, listMounts, type MountInfo, mountWCOWLayers, recover } from "../../mod.ts";
+import { attachedToHost } from "../../src/layers/attached_disks.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { activateLayer, attachDisk, mountCimImage } from "../../src/storage/mod.ts";
+import { held } from "../support/calls.ts";
+import { GIB, hostInFront, hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+
+const DATA = "C:\\disks\\data.vhdx";
+const IMAGE = "C:\\layers\\cim-layers\\top.cim";
+const IMAGE_VOLUME = "\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\";
+
+const told = ({ owner, state, scratch, disk, diskNumber, volume }: MountInfo) =>
+  [owner.tool, state, scratch, disk, diskNumber, volume !== undefined] as const;
+
+function calls(host: SimulatedHost, from: number): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { function: fn } of host.calls.slice(from)) counts[fn] = (counts[fn] ?? 0) + 1;
+  return counts;
+}
+
+Deno.test("a mount without a record is listed as Windows knows it, and each thing leads to it", async () => {
+  const host = stackHost();
+  const { path } = await mountWCOWLayers("c1", STACK, {
+    host: hostInFront(host.otherProcess(), { records: false }),
+    volumeMountPath: MOUNT,
+  });
+  host.addDriveLetter("E:", path);
+  const [{ space, ...mount }, ...others] = await listMounts({ host }) as [MountInfo];
+  assertEquals(others, []);
+  assertEquals(space!.size > 0n, true);
+  assertEquals(mount, {
+    id: undefined,
+    containerId: undefined,
+    state: "mounted",
+    scratch: SCRATCH,
+    layers: [],
+    image: undefined,
+    volume: path,
+    mountPoints: ["E:\\", `${MOUNT}\\`],
+    owner: { tool: "unknown", pid: undefined, start: undefined, state: "unknown" },
+    since: undefined,
+    permanent: undefined,
+  });
+  for (const handle of [SCRATCH, `${SCRATCH}\\sandbox.vhdx`, path, path.slice(0, -1), "e:", "E:\\", MOUNT]) {
+    assertEquals((await findMounts(handle, { host })).map(told), [told(mount as MountInfo)], handle);
+  }
+  const before = held(host);
+  assertEquals([await recover({ host }), held(host)], [[], before], "it is nobody's to recover");
+});
+
+Deno.test("any virtual disk is listed, with its number if it has one", async () => {
+  const host = hostWith({ scratches: [SCRATCH, "C:\\scratch\\c2"], disks: { "C:\\disks\\raw.vhdx": GIB } });
+  host.addFile(DATA, GIB);
+  await attachDisk(DATA, { host, permanent: true });
+  await attachDisk("C:\\disks\\raw.vhdx", { host, permanent: true });
+  await attachDisk(`${SCRATCH}\\sandbox.vhdx`, { host, permanent: true });
+  await activateLayer("C:\\scratch\\c2", { host });
+  assertEquals((await listMounts({ host })).map(told), [
+    ["unknown", "mounted", "C:\\disks", DATA, 1, true],
+    ["unknown", "mounted", SCRATCH, undefined, 3, true],
+    // Windows attached it.
+    ["unknown", "mounted", "C:\\scratch\\c2", undefined, undefined, true],
+    // It has no volume.
+    ["unknown", "partial", "C:\\disks", "C:\\disks\\raw.vhdx", undefined, false],
+  ]);
+  for (const device of ["\\\\.\\PhysicalDrive3", "\\\\.\\physicaldrive3"]) {
+    assertEquals((await findMounts(device, { host })).map(({ scratch }) => scratch), [SCRATCH]);
+  }
+  assertEquals((await findMounts(DATA, { host })).map(({ disk }) => disk), [DATA]);
+});
+
+Deno.test("on build 17763 the disk of an activated scratch has a number", async () => {
+  const host = stackHost({ build: 17763 });
+  await using _mount = await mountWCOWLayers("c1", STACK, { host });
+  assertEquals((await findMounts("\\\\.\\PhysicalDrive1", { host })).map(told), [
+    ["hcs-layers", "mounted", SCRATCH, undefined, 1, true],
+  ]);
+});
+
+Deno.test("an image that is mounted and belongs to no scratch is listed with its volume", async () => {
+  const host = new SimulatedHost();
+  host.addCimLayer("C:\\layers\\top");
+  await mountCimImage(IMAGE, IMAGE_VOLUME, { host });
+  host.addDriveLetter("E:", IMAGE_VOLUME);
+  const mounts = await listMounts({ host });
+  assertEquals(
+    mounts.map(({ state, scratch, image, volume, mountPoints, space, owner }) => (
+      { state, scratch, image, volume, mountPoints, space, tool: owner.tool }
+    )),
+    [{
+      state: "partial",
+      scratch: "",
+      image: { path: "", volume: IMAGE_VOLUME },
+      volume: undefined,
+      mountPoints: ["E:\\"],
+      space: undefined,
+      tool: "unknown",
+    }],
+  );
+  for (const handle of [IMAGE_VOLUME, "E:"]) assertEquals(await findMounts(handle, { host }), mounts);
+});
+
+Deno.test("what has a record is listed once, with its image", async () => {
+  const host = hostWith({ cimLayers: ["C:\\layers\\top"], layers: ["C:\\layers\\base"], scratches: [SCRATCH] });
+  await using _mount = await mountWCOWLayers("c1", ["C:\\layers\\top", SCRATCH], { host });
+  assertEquals((await listMounts({ host })).map(told), [[
+    "hcs-layers",
+    "mounted",
+    SCRATCH,
+    undefined,
+    undefined,
+    true,
+  ]]);
+});
+
+Deno.test("what Windows doesn't tell of one volume, or at all, hides nothing else", async () => {
+  const host = stackHost();
+  host.addFile(DATA, GIB);
+  await mountWCOWLayers("c1", STACK, { host });
+  await attachDisk(DATA, { host, permanent: true });
+  const before = held(host);
+  const all = ["hcs-layers", "unknown"];
+  const tools = async () => (await listMounts({ host })).map(({ owner }) => owner.tool);
+  assertEquals(await tools(), all);
+  for (
+    const [fn, expected] of [
+      // The list of the disks has it nevertheless.
+      ["GetStorageDependencyInformation", all],
+      ["FindFirstVolumeW", all],
+      ["FindNextVolumeW", all],
+      ["DeviceIoControl", all],
+      ["GetVolumeInformationW", all],
+      ["GetAllAttachedVirtualDiskPhysicalPaths", all],
+    ] as const
+  ) {
+    host.fail({ function: fn, code: "ERROR_ACCESS_DENIED" });
+    assertEquals(await tools(), expected, fn);
+    host.failNothing();
+  }
+  host.fail({ function: "GetStorageDependencyInformation", code: "ERROR_ACCESS_DENIED" });
+  host.fail({ function: "GetAllAttachedVirtualDiskPhysicalPaths", code: "ERROR_ACCESS_DENIED" });
+  assertEquals(await tools(), ["hcs-layers"]);
+  assertEquals(held(host), before);
+});
+
+Deno.test("a listing asks a few things for each volume, and nothing for each pair of mounts", async () => {
+  const count = async (mounts: number) => {
+    const host = new SimulatedHost();
+    host.addLayer("C:\\layers\\base");
+    for (let i = 0; i < mounts; i++) {
+      host.addScratch(`C:\\scratch\\s${i}`);
+      await mountWCOWLayers(`c${i}`, ["C:\\layers\\base", `C:\\scratch\\s${i}`], { host });
+    }
+    const from = host.calls.length;
+    assertEquals((await listMounts({ host })).length, mounts);
+    return { all: host.calls.length - from, counts: calls(host, from) };
+  };
+  const [two, four, eight] = [await count(2), await count(4), await count(8)];
+  assertEquals(eight.all - four.all, 2 * (four.all - two.all));
+  assertEquals(eight.counts["GetStorageDependencyInformation"], 9);
+  assertEquals(eight.counts["DeviceIoControl"], 8);
+  assertEquals(eight.counts["GetAllAttachedVirtualDiskPhysicalPaths"], 1);
+});
+
+Deno.test("asking Windows can be ended between two volumes, and leaves nothing open", async () => {
+  const host = stackHost();
+  await mountWCOWLayers("c1", STACK, { host });
+  const abort = new AbortController();
+  host.before("DeviceIoControl", () => abort.abort(new Error("enough")));
+  await assertRejects(() => attachedToHost(host, abort.signal), Error, "enough");
+  assertEquals(host.held().filter(({ kind }) => kind === "handle"), []);
+});
