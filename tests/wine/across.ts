@@ -132,7 +132,7 @@ const ungranted: AcrossTest[] = COMMANDS.map((command) => ({
     assertEquals(
       stderr.trim(),
       "error: Permissions are missing. Start Deno with --allow-env=SystemRoot " +
-        `--allow-ffi=${paths("kernel32", "ntdll", "vmcompute")}${forImages}`,
+        `--allow-ffi=${paths("kernel32", "ntdll", "vmcompute", ...command === "list" ? ["virtdisk"] : [])}${forImages}`,
     );
   },
 }));

@@ -73,6 +73,10 @@ DWORD standInOpenVirtualDisk(
   return finish(&call, fails);
 }
 
+#define MOST_ATTACHED 16
+static wchar_t attached[MOST_ATTACHED][MAX_PATH];
+static int attachedCount;
+
 DWORD standInAttachVirtualDisk(
   HANDLE handle, void *security, uint32_t flags, uint32_t providerFlags, const void *parameters, void *overlapped
 ) {
@@ -83,7 +87,9 @@ DWORD standInAttachVirtualDisk(
   argNumber(&call, "providerSpecificFlags", providerFlags);
   argPointer(&call, "parameters", parameters);
   argPointer(&call, "overlapped", overlapped);
-  return finish(&call, callFails(&call));
+  bool fails = callFails(&call);
+  if (!fails && diskPath(handle) && attachedCount < MOST_ATTACHED) wcsncpy(attached[attachedCount++], diskPath(handle), MAX_PATH - 1);
+  return finish(&call, fails);
 }
 
 DWORD standInDetachVirtualDisk(HANDLE handle, uint32_t flags, uint32_t providerFlags) {
@@ -91,7 +97,9 @@ DWORD standInDetachVirtualDisk(HANDLE handle, uint32_t flags, uint32_t providerF
   argWide(&call, "handle", diskPath(handle));
   argNumber(&call, "flags", flags);
   argNumber(&call, "providerSpecificFlags", providerFlags);
-  return finish(&call, callFails(&call));
+  bool fails = callFails(&call);
+  if (!fails) attachedCount = 0;
+  return finish(&call, fails);
 }
 
 /* The size is in bytes. */
@@ -148,5 +156,82 @@ DWORD standInGetVirtualDiskInformation(HANDLE handle, uint32_t *size, Informatio
     fails = true;
     call.hr = (HRESULT)0xc03a001b; /* ERROR_VHD_INVALID_TYPE */
   }
+  return finish(&call, fails);
+}
+
+/* STORAGE_DEPENDENCY_INFO_TYPE_2. */
+typedef struct {
+  uint32_t dependencyTypeFlags, providerFlags, deviceId;
+  uint8_t vendorId[16];
+  uint32_t ancestorLevel;
+  const wchar_t *dependencyDeviceName, *hostVolumeName, *dependentVolumeName, *dependentVolumeRelativePath;
+} Dependency;
+
+typedef struct {
+  uint32_t version, count;
+  Dependency entries[];
+} Dependencies;
+
+_Static_assert(sizeof(Dependency) == 64, "STORAGE_DEPENDENCY_INFO_TYPE_2");
+
+#define HOST_VOLUME L"\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\"
+#define PADDING 5000
+
+/*
+ * A folder named virtual stands for the root of a volume on a differencing disk. The parent comes first, as nobody says in which
+ * order they are, and the texts need more room than the caller has at first. Other folders are on no virtual disk.
+ */
+DWORD standInGetStorageDependencyInformation(
+  HANDLE handle, uint32_t flags, uint32_t size, Dependencies *info, uint32_t *used
+) {
+  static const wchar_t volume[] = HOST_VOLUME, parent[] = L"\\disks\\parent.vhdx", child[] = L"\\disks\\\xc4rger.vhdx";
+  Call call = open("GetStorageDependencyInformation");
+  wchar_t folder[1024];
+  bool isOnDisk = GetFinalPathNameByHandleW(handle, folder, 1024, 0) && wcsstr(folder, L"\\virtual");
+  argNumber(&call, "isOnDisk", isOnDisk);
+  argNumber(&call, "flags", flags);
+  argNumber(&call, "size", size);
+  argNumber(&call, "version", info->version);
+  if (callFails(&call)) return finish(&call, true);
+  if (!isOnDisk) {
+    call.hr = (HRESULT)0xc03a0015; /* ERROR_VIRTDISK_NOT_VIRTUAL_DISK */
+    return finish(&call, true);
+  }
+  size_t texts = sizeof(Dependencies) + 2 * sizeof(Dependency) + PADDING;
+  *used = texts + sizeof volume + sizeof parent + sizeof child;
+  if (*used > size) {
+    call.hr = HRESULT_FROM_WIN32(ERROR_INSUFFICIENT_BUFFER);
+    return finish(&call, true);
+  }
+  wchar_t *hostAt = memcpy((char *)info + texts, volume, sizeof volume);
+  wchar_t *parentAt = memcpy((char *)hostAt + sizeof volume, parent, sizeof parent);
+  wchar_t *childAt = memcpy((char *)parentAt + sizeof parent, child, sizeof child);
+  info->count = 2;
+  info->entries[0] = (Dependency){
+    .deviceId = 3, .ancestorLevel = 2, .hostVolumeName = hostAt, .dependentVolumeRelativePath = parentAt
+  };
+  info->entries[1] = (Dependency){
+    .deviceId = 3, .ancestorLevel = 1, .hostVolumeName = hostAt, .dependentVolumeRelativePath = childAt
+  };
+  return finish(&call, false);
+}
+
+/* The disks that this process has attached, and much more room than that if there are any. */
+DWORD standInGetAllAttachedVirtualDiskPhysicalPaths(uint32_t *bytes, wchar_t *paths) {
+  Call call = open("GetAllAttachedVirtualDiskPhysicalPaths");
+  argNumber(&call, "bytes", *bytes);
+  bool fails = callFails(&call);
+  size_t needed = sizeof(wchar_t);
+  for (int i = 0; i < attachedCount; i++) needed += (wcslen(attached[i]) + 1) * sizeof(wchar_t);
+  if (attachedCount) needed += PADDING;
+  if (!fails && needed > *bytes) {
+    fails = true;
+    call.hr = HRESULT_FROM_WIN32(ERROR_INSUFFICIENT_BUFFER);
+  } else if (!fails) {
+    wchar_t *at = paths;
+    for (int i = 0; i < attachedCount; i++) at = wcscpy(at, attached[i]) + wcslen(attached[i]) + 1;
+    *at = 0;
+  }
+  *bytes = needed;
   return finish(&call, fails);
 }

@@ -79,6 +79,19 @@ Deno.test("systemMessage() is what Windows says, and undefined where it says not
   assertEquals(files.systemMessage(host, 0x8fffffff), undefined);
 });
 
+Deno.test("volumes are listed, with their file systems, and the disk that they are on if there is one", () => {
+  using host = windowsHost();
+  const all = files.volumes(host);
+  const drive = files.volumeNameForMountPoint(host, "C:\\");
+  assert(all.includes(drive), `${drive} is among ${all}`);
+  assertNotEquals(files.fileSystemOf(host, drive), "");
+  assertEquals(typeof files.diskNumberOf(host, drive), "number");
+  const none = "\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\";
+  for (const ask of [files.fileSystemOf, files.diskNumberOf]) {
+    assertThrows(() => ask(host, none), NativeError, "0a0b0c0d");
+  }
+});
+
 function symbolOf(body: () => unknown): string | undefined {
   return assertThrows(body, NativeError).symbol;
 }

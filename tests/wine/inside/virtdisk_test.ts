@@ -4,6 +4,7 @@ import { type Host, windowsHost } from "../../../src/ffi/host.ts";
 import type { Handle } from "../../../src/ffi/kernel32.ts";
 import * as virtdisk from "../../../src/ffi/virtdisk.ts";
 import { watched } from "./host.ts";
+import { LayerFolders } from "./layers.ts";
 import { probe } from "./probe.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -151,9 +152,52 @@ const CASES: Case[] = [
   },
 ];
 
-Deno.test("CASES have every function of virtdisk.dll", () => {
-  assertEquals([...new Set(CASES.map(({ fn }) => fn))].sort(), Object.keys(virtdisk.virtdiskSymbols).sort());
+// Of no open disk.
+const BELOW = ["GetAllAttachedVirtualDiskPhysicalPaths", "GetStorageDependencyInformation"];
+
+Deno.test("CASES have every function of virtdisk.dll that takes an open disk", () => {
+  const all = [...new Set(CASES.map(({ fn }) => fn)), ...BELOW];
+  assertEquals(all.sort(), Object.keys(virtdisk.virtdiskSymbols).sort());
 });
+
+for (const calls of ["pool", "thread"] as const) {
+  Deno.test(`diskFileOf() returns the nearest of several files, of addresses in its own memory (${calls})`, async () => {
+    using folders = new LayerFolders(["virtual"]);
+    using host = windowsHost({ calls });
+    using recorder = new Recorder();
+    const names: string[] = [];
+    const file = await virtdisk.diskFileOf(watched(host, names), folders.layers[0]!);
+    assertEquals(file, "\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\disks\\Ärger.vhdx");
+    assertEquals(recorder.calls.map(({ args, hr }) => [args.isOnDisk, args.flags, args.version, hr]), [
+      [1, 1, 2, "0x8007007a"],
+      [1, 1, 2, "0x00000000"],
+    ]);
+    const [first, second] = recorder.calls.map(({ args }) => args.size as number);
+    assert(first! < second!);
+    assertEquals(recorder.calls[0]!.thread !== host.symbols(probe).ThreadId(), calls === "pool");
+    assertEquals(count(names, "LocalAlloc"), count(names, "LocalFree"));
+    assertEquals(count(names, "CreateFileW"), count(names, "CloseHandle"));
+
+    assertEquals(await virtdisk.diskFileOf(host, folders.scratch), undefined);
+    recorder.fail({ "GetStorageDependencyInformation#*": 0x80070005 });
+    const error = await assertRejects(() => virtdisk.diskFileOf(host, folders.scratch), NativeError);
+    assertEquals([error.operation, error.symbol], ["GetStorageDependencyInformation", "ERROR_ACCESS_DENIED"]);
+  });
+
+  Deno.test(`attachedDiskFiles() returns the files of attached disks, however long their list is (${calls})`, async () => {
+    using host = windowsHost({ calls });
+    using disk = await virtdisk.openVirtualDisk(host, DISK);
+    assertEquals(await virtdisk.attachedDiskFiles(host), []);
+    await virtdisk.attachVirtualDisk(host, disk.value, virtdisk.attachFlag.READ_ONLY);
+    using recorder = new Recorder();
+    assertEquals(await virtdisk.attachedDiskFiles(host), [DISK]);
+    assertEquals(recorder.calls.map(({ hr }) => hr), ["0x8007007a", "0x00000000"]);
+    recorder.fail({ "GetAllAttachedVirtualDiskPhysicalPaths#*": 0x80070005 });
+    const error = await assertRejects(() => virtdisk.attachedDiskFiles(host), NativeError);
+    assertEquals([error.operation, error.path], ["GetAllAttachedVirtualDiskPhysicalPaths", undefined]);
+    await virtdisk.detachVirtualDisk(host, disk.value);
+  });
+}
 
 for (const calls of ["pool", "thread"] as const) {
   for (const { name, fn, path = DISK, call, received, ...expected } of CASES) {
