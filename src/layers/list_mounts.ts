@@ -4,24 +4,20 @@
  * @module
  */
 
-import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { diskOf, nameOf, pathKey } from "../checks/windows_path.ts";
+import { diskOf, pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
-import { LayerError } from "../errors/layer_error.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
-import { scratchVolume } from "../host_holds/activation.ts";
+import type { VolumeSpace } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
-import { containerdStoreAt, containerdStores } from "../nodes/containerd.ts";
-import { dockerStoreAt, dockerStores } from "../nodes/docker.ts";
-import { foldersWithDisk, ifReadable, type LayerStore } from "../nodes/store.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
-import { type AttachedDisk, attachedToHost } from "./attached_disks.ts";
+import { attachedToHost } from "./attached_disks.ts";
+import { foreignMounts } from "./foreign_mounts.ts";
 import { isDiskInUse, ownerState } from "./mount_records.ts";
+import { NOWHERE, orUndefined, placeOf } from "./place.ts";
 
 /**
  * Who mounted something.
@@ -36,6 +32,8 @@ export interface MountOwner {
   readonly tool: "hcs-layers" | "docker" | "containerd" | "unknown";
   /** Number of the process. Undefined if another tool mounted. */
   readonly pid: number | undefined;
+  /** The namespace of containerd in which the container has its id, if it is known. */
+  readonly namespace?: string;
   /** When it started, in units of 100 ns since 1601, because numbers are used again. Undefined if another tool mounted. */
   readonly start: string | undefined;
   /** Whether it is this process, another one that lives, or one that has ended. `unknown` if another tool mounted. */
@@ -113,19 +111,18 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
-  const { disks, images } = await attachedToHost(host, signal);
-  const numbers = new Map(disks.map(({ volume, number }) => [volume?.toLowerCase(), number]));
+  const attached = await attachedToHost(host, signal);
+  const numbers = new Map(attached.disks.map(({ volume, number }) => [volume?.toLowerCase(), number]));
   const mounts: MountInfo[] = [];
   // What several tell of is of the one that comes first.
   const listed = new Set<string>();
-  const isListed = (disk: string, volume: string | undefined) =>
-    listed.has(pathKey(disk)) || volume !== undefined && listed.has(volume.toLowerCase());
+  const isListed = (...keys: readonly (string | undefined)[]) =>
+    keys.some((key) => key !== undefined && listed.has(pathKey(key)));
   const list = (mount: MountInfo) => {
-    const { scratch, disk = scratch && diskOf(scratch), image } = mount;
-    const volume = mount.volume?.toLowerCase();
+    const { scratch, disk = scratch && diskOf(scratch), volume, image } = mount;
     if (isListed(disk, volume)) return;
-    [disk && pathKey(disk), volume, image?.volume.toLowerCase()].forEach((key) => key && listed.add(key));
-    const diskNumber = volume && numbers.get(volume);
+    [disk, volume, image?.volume].forEach((key) => key && listed.add(pathKey(key)));
+    const diskNumber = volume && numbers.get(volume.toLowerCase());
     mounts.push(typeof diskNumber === "number" ? { ...mount, diskNumber } : mount);
   };
   const records = [...recordsOn(host)];
@@ -134,68 +131,8 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
     signal?.throwIfAborted();
     list(await infoOf(host, record));
   }
-  for await (const mount of mountsOfTools(host, signal)) list(mount);
-  const stores = new Map<string, LayerStore | undefined>();
-  for (const disk of disks) {
-    if (!isListed(disk.file, disk.volume)) list(mountOfDisk(host, disk, stores));
-  }
-  for (const volume of images) {
-    if (!listed.has(volume.toLowerCase())) list(mountOfImage(host, volume));
-  }
+  for await (const mount of foreignMounts(host, attached, isListed, signal)) list(mount);
   return mounts;
-}
-
-const UNKNOWN = {
-  id: undefined,
-  containerId: undefined,
-  layers: [],
-  image: undefined,
-  owner: { tool: "unknown", pid: undefined, start: undefined, state: "unknown" },
-  since: undefined,
-  permanent: undefined,
-} as const;
-
-// Its folder can be in that of a tool that keeps its layers at an unusual place.
-function mountOfDisk(
-  host: Host,
-  { file, volume }: AttachedDisk,
-  stores: Map<string, LayerStore | undefined>,
-): MountInfo {
-  const scratch = dirname(file);
-  const place = volume === undefined ? NOWHERE : placeOfVolume(host, volume);
-  const state = volume === undefined ? "partial" : "mounted";
-  if (pathKey(diskOf(scratch)) !== pathKey(file)) return { ...UNKNOWN, state, scratch, disk: file, ...place };
-  const folder = dirname(scratch);
-  if (!stores.has(folder)) stores.set(folder, dockerStoreAt(host, folder) ?? containerdStoreAt(host, folder));
-  const store = stores.get(folder);
-  return { ...UNKNOWN, state, scratch, ...store && factsOf(store, nameOf(scratch)), ...place };
-}
-
-function factsOf(store: LayerStore, name: string): Pick<MountInfo, "containerId" | "layers" | "owner"> {
-  const { container, layers = [] } = store.facts(name);
-  return { containerId: container, layers, owner: { ...UNKNOWN.owner, tool: store.tool } };
-}
-
-function mountOfImage(host: Host, volume: string): MountInfo {
-  const { mountPoints } = placeOfVolume(host, volume);
-  return { ...UNKNOWN, ...NOWHERE, state: "partial", scratch: "", image: { path: "", volume }, mountPoints };
-}
-
-// A scratch that nobody uses isn't mounted, whatever its tool has written down of it.
-async function* mountsOfTools(host: Host, signal: AbortSignal | undefined): AsyncGenerator<MountInfo> {
-  const stores = [dockerStores, containerdStores].flatMap((find) =>
-    ifReadable("a store of layers", () => find(host)) ?? []
-  );
-  for (const store of stores) {
-    for (const name of ifReadable(store.folder, () => foldersWithDisk(host, store)) ?? []) {
-      signal?.throwIfAborted();
-      const scratch = `${store.folder}\\${name}`;
-      if (orUndefined(() => isDiskInUse(host, scratch)) === false) continue;
-      const place = await placeOf(host, scratch);
-      const state = place.volume === undefined ? "partial" : "mounted";
-      yield { ...UNKNOWN, state, scratch, ...factsOf(store, name), ...place };
-    }
-  }
 }
 
 /**
@@ -257,34 +194,4 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     since: record.since,
     permanent: record.isPermanent,
   };
-}
-
-type Place = Pick<MountInfo, "volume" | "mountPoints" | "space">;
-
-const NOWHERE: Place = { volume: undefined, mountPoints: [], space: undefined };
-
-async function placeOf(host: Host, scratch: string): Promise<Place> {
-  const volume = await scratchVolume(host, scratch).catch(toUndefined);
-  return volume === undefined ? NOWHERE : placeOfVolume(host, volume);
-}
-
-function placeOfVolume(host: Host, volume: string): Place {
-  return {
-    volume,
-    mountPoints: orUndefined(() => mountPointsOfVolume(host, volume)) ?? [],
-    space: orUndefined(() => volumeSpace(host, volume)),
-  };
-}
-
-function orUndefined<T>(ask: () => T): T | undefined {
-  try {
-    return ask();
-  } catch (error) {
-    return toUndefined(error);
-  }
-}
-
-function toUndefined(error: unknown): undefined {
-  if (!(error instanceof LayerError)) throw error;
-  log("debug", () => messageOf(error));
 }

@@ -12,10 +12,12 @@ import type { Host } from "../ffi/host.ts";
 import { directoryEntries, environmentVariable, programData, readBytes, readText } from "../ffi/kernel32.ts";
 import { type Bucket, lastTransaction, openDatabase, type Value } from "./bbolt.ts";
 import { dockerRoot } from "./docker.ts";
-import { ifReadable, type LayerStore, localFolder } from "./store.ts";
+import { ifReadable, type LayerStore, localFolder, type ScratchFacts } from "./store.ts";
 
 /** A snapshot: a folder below `snapshots`, be it there or not. */
 export interface Snapshot {
+  /** What no other snapshot of this snapshotter has ever been called. */
+  readonly name: string;
   /** Name of its folder: a decimal number. */
   readonly folder: string;
   /** What its namespace knows it by: of a layer its chain id, of a scratch mostly the id of its container. */
@@ -69,21 +71,64 @@ export function containerdStoreAt(host: Host, folder: string): LayerStore | unde
 function storeOf(host: Host, path: string): LayerStore {
   const folder = `${path}\\${SNAPSHOTS}`;
   const database = `${path}\\metadata.db`;
-  let snapshots: Snapshot[] | undefined;
+  const snapshotter = nameOf(path).slice(SNAPSHOTTER.length);
+  const containerDatabase = `${dirname(path)}\\io.containerd.metadata.v1.bolt\\meta.db`;
+  let snapshots: ReadonlyMap<string, Snapshot> | undefined;
+  let containers: ((snapshot: Snapshot) => Container | undefined) | undefined;
+  const all = () =>
+    snapshots ??= new Map(
+      ifReadable(database, () => snapshotsIn(readDatabase(host, database)))?.map((one) => [one.folder, one]),
+    );
+  const factsOf = (snapshot: Snapshot): ScratchFacts => {
+    containers ??= containersOf(host, containerDatabase, snapshotter);
+    const { id: container, namespace } = containers(snapshot) ?? {};
+    const layers = snapshot.parents.map((parent) => `${folder}\\${parent}`);
+    return { container, namespace, layers, image: imageOf(snapshotter, folder, snapshot.parents) };
+  };
   return {
     tool: "containerd",
     folder,
     facts(name) {
-      snapshots ??= ifReadable(database, () => snapshotsIn(readDatabase(host, database))) ?? [];
       // A folder that is being removed has another name.
-      const number = name.replace(/^rm-/, "");
-      const snapshot = snapshots.find((one) => one.folder === number);
-      return {
-        container: snapshot?.kind === "active" ? snapshot.key : undefined,
-        layers: snapshot?.parents.map((parent) => `${folder}\\${parent}`),
-      };
+      const snapshot = all().get(name.replace(/^rm-/, ""));
+      return snapshot === undefined ? { container: undefined, layers: undefined } : factsOf(snapshot);
+    },
+    withImages() {
+      if (!hasImages(snapshotter)) return [];
+      return [...all().values()].map((snapshot) => ({ ...factsOf(snapshot), folder: `${folder}\\${snapshot.folder}` }))
+        .filter(({ container }) => container !== undefined);
     },
   };
+}
+
+function hasImages(snapshotter: string): boolean {
+  return snapshotter === "cimfs" || snapshotter === "blockcim";
+}
+
+// The image of the nearest layer shows those below as well. Of block images, one that is merged from all of them.
+function imageOf(snapshotter: string, folder: string, [nearest, ...below]: readonly string[]): string | undefined {
+  if (nearest === undefined || !hasImages(snapshotter)) return undefined;
+  if (snapshotter === "cimfs") return `${folder}\\cim-layers\\${nearest}.cim`;
+  return `${folder}\\${nearest}\\${below.length > 0 ? "merged.vhd\\merged.cim" : "layer.vhd\\layer.cim"}`;
+}
+
+/** A container. */
+export interface Container {
+  /** Its id. */
+  readonly id: string;
+  /** The namespace in which it has this id. */
+  readonly namespace: string | undefined;
+}
+
+// Without that database, the key of a scratch is all that is known: mostly it is the id of the container.
+function containersOf(host: Host, path: string, snapshotter: string): (snapshot: Snapshot) => Container | undefined {
+  return ifReadable(path, () => {
+    if (kindOf(host, path) !== "file") {
+      return ({ kind, key }: Snapshot) => kind === "active" ? { id: key, namespace: undefined } : undefined;
+    }
+    const containers = containersIn(readDatabase(host, path), snapshotter);
+    return ({ name }: Snapshot) => containers.get(name);
+  }) ?? (() => undefined);
 }
 
 // containerd may write meanwhile, but never to what the last transaction consists of. Its lock is never asked for: a containerd that
@@ -113,8 +158,39 @@ export function snapshotsIn(bytes: Uint8Array): Snapshot[] {
   return [...records].map(([name, { id, kind }]) => {
     const key = /^[^/]*\/\d+\/([^]*)$/.exec(name)?.[1];
     if (key === undefined) throw new DatabaseError("a snapshot has a name of another form");
-    return { folder: id, key, kind, parents: parentsOf(records, name) };
+    return { name, folder: id, key, kind, parents: parentsOf(records, name) };
   });
+}
+
+/**
+ * Returns the containers in the bytes of a `meta.db`, those of all namespaces, by the names of their snapshots in a snapshotter.
+ *
+ * @throws {DatabaseError} if the database is damaged, or something in it isn't what containerd writes.
+ */
+export function containersIn(bytes: Uint8Array, snapshotter: string): Map<string, Container> {
+  const found = new Map<string, Container>();
+  const version = bucketIn(openDatabase(bytes), "v1");
+  for (const [key, namespace] of version?.entries() ?? []) {
+    const containers = namespace instanceof Uint8Array ? undefined : bucketIn(namespace, "containers");
+    const snapshots = namespace instanceof Uint8Array ? undefined : bucketIn(namespace, "snapshots");
+    const names = snapshots && bucketIn(snapshots, snapshotter);
+    if (containers === undefined || names === undefined) continue;
+    const nameOfKey = new Map([...names.entries()].map(([key, value]) => [text(key), fieldOf(value, "name")]));
+    for (const [id, container] of containers.entries()) {
+      if (fieldOf(container, "snapshotter") !== snapshotter) continue;
+      const name = nameOfKey.get(fieldOf(container, "snapshotKey") ?? "");
+      if (name !== undefined) found.set(name, { id: text(id), namespace: text(key) });
+    }
+  }
+  return found;
+}
+
+function fieldOf(value: Value, name: string): string | undefined {
+  if (value instanceof Uint8Array) throw new DatabaseError(`something with a ${name} is no bucket`);
+  for (const [key, field] of value.entries()) {
+    if (text(key) === name && field instanceof Uint8Array) return text(field);
+  }
+  return undefined;
 }
 
 interface Record {

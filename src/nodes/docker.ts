@@ -4,15 +4,18 @@
  * @module
  */
 
+import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { kindOf } from "../checks/existing.ts";
 import { nameOf } from "../checks/windows_path.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { programData, readText } from "../ffi/kernel32.ts";
+import { directoryEntries, programData, readText } from "../ffi/kernel32.ts";
 import { ifReadable, type LayerStore, localFolder } from "./store.ts";
 
 const LAYERS = "windowsfilter";
 const CHAIN = "layerchain.json";
+const OF_CONTAINER = /-(removing|init)$/;
+const CONTAINER = /^[0-9a-f]{64}$/;
 
 /** Returns the store of docker on a host, if there is one. */
 export function dockerStores(host: Host): LayerStore[] {
@@ -26,17 +29,42 @@ export function dockerStoreAt(host: Host, folder: string): LayerStore | undefine
 }
 
 function storeIn(host: Host, folder: string): LayerStore {
+  const root = dirname(folder);
+  let containers: ((name: string) => string | undefined) | undefined;
   return {
     tool: "docker",
     folder,
     facts(name) {
-      // A folder that is being removed has another name. Other names than these aren't given by containers.
-      const container = /^([0-9a-f]{64})(-removing)?$/.exec(name)?.[1];
+      containers ??= ifReadable(root, () => containersIn(host, root));
+      // A folder that is being removed has another name, as has what docker writes before the container does.
+      const container = containers?.(name.replace(OF_CONTAINER, ""));
       // The root can have been moved since, but all layers are in the same folder.
       const chain = `${folder}\\${name}\\${CHAIN}`;
       const layers = ifReadable(chain, () => parentsInChain(readText(host, chain)));
       return { container, layers: layers?.map((layer) => `${folder}\\${nameOf(layer)}`) };
     },
+    withImages: () => [],
+  };
+}
+
+// A folder has the id of its container as its name, except where docker says otherwise. A step of a build has such a name, too, and is no
+// container. Where docker has written down no containers at all, names are all that is known.
+function containersIn(host: Host, root: string): (name: string) => string | undefined {
+  const containers = `${root}\\containers`;
+  const mounts = `${root}\\image\\${LAYERS}\\layerdb\\mounts`;
+  const isContainer = kindOf(host, containers) === "folder"
+    ? (id: string) => kindOf(host, `${containers}\\${id}\\config.v2.json`) === "file"
+    : () => true;
+  const owners = new Map<string, string>();
+  for (
+    const id of kindOf(host, mounts) === "folder" ? [...directoryEntries(host, mounts)].map(({ name }) => name) : []
+  ) {
+    const file = `${mounts}\\${id}\\mount-id`;
+    if (kindOf(host, file) === "file") owners.set(readText(host, file), id);
+  }
+  return (name) => {
+    const id = owners.get(name) ?? name;
+    return CONTAINER.test(id) && isContainer(id) ? id : undefined;
   };
 }
 

@@ -20,8 +20,12 @@ export type Tool = "docker" | "containerd";
 export interface ScratchFacts {
   /** Id of the container. */
   readonly container: string | undefined;
+  /** The namespace of containerd in which the container has this id. */
+  readonly namespace?: string | undefined;
   /** Folders of the layers that it rests on, the topmost first. */
   readonly layers: readonly string[] | undefined;
+  /** Path of the image that shows these layers, if they have one. */
+  readonly image?: string | undefined;
 }
 
 /** The folders in which a tool keeps its layers. */
@@ -32,6 +36,8 @@ export interface LayerStore {
   readonly folder: string;
   /** Returns what the tool has written down of a scratch, by the name of its folder. */
   facts(name: string): ScratchFacts;
+  /** Returns the same for all scratches of containers whose layers have an image, also for those that are gone. */
+  withImages(): (ScratchFacts & { readonly folder: string })[];
 }
 
 /** Returns what another tool tells. Undefined if it can't be read, which is logged: then it is unknown, and hides nothing else. */

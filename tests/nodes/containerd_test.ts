@@ -1,6 +1,6 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { DatabaseError } from "../../src/errors/state_errors.ts";
-import { snapshotsIn } from "../../src/nodes/containerd.ts";
+import { containersIn, snapshotsIn } from "../../src/nodes/containerd.ts";
 import { randomTest } from "../support/random.ts";
 import EXPECTED from "./data/expected.json" with { type: "json" };
 
@@ -15,6 +15,11 @@ interface Expected {
 
 const HOSTS = Object.entries(EXPECTED) as [string, readonly Expected[]][];
 const read = (host: string) => Deno.readFileSync(new URL(`data/${host}.metadata.db`, import.meta.url));
+const readContainers = async (host: string) => {
+  const file = Deno.readFileSync(new URL(`data/${host}.meta.db.gz`, import.meta.url));
+  const stream = new Blob([file]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+};
 const KINDS: Readonly<Record<string, string>> = {
   "image-layer": "committed",
   "scratch": "active",
@@ -51,6 +56,36 @@ randomTest("snapshotsIn() refuses a damaged database by its own error, or reads 
     for (let n = 1 + next(200); n > 0; n--) damaged[next(damaged.byteLength)] = next(256);
     try {
       snapshotsIn(damaged);
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) throw error;
+    }
+  }
+});
+
+Deno.test("containersIn() tells the containers of a snapshotter by the names of their snapshots, in each namespace", async () => {
+  const bytes = await readContainers("containerd-nerdctl");
+  const names = new Map(snapshotsIn(read("containerd-nerdctl")).map(({ name, folder }) => [name, folder]));
+  const containers = [...containersIn(bytes, "windows")].map(([name, { id, namespace }]) => [
+    names.get(name),
+    namespace,
+    id,
+  ]);
+  assertEquals(containers.sort(), [
+    ["2", "default", "d10be6067be0e6dc079be74673ca4127b6038687b0c74ba36f47c5f0f3076de0"],
+    ["3", "default", "b894cef16b4339fd4f70faebdbab758f91e3d37c035bd3495cb08d625e94dc94"],
+  ]);
+  assertEquals([...containersIn(bytes, "cimfs")], []);
+});
+
+const META = await readContainers("containerd-windows");
+
+randomTest("containersIn() refuses a damaged database by its own error, or reads it", (random) => {
+  for (let i = 0; i < 500; i++) {
+    const next = random(i);
+    const damaged = META.slice();
+    for (let n = 1 + next(200); n > 0; n--) damaged[next(damaged.byteLength)] = next(256);
+    try {
+      containersIn(damaged, "windows");
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
     }
