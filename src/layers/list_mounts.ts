@@ -6,18 +6,20 @@
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { hasVolume } from "../checks/existing.ts";
 import { diskOf, pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { VolumeSpace } from "../ffi/kernel32.ts";
+import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
 import { isDiskInUse, ownerState } from "./mount_records.ts";
-import { NOWHERE, orUndefined, placeOf } from "./place.ts";
+import { NOWHERE, orUndefined, type Place, placeOf } from "./place.ts";
 
 /**
  * Who mounted something.
@@ -71,7 +73,10 @@ export interface MountInfo {
   readonly image: { readonly path: string; readonly volume: string } | undefined;
   /** The volume of the scratch, `\\?\Volume{guid}\`. Undefined if Windows doesn't tell. */
   readonly volume: string | undefined;
-  /** The folders and drive letters at which the volume is mounted, or that of the image if there is no scratch, with a closing `\`. */
+  /**
+   * The folders and drive letters at which the volume is mounted, or that of the image if there is no scratch, with a closing `\`. Of a
+   * mount that is `gone`, the folder that still links to its volume.
+   */
   readonly mountPoints: readonly string[];
   /** Size and free space of the volume in bytes. Undefined if Windows doesn't tell. */
   readonly space: VolumeSpace | undefined;
@@ -189,9 +194,21 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     scratch: record.scratch,
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
-    ...isAttached ? await placeOf(host, record.scratch) : NOWHERE,
+    ...withRecordedPlace(host, record, isAttached ? await placeOf(host, record.scratch) : NOWHERE),
     owner: { tool: "hcs-layers", ...record.process, state: ownerState(host, record) },
     since: record.since,
     permanent: record.isPermanent,
   };
+}
+
+// The folder of a mount point stays after its volume, and Windows doesn't list it then. It is of this mount if it leads to its volume, or
+// to one that is gone.
+function withRecordedPlace(host: Host, { volumeMountPath, volume }: MountRecord, place: Place): Place {
+  if (volumeMountPath === undefined) return place;
+  const folder = `${volumeMountPath.replace(/\\$/, "")}\\`;
+  if (place.mountPoints.some((listed) => pathKey(listed) === pathKey(folder))) return place;
+  const mounted = orUndefined(() => mountedVolume(host, volumeMountPath));
+  if (mounted === undefined) return place;
+  const isIts = () => isSameVolume(host, mounted, place.volume ?? volume) || hasVolume(host, mounted) === false;
+  return orUndefined(isIts) ? { ...place, mountPoints: [...place.mountPoints, folder] } : place;
 }
