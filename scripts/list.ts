@@ -13,17 +13,20 @@ import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 
 const help = `\
-Lists the layers that are mounted on this host, by whichever process, and by docker and containerd, a line each:
-container, state, scratch, mount points or volume, process or tool, since when. Prints nothing if nothing is mounted.
+Lists the layers that are mounted on this host, by whichever process, and by docker and containerd, and all other virtual
+disks and images that Windows has attached, a line each: container, state, scratch (or disk or image), mount points or
+volume, process or tool, since when. Prints nothing if nothing is mounted.
 
 Usage: ${program("list")} [OPTION]... [WHAT]
 
   WHAT                 list only what this belongs to: the id of a mount or container, the folder of a scratch or
-                       layer, an image, a volume, or a folder or drive letter at which it is mounted
+                       layer, the file of a disk or image, a volume, a folder or drive letter at which it is mounted,
+                       or a disk as \\\\.\\PhysicalDrive3
 
 ${HOST_HELP}
 
-States: mounted; partial: being mounted or unmounted, or that ended half-way; gone: taken apart by something else.
+States: mounted; partial: being mounted or unmounted, or that ended half-way, or a disk without volume, or an image
+without scratch; gone: taken apart by something else. The tool is unknown where only Windows tells of a disk or image.
 What ended processes left is released by ${program("recover")}.`;
 
 function plan({ values, positionals }: Arguments): Job {

@@ -9,6 +9,7 @@ import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } 
 import { CommandError, UsageError } from "./support/errors.ts";
 import { holdRow } from "./support/holds.ts";
 import { openHost } from "./support/host.ts";
+import { named as nameOf } from "./support/mounts.ts";
 import { program, shellArgument } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
@@ -74,7 +75,10 @@ async function scratchOf(host: Host, named: string, signal: AbortSignal): Promis
   const isShared = ({ layers, image }: MountInfo) =>
     [...layers, image?.path ?? "", image?.volume ?? ""].some((path) => pathKey(path) === pathKey(named));
   const [mount, ...others] = found.filter((mount) => !isShared(mount));
-  if (mount !== undefined && others.length === 0) return mount.scratch;
+  if (mount !== undefined && others.length === 0) {
+    if (mount.disk === undefined && mount.scratch !== "") return mount.scratch;
+    throw new CommandError(`${named} belongs to ${nameOf(mount)}, which is no scratch with layers`);
+  }
   if (others.length > 0) {
     throw new CommandError(
       `${named} belongs to ${others.length + 1} mounts, which ${program("list")} tells. Name a scratch`,

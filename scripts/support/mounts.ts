@@ -6,19 +6,23 @@
 
 import type { MountInfo } from "../../mod.ts";
 
-/** A mount: container, state, scratch, where it is mounted, process or tool, since when. */
-export function mountRow(
-  { containerId, state, scratch, mountPoints, volume, owner, permanent, since }: MountInfo,
-): string[] {
+/** A mount: container, state, scratch or other disk or image, where it is mounted, process or tool, since when. */
+export function mountRow(mount: MountInfo): string[] {
+  const { containerId, state, mountPoints, volume, owner, permanent, since } = mount;
   const place = mountPoints.length > 0 ? mountPoints.join(" ") : volume ?? "-";
   return [
     containerId ?? "-",
     state,
-    scratch,
+    named(mount),
     place,
     who(owner, permanent === true && state === "mounted"),
     since ?? "-",
   ];
+}
+
+/** The folder of a scratch; of what is none, the file of its disk, or the volume of its image. */
+export function named({ scratch, disk, image }: MountInfo): string {
+  return disk ?? (scratch || (image?.path || image?.volume || "-"));
 }
 
 function who({ tool, pid, state }: MountInfo["owner"], isMeantToStay: boolean): string {

@@ -1,11 +1,13 @@
 import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
-import { mountWCOWLayers } from "../../mod.ts";
+import { listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { attachDisk, mountCimImage } from "../../src/storage/mod.ts";
 import { type Ended, Machine, ROOT, run } from "./run.ts";
 
 const STACK = ["C:\\layers\\app", "C:\\layers\\base", "C:\\container one\\scratch"];
 const SCRATCH = STACK[2]!;
+const IMAGE_VOLUME = "\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\";
 const VOLUME = /^\\\\\?\\Volume\{[0-9a-f-]{36}\}\\$/;
 
 Deno.test("mount prints the path alone, and leaves the layers mounted", async () => {
@@ -123,6 +125,31 @@ Deno.test("list tells what is mounted, also of one thing; recover leaves what mo
   assertEquals(JSON.parse((await task("list:simulated", "--json")).stdout).mounts[0].containerId, "web");
   assertEquals(await task("recover:simulated"), { code: 0, stdout: "", stderr: "" });
   assertEquals((await task("list:simulated")).stdout, stdout);
+});
+
+Deno.test("list tells of disks and images that nobody has a record of, and unmount takes none of them for a scratch", async () => {
+  using machine = new Machine();
+  const host = new SimulatedHost({ file: machine.file });
+  host.addFile("C:\\disks\\data.vhdx", 2 ** 30);
+  host.addCimLayer("C:\\layers\\top");
+  const device = (await attachDisk("C:\\disks\\data.vhdx", { host, permanent: true })).physicalPath();
+  const { volume } = await mountCimImage("C:\\layers\\cim-layers\\top.cim", IMAGE_VOLUME, { host });
+  const data = (await listMounts({ host })).find((mount) => mount.disk !== undefined)!.volume!;
+  host.addDriveLetter("E:", data);
+  host.addDriveLetter("F:", volume);
+  host.endProcess();
+  const { code, stdout } = await run(machine.args("list:simulated"));
+  const rows = stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
+  assertEquals([code, rows], [0, [
+    ["-", "mounted", "C:\\disks\\data.vhdx", "E:\\", "unknown", "-"],
+    ["-", "partial", volume, "F:\\", "unknown", "-"],
+  ]]);
+  const { mounts } = JSON.parse((await run(machine.args("list:simulated", "--json", device))).stdout);
+  assertEquals(mounts.map(({ disk, diskNumber }: MountInfo) => [disk, diskNumber]), [["C:\\disks\\data.vhdx", 1]]);
+  for (const [letter, what] of [["E:\\", "C:\\disks\\data.vhdx"], ["F:\\", volume]] as const) {
+    const { code, stderr } = await machine.unmount(letter);
+    assertEquals([code, stderr], [1, `error: ${letter} belongs to ${what}, which is no scratch with layers\n`]);
+  }
 });
 
 Deno.test("unmount takes what belongs to one mount: the container's id, the volume, a mount point", async () => {

@@ -237,6 +237,16 @@ export const across: readonly AcrossTest[] = [
       assertEquals((await stage.task("list")).stdout, "");
     },
   },
+  {
+    name: "deno task unmount finds a mount by the container's id with its own grants, of which list has another one",
+    async run(wine) {
+      const stage = new Stage(wine);
+      const mount = await stage.task("mount", "--id=web");
+      assertEquals([mount.code, mount.stderr], [0, ""]);
+      const { code, stderr } = await wine.run(["task", "--quiet", "unmount", "web"], { env: stage.env });
+      assertEquals([code, stderr, heldAfter(stage.calls)], [0, "", []]);
+    },
+  },
   ...grants,
   ...ungranted,
   ...killed,
