@@ -7,6 +7,8 @@
 import { fromWin32 } from "../../../src/errors/codes.ts";
 import * as k32 from "../../../src/ffi/kernel32.ts";
 import * as vd from "../../../src/ffi/virtdisk.ts";
+import { nativeCopy } from "../../../src/ffi/memory.ts";
+import type { Bench } from "../bench.ts";
 import { known, type Rule, type Step } from "../rule.ts";
 import * as $ from "../steps.ts";
 
@@ -33,6 +35,28 @@ const cycles: Step = async (bench) => {
 };
 
 const FSCTL_EXTEND_VOLUME = 0x000900f0;
+
+const active: readonly Step[] = [$.scratch(), $.activate(), $.findVolume()];
+const volume = (bench: Bench) => `${bench.volume}\\`;
+// The file is named by the volume that it is on, and not by a drive.
+const diskFile: Step = async (bench) => {
+  const file = await vd.diskFileOf(bench.host, volume(bench));
+  return file?.replace(/^.*?\}/, "").toLowerCase() === bench.path($.DISK).slice("C:".length).toLowerCase();
+};
+const isAmongAll: Step = async (bench) =>
+  (await vd.attachedDiskFiles(bench.host)).some((file) =>
+    file.toLowerCase().endsWith(bench.path($.DISK).slice("C:".length).toLowerCase())
+  );
+const dependencyOf: Step = $.code("GetStorageDependencyInformation", async (bench) => {
+  const info = new Uint8Array(4096);
+  info[0] = 2;
+  using block = nativeCopy(bench.host, info);
+  using root = k32.openFile(bench.host, bench.path(""), {
+    flags: k32.fileFlag.BACKUP_SEMANTICS,
+  });
+  const { GetStorageDependencyInformation } = bench.host.symbols(vd.virtdisk);
+  return await GetStorageDependencyInformation(root.value, 1, info.byteLength, block.address, new Uint8Array(4));
+});
 
 /** Rules of virtual disks. */
 export const diskRules: readonly Rule[] = [
@@ -299,6 +323,59 @@ export const diskRules: readonly Rule[] = [
     given: [...$.disk(), $.openDisk(BLANK)],
     ask: [(bench) => k32.copyFile(bench.host, bench.path(BLANK), bench.path(NEW))],
     known: known(0x80070020),
+  },
+  {
+    id: "GetStorageDependencyInformation.attached",
+    asks: "Is the file of an attached disk named by its volume?",
+    given: $.attached,
+    ask: [diskFile],
+    known: known({ value: true }),
+  },
+  {
+    id: "GetStorageDependencyInformation.active",
+    asks: "Is the file of an activated scratch named by its volume?",
+    given: active,
+    ask: [diskFile],
+  },
+  {
+    id: "GetStorageDependencyInformation.no-disk",
+    asks: "What does GetStorageDependencyInformation return for a volume that is on no virtual disk?",
+    ask: [dependencyOf],
+  },
+  {
+    id: "GetAllAttachedVirtualDiskPhysicalPaths.attached",
+    asks: "Is the file of an attached disk among those of all attached disks?",
+    given: $.attached,
+    ask: [isAmongAll],
+    known: known({ value: true }),
+  },
+  {
+    id: "GetAllAttachedVirtualDiskPhysicalPaths.active",
+    asks: "Is the file of an activated scratch among those of all attached disks?",
+    given: active,
+    ask: [isAmongAll],
+  },
+  {
+    id: "FindFirstVolumeW.active",
+    asks: "Is the volume of an activated scratch among all volumes?",
+    given: active,
+    ask: [(bench) => k32.volumes(bench.host).some((name) => name.toLowerCase() === volume(bench).toLowerCase())],
+  },
+  {
+    id: "IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS.attached",
+    asks: "Has the volume of an attached disk the number of its device?",
+    given: $.attached,
+    ask: [(bench) =>
+      vd.physicalPath(bench.host, bench.handle($.DISK)) ===
+        `\\\\.\\PhysicalDrive${k32.diskNumberOf(bench.host, volume(bench))}`],
+    known: known({ value: true }),
+  },
+  {
+    id: "IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS.active",
+    asks: "Has the volume of an activated scratch the number of a disk?",
+    given: active,
+    ask: [(bench) => void k32.diskNumberOf(bench.host, volume(bench))],
+    known: { 17763: {} },
   },
   {
     id: "FSCTL_EXTEND_VOLUME.full",
