@@ -35,9 +35,9 @@ function storeIn(host: Host, folder: string): LayerStore {
     tool: "docker",
     folder,
     facts(name) {
-      containers ??= ifReadable(root, () => containersIn(host, root));
+      containers ??= ifReadable(root, () => containersIn(host, root)) ?? (() => undefined);
       // A folder that is being removed has another name, as has what docker writes before the container does.
-      const container = containers?.(name.replace(OF_CONTAINER, ""));
+      const container = containers(name.replace(OF_CONTAINER, ""));
       // The root can have been moved since, but all layers are in the same folder.
       const chain = `${folder}\\${name}\\${CHAIN}`;
       const layers = ifReadable(chain, () => parentsInChain(readText(host, chain)));
@@ -53,14 +53,16 @@ function containersIn(host: Host, root: string): (name: string) => string | unde
   const containers = `${root}\\containers`;
   const mounts = `${root}\\image\\${LAYERS}\\layerdb\\mounts`;
   const isContainer = kindOf(host, containers) === "folder"
-    ? (id: string) => kindOf(host, `${containers}\\${id}\\config.v2.json`) === "file"
+    ? (id: string) => ifReadable(id, () => kindOf(host, `${containers}\\${id}\\config.v2.json`)) === "file"
     : () => true;
   const owners = new Map<string, string>();
   for (
     const id of kindOf(host, mounts) === "folder" ? [...directoryEntries(host, mounts)].map(({ name }) => name) : []
   ) {
     const file = `${mounts}\\${id}\\mount-id`;
-    if (kindOf(host, file) === "file") owners.set(readText(host, file), id);
+    // Of a container that is just being made or removed, it isn't there.
+    const mount = ifReadable(file, () => kindOf(host, file) === "file" ? readText(host, file) : undefined);
+    if (mount !== undefined) owners.set(mount, id);
   }
   return (name) => {
     const id = owners.get(name) ?? name;

@@ -2,10 +2,14 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { findMounts, listMounts, type MountInfo, mountWCOWLayers, recover } from "../../mod.ts";
 import { attachedToHost } from "../../src/layers/attached_disks.ts";
+import { MissingPermissionError } from "../../src/errors/windows_errors.ts";
+import type { Host } from "../../src/ffi/host.ts";
+import { kernel32 } from "../../src/ffi/kernel32.ts";
+import { diskFileOf } from "../../src/ffi/virtdisk.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { activateLayer, attachDisk, mountCimImage } from "../../src/storage/mod.ts";
 import { held } from "../support/calls.ts";
-import { GIB, hostInFront, hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { GIB, hostInFront, hostWith, MOUNT, SCRATCH, STACK, stackHost, withFunction } from "../support/host.ts";
 
 const DATA = "C:\\disks\\data.vhdx";
 const IMAGE = "C:\\layers\\cim-layers\\top.cim";
@@ -171,4 +175,68 @@ Deno.test("asking Windows can be ended between two volumes, and leaves nothing o
   host.before("DeviceIoControl", () => abort.abort(new Error("enough")));
   await assertRejects(() => attachedToHost(host, abort.signal), Error, "enough");
   assertEquals(host.held().filter(({ kind }) => kind === "handle"), []);
+});
+
+Deno.test("findMounts() goes without the grant for virtdisk.dll: what files tell of is found, and what only Windows knows isn't", async () => {
+  const host = stackHost();
+  host.addFile(DATA, GIB);
+  await mountWCOWLayers("c1", STACK, { host });
+  await attachDisk(DATA, { host, permanent: true });
+  const symbols: Host["symbols"] = (dll) => {
+    if (dll.file === "virtdisk.dll") throw new MissingPermissionError(["--allow-ffi=virtdisk.dll"]);
+    return host.symbols(dll);
+  };
+  const without = hostInFront(host, { symbols });
+  assertEquals((await findMounts("c1", { host: without })).map(({ scratch }) => scratch), [SCRATCH]);
+  assertEquals(await findMounts(DATA, { host: without }), []);
+  assertEquals((await findMounts(DATA, { host })).length, 1);
+});
+
+Deno.test("a volume is told with the nearest of the files that it depends on, and with none that isn't in the answer", async () => {
+  const volume = "\\\\?\\Volume{0a0b0c0d-0102-0304-0506-0708090a0b0c}\\";
+  const host = stackHost();
+  const { path } = await mountWCOWLayers("c1", STACK, { host });
+  interface Entry {
+    readonly level: number;
+    readonly device: number;
+    readonly file: string;
+    /** Where its text is said to be, if that isn't where it is. */
+    readonly at?: bigint;
+  }
+  const answer = (entries: readonly Entry[]) =>
+    withFunction(
+      host,
+      "GetStorageDependencyInformation",
+      (_handle: bigint, _flags: number, size: number, address: bigint) => {
+        const bytes = new Uint8Array(size);
+        const view = new DataView(bytes.buffer);
+        view.setUint32(4, entries.length, true);
+        let end = 8 + 64 * entries.length;
+        const put = (text: string) => {
+          const at = end;
+          for (const unit of `${text}\0`) view.setUint16(end, unit.charCodeAt(0), true), end += 2;
+          return address + BigInt(at);
+        };
+        entries.forEach(({ level, device, file, at }, i) => {
+          const entry = 8 + 64 * i;
+          view.setUint32(entry + 8, device, true);
+          view.setUint32(entry + 28, level, true);
+          view.setBigUint64(entry + 40, put(volume), true);
+          const text = put(file);
+          view.setBigUint64(entry + 56, at ?? text, true);
+        });
+        host.symbols(kernel32).copyIn(address, bytes, BigInt(size));
+        return 0;
+      },
+    );
+  const file = (entries: readonly Entry[]) => diskFileOf(answer(entries), path);
+  const [near, far] = [{ level: 1, device: 3, file: "\\near.vhdx" }, { level: 2, device: 3, file: "\\far.vhdx" }];
+  assertEquals(await file([near, far]), `${volume}near.vhdx`);
+  assertEquals(await file([far, near]), `${volume}near.vhdx`);
+  // An ISO image, and a text outside the answer.
+  assertEquals(await file([{ ...near, device: 1 }, far]), `${volume}far.vhdx`);
+  for (const at of [0n, 1n, 0xffff_ffff_ffff_fff0n]) {
+    assertEquals(await file([{ ...near, at }, far]), `${volume}far.vhdx`);
+  }
+  assertEquals(await file([]), undefined);
 });

@@ -42,6 +42,10 @@ const RECORDS = "tests/records/records_test.ts";
 const RECOVER = "tests/layers/recover_test.ts";
 const RELEASE = "tests/layers/wcow_release_test.ts";
 const MOUNT = "tests/layers/wcow_mount_test.ts";
+const ATTACHED = "tests/layers/attached_disks_test.ts";
+const HALF_GONE = "tests/layers/half_gone_test.ts";
+const LIST = "tests/layers/list_mounts_test.ts";
+const NODE_HOSTS = "tests/layers/node_hosts_test.ts";
 const UNMOUNT = "tests/situations/unmount_test.ts";
 
 const RECORD_MUTANTS: readonly Mutant[] = [
@@ -1077,5 +1081,78 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const LISTING_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/ffi/virtdisk.ts",
+    text: `if (nearest !== undefined && nearest.level <= level) continue;`,
+    replacement: `if (nearest !== undefined && nearest.level >= level) continue;`,
+    breaks: "a volume counts as on the parent of its disk",
+    tests: [ATTACHED],
+  },
+  {
+    file: "src/layers/attached_disks.ts",
+    text: `    if (known.has(pathKey(path))) continue;\n`,
+    replacement: `    continue;\n`,
+    breaks: "a disk without a volume isn't listed",
+    tests: [ATTACHED],
+  },
+  {
+    file: "src/layers/list_mounts.ts",
+    text: `    if (isListed(disk, volume)) return;\n`,
+    replacement: ``,
+    breaks: "a mount is listed once for each who tells of it",
+    tests: [LIST],
+  },
+  {
+    file: "src/layers/list_mounts.ts",
+    text: `|| hasVolume(host, mounted) === false`,
+    replacement: ``,
+    breaks: "the folder that links to a volume that is gone isn't told",
+    tests: [HALF_GONE],
+  },
+  {
+    file: "src/layers/list_mounts.ts",
+    text: `hasVolume(host, mounted) === false;`,
+    replacement: `true;`,
+    breaks: "a folder at which somebody else has mounted is told as of a mount that is gone",
+    tests: [HALF_GONE],
+  },
+  {
+    file: "src/layers/foreign_mounts.ts",
+    text: `    if (isListed(file, volume)) continue;\n`,
+    replacement: ``,
+    breaks: "files of other tools are read for disks that are listed",
+    tests: [LIST],
+  },
+  {
+    file: "src/layers/foreign_mounts.ts",
+    text: `isImage.has(pathKey(volume))`,
+    replacement: `true`,
+    breaks: "an image is told that isn't mounted",
+    tests: [NODE_HOSTS],
+  },
+  {
+    file: "src/nodes/docker.ts",
+    text: `CONTAINER.test(id) && isContainer(id)`,
+    replacement: `CONTAINER.test(id)`,
+    breaks: "a step of a build is taken for a container",
+    tests: [NODE_HOSTS],
+  },
+  {
+    file: "src/nodes/docker.ts",
+    text: `  return nameOf(folder).toLowerCase() === LAYERS ?`,
+    replacement: `  return folder !== "" ?`,
+    breaks: "any scratch is taken for docker's",
+    tests: [ATTACHED],
+  },
+  {
+    file: "src/nodes/containerd.ts",
+    text: `if (fieldOf(container, "snapshotter") !== snapshotter) continue;`,
+    replacement: ``,
+    breaks: "a snapshot is taken for that of a container of another snapshotter",
+    tests: ["tests/nodes/containerd_test.ts"],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
-export const MUTANTS: readonly Mutant[] = [...RECORD_MUTANTS, ...OTHER_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [...RECORD_MUTANTS, ...OTHER_MUTANTS, ...LISTING_MUTANTS];
