@@ -58,6 +58,9 @@ Deno.test("a mount point that Windows doesn't list is told, as the record names 
     hasVolume: true,
     hasImage: false,
   }]);
+  // The record doesn't have the volume.
+  host.restart();
+  assertEquals(await told(host), [{ ...GONE, mountPoints: [`${MOUNT}\\`] }]);
   await recover({ host });
   assertEquals([held(host), await told(host)], [[], []]);
 });

@@ -82,6 +82,8 @@ function expectedOf({ tool, snapshots }: NodeHost, one: Expected): Partial<Mount
     state: "mounted",
     scratch: `${snapshots}\\${one.folder}`,
     containerId: one.container,
+    // None is mounted, even if there is one.
+    image: undefined,
     owner: {
       tool,
       pid: undefined,

@@ -1119,13 +1119,6 @@ const LISTING_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/foreign_mounts.ts",
-    text: `    if (isListed(file, volume)) continue;\n`,
-    replacement: ``,
-    breaks: "files of other tools are read for disks that are listed",
-    tests: [LIST],
-  },
-  {
-    file: "src/layers/foreign_mounts.ts",
     text: `isImage.has(pathKey(volume))`,
     replacement: `true`,
     breaks: "an image is told that isn't mounted",
@@ -1144,13 +1137,6 @@ const LISTING_MUTANTS: readonly Mutant[] = [
     replacement: `  return folder !== "" ?`,
     breaks: "any scratch is taken for docker's",
     tests: [ATTACHED],
-  },
-  {
-    file: "src/nodes/containerd.ts",
-    text: `if (fieldOf(container, "snapshotter") !== snapshotter) continue;`,
-    replacement: ``,
-    breaks: "a snapshot is taken for that of a container of another snapshotter",
-    tests: ["tests/nodes/containerd_test.ts"],
   },
 ];
 
