@@ -5,6 +5,7 @@
  */
 
 import { hostOptions } from "../checks/arguments.ts";
+import { hasVolume, isLink } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
@@ -14,7 +15,7 @@ import { HoldList, withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
 import { mountPlace, placeOfMountPoint, requireUnmoved } from "../host_holds/mount_place.ts";
-import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
+import { acquireMountPoint, mountedVolume, mountPointOf } from "../host_holds/mount_point.ts";
 import { claim } from "../session/creations.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
@@ -93,10 +94,20 @@ export function adoptMountPoint(
   holds.adopt(mountPointOf(host, { folder: path, ...(volume && { volume }) }, [folder, ...foundBy]));
 }
 
-/** {@linkcode adoptMountPoint} for a folder of a record: a volume that isn't known was never mounted there. */
+/**
+ * {@linkcode adoptMountPoint} for a folder of a record. Of a volume that isn't known, as the process died before it had recorded it, only
+ * what links to one that is gone can be left there.
+ */
 export function adoptRecordedPlace(host: Host, holds: HoldList, folder: string, volume: string | undefined): void {
-  if (volume === undefined) holds.adopt(folderOf(host, folder));
-  else adoptMountPoint(host, holds, { folder, volume });
+  const its = volume ?? goneVolumeAt(host, folder);
+  if (its === undefined) holds.adopt(folderOf(host, folder));
+  else adoptMountPoint(host, holds, { folder, volume: its });
+}
+
+function goneVolumeAt(host: Host, folder: string): string | undefined {
+  if (!isLink(host, folder)) return undefined;
+  const shown = mountedVolume(host, folder);
+  return shown !== undefined && hasVolume(host, shown) === false ? shown : undefined;
 }
 
 /**
