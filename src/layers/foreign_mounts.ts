@@ -6,6 +6,7 @@
  */
 
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
+import { isInUse } from "../checks/existing.ts";
 import { diskOf, nameOf, pathKey } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
@@ -48,7 +49,8 @@ export async function* foreignMounts(
   for (const store of [...stores.values()]) yield* mountsIn(host, store!, isImage, signal);
   for (const { file, volume } of disks) {
     signal?.throwIfAborted();
-    if (isListed(file, volume)) continue;
+    // Or it was detached meanwhile.
+    if (isListed(file, volume) || orUndefined(() => isInUse(host, file)) === false) continue;
     const scratch = dirname(file);
     const place = volume === undefined ? NOWHERE : placeOfVolume(host, volume);
     const isScratch = pathKey(diskOf(scratch)) === pathKey(file);

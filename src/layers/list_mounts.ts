@@ -8,6 +8,7 @@ import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { hasVolume } from "../checks/existing.ts";
 import { diskOf, pathKey } from "../checks/windows_path.ts";
+import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -18,7 +19,7 @@ import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { isDiskInUse, ownerState } from "./mount_records.ts";
+import { isDiskInUse, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf } from "./place.ts";
 
 /**
@@ -116,8 +117,6 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
   const { host, signal } = hostOptions(options, {});
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
-  const attached = await attachedToHost(host, signal);
-  const numbers = new Map(attached.disks.map(({ volume, number }) => [volume?.toLowerCase(), number]));
   const mounts: MountInfo[] = [];
   // What several tell of is of the one that comes first.
   const listed = new Set<string>();
@@ -127,8 +126,7 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
     const { scratch, disk = scratch && diskOf(scratch), volume, image } = mount;
     if (isListed(disk, volume)) return;
     [disk, volume, image?.volume].forEach((key) => key && listed.add(pathKey(key)));
-    const diskNumber = volume && numbers.get(volume.toLowerCase());
-    mounts.push(typeof diskNumber === "number" ? { ...mount, diskNumber } : mount);
+    mounts.push(mount);
   };
   const records = [...recordsOn(host)];
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
@@ -136,8 +134,17 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
     signal?.throwIfAborted();
     list(await infoOf(host, record));
   }
-  for await (const mount of foreignMounts(host, attached, isListed, signal)) list(mount);
-  return mounts;
+  const attached = await attachedToHost(host, signal);
+  for await (const mount of foreignMounts(host, attached, isListed, signal)) {
+    // It can have been mounted since the records were read.
+    const record = mount.disk === undefined ? await recordSince(host, mount.scratch) : undefined;
+    list(record === undefined ? mount : await infoOf(host, record));
+  }
+  const numbers = new Map(attached.disks.map(({ volume, number }) => [volume && pathKey(volume), number]));
+  return mounts.map((mount) => {
+    const diskNumber = numbers.get(mount.volume && pathKey(mount.volume));
+    return mount.volume === undefined || diskNumber === undefined ? mount : { ...mount, diskNumber };
+  });
 }
 
 /**
@@ -182,6 +189,17 @@ export function recordsOn(host: Host): readonly MountRecord[] {
   const { records, unreadable } = sessionOf(host).records(host)?.list(host) ?? { records: [], unreadable: [] };
   unreadable.forEach(({ path, error }) => log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`));
   return records;
+}
+
+async function recordSince(host: Host, scratch: string): Promise<MountRecord | undefined> {
+  if (scratch === "") return undefined;
+  try {
+    return await recordOf(host, sessionOf(host).records(host), scratch);
+  } catch (error) {
+    if (!(error instanceof LayerError)) throw error;
+    log("warn", () => `the record of ${scratch} can't be read: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Returns what a record and Windows tell of a mount. */

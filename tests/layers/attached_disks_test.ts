@@ -240,3 +240,29 @@ Deno.test("a volume is told with the nearest of the files that it depends on, an
   }
   assertEquals(await file([]), undefined);
 });
+
+Deno.test("what is mounted while the list is made is told as ours, and what is detached meanwhile isn't told", async () => {
+  const host = stackHost();
+  host.addFile(DATA, GIB);
+  await mountWCOWLayers("c1", STACK, { host });
+  await attachDisk(DATA, { host });
+  const folder = "C:\\ProgramData\\hcs-layers\\mounts";
+  const [name] = [...host.readDir(folder)].map((entry) => entry.name);
+  const path = `${folder}\\${name}`;
+  const record = host.readFile(path);
+  host.remove(path);
+  // Its record comes after those that there are were read; and after the volumes, the other disk goes.
+  host.before("FindFirstVolumeW", () => host.addFile(path, record));
+  const [handle] = host.calls.filter((call) => call.function === "AttachVirtualDisk").map(({ args }) => args["handle"]);
+  host.before("GetAllAttachedVirtualDiskPhysicalPaths", () => {
+    host.symbols(kernel32).CloseHandle(BigInt(`${handle}`));
+  });
+  assertEquals((await listMounts({ host })).map(told), [[
+    "hcs-layers",
+    "mounted",
+    SCRATCH,
+    undefined,
+    undefined,
+    true,
+  ]]);
+});
