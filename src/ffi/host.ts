@@ -43,9 +43,6 @@ export interface Host {
    */
   readonly records?: string | false | undefined;
 
-  /** The number of threads that its slow calls share. Default: those of Deno's pool on Windows, four for each processor. */
-  readonly threads?: number;
-
   /**
    * Makes `listener` callable by Windows, from any of its threads. The calling thread waits until `listener` has returned.
    *

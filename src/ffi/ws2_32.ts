@@ -13,15 +13,33 @@ import type { Host } from "./host.ts";
 import { errorOf } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 
-/** The functions of ws2_32.dll that are used. */
+/** The functions of ws2_32.dll that are used. All but the wait answer at once, as the sockets don't block. */
 export const ws2Symbols = {
   WSACleanup: { parameters: [], result: "i32" /* int */ },
+  WSACloseEvent: { parameters: ["usize" /* WSAEVENT */], result: "i32" /* BOOL */ },
+  WSACreateEvent: { parameters: [], result: "usize" /* WSAEVENT, 0 on failure */ },
+  WSAEventSelect: {
+    parameters: ["usize", /* SOCKET */ "usize", /* WSAEVENT */ "i32" /* long, what to set it for */],
+    result: "i32", /* int */
+  },
   WSAGetLastError: { parameters: [], result: "i32" /* int */ },
+  WSAResetEvent: { parameters: ["usize" /* WSAEVENT */], result: "i32" /* BOOL */ },
+  WSASetEvent: { parameters: ["usize" /* WSAEVENT */], result: "i32" /* BOOL */ },
   WSAStartup: { parameters: ["u16", /* WORD version */ "buffer" /* WSADATA* */], result: "i32" /* int, an error */ },
+  WSAWaitForMultipleEvents: {
+    parameters: [
+      "u32", /* DWORD events */
+      "buffer", /* const WSAEVENT* */
+      "i32", /* BOOL for all */
+      "u32", /* DWORD milliseconds */
+      "i32", /* BOOL alertable */
+    ],
+    result: "u32", /* DWORD, 0 for the first event */
+    nonblocking: true,
+  },
   accept: {
     parameters: ["usize", /* SOCKET */ "buffer", /* sockaddr*, NULL */ "buffer" /* int*, NULL */],
     result: "usize", /* SOCKET, all ones on failure */
-    nonblocking: true,
   },
   bind: { parameters: ["usize", /* SOCKET */ "buffer", /* const sockaddr* */ "i32" /* int bytes */], result: "i32" },
   closesocket: { parameters: ["usize" /* SOCKET */], result: "i32" /* int */ },
@@ -29,13 +47,12 @@ export const ws2Symbols = {
   recv: {
     parameters: ["usize", /* SOCKET */ "buffer", /* char* */ "i32", /* int bytes */ "i32" /* int flags */],
     result: "i32", /* int bytes, 0 at the end, negative on failure */
-    nonblocking: true,
   },
   send: {
     parameters: ["usize", /* SOCKET */ "buffer", /* const char* */ "i32", /* int bytes */ "i32" /* int flags */],
     result: "i32", /* int bytes, negative on failure */
-    nonblocking: true,
   },
+  shutdown: { parameters: ["usize", /* SOCKET */ "i32" /* int direction */], result: "i32" /* int */ },
   socket: {
     parameters: ["i32", /* int family */ "i32", /* int type */ "i32" /* int protocol */],
     result: "usize", /* SOCKET, all ones on failure */
@@ -57,7 +74,13 @@ const SOCK_STREAM = 1;
 const HV_PROTOCOL_RAW = 1;
 const SOCKADDR_HV_BYTES = 36;
 const INVALID_SOCKET = 0xffffffffffffffffn;
-const BACKLOG = 1;
+const BACKLOG = 16;
+const SD_BOTH = 2;
+const FD_READ = 1;
+const FD_WRITE = 2;
+const FD_ACCEPT = 8;
+const FD_CLOSE = 32;
+const INFINITE = 0xffffffff;
 
 /** Returns the id of the service for a vsock port of a Linux guest. */
 export function vsockService(port: number): string {
@@ -72,92 +95,124 @@ export function startWinsock(host: Host): Disposable {
   return { [Symbol.dispose]: () => void WSACleanup() };
 }
 
-/** A connection with a guest, closed by `using`, which throws if Windows doesn't close it. */
-export interface GuestConnection extends Disposable {
-  /** Sends all of `bytes`. */
-  send(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Receives bytes into `buffer`. Returns how many, and 0 once the connection has ended, for whatever reason. */
-  receive(buffer: Uint8Array<ArrayBuffer>): Promise<number>;
+/** What Windows sets when something happens to one of the sockets that it was selected for. Closed by `using`. */
+export interface SocketEvent extends Disposable {
+  /** Its handle. */
+  readonly handle: bigint;
+  /** Waits until it is set, on a thread of the pool, and resets it. */
+  wait(): Promise<void>;
+  /** Sets it. */
+  set(): void;
 }
 
-/** A socket to which guests connect, closed by `using`, which throws if Windows doesn't close it. */
-export interface GuestListener extends Disposable {
-  /** Waits for the next connection, on a thread of the pool. Returns `undefined` once the socket is closed. */
-  accept(): Promise<GuestConnection | undefined>;
+/** Creates an event for sockets. Winsock must be started. */
+export function createSocketEvent(host: Host): SocketEvent {
+  const { WSACreateEvent, WSACloseEvent, WSAResetEvent, WSASetEvent, WSAWaitForMultipleEvents } = host.symbols(ws2);
+  const handle = WSACreateEvent();
+  if (handle === 0n) throw lastSocketError(host, "WSACreateEvent");
+  const handles = new Uint8Array(new BigUint64Array([handle]).buffer);
+  return {
+    handle,
+    async wait() {
+      const set = await WSAWaitForMultipleEvents(1, handles, 0, INFINITE, 0);
+      // The code belongs to the thread of the pool.
+      if (set !== 0) throw errorOf(host, "WSAWaitForMultipleEvents", fromWin32(win32.ERROR_GEN_FAILURE));
+      if (WSAResetEvent(handle) === 0) throw lastSocketError(host, "WSAResetEvent");
+    },
+    set() {
+      if (WSASetEvent(handle) === 0) throw lastSocketError(host, "WSASetEvent");
+    },
+    [Symbol.dispose]() {
+      if (WSACloseEvent(handle) === 0) throw lastSocketError(host, "WSACloseEvent");
+    },
+  };
 }
 
-/** Listens for connections of a VM (named by its GUID, not its id) to a service. Winsock must be started. */
-export function listenForGuest(host: Host, runtimeId: string, service: string): GuestListener {
-  const { socket, bind, listen, accept } = host.symbols(ws2);
+/**
+ * Listens for connections of a VM (named by its GUID, not its id) to a service, without blocking. `event` is set when there is
+ * one. Returns the socket.
+ */
+export function listenForGuest(host: Host, event: SocketEvent, runtimeId: string, service: string): bigint {
+  const { socket, bind, listen } = host.symbols(ws2);
   const path = `${runtimeId}/${service}`;
   const handle = socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
   if (handle === INVALID_SOCKET) throw lastSocketError(host, "socket", path);
-  const owned = closing(host, handle, path);
-  try {
+  return orClosed(host, handle, path, () => {
     if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
+    select(host, handle, event, FD_ACCEPT, path);
     if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
+    return handle;
+  });
+}
+
+/** Returns the next connection that waits at a socket, or `undefined` if none does. `event` is set when something happens to it. */
+export function acceptGuest(host: Host, listener: bigint, event: SocketEvent, path: string): bigint | undefined {
+  const handle = host.symbols(ws2).accept(listener, null, null);
+  if (handle === INVALID_SOCKET) return unlessBlocked(host, "accept", path);
+  return orClosed(host, handle, path, () => {
+    select(host, handle, event, FD_READ | FD_WRITE | FD_CLOSE, path);
+    return handle;
+  });
+}
+
+/** Receives bytes into a buffer. Returns how many, 0 at the end, and `undefined` if there are none yet. */
+export function receive(
+  host: Host,
+  socket: bigint,
+  buffer: Uint8Array<ArrayBuffer>,
+  path: string,
+): number | undefined {
+  const size = host.symbols(ws2).recv(socket, buffer, buffer.byteLength, 0);
+  return size < 0 ? unlessBlocked(host, "recv", path) : size;
+}
+
+/** Sends bytes, at least one. Returns how many were sent, and `undefined` if there is no room for any yet. */
+export function send(host: Host, socket: bigint, bytes: Uint8Array<ArrayBuffer>, path: string): number | undefined {
+  const size = host.symbols(ws2).send(socket, bytes, bytes.byteLength, 0);
+  return size > 0 ? size : unlessBlocked(host, "send", path);
+}
+
+/** Ends a connection in both directions. Its socket stays open. */
+export function shutDown(host: Host, socket: bigint): void {
+  // Fails if the connection has ended.
+  host.symbols(ws2).shutdown(socket, SD_BOTH);
+}
+
+/**
+ * Closes a socket, and tries once more if that fails. Call it only once if it succeeds: Windows uses the number again.
+ *
+ * @throws {NativeError} if it is still open.
+ */
+export function closeSocket(host: Host, socket: bigint, path: string): void {
+  const { closesocket } = host.symbols(ws2);
+  if (closesocket(socket) === 0 || closesocket(socket) === 0) return;
+  const error = lastSocketError(host, "closesocket", path);
+  if (error.win32 !== win32.WSAENOTSOCK) throw error;
+}
+
+function select(host: Host, socket: bigint, event: SocketEvent, what: number, path: string): void {
+  // This makes the socket one that doesn't block.
+  if (host.symbols(ws2).WSAEventSelect(socket, event.handle, what) !== 0) {
+    throw lastSocketError(host, "WSAEventSelect", path);
+  }
+}
+
+function orClosed<T>(host: Host, socket: bigint, path: string, body: () => T): T {
+  try {
+    return body();
   } catch (error) {
-    closeOrLog(owned, path);
+    try {
+      closeSocket(host, socket, path);
+    } catch (error) {
+      log("warn", () => `a socket of ${path} stays open: ${messageOf(error)}`);
+    }
     throw error;
   }
-  return {
-    async accept() {
-      const accepted = await accept(handle, null, null);
-      if (accepted !== INVALID_SOCKET) {
-        const connection = guestConnection(host, accepted, path);
-        if (!owned.closed) return connection;
-        connection[Symbol.dispose]();
-      }
-      if (owned.closed) return undefined;
-      throw unknownSocketError(host, "accept", path);
-    },
-    [Symbol.dispose]: owned.close,
-  };
 }
 
-function guestConnection(host: Host, handle: bigint, path: string): GuestConnection {
-  const { send, recv } = host.symbols(ws2);
-  const owned = closing(host, handle, path);
-  return {
-    async send(bytes) {
-      for (let at = 0; at < bytes.byteLength;) {
-        const sent = await send(handle, bytes.subarray(at), bytes.byteLength - at, 0);
-        if (sent <= 0) throw unknownSocketError(host, "send", path);
-        at += sent;
-      }
-    },
-    // A broken connection has ended, just like a closed one.
-    receive: async (buffer) => Math.max(0, await recv(handle, buffer, buffer.byteLength, 0)),
-    [Symbol.dispose]: owned.close,
-  };
-}
-
-// Closes only once, because Windows reuses the number of a closed socket for the next one. A failure is tried again once,
-// at once. If that fails too, the socket is open, and can be closed again.
-function closing(host: Host, handle: bigint, path: string): { readonly closed: boolean; close(): void } {
-  let closed = false;
-  return {
-    get closed() {
-      return closed;
-    },
-    close() {
-      if (closed) return;
-      const { closesocket } = host.symbols(ws2);
-      if (closesocket(handle) !== 0 && closesocket(handle) !== 0) {
-        const error = lastSocketError(host, "closesocket", path);
-        if (error.win32 !== win32.WSAENOTSOCK) throw error;
-      }
-      closed = true;
-    },
-  };
-}
-
-function closeOrLog({ close }: { close(): void }, path: string): void {
-  try {
-    close();
-  } catch (error) {
-    log("warn", () => `a socket of ${path} stays open: ${messageOf(error)}`);
-  }
+function unlessBlocked(host: Host, fn: string, path: string): undefined {
+  const error = lastSocketError(host, fn, path);
+  if (error.win32 !== win32.WSAEWOULDBLOCK) throw error;
 }
 
 function address(runtimeId: string, service: string): Uint8Array<ArrayBuffer> {
@@ -168,11 +223,6 @@ function address(runtimeId: string, service: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-function lastSocketError(host: Host, fn: string, path: string) {
+function lastSocketError(host: Host, fn: string, path?: string) {
   return errorOf(host, fn, fromWin32(host.symbols(ws2).WSAGetLastError()), path);
-}
-
-// The error code can't be read: the call ran on the pool, and the code belongs to that thread.
-function unknownSocketError(host: Host, fn: string, path: string) {
-  return errorOf(host, fn, fromWin32(win32.ERROR_GEN_FAILURE), path);
 }

@@ -12,7 +12,7 @@ import { nameToGuid, type ParentLayer } from "../ffi/vmcompute.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { Records, recordsFolder } from "../records/records.ts";
 import { Mutex } from "./mutex.ts";
-import { WaitingThreads } from "./waiting_threads.ts";
+import { SocketWaits } from "./socket_waits.ts";
 
 /** A mount of this process. */
 export interface ScratchMount {
@@ -153,8 +153,13 @@ export class Session {
   readonly prepareLayer: Mutex = new Mutex();
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
-  /** The threads on which its calls wait for guests. */
-  readonly waitingThreads: WaitingThreads = new WaitingThreads();
+  /**
+   * The lock for starting Linux VMs: a start can keep its thread until the guest has what it waits for from this process, which
+   * needs another thread to notice the guest.
+   */
+  readonly linuxStarts: Mutex = new Mutex();
+  /** What waits for its sockets to guests. */
+  readonly socketWaits: SocketWaits = new SocketWaits();
   /** What its VMs use, see `vm_files.ts`. */
   readonly vmFiles: Set<VMFile> = new Set();
   /** The privileges that it has enabled, by name. */

@@ -4,14 +4,21 @@
  * @module
  */
 
+// What Windows buffers of what nobody has read yet.
+const BUFFERED_BYTES = 64 * 1024;
+
 /** One direction of a connection. */
 class Pipe {
   readonly #chunks: Uint8Array[] = [];
+  readonly #listeners: (() => void)[] = [];
+  #unread = 0;
   #closed = false;
   #wake = Promise.withResolvers<void>();
 
   write(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     this.#chunks.push(bytes.slice());
+    this.#unread += bytes.length;
     this.#signal();
   }
 
@@ -24,22 +31,45 @@ class Pipe {
     return this.#closed;
   }
 
+  /** How many bytes can be written before some are read. */
+  get room(): number {
+    return Math.max(0, BUFFERED_BYTES - this.#unread);
+  }
+
+  /** Whether a read returns something. */
+  get isReadable(): boolean {
+    return this.#unread > 0 || this.#closed;
+  }
+
+  /** Has `listener` called each time when something was written or read, or it was closed. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
   #signal(): void {
     this.#wake.resolve();
     this.#wake = Promise.withResolvers();
+    this.#listeners.forEach((listener) => listener());
   }
 
-  /** Reads up to `target.length` bytes. Returns how many, and 0 at the end. */
-  async read(target: Uint8Array): Promise<number> {
-    while (this.#chunks.length === 0) {
-      if (this.#closed) return 0;
-      await this.#wake.promise;
-    }
-    const chunk = this.#chunks.shift()!;
+  /** Reads up to `target.length` bytes. Returns how many, 0 at the end, and `undefined` if there are none yet. */
+  tryRead(target: Uint8Array): number | undefined {
+    const chunk = this.#chunks.shift();
+    if (chunk === undefined) return this.#closed ? 0 : undefined;
     const part = chunk.subarray(0, target.length);
     target.set(part);
     if (part.length < chunk.length) this.#chunks.unshift(chunk.subarray(part.length));
+    this.#unread -= part.length;
+    this.#signal();
     return part.length;
+  }
+
+  async read(target: Uint8Array): Promise<number> {
+    for (;;) {
+      const size = this.tryRead(target);
+      if (size !== undefined) return size;
+      await this.#wake.promise;
+    }
   }
 }
 
@@ -68,11 +98,33 @@ export class Connection {
     return this.#in.read(target);
   }
 
+  /** Reads what is there. Returns how many bytes, 0 once the other end is closed, and `undefined` if there are none yet. */
+  tryRead(target: Uint8Array): number | undefined {
+    return this.#in.tryRead(target);
+  }
+
   /** Writes bytes. Returns false if either end is closed. */
   write(bytes: Uint8Array): boolean {
     if (this.#out.closed) return false;
     this.#out.write(bytes);
     return true;
+  }
+
+  /** Writes as many bytes as the other end has room for. Returns how many, or `undefined` if either end is closed. */
+  tryWrite(bytes: Uint8Array): number | undefined {
+    const part = bytes.subarray(0, this.#out.room);
+    return this.write(part) ? part.length : undefined;
+  }
+
+  /** Whether there is something to read, or the other end is closed. */
+  get isReadable(): boolean {
+    return this.#in.isReadable;
+  }
+
+  /** Has `listener` called each time when something was written or read at either end, or one was closed. */
+  onChange(listener: () => void): void {
+    this.#in.onChange(listener);
+    this.#out.onChange(listener);
   }
 
   /** Closes this end, which also ends waiting reads. */
@@ -84,7 +136,7 @@ export class Connection {
 
 interface Listener {
   readonly arrived: Connection[];
-  readonly waiting: ((connection: Connection | undefined) => void)[];
+  readonly onArrival: () => void;
 }
 
 /**
@@ -98,26 +150,26 @@ export class GuestNetwork {
   started = 0;
 
   /** Starts listening at an address. Returns false if the address is already in use. */
-  listen(address: string): boolean {
+  listen(address: string, onArrival: () => void = () => {}): boolean {
     if (this.#listeners.has(address)) return false;
-    this.#listeners.set(address, { arrived: [], waiting: [] });
+    this.#listeners.set(address, { arrived: [], onArrival });
     return true;
   }
 
-  /** Waits for the next connection to an address. Returns `undefined` once nobody listens there. */
-  accept(address: string): Promise<Connection | undefined> {
-    const listener = this.#listeners.get(address);
-    if (listener === undefined) return Promise.resolve(undefined);
-    const arrived = listener.arrived.shift();
-    if (arrived !== undefined) return Promise.resolve(arrived);
-    return new Promise((resolve) => listener.waiting.push(resolve));
+  /** Returns the next connection to an address, or `undefined` if there is none. */
+  accept(address: string): Connection | undefined {
+    return this.#listeners.get(address)?.arrived.shift();
+  }
+
+  /** Whether somebody has connected to an address, and wasn't accepted yet. */
+  hasArrived(address: string): boolean {
+    return (this.#listeners.get(address)?.arrived.length ?? 0) > 0;
   }
 
   /** Stops listening at an address. */
   close(address: string): void {
     const listener = this.#listeners.get(address);
     this.#listeners.delete(address);
-    listener?.waiting.forEach((resolve) => resolve(undefined));
     listener?.arrived.forEach((connection) => connection.close());
   }
 
@@ -126,9 +178,8 @@ export class GuestNetwork {
     const listener = this.#listeners.get(address);
     if (listener === undefined) return undefined;
     const [guest, host] = Connection.pair();
-    const waiting = listener.waiting.shift();
-    if (waiting === undefined) listener.arrived.push(host);
-    else waiting(host);
+    listener.arrived.push(host);
+    listener.onArrival();
     return guest;
   }
 }

@@ -395,11 +395,6 @@ export class SimulatedHost implements Host {
     return this.#identity;
   }
 
-  /** The number of threads that slow functions share, without the option `poolThreads` without a limit. */
-  get threads(): number {
-    return this.#options.poolThreads ?? Infinity;
-  }
-
   /** The folder in which the library keeps records of mounts; false if it keeps none. */
   get records(): string | false | undefined {
     return this.#options.records;

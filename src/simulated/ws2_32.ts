@@ -6,7 +6,9 @@
 
 import { guidText } from "../ffi/guid.ts";
 import {
+  ADDRESS,
   big,
+  BOOL,
   buffer,
   define,
   HANDLE,
@@ -22,8 +24,12 @@ import {
 import { addressOf, type Connection } from "./guest_network.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
 
+const WSAEWOULDBLOCK = 10035;
 const WSAENOTSOCK = 10038;
 const WSAEADDRINUSE = 10048;
+const WSAECONNABORTED = 10053;
+const WSAECONNRESET = 10054;
+const WSAENOTCONN = 10057;
 const WSANOTINITIALISED = 10093;
 
 /** Functions that return 0, or -1 with a separate error. */
@@ -33,11 +39,42 @@ const SOCKET_STATUS = {
   fail: (code: number, process: Process) => (HANDLE.fail(code, process), -1),
 };
 
+/** Returns the number of an event, all ones for a failure. */
+const WAIT = { done: undefined, fail: (code: number, process: Process) => (HANDLE.fail(code, process), 0xffffffff) };
+
+/** An event. It stays set until it is reset. */
+class SocketEvent implements OpenHandle {
+  readonly type = "event";
+  readonly target = "an event for sockets";
+  #isSet = false;
+  #waiting: (() => void)[] = [];
+
+  get isSet(): boolean {
+    return this.#isSet;
+  }
+
+  set(): void {
+    this.#isSet = true;
+    this.#waiting.forEach((resolve) => resolve());
+    this.#waiting = [];
+  }
+
+  reset(): void {
+    this.#isSet = false;
+  }
+
+  async wait(): Promise<void> {
+    if (!this.#isSet) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+}
+
 interface Socket extends OpenHandle {
   readonly type: "socket";
+  event?: SocketEvent;
   address?: string;
   listens?: boolean;
   connection?: Connection;
+  isShutDown?: boolean;
 }
 
 function socketOf({ handles }: Process, handle: bigint): Socket {
@@ -49,15 +86,32 @@ function socketOf({ handles }: Process, handle: bigint): Socket {
   return socket as Socket;
 }
 
+function eventOf({ handles }: Process, handle: bigint): SocketEvent {
+  return handles.get(handle, "event") as SocketEvent;
+}
+
+// A socket blocks until an event is selected for it.
+function requireEvent(fn: string, { event, target }: Socket): SocketEvent {
+  return event ?? unknown(`${fn} on a socket that blocks: ${target}`);
+}
+
+function connectionOf(fn: string, socket: Socket): Connection {
+  requireEvent(fn, socket);
+  if (socket.connection === undefined) throw win32Failure(WSAENOTCONN);
+  if (socket.isShutDown) throw win32Failure(WSAECONNABORTED);
+  return socket.connection;
+}
+
 function closeSocket({ sockets }: Process, { listens, address, connection }: Socket): void {
   if (listens) sockets.close(address!);
   connection?.close();
 }
 
-/** Closes the sockets of a process that ends, so that nothing waits for them any more. */
+/** Closes the sockets of a process that ends. What waits for them ends with it. */
 export function closeSockets(process: Process): void {
   for (const handle of process.handles.list()) {
     if (handle.type === "socket") closeSocket(process, handle as Socket);
+    if (handle.type === "event") (handle as SocketEvent).set();
   }
 }
 
@@ -70,20 +124,56 @@ export const ws2Functions: SimulatedDll = {
     if (open !== undefined) throw new SimulationError(`WSACleanup while a socket is open: ${open.target}`);
   }),
 
+  WSACloseEvent: define(BOOL, { event: big }, ({ process }, { event }) => {
+    eventOf(process, event);
+    process.handles.close(event);
+  }),
+
+  WSACreateEvent: define(ADDRESS, {}, ({ process }) => process.handles.open(new SocketEvent())),
+
+  WSAEventSelect: define(
+    SOCKET_STATUS,
+    { socket: big, event: big, events: number },
+    ({ process }, { socket, event }) => {
+      const handle = socketOf(process, socket);
+      const selected = handle.event = eventOf(process, event);
+      // Of what has happened before, it tells as well.
+      if (handle.connection?.isReadable) selected.set();
+      handle.connection?.onChange(() => selected.set());
+    },
+  ),
+
   WSAGetLastError: define(INFALLIBLE, {}, ({ process }) => process.lastError),
+
+  WSAResetEvent: define(BOOL, { event: big }, ({ process }, { event }) => eventOf(process, event).reset()),
+
+  WSASetEvent: define(BOOL, { event: big }, ({ process }, { event }) => eventOf(process, event).set()),
 
   WSAStartup: define(WIN32, { version: number, data: buffer }, ({ process }) => {
     process.sockets.started++;
   }),
 
+  WSAWaitForMultipleEvents: define(
+    WAIT,
+    { count: number, events: buffer, all: number, milliseconds: number, alertable: number },
+    async ({ process }, { count, events, milliseconds }) => {
+      if (count !== 1 || milliseconds !== 0xffffffff) unknown("waiting for several events, or with a limit");
+      const view = new DataView(events.buffer, events.byteOffset, events.byteLength);
+      await eventOf(process, view.getBigUint64(0, true)).wait();
+      return 0;
+    },
+  ),
+
   accept: define(
     HANDLE,
     { socket: big, address: optionalBuffer, size: optionalBuffer },
-    async ({ process }, { socket }) => {
-      const { address, target } = socketOf(process, socket);
-      const connection = await process.sockets.accept(address ?? "");
-      if (connection === undefined) throw win32Failure(10004);
-      return process.handles.open({ type: "socket", target, connection } as Socket);
+    ({ process }, { socket }) => {
+      const listener = socketOf(process, socket);
+      const event = requireEvent("accept", listener);
+      const connection = process.sockets.accept(listener.address ?? "");
+      if (connection === undefined) throw win32Failure(WSAEWOULDBLOCK);
+      if (process.sockets.hasArrived(listener.address ?? "")) event.set();
+      return process.handles.open({ type: "socket", target: listener.target, connection } as Socket);
     },
   ),
 
@@ -109,25 +199,36 @@ export const ws2Functions: SimulatedDll = {
 
   listen: define(SOCKET_STATUS, { socket: big, backlog: number }, ({ process }, { socket }) => {
     const handle = socketOf(process, socket);
-    if (!process.sockets.listen(handle.address ?? "")) throw win32Failure(WSAEADDRINUSE);
+    if (!process.sockets.listen(handle.address ?? "", () => handle.event?.set())) throw win32Failure(WSAEADDRINUSE);
     handle.listens = true;
   }),
 
   recv: define(
     SOCKET_STATUS,
     { socket: big, data: buffer, size: number, flags: number },
-    ({ process }, { socket, data, size }) => socketOf(process, socket).connection!.read(data.subarray(0, size)),
+    ({ process }, { socket, data, size }) => {
+      const read = connectionOf("recv", socketOf(process, socket)).tryRead(data.subarray(0, size));
+      if (read === undefined) throw win32Failure(WSAEWOULDBLOCK);
+      return read;
+    },
   ),
 
   send: define(
     SOCKET_STATUS,
     { socket: big, data: buffer, size: number, flags: number },
     ({ process }, { socket, data, size }) => {
-      const { connection } = socketOf(process, socket);
-      if (!connection!.write(data.subarray(0, size))) throw win32Failure(10054);
-      return size;
+      const written = connectionOf("send", socketOf(process, socket)).tryWrite(data.subarray(0, size));
+      if (written === undefined) throw win32Failure(WSAECONNRESET);
+      if (written === 0 && size > 0) throw win32Failure(WSAEWOULDBLOCK);
+      return written;
     },
   ),
+
+  shutdown: define(SOCKET_STATUS, { socket: big, how: number }, ({ process }, { socket }) => {
+    const handle = socketOf(process, socket);
+    connectionOf("shutdown", handle).close();
+    handle.isShutDown = true;
+  }),
 
   socket: define(
     HANDLE,

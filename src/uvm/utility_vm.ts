@@ -32,6 +32,7 @@ import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options
 import { requireBuild } from "../session/builds.ts";
 import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
+import { sessionOf } from "../session/session.ts";
 import { noteBootFile } from "../session/vm_files.ts";
 import { ComputeSystem, isInvalidState } from "./compute_system.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
@@ -328,8 +329,6 @@ export class UtilityVM implements AsyncDisposable {
    *
    * Windows doesn't limit the time of this: pass a signal such as `AbortSignal.timeout(120_000)`.
    *
-   * @throws {InUseError} if too many Linux VMs of this process run: each waits for its guest on a thread of Deno's pool, which
-   * has four for each processor. Nothing was changed.
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
@@ -360,10 +359,11 @@ export class UtilityVM implements AsyncDisposable {
       // Those of a start that failed.
       await this.#closeSockets();
       const { serveGuest } = await import("./guest_sockets.ts");
-      this.#sockets = serveGuest(this.host, this, sockets);
+      this.#sockets = await serveGuest(this.host, this, sockets);
     }
     // A scanner can have a disk of the VM open that was just made.
-    const started = onceFree(this.host, `each disk of ${this.id}`, () => this.#system.start({ signal }), signal);
+    const start = () => onceFree(this.host, `each disk of ${this.id}`, () => this.#system.start({ signal }), signal);
+    const started = sockets === undefined ? start() : sessionOf(this.host).linuxStarts.run(start, signal);
     // A guest without entropy never starts, so a failure to send it ends the wait.
     await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers, NativeError } from "../../mod.ts";
 import { layerExists } from "../../src/ffi/vmcompute.ts";
-import { listenForGuest, startWinsock, vsockService } from "../../src/ffi/ws2_32.ts";
+import { createSocketEvent, startWinsock } from "../../src/ffi/ws2_32.ts";
 import { SimulatedHost, type SimulatedHostOptions, SimulationError } from "../../src/simulated/mod.ts";
 import { heldKinds, settle } from "../support/calls.ts";
 import { hostWith, SCRATCH, STACK, stackHost } from "../support/host.ts";
@@ -167,14 +167,14 @@ Deno.test("slow functions share the threads of a pool, and wait for one in their
 Deno.test("a function that only waits keeps its thread, and with it those that come after it", async () => {
   const host = new SimulatedHost({ poolThreads: 1 });
   using _winsock = startWinsock(host);
-  const listener = listenForGuest(host, "cab70344-facb-41e4-b5e5-ab6592283e6e", vsockService(1));
-  const accepting = listener.accept();
+  using event = createSocketEvent(host);
+  const waiting = event.wait();
   let exists: boolean | undefined;
   const asking = layerExists(host, "C:\\layers\\base").then((result) => exists = result);
   await settle();
   assertEquals(exists, undefined);
-  listener[Symbol.dispose]();
-  await Promise.all([accepting, asking]);
+  event.set();
+  await Promise.all([waiting, asking]);
   assertEquals(exists, false);
 });
 

@@ -25,7 +25,7 @@ export interface Outcome {
 
 const DLLS = [
   ...["advapi32", "cimfs", "computestorage", "kernel32", "ntdll", "ole32", "virtdisk", "vmcompute", "ws2_32"],
-  ...["hcsmountpoints", "missing", "probe"],
+  ...["hcsmountpoints", "hvsockets", "missing", "probe"],
 ];
 
 /** Prepares Wine and runs all tests there; says in one line why, where this machine can't. */
@@ -47,6 +47,8 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
     // `deno check` has looked at the types.
     ...["--no-check", "--no-prompt", "--v8-flags=--expose-gc", "--allow-read", "--allow-write"],
     ...["--allow-env=SystemRoot", "--allow-sys=osRelease"],
+    // To be a guest, which is on the loopback here.
+    "--allow-net=127.0.0.1",
     `--allow-ffi=${DLLS.map((dll) => `${SYSTEM32}\\${dll}.dll`)}`,
     `${CHECKOUT}\\tests\\wine\\inside`,
   ], { timeoutMs: 300_000 });

@@ -13,6 +13,7 @@ cc -shared -o "$out/computestorage.dll" computestorage.c recorder.def "$out/hcsr
 cc -shared -o "$out/virtdisk.dll" virtdisk.c virtdisk.def recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/hcsmountpoints.dll" hcsmountpoints.c hcsmountpoints.def recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/hcsquick.dll" hcsquick.c hcsquick.def "$out/hcsrecorder.dll"
+cc -shared -o "$out/hvsockets.dll" hvsockets.c hvsockets.def -lws2_32
 cc -shared -o "$out/probe.dll" probe.c
 cc -municode -o "$out/run.exe" run.c
 cc -municode -o "$out/cycle.exe" cycle.c "$out/vmcompute.dll" "$out/hcsrecorder.dll"
