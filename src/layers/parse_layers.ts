@@ -92,7 +92,9 @@ export type WCOWLayers =
     /** The images of the read-only layers, the topmost first. */
     readonly layers: readonly BlockImage[];
     /** The image that merges them. Undefined if there is only one. */
-    readonly merged: BlockImage | undefined;
+    readonly merged?: BlockImage | undefined;
+    /** The root hash of the image that is mounted, 64 hexadecimal digits: with it, Windows verifies what is read. */
+    readonly rootHash?: string | undefined;
     /** Folder of the scratch. */
     readonly scratch: string;
   };
