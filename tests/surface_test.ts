@@ -5,11 +5,11 @@ import config from "../deno.json" with { type: "json" };
 /** How many symbols each entry point has, and their names: first the values, then the types. */
 const SURFACE: Readonly<Record<string, readonly [count: number, values: string, types: string]>> = {
   ".": [
-    65,
+    66,
     `
       HungCallError InUseError InvalidInputError LayerError MissingDllError MissingExportError MissingPermissionError NativeError
       NoRoomError NotMountedError RecordError ReleaseError UnexpectedAnswerError UnsupportedBuildError UntrustedFolderError UnwindError VMStateError
-      createUtilityVM findMounts getHCSLayers listMounts mountLCOWLayers mountSandboxVolume mountWCOWLayers parseLCOWLayers parseWCOWLayers recover releaseCimFSHostLayers
+      createUtilityVM findMounts getHCSLayers listMounts makeMountedWCOWLayers mountLCOWLayers mountSandboxVolume mountWCOWLayers parseLCOWLayers parseWCOWLayers recover releaseCimFSHostLayers
       removeSandboxMountPoint toHostHcsSchemaLayers unmountWCOWLayers windowsHost
     `,
     `

@@ -49,11 +49,28 @@ export interface AcquiredLayers {
 }
 
 /**
+ * Checks layers as a caller passes them, and returns them as a stack.
+ *
+ * @throws {InvalidInputError} if one is refused.
+ */
+export function givenStack(layers: readonly string[] | WCOWLayers): LayerStack {
+  return hasKind(layers) ? parsedStack(layers) : layerStack(layers as readonly string[]);
+}
+
+function hasKind(layers: unknown): layers is WCOWLayers {
+  try {
+    return typeof layers === "object" && layers !== null && "kind" in layers;
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Checks a list of folders with the scratch last, and returns them as a stack.
  *
  * @throws {InvalidInputError} if there are fewer than two, one is no absolute path, or two read-only ones have one name.
  */
-export function layerStack(layerFolders: readonly string[]): LayerStack {
+function layerStack(layerFolders: readonly string[]): LayerStack {
   const folders = itemsOf(layerFolders, "layerFolders", namedFolder, {
     least: 2,
     problem: "needs at least two folders, a base layer and the scratch",
@@ -70,7 +87,7 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
  *
  * @throws {InvalidInputError} if one is refused.
  */
-export function parsedStack(layers: WCOWLayers): LayerStack {
+function parsedStack(layers: WCOWLayers): LayerStack {
   const kind = oneOf("folders", "images", "blockImages")(propertyOf(layers, "kind", "layers"), "layers.kind");
   const scratchArgument = "layers.scratch";
   if (kind === "folders") {

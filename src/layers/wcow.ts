@@ -22,7 +22,7 @@ import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { requireUnmounted } from "./earlier_mount.ts";
-import { hasScratchDisk, layerStack, parsedStack, requireScratch } from "./layer_stack.ts";
+import { givenStack, hasScratchDisk, requireScratch } from "./layer_stack.ts";
 import { withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import type { WCOWLayers } from "./parse_layers.ts";
@@ -84,7 +84,7 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * ```
  *
  * @param containerId Id of the container. The volume of a CIM image is named after it.
- * @param layers Absolute paths of the layers' folders: the read-only layers from the topmost to the base, then the scratch. No two
+ * @param layerFolders Absolute paths of the layers' folders: the read-only layers from the topmost to the base, then the scratch. No two
  * read-only folders may have the same name, because Windows identifies a layer by that. Or layers whose form is known, as
  * {@linkcode parseWCOWLayers} returns them; images that are named like that are mounted before the disk is attached.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
@@ -99,11 +99,11 @@ export interface MountWCOWLayersOptions extends HostOptions {
  */
 export async function mountWCOWLayers(
   containerId: string,
-  layers: readonly string[] | WCOWLayers,
+  layerFolders: readonly string[] | WCOWLayers,
   options: MountWCOWLayersOptions = {},
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
-  const named = isForm(layers) ? parsedStack(layers) : layerStack(layers);
+  const named = givenStack(layerFolders);
   const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, ...given } = hostOptions(options, {
     volumeMountPath: optional(namedFolder),
     createScratch: optional(boolean),
@@ -186,8 +186,4 @@ export async function mountWCOWLayers(
       return mounted(holds, { path, volumeMountPath, placements });
     });
   });
-}
-
-function isForm(layers: unknown): layers is WCOWLayers {
-  return typeof layers === "object" && layers !== null && !Array.isArray(layers);
 }

@@ -269,6 +269,7 @@ export function tableOf(world: World): Table {
     recover: { options: onHost(allOptional({ dryRun: boolean })) },
     mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options },
     removeSandboxMountPoint: { hostPath: path("C:\\mnt\\new"), options },
+    makeMountedWCOWLayers: { layerFolders: paths(TOP, BASE, SCRATCH), volume: path(VOLUME), options },
     toHostHcsSchemaLayers: { containerId: text("c1"), readOnlyLayers: paths(TOP, BASE), options },
     mountLCOWLayers: {
       containerId: text("c1"),

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   InvalidInputError,
+  makeMountedWCOWLayers,
   mountWCOWLayers,
   recover,
   unmountWCOWLayers,
@@ -139,7 +140,7 @@ Deno.test("mountWCOWLayers() refuses layers of other forms by name, before anyth
   const machine = host();
   for (
     const [layers, argument] of [
-      [{}, "layers.kind"],
+      [{}, "layerFolders"],
       [{ ...ONE, kind: "overlay" }, "layers.kind"],
       [{ ...ONE, layers: [] }, "layers.layers"],
       [{ ...ONE, scratch: "scratch" }, "layers.scratch"],
@@ -174,5 +175,18 @@ Deno.test("mountWCOWLayers() refuses an image that is missing or empty by what n
     const error = await assertRejects(() => mountWCOWLayers("c1", layers, { host: machine }), InvalidInputError);
     assertEquals(error.argument, "layers.layers[0].path");
   }
+  assertEquals(order(machine), []);
+});
+
+Deno.test("makeMountedWCOWLayers() names folders by their ids, and an image by its volume", async () => {
+  const machine = host();
+  const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}";
+  const folders = ["C:\\layers\\app", "C:\\layers\\base"];
+  const named = await makeMountedWCOWLayers([...folders, SCRATCH], volume, { host: machine });
+  assertEquals(named.map(({ Path }) => Path), folders);
+  assertEquals(await makeMountedWCOWLayers(MERGED, volume, { host: machine }), [{
+    Id: "11111111-2222-3333-4444-555555555555",
+    Path: `${volume}\\`,
+  }]);
   assertEquals(order(machine), []);
 });
