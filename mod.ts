@@ -59,6 +59,11 @@ export type { LinuxVMOptions } from "./src/uvm/plans/linux_vm.ts";
 export type { WindowsVMOptions } from "./src/uvm/plans/windows_vm.ts";
 export type { CommonVMOptions } from "./src/uvm/plans/vm_plan.ts";
 
+// Layers of other tools
+export { makeMountedWCOWLayers } from "./src/layers/host_schema.ts";
+export { parseLCOWLayers, parseWCOWLayers } from "./src/layers/parse_layers.ts";
+export type { BlockImage, ContainerdMount, LayerSource, WCOWLayers } from "./src/layers/parse_layers.ts";
+
 // What a mount returns
 export type { LayerDevice, LayerPlacement, MountedLayers, MountedVolume } from "./src/layers/mounted_layers.ts";
 export type { Mounted } from "./src/holds/mounted.ts";

@@ -8,8 +8,9 @@
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { check } from "./kernel32.ts";
+import { nativeCopy } from "./memory.ts";
 import type { Dll } from "./table.ts";
-import { wide } from "./wide.ts";
+import { wide, wideList } from "./wide.ts";
 
 /** The functions of CimFS.dll that are used. */
 export const cimfsSymbols = {
@@ -25,6 +26,43 @@ export const cimfsSymbols = {
       "buffer", /* PCWSTR file name of the image */
       "u32", /* CIM_MOUNT_IMAGE_FLAGS */
       "buffer", /* const GUID* volume id */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  CimMergeMountImage: {
+    parameters: [
+      "u32", /* UINT32 images */
+      "buffer", /* const CIMFS_IMAGE_PATH*: the merged one, then those that it merges, topmost first */
+      "u32", /* CIM_MOUNT_IMAGE_FLAGS */
+      "buffer", /* const GUID* volume id */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  CimMergeMountVerifiedImage: {
+    parameters: [
+      "u32", /* UINT32 images */
+      "buffer", /* const CIMFS_IMAGE_PATH*: the merged one, then those that it merges, topmost first */
+      "u32", /* CIM_MOUNT_IMAGE_FLAGS */
+      "buffer", /* const GUID* volume id */
+      "u16", /* UINT16 bytes of the hash */
+      "buffer", /* const BYTE* root hash */
+    ],
+    result: "i32", /* HRESULT */
+    nonblocking: true,
+    optional: true,
+  },
+  CimMountVerifiedImage: {
+    parameters: [
+      "buffer", /* PCWSTR file or disk of the image */
+      "buffer", /* PCWSTR name of the image */
+      "u32", /* CIM_MOUNT_IMAGE_FLAGS */
+      "buffer", /* const GUID* volume id */
+      "u16", /* UINT16 bytes of the hash */
+      "buffer", /* const BYTE* root hash */
     ],
     result: "i32", /* HRESULT */
     nonblocking: true,
@@ -46,22 +84,74 @@ export const cimMountFlag = {
   ENABLE_DAX: 0x2,
   CACHE_FILES: 0x4,
   CACHE_REGIONS: 0x8,
+  /** The image is on a disk of its own. */
+  BLOCK_DEVICE: 0x10,
+  /** The image is in a file of its own. */
+  SINGLE_FILE: 0x20,
 } as const;
 
-/** Mounts the image `folder\name` as the volume `\\?\Volume{volumeId}\`. `flags` is a sum of {@linkcode cimMountFlag}. */
+/** Where an image is: in a folder with the files of others, or in a file or on a disk of its own. */
+export interface ImagePath {
+  /** The folder, the file or the disk. */
+  readonly folder: string;
+  /** Its name there. */
+  readonly name: string;
+}
+
+/**
+ * Mounts the image `folder\name` as the volume `\\?\Volume{volumeId}\`. `flags` is a sum of {@linkcode cimMountFlag}. With a root
+ * hash, of 32 bytes, Windows verifies what is read.
+ */
 export async function mountImage(
   host: Host,
-  image: { folder: string; name: string },
+  image: ImagePath,
   volumeId: string,
   flags: number,
+  rootHash?: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
-  const { CimMountImage } = host.symbols(cimfs);
+  const { CimMountImage, CimMountVerifiedImage } = host.symbols(cimfs);
+  const [folder, name, id] = [wide(withoutSeparator(image.folder)), wide(image.name), guidBytes(volumeId)];
   check(
     host,
-    "CimMountImage",
-    await CimMountImage(wide(withoutSeparator(image.folder)), wide(image.name), flags, guidBytes(volumeId)),
-    `${image.folder.replace(/\\+$/, "")}\\${image.name}`,
+    rootHash === undefined ? "CimMountImage" : "CimMountVerifiedImage",
+    rootHash === undefined
+      ? await CimMountImage(folder, name, flags, id)
+      : await CimMountVerifiedImage(folder, name, flags, id, rootHash.byteLength, rootHash),
+    pathOf(image),
   );
+}
+
+/** Mounts an image that merges others, which come after it, the topmost first. */
+export async function mountMergedImage(
+  host: Host,
+  images: readonly ImagePath[],
+  volumeId: string,
+  flags: number,
+  rootHash?: Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  const { CimMergeMountImage, CimMergeMountVerifiedImage } = host.symbols(cimfs);
+  const texts = images.flatMap(({ folder, name }) => [withoutSeparator(folder), name]);
+  // The structs point to the texts, which must stay in memory until the call has settled.
+  using memory = nativeCopy(host, wideList(texts));
+  const addresses = new BigUint64Array(texts.length);
+  let address = memory.address;
+  texts.forEach((text, i) => {
+    addresses[i] = address;
+    address += BigInt(2 * (text.length + 1));
+  });
+  const [paths, id] = [new Uint8Array(addresses.buffer), guidBytes(volumeId)];
+  check(
+    host,
+    rootHash === undefined ? "CimMergeMountImage" : "CimMergeMountVerifiedImage",
+    rootHash === undefined
+      ? await CimMergeMountImage(images.length, paths, flags, id)
+      : await CimMergeMountVerifiedImage(images.length, paths, flags, id, rootHash.byteLength, rootHash),
+    pathOf(images[0]!),
+  );
+}
+
+function pathOf({ folder, name }: ImagePath): string {
+  return `${folder.replace(/\\+$/, "")}\\${name}`;
 }
 
 // A closing `\` on the folder makes Windows fail, but `C:` without one is the current folder of that drive.

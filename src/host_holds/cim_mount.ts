@@ -10,7 +10,7 @@ import { volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
-import { cimMountFlag, dismountImage, mountImage } from "../ffi/cimfs.ts";
+import { cimMountFlag, dismountImage, mountImage, mountMergedImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
@@ -22,6 +22,18 @@ export interface CimMountInit {
   readonly volume: string;
   /** Path of the image. */
   readonly image: string;
+  /** How it is mounted. Default: as an image whose files are read through the cache. */
+  readonly how?: ImageMount;
+}
+
+/** How an image is mounted. */
+export interface ImageMount {
+  /** A sum of {@linkcode cimMountFlag}. */
+  readonly flags: number;
+  /** The paths of the images that it merges, the topmost first. Empty if it merges none. */
+  readonly merges: readonly string[];
+  /** The root hash by which Windows verifies it. */
+  readonly rootHash?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Mounts an image. */
@@ -31,7 +43,7 @@ export async function acquireCimMount(
   expect: Expect,
 ): Promise<Held<HoldOf<"cimImage">>> {
   const held: Held<HoldOf<"cimImage">> = {
-    hold: { kind: "cimImage", ...init },
+    hold: { kind: "cimImage", volume: init.volume, image: init.image },
     restsOn: [],
     release: () => dismountHeld(host, init.volume),
   };
@@ -54,7 +66,8 @@ export async function acquireLayerCim(
   init: CimMountInit & { readonly scratch: string },
   expect: Expect,
 ): Promise<Held<HoldOf<"cimVolume">>> {
-  const held = layerCimOf(host, init);
+  const { volume, image, scratch } = init;
+  const held = layerCimOf(host, { volume, image, scratch });
   await mountHeld(host, held, init, expect);
   return held;
 }
@@ -66,9 +79,14 @@ async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Exp
   await mount(host, init);
 }
 
-function mount(host: Host, { volume, image }: CimMountInit): Promise<void> {
-  const file = { folder: dirname(image), name: basename(image) };
-  return mountImage(host, file, volumeGuid(volume), cimMountFlag.CACHE_FILES);
+const CACHED: ImageMount = { flags: cimMountFlag.CACHE_FILES, merges: [] };
+
+function mount(host: Host, { volume, image, how = CACHED }: CimMountInit): Promise<void> {
+  const { flags, merges, rootHash } = how;
+  const [file, ...others] = [image, ...merges].map((path) => ({ folder: dirname(path), name: basename(path) }));
+  return merges.length === 0
+    ? mountImage(host, file!, volumeGuid(volume), flags, rootHash)
+    : mountMergedImage(host, [file!, ...others], volumeGuid(volume), flags, rootHash);
 }
 
 /**

@@ -29,15 +29,28 @@ export function cimPath(folder: string): string {
  */
 export function imageOf(host: Host, folder: string, argument: string): string | undefined {
   const image = cimPath(folder);
+  return isImageFile(host, image, argument) ? image : undefined;
+}
+
+/**
+ * Refuses the path of an image at which there is none.
+ *
+ * @throws {InvalidInputError} if it is missing, empty, or not a file.
+ */
+export function requireImageFile(host: Host, image: string, argument: string): void {
+  if (!isImageFile(host, image, argument)) throw new InvalidInputError(argument, "doesn't exist", image);
+}
+
+function isImageFile(host: Host, image: string, argument: string): boolean {
   const attributes = fileAttributes(host, image);
-  if (attributes === undefined) return undefined;
+  if (attributes === undefined) return false;
   if ((attributes & attribute.DIRECTORY) !== 0) {
     throw new InvalidInputError(argument, "has an image that is a folder", image);
   }
   if (fileSize(host, image) === 0n) {
     throw new InvalidInputError(argument, "has an image that is empty", image);
   }
-  return image;
+  return true;
 }
 
 /** Returns the volume under which the image of a container is mounted, `\\?\Volume{guid}\`. */

@@ -11,7 +11,6 @@ import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.
 import type { Host } from "../ffi/host.ts";
 import { layerData } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { layerId } from "../session/session.ts";
 import { type Acquisition, scratchVolume } from "./activation.ts";
 import { isNoFilter } from "./wcifs_filter.ts";
 
@@ -39,13 +38,18 @@ export function overlayOf(
   };
 }
 
-/** Attaches the overlay filter to an activated scratch. */
+/**
+ * Attaches the overlay filter to an activated scratch.
+ *
+ * @param id The id by which Windows knows what the image shows: that of the topmost layer, or the GUID of the image's volume.
+ */
 export async function acquireOverlay(
   host: Host,
   init: Required<Omit<HoldOf<"overlay">, "kind">>,
+  id: string,
   { restsOn = [], expect }: Acquisition,
 ): Promise<Held<HoldOf<"overlay">>> {
-  const layer = { Id: layerId(host, init.layer), Path: `${init.image}Files` };
+  const layer = { Id: id, Path: `${init.image}Files` };
   const held = overlayOf(host, init, restsOn);
   try {
     await attachOverlayFilter(host, init.volume, layerData({ layers: [layer], filterType: "UnionFS" }));

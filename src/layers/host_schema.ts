@@ -8,13 +8,15 @@ import { hostOptions, requireText } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realLayers } from "../checks/real_path.ts";
-import { diskOf, scratchParents } from "../checks/windows_path.ts";
+import { diskOf, scratchParents, volumeGuid, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { NotMountedError } from "../errors/state_errors.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { layerId } from "../session/session.ts";
+import { givenStack } from "./layer_stack.ts";
+import type { WCOWLayers } from "./parse_layers.ts";
 
 /**
  * Returns the read-only layers of a process-isolated container in the form in which the container's document names them.
@@ -64,4 +66,38 @@ export async function toHostHcsSchemaLayers(
     throw new NotMountedError(image, volume);
   }
   return [{ Id: layerId(host, top), Path: volume }];
+}
+
+/**
+ * Returns the read-only layers of a Windows container that something else has mounted, in the form in which the container's document
+ * names them. Mounts nothing, and looks at nothing: images are named by the volume alone.
+ *
+ * ```ts
+ * import { makeMountedWCOWLayers } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * const layers = ["C:\\layers\\app", "C:\\layers\\base", "C:\\scratch"];
+ * const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
+ * console.log(await makeMountedWCOWLayers(layers, volume, { host }));
+ * ```
+ *
+ * @param layerFolders The layers, as for `mountWCOWLayers`.
+ * @param volume Where they are mounted, `\\?\Volume{guid}\`: the scratch's volume for folders, or the image's.
+ * @throws {InvalidInputError} if an argument is refused.
+ * @category Layers of other tools
+ */
+// deno-lint-ignore require-await
+export async function makeMountedWCOWLayers(
+  layerFolders: readonly string[] | WCOWLayers,
+  volume: string,
+  options: HostOptions = {},
+): Promise<Layer[]> {
+  const stack = givenStack(layerFolders);
+  const root = volumeRoot(volume, "volume");
+  const { host, signal } = hostOptions(options, {});
+  signal?.throwIfAborted();
+  if (stack.image !== undefined) return [{ Id: volumeGuid(root), Path: root }];
+  requireGrantsFor(host, "layer");
+  return stack.layers.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
 }

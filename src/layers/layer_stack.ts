@@ -4,13 +4,17 @@
  * @module
  */
 
+import { requireText } from "../checks/arguments.ts";
 import { kindOf, requireKind } from "../checks/existing.ts";
 import { realFolder, realLayers } from "../checks/real_path.ts";
-import { diskOf, namedFolder, parentFolders, pathKey, scratchFolder } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, parentFolders, pathKey, scratchFolder, shortPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
-import { itemsOf } from "../options.ts";
+import type { ImageMount } from "../host_holds/cim_mount.ts";
+import { type Check, fieldsOf, itemsOf, oneOf, optional, propertyOf } from "../options.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
+import type { WCOWLayers } from "./parse_layers.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {
@@ -22,6 +26,18 @@ export interface LayerStack {
   readonly scratch: string;
   /** The argument that names the scratch. */
   readonly scratchArgument: string;
+  /** The image that shows the layers, if the caller named it. */
+  readonly image?: NamedImage;
+}
+
+/** An image that the caller named. */
+export interface NamedImage {
+  /** Its path: that of its file; or that of the file or disk that it has to itself, and its name there. */
+  readonly path: string;
+  /** How it is mounted. */
+  readonly how: ImageMount;
+  /** The files with it and with the images that it merges, and what names them. */
+  readonly files: readonly { readonly path: string; readonly argument: string }[];
 }
 
 /** What a mount of a stack has acquired. */
@@ -33,11 +49,28 @@ export interface AcquiredLayers {
 }
 
 /**
+ * Checks layers as a caller passes them, and returns them as a stack.
+ *
+ * @throws {InvalidInputError} if one is refused.
+ */
+export function givenStack(layers: readonly string[] | WCOWLayers): LayerStack {
+  return hasKind(layers) ? parsedStack(layers) : layerStack(layers as readonly string[]);
+}
+
+function hasKind(layers: unknown): layers is WCOWLayers {
+  try {
+    return typeof layers === "object" && layers !== null && "kind" in layers;
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Checks a list of folders with the scratch last, and returns them as a stack.
  *
  * @throws {InvalidInputError} if there are fewer than two, one is no absolute path, or two read-only ones have one name.
  */
-export function layerStack(layerFolders: readonly string[]): LayerStack {
+function layerStack(layerFolders: readonly string[]): LayerStack {
   const folders = itemsOf(layerFolders, "layerFolders", namedFolder, {
     least: 2,
     problem: "needs at least two folders, a base layer and the scratch",
@@ -49,10 +82,112 @@ export function layerStack(layerFolders: readonly string[]): LayerStack {
   return { named: folders, layers, scratch, scratchArgument };
 }
 
-function requireOtherScratch(layers: readonly string[], scratch: string): void {
+/**
+ * Checks layers whose form is known, and returns them as a stack.
+ *
+ * @throws {InvalidInputError} if one is refused.
+ */
+function parsedStack(layers: WCOWLayers): LayerStack {
+  const kind = oneOf("folders", "images", "blockImages")(propertyOf(layers, "kind", "layers"), "layers.kind");
+  const scratchArgument = "layers.scratch";
+  if (kind === "folders") {
+    const { scratch, layers: folders } = fieldsOf(layers, {
+      kind: any,
+      layers: parentFolders,
+      scratch: scratchFolder,
+    }, "layers");
+    requireSome(folders);
+    requireOtherScratch(folders, scratch, "layers.layers");
+    return { named: [...folders, scratch], layers: folders, scratch, scratchArgument };
+  }
+  if (kind === "images") {
+    const { scratch, layers: images } = fieldsOf(layers, {
+      kind: any,
+      layers: (value, argument) =>
+        itemsOf(
+          value,
+          argument,
+          (item, argument) => fieldsOf(item, { folder: namedFolder, image: shortPath }, argument),
+        ),
+      scratch: scratchFolder,
+    }, "layers");
+    const folders = images.map(({ folder }) => folder);
+    requireSome(folders);
+    requireOtherScratch(folders, scratch, "layers.layers");
+    const { image } = images[0]!;
+    const files = [{ path: image, argument: "layers.layers[0].image" }];
+    const how = { flags: cimMountFlag.NONE, merges: [] };
+    return {
+      named: [...folders, scratch],
+      layers: folders,
+      scratch,
+      scratchArgument,
+      image: { path: image, how, files },
+    };
+  }
+  const { storage, layers: images, merged, scratch, rootHash } = fieldsOf(layers, {
+    kind: any,
+    storage: oneOf("file", "disk"),
+    layers: (value, argument) => itemsOf(value, argument, blockImage),
+    merged: optional(blockImage),
+    rootHash: optional(hash),
+    scratch: scratchFolder,
+  }, "layers");
+  requireSome(images);
+  if (images.length > 1 && merged === undefined) {
+    throw new InvalidInputError("layers.merged", "is missing: several images are mounted through one that merges them");
+  }
+  if (images.length === 1 && merged !== undefined) {
+    throw new InvalidInputError("layers.merged", "is not available with one image, which is mounted itself");
+  }
+  const paths = images.map(({ path, name }) => `${path}\\${name}`);
+  const merges = merged === undefined ? [] : paths;
+  const named = (path: string, argument: string) => ({ path, argument: `${argument}.path` });
+  return {
+    named: [...paths, scratch],
+    layers: paths,
+    scratch,
+    scratchArgument,
+    image: {
+      path: merged === undefined ? paths[0]! : `${merged.path}\\${merged.name}`,
+      how: {
+        flags: storage === "file" ? cimMountFlag.SINGLE_FILE : cimMountFlag.BLOCK_DEVICE,
+        merges,
+        rootHash,
+      },
+      files: storage === "disk" ? [] : [
+        ...merged === undefined ? [] : [named(merged.path, "layers.merged")],
+        ...images.map(({ path }, i) => named(path, `layers.layers[${i}]`)),
+      ],
+    },
+  };
+}
+
+const any: Check<unknown> = (value) => value;
+
+const blockImage: Check<{ readonly path: string; readonly name: string }> = (value, argument) =>
+  fieldsOf(value, { path: shortPath, name: imageName }, argument);
+
+const imageName: Check<string> = (value, argument) => {
+  requireText(value, argument);
+  if (/[\\/]/.test(value)) throw new InvalidInputError(argument, "is not a name, but a path", value);
+  return value;
+};
+
+const hash: Check<Uint8Array<ArrayBuffer>> = (value, argument) => {
+  requireText(value, argument);
+  if (!/^[0-9a-f]{64}$/i.test(value)) throw new InvalidInputError(argument, "is not 64 hexadecimal digits", value);
+  return Uint8Array.fromHex(value);
+};
+
+function requireSome(layers: readonly unknown[]): void {
+  if (layers.length === 0) throw new InvalidInputError("layers.layers", "names no layer", layers);
+}
+
+function requireOtherScratch(layers: readonly string[], scratch: string, argument = "layerFolders"): void {
   const twin = layers.findIndex((folder) => pathKey(folder) === pathKey(scratch));
   if (twin >= 0) {
-    throw new InvalidInputError(`layerFolders[${twin}]`, "is the scratch as well", scratch);
+    throw new InvalidInputError(`${argument}[${twin}]`, "is the scratch as well", scratch);
   }
 }
 
@@ -62,7 +197,8 @@ function requireOtherScratch(layers: readonly string[], scratch: string): void {
  * @throws {InvalidInputError} if two folders are one, or two layers have one name.
  */
 export function realStack(host: Host, stack: LayerStack): LayerStack {
-  const layers = realLayers(host, stack.layers, "layerFolders");
+  // The folders of layers whose image is named aren't looked at.
+  const layers = stack.image !== undefined ? stack.layers : realLayers(host, stack.layers, "layerFolders");
   const scratch = realFolder(host, stack.scratch, stack.scratchArgument);
   requireOtherScratch(layers, scratch);
   return { ...stack, layers, scratch };

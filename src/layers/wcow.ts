@@ -22,9 +22,10 @@ import { sessionOf } from "../session/session.ts";
 import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { requireUnmounted } from "./earlier_mount.ts";
-import { hasScratchDisk, layerStack, requireScratch } from "./layer_stack.ts";
+import { givenStack, hasScratchDisk, requireScratch } from "./layer_stack.ts";
 import { withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
+import type { WCOWLayers } from "./parse_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
 import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
@@ -83,8 +84,9 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * ```
  *
  * @param containerId Id of the container. The volume of a CIM image is named after it.
- * @param layerFolders Absolute paths of the layers' folders: the read-only layers from the topmost to the base, then the
- * scratch. No two read-only folders may have the same name, because Windows identifies a layer by that.
+ * @param layerFolders Absolute paths of the layers' folders: the read-only layers from the topmost to the base, then the scratch. No two
+ * read-only folders may have the same name, because Windows identifies a layer by that. Or layers whose form is known, as
+ * {@linkcode parseWCOWLayers} returns them; images that are named like that are mounted before the disk is attached.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later.
@@ -97,11 +99,11 @@ export interface MountWCOWLayersOptions extends HostOptions {
  */
 export async function mountWCOWLayers(
   containerId: string,
-  layerFolders: readonly string[],
+  layerFolders: readonly string[] | WCOWLayers,
   options: MountWCOWLayersOptions = {},
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
-  const named = layerStack(layerFolders);
+  const named = givenStack(layerFolders);
   const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, ...given } = hostOptions(options, {
     volumeMountPath: optional(namedFolder),
     createScratch: optional(boolean),

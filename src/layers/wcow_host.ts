@@ -6,22 +6,25 @@
 
 import { requireFolders } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { acquireActivation, scratchVolume } from "../host_holds/activation.ts";
 import { acquireLayerCim, type CimMountInit } from "../host_holds/cim_mount.ts";
-import { imageOf } from "../host_holds/layer_image.ts";
+import { imageOf, requireImageFile } from "../host_holds/layer_image.ts";
 import { acquireOverlay } from "../host_holds/overlay_filter.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
 import { log } from "../log.ts";
 import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../session/builds.ts";
 import type { Records } from "../records/records.ts";
 import { onlyCall } from "../session/hung_call.ts";
-import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
+import { layerId } from "../session/session.ts";
+import { type AcquiredLayers, type LayerStack, type NamedImage, realStack } from "./layer_stack.ts";
 
 /**
  * Checks a stack that is to be mounted on the host. Returns it with real paths, and the path of its image, or undefined if its
@@ -37,6 +40,10 @@ export function checkHostLayers(
   requireGrantsFor(host, "mount");
   requireBuild(host, "library", "Mounting layers");
   const stack = realStack(host, named);
+  if (stack.image !== undefined) {
+    requireNamedImage(host, stack.image);
+    return { stack, image: stack.image.path };
+  }
   const image = imageOf(host, stack.layers[0]!, "layerFolders[0]");
   if (image === undefined) {
     requireFolders(host, stack.layers, "layerFolders");
@@ -45,6 +52,19 @@ export function checkHostLayers(
     requireCimLayers(host);
   }
   return { stack, image };
+}
+
+function requireNamedImage(host: Host, { how: { flags, rootHash }, files }: NamedImage): void {
+  const isBlock = (flags & (cimMountFlag.SINGLE_FILE | cimMountFlag.BLOCK_DEVICE)) !== 0;
+  requireGrantsFor(host, !isBlock && cimLayersDependOnRevision(host) ? "imageByRevision" : "image");
+  if (rootHash !== undefined) {
+    requireBuild(host, "verifiedImages", "Mounting a verified image");
+  } else if (isBlock) {
+    requireBuild(host, "blockImages", "Mounting an image that has a file or a disk of its own");
+  } else {
+    requireCimLayers(host);
+  }
+  files.forEach(({ path, argument }) => requireImageFile(host, path, argument));
 }
 
 /** The parts of a mount on the host. */
@@ -106,25 +126,25 @@ function isNotReady(error: unknown): boolean {
     (error.win32 === win32.ERROR_NOT_READY || error.win32 === win32.ERROR_DEVICE_NOT_CONNECTED);
 }
 
-/** Mounts layers with a CIM image: the disk, the image, then the overlay filter. */
+/** Mounts layers with a CIM image: the disk, the image, then the overlay filter. If the caller named the image, it comes first. */
 export async function acquireImage(
   holds: HoldList,
-  { host, records, stack: { named, layers, scratch }, scratchFile }: HostMount,
+  mount: HostMount,
   image: CimMountInit,
   signal: AbortSignal | undefined,
 ): Promise<AcquiredLayers> {
+  const { host, stack: { named, layers, scratch, image: namedImage } } = mount;
+  const init = namedImage === undefined ? image : { ...image, how: namedImage.how };
+  const first = namedImage === undefined ? undefined : await acquireMountedImage(holds, mount, init, signal);
   const disk = await holds.acquire(
-    (expect) => acquireActivation(host, scratch, { restsOn: scratchFile, signal, expect }),
+    (expect) => acquireActivation(host, scratch, { restsOn: mount.scratchFile, signal, expect }),
     signal,
   );
   const path = await scratchVolume(host, scratch);
-  const cim = await holds.acquire(async (expect) => {
-    // Images that were mounted side by side were seen to crash hosts.
-    using _lock = records && await onlyCall(host, records, "CimMountImage", scratch, signal);
-    return await acquireLayerCim(host, { ...image, scratch }, expect);
-  }, signal);
+  const cim = first ?? await acquireMountedImage(holds, mount, init, signal);
   const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
-  await holds.acquire((expect) => acquireOverlay(host, overlay, { restsOn: [disk, cim], expect }), signal);
+  const id = namedImage === undefined ? layerId(host, layers[0]!) : volumeGuid(image.volume);
+  await holds.acquire((expect) => acquireOverlay(host, overlay, id, { restsOn: [disk, cim], expect }), signal);
   return {
     path,
     placements: [
@@ -134,4 +154,17 @@ export async function acquireImage(
       { layer: named.at(-1)!, scratch: true, device: { kind: "disk" }, path },
     ],
   };
+}
+
+function acquireMountedImage(
+  holds: HoldList,
+  { host, records, stack: { scratch } }: HostMount,
+  image: CimMountInit,
+  signal: AbortSignal | undefined,
+): Promise<Held> {
+  return holds.acquire(async (expect) => {
+    // Images that were mounted side by side were seen to crash hosts.
+    using _lock = records && await onlyCall(host, records, "CimMountImage", scratch, signal);
+    return await acquireLayerCim(host, { ...image, scratch }, expect);
+  }, signal);
 }

@@ -31,6 +31,9 @@ export function checkVMLayers(
   host: Host,
   named: LayerStack,
 ): { readonly stack: LayerStack; readonly image: undefined } {
+  if (named.image !== undefined) {
+    throw new InvalidInputError("layers", "are images, which aren't available with a VM", named.image.path);
+  }
   requireFolders(host, named.layers, "layerFolders");
   return { stack: realStack(host, named), image: undefined };
 }

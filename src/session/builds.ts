@@ -23,6 +23,10 @@ export const firstBuild = {
   enableColdDiscardHint: 18967,
   /** CimFS: images as volumes. */
   cimFs: 19041,
+  /** Images that each have a file or a disk of their own, also merged. */
+  blockImages: 27766,
+  /** Such images, verified by their root hash. */
+  verifiedImages: 27800,
   /** Setting up the volume of a base layer. */
   baseOSVolume: 19645,
   /** Groups of processors. */

@@ -166,6 +166,16 @@ const commonVM = allOptional({
   storageQoS: object(allOptional({ iopsMaximum: number(100), bandwidthMaximum: number(100) })),
   guestConnection: choice("internal"),
 });
+// What containerd passes. Other fields than these are ignored.
+const mount = (type: string): Place => ({
+  ...object({
+    type: choice(type),
+    source: path(SCRATCH),
+    options: list([text(`parentLayerPaths=["C:\\\\layers\\\\top"]`)]),
+  }),
+  document: true,
+});
+
 const linuxVM = object({
   os: choice("linux"),
   ...commonVM,
@@ -259,6 +269,7 @@ export function tableOf(world: World): Table {
     recover: { options: onHost(allOptional({ dryRun: boolean })) },
     mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options },
     removeSandboxMountPoint: { hostPath: path("C:\\mnt\\new"), options },
+    makeMountedWCOWLayers: { layerFolders: paths(TOP, BASE, SCRATCH), volume: path(VOLUME), options },
     toHostHcsSchemaLayers: { containerId: text("c1"), readOnlyLayers: paths(TOP, BASE), options },
     mountLCOWLayers: {
       containerId: text("c1"),
@@ -269,6 +280,14 @@ export function tableOf(world: World): Table {
       options: object({ guestRoot: path("/run/c1"), signal, vm: vm(world.linux) }, { plain: true }),
     },
     getHCSLayers: { vm: vm(world.windows), layerFolders: list([path(BASE)], 0), options: waiting },
+    parseWCOWLayers: {
+      source: object({ mounts: list([mount("windows-layer")], 1), layerFolders: optional(list([], 0)) }, {
+        plain: true,
+      }),
+    },
+    parseLCOWLayers: {
+      source: object({ mounts: list([mount("lcow-layer")], 1), layerFolders: optional(list([], 0)) }, { plain: true }),
+    },
     "createUtilityVM Linux": { options: linuxVM, hostOptions: options },
     "createUtilityVM Windows": { options: windowsVM, hostOptions: options },
     windowsHost: {
