@@ -662,14 +662,14 @@ const OTHER_MUTANTS: readonly Mutant[] = [
     text: `release: async () => !isOverlaid && await filter.release()`,
     replacement: `release: () => filter.release()`,
     breaks: "the WCIFS filter of a scratch with an overlay filter is removed",
-    tests: [CIMFS],
+    tests: [UNMOUNT],
   },
   {
     file: "src/layers/unmount.ts",
     text: `  if (mounts.isMounting(scratch)) {`,
     replacement: `  if (scratch === "" && mounts.isMounting(scratch)) {`,
     breaks: "an unmount takes a mount apart that is under way",
-    tests: [UNMOUNT, RELEASE, "tests/situations/late_test.ts"],
+    tests: ["tests/situations/company_test.ts"],
   },
   {
     file: "src/layers/wcow_host.ts",
@@ -711,7 +711,7 @@ const OTHER_MUTANTS: readonly Mutant[] = [
     text: `isMarked(host: Host, path: string): boolean {\n  return hasMark(host, path) || hasMark(host, path);`,
     replacement: `isMarked(host: Host, path: string): boolean {\n  return hasMark(host, path);`,
     breaks: "one wrong answer leaves a folder",
-    tests: ["tests/proofs/every_failure_test.ts"],
+    tests: [UNMOUNT],
   },
   {
     file: "src/host_holds/new_file.ts",

@@ -1,5 +1,5 @@
 // Records of mounts: what is written when, what is refused, and who waits for whom.
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { RecordError, UntrustedFolderError } from "../../mod.ts";
 import type { MountPlan } from "../../src/records/record.ts";
 import { mountedLine, recordIn } from "../../src/records/record.ts";
@@ -144,8 +144,9 @@ Deno.test("a lock is had by one process at a time, in turn, and not by a dead on
   const third = host.otherProcess();
   const got: string[] = [];
   const first = await records(host).lock(host, SCRATCH);
+  const onWait = (waited: number) => assert(waited < 10_000, "a lock is never given back");
   const take = async (of: SimulatedHost, name: string) => {
-    using _lock = await records(of).lock(of, SCRATCH);
+    using _lock = await records(of).lock(of, SCRATCH, { onWait });
     got.push(name);
   };
   const taken = [take(other, "other")];
@@ -157,7 +158,7 @@ Deno.test("a lock is had by one process at a time, in turn, and not by a dead on
   first[Symbol.dispose]();
   await Promise.all(taken);
   assertEquals(got, ["other", "third"]);
-  await records(other).lock(other, SCRATCH);
+  await records(other).lock(other, SCRATCH, { onWait });
   other.endProcess();
   await take(third, "third");
 });
