@@ -212,11 +212,13 @@ Deno.test("unmountWCOWLayers() keeps image and disk if nothing on this Windows c
   const host = cimHost();
   await mountWCOWLayers("test", STACK, { host });
   const mounted = host.held();
-  const missing = withFunction(host.otherProcess(), "HcsDetachOverlayFilter", () => {
+  const other = host.otherProcess();
+  const missing = withFunction(other, "HcsDetachOverlayFilter", () => {
     throw new MissingExportError("computestorage.dll", "HcsDetachOverlayFilter", "");
   });
   const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: missing }), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
+  assertEquals(sequence(other).filter((name) => /^(Cim|Unprepare|Deactivate)/.test(name)), []);
   assertEquals(host.held(), mounted);
   await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(host.held(), []);
