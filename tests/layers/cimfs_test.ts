@@ -202,7 +202,7 @@ Deno.test("releaseCimFSHostLayers() doesn't take image and disk from under an ov
   const from = host.calls.length;
   const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
-  assertEquals(sequence(host, from).filter((name) => /^(Cim|Deactivate)/.test(name)), []);
+  assertEquals(sequence(host, from).filter((name) => /^(Cim|Unprepare|Deactivate)/.test(name)), []);
   host.failNothing();
   await error.release();
   assertEquals(host.held(), []);
