@@ -5,7 +5,7 @@ import type { MountPlan } from "../../src/records/record.ts";
 import { mountedLine, recordIn } from "../../src/records/record.ts";
 import { Records, recordsFolder } from "../../src/records/records.ts";
 import { problemOf } from "../../src/records/trusted_folder.ts";
-import { FILE_ALL_ACCESS, type Security, sid } from "../../src/ffi/security.ts";
+import { FILE_ALL_ACCESS, onlyFor, type Security, securityIn, sid } from "../../src/ffi/security.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
 
@@ -130,6 +130,16 @@ Deno.test("who may change a folder that is trusted", () => {
   for (const mask of [0x2, 0x4, 0x10, 0x40, 0x100, 0x10000, 0x40000, 0x80000, 0x10000000, 0x40000000]) {
     assertEquals(problem(me, [{ ...read, mask }]), `can be changed by ${sid.USERS}`, `0x${mask.toString(16)}`);
   }
+});
+
+Deno.test("a descriptor says that nothing is inherited, and one whose access list is missing that there is none", () => {
+  const bytes = onlyFor([sid.SYSTEM]);
+  const view = new DataView(bytes.buffer);
+  assertEquals(view.getUint16(2, true), 0x9004);
+  assertEquals(securityIn(bytes).entries?.map((entry) => entry.sid), [sid.SYSTEM]);
+  // Where the list is.
+  view.setUint32(16, 0, true);
+  assertEquals(securityIn(bytes).entries, undefined);
 });
 
 Deno.test("nothing stays open of a lock that was had", async () => {
