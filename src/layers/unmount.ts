@@ -233,7 +233,15 @@ async function releaseScratch(
     holds.adopt({ ...filter, release: async () => !isOverlaid && await filter.release() });
     if (hasVolume(host, image) !== false) {
       const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
-      holds.adopt({ ...overlay, release: async () => isOverlaid = await overlay.release() }, { mayBeGone });
+      const release = async () => {
+        try {
+          return isOverlaid = await overlay.release();
+        } catch (error) {
+          isOverlaid = !mayBeGone(error);
+          throw error;
+        }
+      };
+      holds.adopt({ ...overlay, release }, { mayBeGone });
     }
   } else {
     holds.adopt(filter);

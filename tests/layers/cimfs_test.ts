@@ -1,6 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import {
   InvalidInputError,
+  MissingExportError,
   type MountedLayers,
   mountWCOWLayers,
   NativeError,
@@ -13,7 +14,7 @@ import {
 } from "../../mod.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
-import { hostWith } from "../support/host.ts";
+import { hostWith, withFunction } from "../support/host.ts";
 
 const TOP = "C:\\layers\\top";
 const BASE = "C:\\layers\\base";
@@ -201,9 +202,25 @@ Deno.test("releaseCimFSHostLayers() doesn't take image and disk from under an ov
   const from = host.calls.length;
   const error = await assertRejects(() => releaseCimFSHostLayers(SCRATCH, "test", { host }), ReleaseError);
   assertEquals(error.holds.map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
-  assertEquals(sequence(host, from).filter((name) => /^(Cim|Deactivate)/.test(name)), []);
+  assertEquals(sequence(host, from).filter((name) => /^(Cim|Unprepare|Deactivate)/.test(name)), []);
   host.failNothing();
   await error.release();
+  assertEquals(host.held(), []);
+});
+
+Deno.test("unmountWCOWLayers() keeps image and disk if nothing on this Windows can detach the overlay filter", async () => {
+  const host = cimHost();
+  await mountWCOWLayers("test", STACK, { host });
+  const mounted = host.held();
+  const other = host.otherProcess();
+  const missing = withFunction(other, "HcsDetachOverlayFilter", () => {
+    throw new MissingExportError("computestorage.dll", "HcsDetachOverlayFilter", "");
+  });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: missing }), ReleaseError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["activation", "cimVolume", "overlay"]);
+  assertEquals(sequence(other).filter((name) => /^(Cim|Unprepare|Deactivate)/.test(name)), []);
+  assertEquals(host.held(), mounted);
+  await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(host.held(), []);
 });
 

@@ -510,8 +510,11 @@ Deno.test("mountLCOWLayers() refuses a scratch that the VM has as a layer", asyn
   await mountLCOWLayers("c1", stack(1), { vm: t.vm, guestRoot: GUEST_ROOT });
   const layers = { ...stack(2), scratchVhdPath: vhd(1) };
   t.forget();
-  await assertRejects(() => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }), InUseError);
-  assertEquals(t.requests, []);
+  const error = await assertRejects(
+    () => mountLCOWLayers("c2", layers, { vm: t.vm, guestRoot: "/run/gcs/c/c2" }),
+    InUseError,
+  );
+  assertEquals([error.path, error.by, t.requests], [vhd(1), "vm1", []]);
 });
 
 Deno.test("mountLCOWLayers() has a disk in the VM in one way only", async () => {

@@ -159,6 +159,14 @@ Deno.test("what another tool has half removed, and what is in use without a volu
   ]);
 });
 
+Deno.test("a scratch of another tool is told if Windows doesn't tell whether its disk is in use", async () => {
+  const host = nodeHost();
+  addDocker(host);
+  const disk = `${DOCKER}\\${JOB}\\sandbox.vhdx`;
+  host.fail({ function: "CreateFileW", code: "ERROR_NOT_READY", when: ({ args }) => args["path"] === disk });
+  assertEquals((await listMounts({ host })).map(({ scratch }) => scratch), [`${DOCKER}\\${JOB}`]);
+});
+
 Deno.test("links in the folders of another tool are passed by: what they lead to isn't the tool's", async () => {
   const host = nodeHost();
   addDocker(host);

@@ -243,6 +243,16 @@ Deno.test("mountWCOWLayers() refuses a scratch that another process has mounted,
   }
 });
 
+Deno.test("mountWCOWLayers() doesn't activate a scratch whose disk a program writes to, be it one that lets others write", async () => {
+  const host = stackHost();
+  {
+    using _ = host.openFile(`${SCRATCH}\\sandbox.vhdx`, { access: ["read", "write"] });
+    await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), InUseError);
+    assertEquals(changes(host), []);
+  }
+  await using _layers = await mountWCOWLayers("c1", STACK, { host });
+});
+
 Deno.test("mountWCOWLayers() can mount a scratch whose activation failed before", async () => {
   const host = stackHost();
   host.fail({ function: "ActivateLayer", code: 0x80070005, nth: 1 });

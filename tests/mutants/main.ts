@@ -22,7 +22,7 @@ interface Job {
   readonly mutant: Mutant;
 }
 
-/** What the tests say: nothing, the name of the first that fails, or that something else went wrong. */
+/** What the tests say: nothing, what has noticed first, or that something else went wrong. */
 type Verdict = { readonly failed: string | undefined } | { readonly broken: string };
 
 async function git(...args: string[]): Promise<string[]> {
@@ -55,19 +55,21 @@ async function copyCheckout(): Promise<string> {
 }
 
 async function run(folder: string, tests: readonly string[]): Promise<Verdict> {
+  const limit = AbortSignal.timeout(LIMIT_MS);
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", "--quiet", "--fail-fast", ...tests],
     cwd: folder,
     env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
     stdin: "null",
-    signal: AbortSignal.timeout(LIMIT_MS),
+    signal: limit,
   }).output();
   if (success) return { failed: undefined };
+  if (limit.aborted) return { failed: `a test that hangs, as all of them take more than ${LIMIT_MS / 1000} s` };
   const text = new TextDecoder().decode(stdout);
   const failed = /^(.+) => \.\/tests\/\S+:\d+:\d+$/m.exec(text)?.[1] ?? /^(.+) \.\.\. FAILED/m.exec(text)?.[1];
   return failed === undefined
     ? { broken: `no test has failed: ${new TextDecoder().decode(stderr)}${text}` }
-    : { failed };
+    : { failed: `"${failed}"` };
 }
 
 async function runMutant(folder: string, { file, text, replacement, tests }: Mutant): Promise<Verdict> {
@@ -98,7 +100,7 @@ async function work(folder: string): Promise<void> {
     const time = `${((performance.now() - start) / 1000).toFixed(1)} s`;
     if ("failed" in verdict && verdict.failed !== undefined) {
       caught++;
-      console.log(`caught    ${number} ${mutant.file}: ${mutant.breaks}\n          by "${verdict.failed}" (${time})`);
+      console.log(`caught    ${number} ${mutant.file}: ${mutant.breaks}\n          by ${verdict.failed} (${time})`);
     } else {
       survived++;
       console.log(`SURVIVED  ${number} ${mutant.file}: ${mutant.breaks} (${time})`);

@@ -1,11 +1,11 @@
 // Records of mounts: what is written when, what is refused, and who waits for whom.
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { RecordError, UntrustedFolderError } from "../../mod.ts";
 import type { MountPlan } from "../../src/records/record.ts";
 import { mountedLine, recordIn } from "../../src/records/record.ts";
 import { Records, recordsFolder } from "../../src/records/records.ts";
 import { problemOf } from "../../src/records/trusted_folder.ts";
-import { FILE_ALL_ACCESS, type Security, sid } from "../../src/ffi/security.ts";
+import { FILE_ALL_ACCESS, onlyFor, type Security, securityIn, sid } from "../../src/ffi/security.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
 
@@ -132,6 +132,16 @@ Deno.test("who may change a folder that is trusted", () => {
   }
 });
 
+Deno.test("a descriptor says that nothing is inherited, and one whose access list is missing that there is none", () => {
+  const bytes = onlyFor([sid.SYSTEM]);
+  const view = new DataView(bytes.buffer);
+  assertEquals(view.getUint16(2, true), 0x9004);
+  assertEquals(securityIn(bytes).entries?.map((entry) => entry.sid), [sid.SYSTEM]);
+  // Where the list is.
+  view.setUint32(16, 0, true);
+  assertEquals(securityIn(bytes).entries, undefined);
+});
+
 Deno.test("nothing stays open of a lock that was had", async () => {
   const host = new SimulatedHost();
   (await records(host).lock(host, SCRATCH))[Symbol.dispose]();
@@ -144,8 +154,9 @@ Deno.test("a lock is had by one process at a time, in turn, and not by a dead on
   const third = host.otherProcess();
   const got: string[] = [];
   const first = await records(host).lock(host, SCRATCH);
+  const onWait = (waited: number) => assert(waited < 10_000, "a lock is never given back");
   const take = async (of: SimulatedHost, name: string) => {
-    using _lock = await records(of).lock(of, SCRATCH);
+    using _lock = await records(of).lock(of, SCRATCH, { onWait });
     got.push(name);
   };
   const taken = [take(other, "other")];
@@ -157,7 +168,7 @@ Deno.test("a lock is had by one process at a time, in turn, and not by a dead on
   first[Symbol.dispose]();
   await Promise.all(taken);
   assertEquals(got, ["other", "third"]);
-  await records(other).lock(other, SCRATCH);
+  await records(other).lock(other, SCRATCH, { onWait });
   other.endProcess();
   await take(third, "third");
 });

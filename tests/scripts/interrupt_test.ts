@@ -1,4 +1,5 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { run, start } from "./run.ts";
 
 const PROGRAM = ["run", "-A", "--no-check", new URL("interrupted.ts", import.meta.url).pathname];
@@ -10,6 +11,32 @@ Deno.test({
   async fn() {
     const { code, stdout, stderr } = await run([...PROGRAM, "notice", "100"]);
     assertEquals({ code, stdout, stderr }, { code: 0, stdout: "100\n", stderr: "" });
+  },
+});
+
+Deno.test({
+  name: "a Ctrl+C that comes while vhd attach has attached the disk detaches it",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const file = `${folder}/machine.json`;
+      const preload = `--preload=${new URL("interrupted.ts", import.meta.url).pathname}`;
+      const vhd = new URL("../../scripts/vhd.ts", import.meta.url).pathname;
+      const { code } = await run([
+        "run",
+        "-A",
+        "--no-check",
+        preload,
+        vhd,
+        "attach",
+        `--simulate=${file}`,
+        "C:/d.vhdx",
+      ]);
+      assertEquals([code, new SimulatedHost({ file }).held()], [130, []]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   },
 });
 

@@ -1,5 +1,6 @@
 // Programs for interrupt_test.ts, each a process of its own, as a signal is for a whole process.
 import { main } from "../../scripts/support/command.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { interruptSignal, throwIfInterrupted } from "../../scripts/support/interrupt.ts";
 
 /** Whether all other threads wait, so that a signal has come as far as it comes while this thread is busy. */
@@ -52,4 +53,21 @@ const PROGRAMS: Readonly<Record<string, () => Promise<void>>> = {
     }),
 };
 
-await PROGRAMS[Deno.args[0]!]!();
+// Loaded before a command, it is what is pressed while that has attached a disk.
+if (import.meta.main) await PROGRAMS[Deno.args[0]!]!();
+else interruptAttach();
+
+/** Interrupts this process when it asks for the device of a disk, and has nothing more to do then but to close that. */
+function interruptAttach(): void {
+  const { symbols } = SimulatedHost.prototype;
+  SimulatedHost.prototype.symbols = function (dll) {
+    const found = symbols.call(this, dll) as Record<string, (...args: unknown[]) => unknown>;
+    if (!("GetVirtualDiskPhysicalPath" in dll.symbols)) return found as never;
+    const ask = (...args: unknown[]) => {
+      Deno.kill(Deno.pid, "SIGINT");
+      while (!othersAreIdle());
+      return found["GetVirtualDiskPhysicalPath"]!(...args);
+    };
+    return { ...found, GetVirtualDiskPhysicalPath: ask } as never;
+  };
+}

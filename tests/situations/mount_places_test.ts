@@ -115,6 +115,22 @@ Deno.test("a junction in place of our mount point is left alone", async () => {
   assertEquals([host.exists(MOUNT), held(host)], [true, []]);
 });
 
+Deno.test("what somebody mounts at our folder right after its mark was seen stays, with the folder", async () => {
+  const host = stackHost();
+  const theirs = host.addVolume(GUID);
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const from = host.calls.length;
+  const seen = host.before("CloseHandle", () => {
+    const opened = host.calls.slice(from).findLast(({ function: name }) => name === "CreateFileW");
+    if (opened?.args["path"] !== `${MOUNT}:hcs-layers.created`) return;
+    seen.undo();
+    setVolumeMountPoint(host.otherProcess(), MOUNT, theirs);
+  });
+  await mounted.release();
+  assertEquals(sequence(host, from).includes("RemoveDirectoryW"), false);
+  assertEquals(held(host), ["folder C:\\mnt", `folder ${MOUNT}`, `mountPoint ${MOUNT}`]);
+});
+
 Deno.test("the mark isn't put on a volume that somebody mounts at a folder as soon as it is created", async () => {
   const host = stackHost();
   const theirs = host.addVolume(GUID);

@@ -10,8 +10,9 @@ import {
   removeSandboxMountPoint,
   unmountWCOWLayers,
 } from "../../mod.ts";
+import { fromWide, wide } from "../../src/ffi/wide.ts";
 import { changes, held, sequence } from "../support/calls.ts";
-import { hostWith, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { hostWith, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
 
 const NOT_READY = 0x80070015;
 const SHARING_VIOLATION = 0x80070020;
@@ -61,6 +62,38 @@ for (const code of [SHARING_VIOLATION, 0x80070005]) {
     assertEquals(held(host), []);
   });
 }
+
+Deno.test("the mark of our folder isn't found once: the folder is removed all the same", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  let left = 1;
+  host.fail({
+    function: "CreateFileW",
+    code: "ERROR_FILE_NOT_FOUND",
+    when: ({ args }) => args["path"] === `${MOUNT}:hcs-layers.created` && left-- > 0,
+  });
+  await unmountWCOWLayers(SCRATCH, { host: inAnotherProcess(host) });
+  assertEquals([left < 1, held(host), host.paths()], [true, [], before]);
+});
+
+// A volume can have several names, of which Windows tells one.
+Deno.test("Windows tells another name of the scratch's volume: its mount point is removed, and the folder", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+  const name = host.addVolume("11111111-2222-3333-4444-555555555555");
+  const other = withWrapped(host.otherProcess(), (fn, call) => {
+    if (fn !== "GetVolumeNameForVolumeMountPointW") return call;
+    return (...args) => {
+      const result = call(...args);
+      const output = args[1] as Uint8Array<ArrayBuffer>;
+      if (fromWide(output) === mounted.path) output.set(wide(name));
+      return result;
+    };
+  });
+  await unmountWCOWLayers(SCRATCH, { host: other, volumeMountPath: MOUNT });
+  assertEquals([held(host), host.exists(MOUNT)], [[], false]);
+});
 
 Deno.test("the id of another container is refused, and the image isn't lost", async () => {
   const host = imageHost();

@@ -58,3 +58,11 @@ Deno.test("mountCimImage() and dismountCimImage() refuse a build without CimFS",
   for (const call of calls) assertEquals((await assertRejects(call, storage.UnsupportedBuildError)).build, "19040");
   assertEquals(storageCalls(host), []);
 });
+
+Deno.test("mountCimImage() names the root of a drive with its separator, as it would be a current folder without", async () => {
+  const host = cimHost();
+  host.addFile("C:\\top.cim");
+  // What is in such a file doesn't matter here.
+  await storage.mountCimImage("C:\\top.cim", VOLUME, { host }).catch(() => {});
+  assertEquals(storageCalls(host)[0]!.args["imagePath"], "C:\\");
+});
