@@ -7,7 +7,7 @@
 
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { check } from "./kernel32.ts";
+import { checked } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
 
@@ -56,10 +56,10 @@ export async function mountImage(
   flags: number,
 ): Promise<void> {
   const { CimMountImage } = host.symbols(cimfs);
-  check(
+  await checked(
     host,
     "CimMountImage",
-    await CimMountImage(wide(withoutSeparator(image.folder)), wide(image.name), flags, guidBytes(volumeId)),
+    CimMountImage(wide(withoutSeparator(image.folder)), wide(image.name), flags, guidBytes(volumeId)),
     `${image.folder.replace(/\\+$/, "")}\\${image.name}`,
   );
 }
@@ -72,5 +72,5 @@ function withoutSeparator(folder: string): string {
 /** Dismounts the volume `\\?\Volume{volumeId}\` of an image. */
 export async function dismountImage(host: Host, volumeId: string): Promise<void> {
   const { CimDismountImage } = host.symbols(cimfs);
-  check(host, "CimDismountImage", await CimDismountImage(guidBytes(volumeId)), `\\\\?\\Volume{${volumeId}}\\`);
+  await checked(host, "CimDismountImage", CimDismountImage(guidBytes(volumeId)), `\\\\?\\Volume{${volumeId}}\\`);
 }

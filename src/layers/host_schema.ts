@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realLayers } from "../checks/real_path.ts";
@@ -45,23 +45,24 @@ export async function toHostHcsSchemaLayers(
 ): Promise<Layer[]> {
   requireText(containerId, "containerId");
   const named = scratchParents(readOnlyLayers, "readOnlyLayers");
-  const { host, signal } = hostOptions(options, {});
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "layer");
-  const folders = realLayers(host, named, "readOnlyLayers");
-  folders.forEach((folder, i) => {
-    if (kindOf(host, diskOf(folder)) !== undefined) {
-      throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);
+  return await withHostOptions(options, {}, [containerId], async ({ host, signal }) => {
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "layer");
+    const folders = realLayers(host, named, "readOnlyLayers");
+    folders.forEach((folder, i) => {
+      if (kindOf(host, diskOf(folder)) !== undefined) {
+        throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);
+      }
+    });
+    const top = folders[0]!;
+    const image = imageOf(host, top, "readOnlyLayers[0]");
+    if (image === undefined) {
+      return folders.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
     }
+    const volume = await cimVolumeName(containerId);
+    if (kindOf(host, volume) === undefined) {
+      throw new NotMountedError(image, volume);
+    }
+    return [{ Id: layerId(host, top), Path: volume }];
   });
-  const top = folders[0]!;
-  const image = imageOf(host, top, "readOnlyLayers[0]");
-  if (image === undefined) {
-    return folders.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
-  }
-  const volume = await cimVolumeName(containerId);
-  if (kindOf(host, volume) === undefined) {
-    throw new NotMountedError(image, volume);
-  }
-  return [{ Id: layerId(host, top), Path: volume }];
 }

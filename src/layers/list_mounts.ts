@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -93,7 +93,10 @@ export interface MountInfo {
  * @category Mounts on the host
  */
 export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
-  const { host, signal } = hostOptions(options, {});
+  return await withHostOptions(options, {}, [], ({ host, signal }) => mountsOn(host, signal));
+}
+
+async function mountsOn(host: Host, signal: AbortSignal | undefined): Promise<MountInfo[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, "list");
   const mounts: MountInfo[] = [];
@@ -108,6 +111,7 @@ export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]
       pathKey(scratch) === pathKey(mount.scratch) || volume !== undefined && volume === mount.volume;
     if (!mounts.some(isListed)) mounts.push(mount);
   }
+  signal?.throwIfAborted();
   return mounts;
 }
 

@@ -10,6 +10,7 @@ import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { operationOf } from "../ffi/operation.ts";
 import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { acquireActivation, scratchVolume } from "../host_holds/activation.ts";
@@ -118,6 +119,7 @@ export async function acquireImage(
     signal,
   );
   const path = await scratchVolume(host, scratch);
+  [image.image, image.volume, path].forEach((what) => operationOf(signal)?.concerns(what));
   const cim = await holds.acquire(async (expect) => {
     // Images that were mounted side by side were seen to crash hosts.
     using _lock = records && await onlyCall(host, records, "CimMountImage", scratch, signal);

@@ -195,6 +195,11 @@ export class Session {
     }
   }
 
+  /** Rejects all that wait for the change of a scratch that runs, and all that will, with what `error` returns. */
+  refuseScratch(scratch: string, error: () => unknown): void {
+    this.#changing.get(pathKey(scratch))?.turns.refuse(error);
+  }
+
   /** Returns the build of Windows, such as 20348. */
   build(host: Host): number {
     return this.#build ??= buildNumber(host);
