@@ -174,7 +174,7 @@ function limited<T>(
       resolve(result);
     } catch (error) {
       if (settled.signal.aborted && error !== controller.signal.reason) {
-        log("error", () => `undoing what was done before a call of Windows hung: ${messageOf(error)}`);
+        log("error", () => `undoing what was begun before a call of Windows hung: ${messageOf(error)}`);
       }
       // Too late if the caller has been told of the call that hung.
       reject(error);
