@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
+import { HungCallError, InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
 import { visible } from "../../src/errors/printable.ts";
 import type { Job } from "./command.ts";
 import { CommandError, UsageError } from "./errors.ts";
@@ -33,7 +33,7 @@ export function report(error: unknown, command: FailedCommand): number {
 }
 
 function tell(error: unknown, command: FailedCommand): number {
-  const holds = heldBy(error);
+  const holds = heldBy(error, command.job);
   const text = command.json ? asJson(error, holds, command) : asText(error, holds, command);
   // What can't be told on the standard output is told on the other one.
   const outputs = command.json ? [Deno.stdout, Deno.stderr] : [Deno.stderr];
@@ -47,11 +47,18 @@ function tell(error: unknown, command: FailedCommand): number {
   });
   if (error instanceof UsageError) return 2;
   if (holds.length > 0) return 3;
-  return command.signal?.aborted && error === command.signal.reason ? 130 : 1;
+  const isInterrupted = command.signal?.aborted && error === command.signal.reason && isAbortError(error);
+  return isInterrupted ? 130 : 1;
 }
 
-function heldBy(error: unknown): readonly HeldRecord[] {
-  if (error instanceof SuppressedError) return [...heldBy(error.error), ...heldBy(error.suppressed)];
+function isAbortError(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+function heldBy(error: unknown, job: Job | undefined): readonly HeldRecord[] {
+  if (error instanceof SuppressedError) return [...heldBy(error.error, job), ...heldBy(error.suppressed, job)];
+  // What it was called for is undone once it returns, which this process doesn't wait for.
+  if (error instanceof HungCallError && error.over !== undefined) return job?.mayHold ?? [];
   return error instanceof ReleaseError || error instanceof CommandError ? error.holds : [];
 }
 
