@@ -31,7 +31,8 @@ export class InUseError extends LayerError {
 /**
  * A call of Windows doesn't return. Either something that had to wait for it gave up: everything that this had changed until
  * then was undone. Or the call was made for you, and you don't want to wait any more: `cause` is the reason of your signal, or the
- * time limit. Then what was done is undone once the call returns, and until that nobody else gets at it.
+ * time limit. Then what was begun is undone once the call returns, and until that nobody else gets at it. A call that runs keeps the
+ * process alive; `Deno.exit()` ends it.
  *
  * @category Errors
  */

@@ -82,10 +82,10 @@ export class Operation {
     return error;
   }
 
-  /** The calls of Windows that it has made and that run. Whose a call is shows in its path, or in that nothing else runs. */
+  /** The calls of Windows that it waits for. Which these are shows in their paths, or in that nothing else runs. */
   calls({ calls, operations }: Running): NativeCall[] {
     return [...calls].filter(({ number, path = "" }) =>
-      number > this.#number && (operations === 1 || this.#isAbout(keyOf(path)))
+      operations === 1 && number > this.#number || this.#isAbout(keyOf(path))
     );
   }
 
@@ -123,10 +123,16 @@ export async function perform<T>(
   const running = runningOn(host);
   running.operations++;
   const leave = () => void running.operations--;
-  if (signal === undefined && timeout === undefined) return await body(undefined).finally(leave);
-  const { told, over } = limited(host, { signal, timeout }, about, body);
-  over.then(leave);
-  return await told;
+  if (signal !== undefined || timeout !== undefined) {
+    const { told, over } = limited(host, { signal, timeout }, about, body);
+    over.then(leave);
+    return await told;
+  }
+  try {
+    return await body(undefined);
+  } finally {
+    leave();
+  }
 }
 
 function limited<T>(
@@ -170,7 +176,10 @@ function limited<T>(
   const finish = async () => {
     try {
       const result = await body(controller.signal);
-      if (settled.signal.aborted) return await undo(result);
+      if (controller.signal.aborted && isHeld(result)) {
+        await result[Symbol.asyncDispose]();
+        throw controller.signal.reason;
+      }
       resolve(result);
     } catch (error) {
       if (settled.signal.aborted && error !== controller.signal.reason) {
@@ -185,10 +194,8 @@ function limited<T>(
   return { told: promise, over: finish() };
 }
 
-/** Undoes a result that nobody will get. */
-async function undo(result: unknown): Promise<void> {
-  if (Object(result) !== result || !(Symbol.asyncDispose in (result as object))) return;
-  await (result as AsyncDisposable)[Symbol.asyncDispose]();
+function isHeld(result: unknown): result is AsyncDisposable {
+  return typeof result === "object" && result !== null && Symbol.asyncDispose in result;
 }
 
 /** Waits until `ms` milliseconds of the host's time are over, or `signal` is aborted. Returns whether they are over. */

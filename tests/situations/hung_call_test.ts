@@ -189,6 +189,21 @@ Deno.test("a release whose time is over while UnprepareLayer hangs tells so, oth
   await (await mountWCOWLayers("c2", STACK, { host })).release();
 });
 
+Deno.test("side by side, a release whose time is over tells of the step of the other one that hangs", async () => {
+  const { host, machine, slow, pass } = hangingHost("UnprepareLayer");
+  const mounted = await mountWCOWLayers("c1", STACK, { host });
+  const patient = mounted.release();
+  await slow.arrival();
+  const limited = assertRejects(() => mounted.release({ timeout: 1_000 }), HungCallError);
+  await settle();
+  await pass(1_000);
+  await pass(5_000);
+  assertEquals((await limited).operation, "UnprepareLayer");
+  slow.release();
+  await patient;
+  assertEquals(held(machine), []);
+});
+
 Deno.test("side by side, a time limit stops only the release that has it", async () => {
   const { host, machine, slow, pass } = hangingHost("UnprepareLayer");
   const mounted = await mountWCOWLayers("c1", STACK, { host });

@@ -3,11 +3,12 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, mountWCOWLayers } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
-import { attachDisk } from "../../src/storage/mod.ts";
+import * as storage from "../../src/storage/mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { call, newWorld, type Place, tableOf, type World } from "../checks/arguments_table.ts";
-import { settle } from "../support/calls.ts";
+import { CallBarrier, held, settle } from "../support/calls.ts";
 import { hostInFront } from "../support/host.ts";
+import { BASE, DISK, SCRATCH, storageHost } from "../support/storage_host.ts";
 
 /** They return at once, or call nothing of Windows that is slow. */
 const IMMEDIATE = [
@@ -77,7 +78,7 @@ const BEFORE: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
     await mountScratch({ host: other });
     other.endProcess();
   },
-  detachDisk: ({ host }) => attachDisk("C:\\disks\\blank.vhdx", { host, permanent: true }),
+  detachDisk: ({ host }) => storage.attachDisk("C:\\disks\\blank.vhdx", { host, permanent: true }),
 };
 
 function mountScratch({ host }: Pick<World, "host">) {
@@ -228,5 +229,53 @@ for (const name of names.filter((name) => !IMMEDIATE.includes(name))) {
     await settled();
     if (!LEAVES.includes(name)) assertEquals(JSON.stringify(world.host.held()), before);
     assertEquals(hanging.pending, []);
+  });
+}
+
+/** What is attached by one call, for which the machine has to be prepared: that call, and what is left to do for it. */
+const ATTACHED: Readonly<Record<string, (host: SimulatedHost) => Promise<(signal: AbortSignal) => Promise<unknown>>>> =
+  {
+    async PrepareLayer(host) {
+      await storage.activateLayer(SCRATCH, { host });
+      return (signal) => storage.prepareLayer(SCRATCH, [BASE], { host, signal });
+    },
+    async HcsAttachLayerStorageFilter(host) {
+      const { volume } = await storage.mountWritableLayerDisk(DISK, { host });
+      const data = storage.layerData({ layers: [{ Id: storage.layerId(BASE, { host }), Path: BASE }] });
+      return (signal) => storage.hcsAttachLayerStorageFilter(volume, data, { host, signal });
+    },
+    async HcsAttachOverlayFilter(host) {
+      host.addCimLayer("C:\\cim\\app");
+      const scratch = host.addVolume(crypto.randomUUID());
+      const image = `\\\\?\\Volume{${crypto.randomUUID()}}\\`;
+      await storage.mountCimImage("C:\\cim\\cim-layers\\app.cim", image, { host });
+      const layer = { Id: storage.layerId("C:\\cim\\app", { host }), Path: `${image}Files` };
+      const data = storage.layerData({ layers: [layer], filterType: "UnionFS" });
+      return (signal) => storage.hcsAttachOverlayFilter(scratch, data, { host, signal });
+    },
+    // deno-lint-ignore require-await
+    async HcsGetLayerVhdMountPath(host) {
+      return (signal) => storage.mountWritableLayerDisk(DISK, { host, signal });
+    },
+    // deno-lint-ignore require-await
+    async AttachVirtualDisk(host) {
+      return (signal) => storage.attachDisk(DISK, { host, signal, permanent: true });
+    },
+  };
+
+for (const [fn, prepare] of Object.entries(ATTACHED)) {
+  Deno.test(`what ${fn} attached although it was cancelled meanwhile is detached again`, async () => {
+    const slow = new CallBarrier((call) => call.function === fn);
+    const host = storageHost({ latency: slow.latency, build: 26100 });
+    const attach = await prepare(host);
+    const before = held(host);
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const attaching = assertRejects(() => attach(controller.signal));
+    await slow.arrival();
+    controller.abort(reason);
+    slow.release();
+    assertStrictEquals(await attaching, reason);
+    assertEquals(held(host), before);
   });
 }
