@@ -83,7 +83,7 @@ ${SIMULATE_HELP}
 
 Exit codes: 0 done; 1 failed, with nothing left behind; 2 wrong usage; 3 something is still held, and listed; 130 stopped
 by Ctrl+C, with nothing left behind. If a call of Windows hangs for 5 s after that, or after the time limit: 3, with what may
-be held. A second Ctrl+C doesn't wait for Windows either.`;
+be held, if that is known. A second Ctrl+C doesn't wait for Windows either.`;
 
 /** The part of `--help` on what commands add to a simulated machine. */
 export const POPULATE_HELP = Deno.build.standalone

@@ -46,7 +46,7 @@ function tell(error: unknown, command: FailedCommand): number {
     }
   });
   if (error instanceof UsageError) return 2;
-  if (holds.length > 0) return 3;
+  if (holds.length > 0 || isHanging(error)) return 3;
   const isInterrupted = command.signal?.aborted && error === command.signal.reason && isAbortError(error);
   return isInterrupted ? 130 : 1;
 }
@@ -55,10 +55,14 @@ function isAbortError(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
+function isHanging(error: unknown): boolean {
+  return error instanceof HungCallError && error.over !== undefined;
+}
+
 function heldBy(error: unknown, job: Job | undefined): readonly HeldRecord[] {
   if (error instanceof SuppressedError) return [...heldBy(error.error, job), ...heldBy(error.suppressed, job)];
   // What it was called for is undone once it returns, which this process doesn't wait for.
-  if (error instanceof HungCallError && error.over !== undefined) return job?.mayHold ?? [];
+  if (isHanging(error)) return job?.mayHold ?? [];
   return error instanceof ReleaseError || error instanceof CommandError ? error.holds : [];
 }
 
@@ -73,6 +77,8 @@ function asText(error: unknown, holds: readonly HeldRecord[], { job, signal }: F
   if (holds.length > 0) {
     lines.push("Still held:", columns(holds.map(holdRow), "  "));
     if (job?.undo !== undefined) lines.push(`To release it: ${job.undo}`);
+  } else if (isHanging(error) && job?.undo !== undefined) {
+    lines.push(`To release what it leaves: ${job.undo}`);
   } else if (machine !== undefined && advice === undefined && error instanceof InvalidInputError) {
     // What is in the way was added by an earlier command.
     lines.push(`To start over with a new simulated machine, delete ${machine}`);

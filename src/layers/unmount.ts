@@ -105,11 +105,13 @@ async function unmount(
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
-  const { mounts } = sessionOf(host);
+  const session = sessionOf(host);
+  const { mounts } = session;
   const scratch = realPathIfTold(host, named);
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {
-    throw new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
+    throw session.refusalOf(scratch) ??
+      new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
   }
   const vm = kindOf(host, diskOf(scratch)) === undefined ? undefined : vmUsing(host, diskOf(scratch));
   if (vm !== undefined) {

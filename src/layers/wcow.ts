@@ -170,9 +170,11 @@ async function mount(
       return mounted(host, holds, { path, volumeMountPath, placements });
     });
   }
-  const { mounts } = sessionOf(host);
+  const session = sessionOf(host);
+  const { mounts } = session;
   if (mounts.isMounting(stack.scratch)) {
-    throw new InUseError(stack.scratch, "is being mounted by another call", "this process");
+    throw session.refusalOf(stack.scratch) ??
+      new InUseError(stack.scratch, "is being mounted by another call", "this process");
   }
   using _mounting = mounts.startMount(stack.scratch);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };

@@ -200,6 +200,11 @@ export class Session {
     this.#changing.get(pathKey(scratch))?.turns.refuse(error);
   }
 
+  /** Returns what is thrown to all that want to change a scratch, because a call that changes it hangs; undefined if none does. */
+  refusalOf(scratch: string): unknown {
+    return this.#changing.get(pathKey(scratch))?.turns.refusal;
+  }
+
   /** Returns the build of Windows, such as 20348. */
   build(host: Host): number {
     return this.#build ??= buildNumber(host);

@@ -155,8 +155,9 @@ Deno.test("a mount whose time is over while PrepareLayer hangs tells so, keeps o
     `PrepareLayer for ${SCRATCH} has not returned for more than 5 s, and can't be stopped. Once it returns, what was begun ` +
       "is undone. If it never does, end this process, and recover() in another releases what is left",
   );
-  await assertRejects(() => mountWCOWLayers("c2", STACK, { host }), InUseError);
-  await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), InUseError);
+  const refusal = `${SCRATCH} is being changed: ${error.message}`;
+  assertEquals((await assertRejects(() => mountWCOWLayers("c2", STACK, { host }), InUseError)).message, refusal);
+  assertEquals((await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), InUseError)).message, refusal);
   assertEquals(held(machine), [`activation ${SCRATCH}`]);
 
   slow.release();
