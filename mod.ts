@@ -25,7 +25,7 @@
  * ```
  *
  * Another process, or this program after a crash, unmounts with {@linkcode unmountWCOWLayers}, which needs only the scratch
- * folder. Functions have the options `signal`, and `host`: {@linkcode windowsHost} returns a host for this machine, and
+ * folder. Functions have the options `signal`, `timeout`, and `host`: {@linkcode windowsHost} returns a host for this machine, and
  * `@hcs-layers/hcs-layers/simulated` has a simulated host for tests on any operating system.
  *
  * All errors of the library are {@linkcode LayerError}s. Compare classes and codes, never texts.

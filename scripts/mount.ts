@@ -87,6 +87,7 @@ function plan({ values, has, positionals }: Arguments): Job {
     advice: (error) => advise(error, request),
     undo: `${program("unmount")} ${shellArgument(scratch)}`,
     mayHold: [{ kind: "activation", scratch }],
+    isRecovered: true,
   };
 }
 

@@ -121,7 +121,8 @@ async function unmount({ named, volumeMountPath, simulate }: UnmountRequest, sig
     // Of the holds, the disk is released last.
     if (kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
     const holds = [{ kind: "activation", scratch }] as const;
-    throw new CommandError("Interrupted, with the layers still mounted, or a part of it", { cause: error, holds });
+    const message = `${(error as Error).message}, with the layers still mounted, or a part of it`;
+    throw new CommandError(message, { cause: error, holds });
   }
 }
 

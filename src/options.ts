@@ -63,9 +63,9 @@ export function optionsOf<C extends Checks>(options: unknown, checks: C, argumen
   return read(options, checks, argument, "");
 }
 
-/** The signal of options that have nothing else. */
-export function signalOf(options: unknown): AbortSignal | undefined {
-  return optionsOf(options, { signal: abortSignal }).signal;
+/** What ends a call early, of options that have nothing else. */
+export function limitsOf(options: unknown): Checked<typeof LIMITS> {
+  return optionsOf(options, LIMITS);
 }
 
 /** A check of a signal that may be left out. */
@@ -73,6 +73,20 @@ export const abortSignal: Check<AbortSignal | undefined> = optional((signal, arg
   if (!isSignal(signal)) throw new InvalidInputError(argument, "is not an AbortSignal", signal);
   return signal;
 });
+
+// Of which a timer counts no more.
+const MOST_MS = 2 ** 31 - 1;
+
+/** The checks of what ends a call early. */
+export const LIMITS = {
+  signal: abortSignal,
+  timeout: optional((value, argument) => {
+    if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > MOST_MS) {
+      throw new InvalidInputError(argument, `is not a whole number of milliseconds from 1 to ${MOST_MS}`, value);
+    }
+    return value as number;
+  }),
+};
 
 /**
  * The items of a list, each checked. A hole is an undefined item.

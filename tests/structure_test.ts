@@ -26,7 +26,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   session: ["records", "checks", "holds", "ffi", "errors"],
   records: ["checks", "ffi", "options.ts", "errors"],
   checks: ["ffi", "options.ts", "errors"],
-  holds: ["options.ts", "errors"],
+  holds: ["ffi", "options.ts", "errors"],
   ffi: ["hcsschema", "options.ts", "errors"],
   simulated: ["ffi", "hcsschema", "errors"],
   hcsschema: [],

@@ -10,6 +10,7 @@ import { CommandError, UsageError } from "./errors.ts";
 import type { HeldRecord } from "./holds.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { printLine, toJson } from "./output.ts";
+import { program } from "./program.ts";
 
 /** The arguments of a command, parsed. */
 export interface Arguments {
@@ -43,6 +44,8 @@ export interface Job {
   readonly undo?: string;
   /** What may be held if it is broken off. */
   readonly mayHold?: readonly HeldRecord[];
+  /** Whether recovery releases that as well. */
+  readonly isRecovered?: boolean;
 }
 
 /** A command. */
@@ -60,7 +63,7 @@ export interface Command {
 }
 
 /** The options of all commands that work on a machine. */
-export const HOST_OPTIONS = { json: "boolean", simulate: "string" } as const;
+export const HOST_OPTIONS = { json: "boolean", simulate: "string", timeout: "string" } as const;
 
 const SIMULATE_HELP = Deno.build.standalone
   ? `\
@@ -74,11 +77,13 @@ const SIMULATE_HELP = Deno.build.standalone
 export const HOST_HELP = `\
   --json               print JSON; a failure as {"error":{"name":…,"message":…,"holds":[…]}}
 ${SIMULATE_HELP}
+  --timeout=SECONDS    give up after SECONDS, and undo what was begun
   --version            print the version
   -h, --help           print this
 
 Exit codes: 0 done; 1 failed, with nothing left behind; 2 wrong usage; 3 something is still held, and listed; 130 stopped
-by Ctrl+C, with nothing left behind. A second Ctrl+C doesn't wait for Windows: 3, with what may be held.`;
+by Ctrl+C, with nothing left behind. If a call of Windows hangs for 5 s after that, or after the time limit: 3, with what may
+be held, if that is known. A second Ctrl+C doesn't wait for Windows either.`;
 
 /** The part of `--help` on what commands add to a simulated machine. */
 export const POPULATE_HELP = Deno.build.standalone
@@ -103,17 +108,30 @@ export async function main(command: Command): Promise<void> {
       const { report } = await import("./failure.ts");
       const holds = job?.mayHold ?? [];
       const error = new CommandError(
-        "Interrupted twice, with a call of Windows under way: what is listed may be held",
+        "Interrupted twice, with a call of Windows under way: what is listed may be held" +
+          (job?.isRecovered ? `, until ${program("recover")} releases it` : ""),
         { holds },
       );
       Deno.exit(report(error, { job, json, signal }));
-    });
+    }, secondsIn(values.timeout as string | undefined));
     printResult(await job.run(signal), json);
   } catch (error) {
     const { report } = await import("./failure.ts");
     Deno.exitCode = report(error, { job, json, signal });
+    // A call of Windows that hangs would keep the process.
+    if ((error as Error | null)?.name === "HungCallError") Deno.exit();
   }
 }
+
+function secondsIn(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && seconds >= 0.001 && seconds <= MOST_SECONDS) return seconds;
+  throw new UsageError(`--timeout takes a number of seconds from 0.001 to ${MOST_SECONDS}, not ${text}`);
+}
+
+// Of which a timer counts no more.
+const MOST_SECONDS = 2_147_483;
 
 function parse({ options }: Command) {
   const config: ParseArgsOptionsConfig = { help: { type: "boolean", short: "h" }, version: { type: "boolean" } };

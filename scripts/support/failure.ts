@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
+import { HungCallError, InvalidInputError, LayerError, ReleaseError } from "../../mod.ts";
 import { visible } from "../../src/errors/printable.ts";
 import type { Job } from "./command.ts";
 import { CommandError, UsageError } from "./errors.ts";
@@ -33,7 +33,7 @@ export function report(error: unknown, command: FailedCommand): number {
 }
 
 function tell(error: unknown, command: FailedCommand): number {
-  const holds = heldBy(error);
+  const holds = heldBy(error, command.job);
   const text = command.json ? asJson(error, holds, command) : asText(error, holds, command);
   // What can't be told on the standard output is told on the other one.
   const outputs = command.json ? [Deno.stdout, Deno.stderr] : [Deno.stderr];
@@ -46,12 +46,23 @@ function tell(error: unknown, command: FailedCommand): number {
     }
   });
   if (error instanceof UsageError) return 2;
-  if (holds.length > 0) return 3;
-  return command.signal?.aborted && error === command.signal.reason ? 130 : 1;
+  if (holds.length > 0 || isHanging(error)) return 3;
+  const isInterrupted = command.signal?.aborted && error === command.signal.reason && isAbortError(error);
+  return isInterrupted ? 130 : 1;
 }
 
-function heldBy(error: unknown): readonly HeldRecord[] {
-  if (error instanceof SuppressedError) return [...heldBy(error.error), ...heldBy(error.suppressed)];
+function isAbortError(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+function isHanging(error: unknown): boolean {
+  return error instanceof HungCallError && error.over !== undefined;
+}
+
+function heldBy(error: unknown, job: Job | undefined): readonly HeldRecord[] {
+  if (error instanceof SuppressedError) return [...heldBy(error.error, job), ...heldBy(error.suppressed, job)];
+  // What it was called for is undone once it returns, which this process doesn't wait for.
+  if (isHanging(error)) return job?.mayHold ?? [];
   return error instanceof ReleaseError || error instanceof CommandError ? error.holds : [];
 }
 
@@ -66,6 +77,8 @@ function asText(error: unknown, holds: readonly HeldRecord[], { job, signal }: F
   if (holds.length > 0) {
     lines.push("Still held:", columns(holds.map(holdRow), "  "));
     if (job?.undo !== undefined) lines.push(`To release it: ${job.undo}`);
+  } else if (isHanging(error) && job?.undo !== undefined) {
+    lines.push(`To release what it leaves: ${job.undo}`);
   } else if (machine !== undefined && advice === undefined && error instanceof InvalidInputError) {
     // What is in the way was added by an earlier command.
     lines.push(`To start over with a new simulated machine, delete ${machine}`);

@@ -1,5 +1,5 @@
 /**
- * Ctrl+C: it aborts what a command does, which is then undone. A second one doesn't wait for that.
+ * Ctrl+C: it aborts what a command does, which is then undone. A second one doesn't wait for that. A time limit does as the first.
  *
  * @module
  */
@@ -8,10 +8,14 @@ const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT",
 
 /**
  * Returns a signal that is aborted by Ctrl+C, or by what else asks a program to end. `again` is called if that is done once
- * more. Nobody stops listening, so that a late Ctrl+C doesn't end the process between a mount and the news of it.
+ * more, or after `seconds`, if these are over before it. Nobody stops listening, so that a late Ctrl+C doesn't end the process between a mount and the news of it.
  */
-export function interruptSignal(again: () => void): AbortSignal {
+export function interruptSignal(again: () => void, seconds?: number): AbortSignal {
   const controller = new AbortController();
+  if (seconds !== undefined) {
+    const stop = () => controller.abort(new DOMException(`The time limit of ${seconds} s is over`, "TimeoutError"));
+    Deno.unrefTimer(setTimeout(stop, 1000 * seconds));
+  }
   const interrupt = () => {
     if (controller.signal.aborted) again();
     else controller.abort(new DOMException("Interrupted", "AbortError"));

@@ -7,7 +7,8 @@
 import { InvalidInputError } from "../errors/input_error.ts";
 import { defaultHost, type Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { abortSignal, type Check, type Checked, optionsOf, propertyOf, requireObject } from "../options.ts";
+import { perform } from "../ffi/operation.ts";
+import { type Check, type Checked, LIMITS, optionsOf, propertyOf, requireObject } from "../options.ts";
 
 /** Throws unless a value is a string that isn't empty and contains no NUL character. */
 export function requireText(value: unknown, argument: string): asserts value is string {
@@ -80,7 +81,7 @@ export function documentOf<T extends object>(checks: Readonly<Record<keyof T & s
 }
 
 /**
- * Checks options, and returns the host and the signal in them, and what `further` makes of the other options.
+ * Checks options, and returns the host and the limits in them, and what `further` makes of the other options.
  *
  * @param further The check of each other option of the function.
  * @throws {InvalidInputError} if `options` isn't an object, has an unknown option, or has a wrong one.
@@ -96,13 +97,39 @@ export function hostOptions<
   return optionsOf(options, { ...HOST_OPTIONS, ...further }, argument) as Checked<C & typeof HOST_OPTIONS>;
 }
 
+/**
+ * Checks options as {@linkcode hostOptions} does, and runs `body` with them as {@linkcode perform} does: with a signal that also
+ * heeds the time limit.
+ *
+ * @param about What `body` is about: paths and ids.
+ */
+export async function withHostOptions<
+  T extends HostOptions,
+  C extends Readonly<Record<Exclude<keyof T, keyof HostOptions>, Check<unknown>>>,
+  R,
+>(
+  options: T,
+  further: C,
+  about: readonly unknown[],
+  body: (checked: Omit<Checked<C & typeof HOST_OPTIONS>, "timeout">) => Promise<R>,
+): Promise<R> {
+  const { timeout, ...checked } = hostOptions(options, further);
+  const { host, signal } = checked as Checked<typeof HOST_OPTIONS>;
+  return await perform(
+    host,
+    { signal, timeout: timeout as number | undefined },
+    about,
+    (signal) => body({ ...checked, signal } as unknown as Checked<C & typeof HOST_OPTIONS>),
+  );
+}
+
 const HOST_OPTIONS = {
   host: (value: unknown, argument: string): Host => {
     if (value === undefined) return defaultHost();
     if (!isHost(value)) throw new InvalidInputError(argument, "is not a Host", value);
     return value;
   },
-  signal: abortSignal,
+  ...LIMITS,
 };
 
 function isHost(value: unknown): value is Host {

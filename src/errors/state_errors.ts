@@ -29,8 +29,10 @@ export class InUseError extends LayerError {
 }
 
 /**
- * A call of Windows doesn't return, and something that had to wait for it gave up. Everything that this had changed until
- * then was undone.
+ * A call of Windows doesn't return. Either something that had to wait for it gave up: everything that this had changed until
+ * then was undone. Or the call was made for you, and you don't want to wait any more: `cause` is the reason of your signal, or the
+ * time limit. Then what was begun is undone once the call returns, and until that nobody else gets at it. A call that runs keeps the
+ * process alive; `Deno.exit()` ends it.
  *
  * @category Errors
  */
@@ -39,10 +41,13 @@ export class HungCallError extends LayerError {
   override readonly name = "HungCallError";
   /** The function of Windows that doesn't return, such as `PrepareLayer`. */
   readonly operation: string;
-  /** The file or folder that it was called for. */
+  /** The file or folder that it was called for, or the id of the VM. Empty if it wasn't called for one. */
   readonly path: string;
   /** For how many seconds it has run, at least. */
   readonly seconds: number;
+  /** The id of the mount that it was called for, as `listMounts()` has it, if this is about a mount with a record. */
+  readonly record: string | undefined;
+  readonly #over: Promise<void> | undefined;
 
   /** An error that says what is waited for, and what to do. */
   constructor(
@@ -52,11 +57,25 @@ export class HungCallError extends LayerError {
     advice: string =
       ", and only one call runs at a time. Try again later. If it never returns, end this process, and " +
       "unmount the scratch in another",
+    { record, over, ...options }: ErrorOptions & {
+      readonly record?: string | undefined;
+      readonly over?: Promise<void> | undefined;
+    } = {},
   ) {
-    super(`${operation} for ${visible(path)} has not returned for more than ${seconds} s${advice}`);
+    super(
+      `${operation}${path && ` for ${visible(path)}`} has not returned for more than ${seconds} s${advice}`,
+      options,
+    );
     this.operation = operation;
     this.path = path;
     this.seconds = seconds;
+    this.record = record;
+    this.#over = over;
+  }
+
+  /** Resolves once the call has returned. Undefined if it was made by another call of this library, or in another process. */
+  get over(): Promise<void> | undefined {
+    return this.#over;
   }
 }
 

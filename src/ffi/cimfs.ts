@@ -7,7 +7,7 @@
 
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { check } from "./kernel32.ts";
+import { checked } from "./kernel32.ts";
 import { nativeCopy } from "./memory.ts";
 import type { Dll } from "./table.ts";
 import { wide, wideList } from "./wide.ts";
@@ -111,12 +111,12 @@ export async function mountImage(
 ): Promise<void> {
   const { CimMountImage, CimMountVerifiedImage } = host.symbols(cimfs);
   const [folder, name, id] = [wide(withoutSeparator(image.folder)), wide(image.name), guidBytes(volumeId)];
-  check(
+  await checked(
     host,
     rootHash === undefined ? "CimMountImage" : "CimMountVerifiedImage",
     rootHash === undefined
-      ? await CimMountImage(folder, name, flags, id)
-      : await CimMountVerifiedImage(folder, name, flags, id, rootHash.byteLength, rootHash),
+      ? CimMountImage(folder, name, flags, id)
+      : CimMountVerifiedImage(folder, name, flags, id, rootHash.byteLength, rootHash),
     pathOf(image),
   );
 }
@@ -140,12 +140,12 @@ export async function mountMergedImage(
     address += BigInt(2 * (text.length + 1));
   });
   const [paths, id] = [new Uint8Array(addresses.buffer), guidBytes(volumeId)];
-  check(
+  await checked(
     host,
     rootHash === undefined ? "CimMergeMountImage" : "CimMergeMountVerifiedImage",
     rootHash === undefined
-      ? await CimMergeMountImage(images.length, paths, flags, id)
-      : await CimMergeMountVerifiedImage(images.length, paths, flags, id, rootHash.byteLength, rootHash),
+      ? CimMergeMountImage(images.length, paths, flags, id)
+      : CimMergeMountVerifiedImage(images.length, paths, flags, id, rootHash.byteLength, rootHash),
     pathOf(images[0]!),
   );
 }
@@ -162,5 +162,5 @@ function withoutSeparator(folder: string): string {
 /** Dismounts the volume `\\?\Volume{volumeId}\` of an image. */
 export async function dismountImage(host: Host, volumeId: string): Promise<void> {
   const { CimDismountImage } = host.symbols(cimfs);
-  check(host, "CimDismountImage", await CimDismountImage(guidBytes(volumeId)), `\\\\?\\Volume{${volumeId}}\\`);
+  await checked(host, "CimDismountImage", CimDismountImage(guidBytes(volumeId)), `\\\\?\\Volume{${volumeId}}\\`);
 }

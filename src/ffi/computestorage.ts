@@ -9,7 +9,7 @@
 import { serialize } from "../hcsschema/serialize.ts";
 import type { ExportLayerOptions, LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import type { Host } from "./host.ts";
-import { check, kernel32 } from "./kernel32.ts";
+import { checked, kernel32 } from "./kernel32.ts";
 import { takeWide } from "./memory.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
@@ -120,10 +120,10 @@ export async function importLayer(
   data: LayerData,
 ): Promise<void> {
   const { HcsImportLayer } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsImportLayer",
-    await HcsImportLayer(wide(layerPath), wide(sourceFolderPath), wide(serialize(data))),
+    HcsImportLayer(wide(layerPath), wide(sourceFolderPath), wide(serialize(data))),
     layerPath,
   );
 }
@@ -137,10 +137,10 @@ export async function exportLayer(
   options: ExportLayerOptions,
 ): Promise<void> {
   const { HcsExportLayer } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsExportLayer",
-    await HcsExportLayer(
+    HcsExportLayer(
       wide(layerPath),
       wide(exportFolderPath),
       wide(serialize(data)),
@@ -152,7 +152,7 @@ export async function exportLayer(
 
 /** Deletes the layer at `layerPath`. */
 export async function destroyLayer(host: Host, layerPath: string): Promise<void> {
-  check(host, "HcsDestroyLayer", await host.symbols(computestorage).HcsDestroyLayer(wide(layerPath)), layerPath);
+  await checked(host, "HcsDestroyLayer", host.symbols(computestorage).HcsDestroyLayer(wide(layerPath)), layerPath);
 }
 
 /**
@@ -166,10 +166,10 @@ export async function setupBaseOSLayer(
   options: OsLayerOptions,
 ): Promise<void> {
   const { HcsSetupBaseOSLayer } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsSetupBaseOSLayer",
-    await HcsSetupBaseOSLayer(wide(layerPath), vhd, wide(serialize(options))),
+    HcsSetupBaseOSLayer(wide(layerPath), vhd, wide(serialize(options))),
     layerPath,
   );
 }
@@ -182,10 +182,10 @@ export async function setupBaseOSVolume(
   options: OsLayerOptions,
 ): Promise<void> {
   const { HcsSetupBaseOSVolume } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsSetupBaseOSVolume",
-    await HcsSetupBaseOSVolume(wide(layerPath), wide(volumePath), wide(serialize(options))),
+    HcsSetupBaseOSVolume(wide(layerPath), wide(volumePath), wide(serialize(options))),
     layerPath,
   );
 }
@@ -197,11 +197,11 @@ export async function initializeWritableLayer(
   data: LayerData,
 ): Promise<void> {
   const { HcsInitializeWritableLayer } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsInitializeWritableLayer",
     // There are no options yet. The documentation says NULL, but the Windows tools pass an empty string.
-    await HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialize(data)), wide("")),
+    HcsInitializeWritableLayer(wide(writableLayerPath), wide(serialize(data)), wide("")),
     writableLayerPath,
   );
 }
@@ -209,10 +209,10 @@ export async function initializeWritableLayer(
 /** Attaches the filter that `data` names to the scratch volume at `layerPath`. */
 export async function attachLayerStorageFilter(host: Host, layerPath: string, data: LayerData): Promise<void> {
   const { HcsAttachLayerStorageFilter } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsAttachLayerStorageFilter",
-    await HcsAttachLayerStorageFilter(wide(layerPath), wide(serialize(data))),
+    HcsAttachLayerStorageFilter(wide(layerPath), wide(serialize(data))),
     layerPath,
   );
 }
@@ -220,16 +220,16 @@ export async function attachLayerStorageFilter(host: Host, layerPath: string, da
 /** Detaches the filter from the scratch volume at `layerPath`. */
 export async function detachLayerStorageFilter(host: Host, layerPath: string): Promise<void> {
   const { HcsDetachLayerStorageFilter } = host.symbols(computestorage);
-  check(host, "HcsDetachLayerStorageFilter", await HcsDetachLayerStorageFilter(wide(layerPath)), layerPath);
+  await checked(host, "HcsDetachLayerStorageFilter", HcsDetachLayerStorageFilter(wide(layerPath)), layerPath);
 }
 
 /** Attaches the overlay filter that `data` names to the volume at `volumePath`. From build 20348. */
 export async function attachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
   const { HcsAttachOverlayFilter } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsAttachOverlayFilter",
-    await HcsAttachOverlayFilter(wide(volumePath), wide(serialize(data))),
+    HcsAttachOverlayFilter(wide(volumePath), wide(serialize(data))),
     volumePath,
   );
 }
@@ -237,17 +237,17 @@ export async function attachOverlayFilter(host: Host, volumePath: string, data: 
 /** Detaches the overlay filter from the volume at `volumePath`. Only the filter type in `data` matters. From build 20348. */
 export async function detachOverlayFilter(host: Host, volumePath: string, data: LayerData): Promise<void> {
   const { HcsDetachOverlayFilter } = host.symbols(computestorage);
-  check(
+  await checked(
     host,
     "HcsDetachOverlayFilter",
-    await HcsDetachOverlayFilter(wide(volumePath), wide(serialize(data))),
+    HcsDetachOverlayFilter(wide(volumePath), wide(serialize(data))),
     volumePath,
   );
 }
 
 /** Formats a disk for a scratch layer. Build 17763 needs the handle of the disk device, later builds that of the VHD. */
 export async function formatWritableLayerVhd(host: Host, vhd: bigint): Promise<void> {
-  check(host, "HcsFormatWritableLayerVhd", await host.symbols(computestorage).HcsFormatWritableLayerVhd(vhd));
+  await checked(host, "HcsFormatWritableLayerVhd", host.symbols(computestorage).HcsFormatWritableLayerVhd(vhd));
 }
 
 /** Returns the volume on an attached VHD, `\\?\Volume{guid}`. */
@@ -257,10 +257,10 @@ export function layerVhdMountPath(host: Host, vhd: bigint): Promise<string> {
     // The documentation says that LocalAlloc allocated this string.
     (address) => host.symbols(kernel32).LocalFree(address),
     async (out) =>
-      check(
+      await checked(
         host,
         "HcsGetLayerVhdMountPath",
-        await host.symbols(computestorage).HcsGetLayerVhdMountPath(vhd, out),
+        host.symbols(computestorage).HcsGetLayerVhdMountPath(vhd, out),
       ),
   );
 }

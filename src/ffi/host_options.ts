@@ -14,9 +14,12 @@ import type { Host } from "./host.ts";
 export interface HostOptions {
   /**
    * Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. A native call that
-   * is running can't be interrupted, so the rejection comes after it has returned.
+   * is running can't be interrupted, so the rejection comes after it has returned; if it hasn't after five
+   * seconds, the call rejects with a `HungCallError`, and what was done is undone once it returns.
    */
   signal?: AbortSignal | undefined;
+  /** The milliseconds after which the call is cancelled, as by `signal`, with a `TimeoutError` (`DOMException`). Default: none. */
+  timeout?: number | undefined;
   /** The machine to work on. Default: this machine, with slow calls on Deno's thread pool. */
   host?: Host | undefined;
 }

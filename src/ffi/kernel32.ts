@@ -12,6 +12,7 @@ import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Host } from "./host.ts";
+import { noted } from "./operation.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, fromWideList, wide } from "./wide.ts";
 
@@ -815,4 +816,9 @@ export function check(host: Host, fn: string, code: number, path?: string): void
   if ((code | 0) < 0) {
     throw errorOf(host, fn, code, path);
   }
+}
+
+/** {@linkcode check} for a slow function, which may return a promise of its code. */
+export async function checked(host: Host, fn: string, code: number | Promise<number>, path?: string): Promise<void> {
+  check(host, fn, await noted(host, fn, path, code), path);
 }

@@ -10,6 +10,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "./host.ts";
 import { errorOf, fileFlag, type Handle, handleOf, kernel32, openFile } from "./kernel32.ts";
 import { addressIn, nativeCopy } from "./memory.ts";
+import { noted } from "./operation.ts";
 import type { Dll } from "./table.ts";
 import { fromWide, fromWideList, wide } from "./wide.ts";
 
@@ -163,7 +164,12 @@ export async function createVirtualDisk(host: Host, path: string, init: CreateVi
   checkCode(
     host,
     "CreateVirtualDisk",
-    await CreateVirtualDisk(ANY_STORAGE(), wide(path), 0, null, 0, 0, parameters, null, handle),
+    await noted(
+      host,
+      "CreateVirtualDisk",
+      path,
+      CreateVirtualDisk(ANY_STORAGE(), wide(path), 0, null, 0, 0, parameters, null, handle),
+    ),
     path,
   );
   return handleOf(host, addressIn(handle));
@@ -178,7 +184,12 @@ export async function openVirtualDisk(host: Host, path: string, flags: number = 
   checkCode(
     host,
     "OpenVirtualDisk",
-    await OpenVirtualDisk(ANY_STORAGE(), wide(path), 0, flags, parameters, handle),
+    await noted(
+      host,
+      "OpenVirtualDisk",
+      path,
+      OpenVirtualDisk(ANY_STORAGE(), wide(path), 0, flags, parameters, handle),
+    ),
     path,
   );
   return handleOf(host, addressIn(handle));
@@ -187,13 +198,14 @@ export async function openVirtualDisk(host: Host, path: string, flags: number = 
 /** Attaches an open disk to the host. `flags` is a sum of {@linkcode attachFlag}. */
 export async function attachVirtualDisk(host: Host, disk: bigint, flags: number, path?: string): Promise<void> {
   // No parameters are passed, because build 17763 doesn't know their version 2.
-  const code = await host.symbols(virtdisk).AttachVirtualDisk(disk, null, flags, 0, null, null);
-  checkCode(host, "AttachVirtualDisk", code, path);
+  const code = host.symbols(virtdisk).AttachVirtualDisk(disk, null, flags, 0, null, null);
+  checkCode(host, "AttachVirtualDisk", await noted(host, "AttachVirtualDisk", path, code), path);
 }
 
 /** Detaches an open disk from the host. */
 export async function detachVirtualDisk(host: Host, disk: bigint, path?: string): Promise<void> {
-  checkCode(host, "DetachVirtualDisk", await host.symbols(virtdisk).DetachVirtualDisk(disk, 0, 0), path);
+  const code = host.symbols(virtdisk).DetachVirtualDisk(disk, 0, 0);
+  checkCode(host, "DetachVirtualDisk", await noted(host, "DetachVirtualDisk", path, code), path);
 }
 
 /** Returns the device of an attached disk, `\\.\PhysicalDriveN`. */

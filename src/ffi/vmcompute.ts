@@ -10,7 +10,7 @@
 import { buffer, viewOf } from "./buffer.ts";
 import { guidText, putGuid } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { check } from "./kernel32.ts";
+import { check, checked } from "./kernel32.ts";
 import { nativeCopy, takeWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
 import type { Dll } from "./table.ts";
@@ -230,7 +230,7 @@ async function onLayer(
   fn: "ActivateLayer" | "DeactivateLayer" | "DestroyLayer" | "UnprepareLayer",
   layer: string,
 ): Promise<void> {
-  check(host, fn, await host.symbols(vmcompute)[fn](driverInfo(host), wide(layer)), layer);
+  await checked(host, fn, host.symbols(vmcompute)[fn](driverInfo(host), wide(layer)), layer);
 }
 
 /** Attaches the scratch disk `<layer>\sandbox.vhdx`. */
@@ -245,10 +245,10 @@ export function deactivateLayer(host: Host, layer: string): Promise<void> {
 
 /** Attaches to the scratch volume the filter that shows the parents through it. `parents` is topmost first. */
 export async function prepareLayer(host: Host, layer: string, parents: readonly ParentLayer[]): Promise<void> {
-  check(
+  await checked(
     host,
     "PrepareLayer",
-    await withParents(
+    withParents(
       host,
       parents,
       (descriptors, count) => host.symbols(vmcompute).PrepareLayer(driverInfo(host), wide(layer), descriptors, count),
@@ -267,23 +267,23 @@ export async function getLayerMountPath(host: Host, layer: string): Promise<stri
   const { GetLayerMountPath } = host.symbols(vmcompute);
   const length = buffer(8);
   const name = wide(layer);
-  check(host, "GetLayerMountPath", await GetLayerMountPath(driverInfo(host), name, length, null), layer);
+  await checked(host, "GetLayerMountPath", GetLayerMountPath(driverInfo(host), name, length, null), layer);
   const units = Number(viewOf(length).getBigUint64(0, true));
   if (units === 0) {
     return "";
   }
   const path = buffer(2 * units);
-  check(host, "GetLayerMountPath", await GetLayerMountPath(driverInfo(host), name, length, path), layer);
+  await checked(host, "GetLayerMountPath", GetLayerMountPath(driverInfo(host), name, length, path), layer);
   return fromWide(path);
 }
 
 /** Returns whether there is a layer in a folder. */
 export async function layerExists(host: Host, layer: string): Promise<boolean> {
   const exists = new Uint8Array(4);
-  check(
+  await checked(
     host,
     "LayerExists",
-    await host.symbols(vmcompute).LayerExists(driverInfo(host), wide(layer), exists),
+    host.symbols(vmcompute).LayerExists(driverInfo(host), wide(layer), exists),
     layer,
   );
   return exists.some((byte) => byte !== 0);
@@ -291,10 +291,10 @@ export async function layerExists(host: Host, layer: string): Promise<boolean> {
 
 /** Creates the folder of a read-only layer; `parent` is `""` for a base layer. */
 export async function createLayer(host: Host, layer: string, parent: string): Promise<void> {
-  check(
+  await checked(
     host,
     "CreateLayer",
-    await host.symbols(vmcompute).CreateLayer(driverInfo(host), wide(layer), wide(parent)),
+    host.symbols(vmcompute).CreateLayer(driverInfo(host), wide(layer), wide(parent)),
     layer,
   );
 }
@@ -305,10 +305,10 @@ export async function createSandboxLayer(
   layer: string,
   parents: readonly ParentLayer[],
 ): Promise<void> {
-  check(
+  await checked(
     host,
     "CreateSandboxLayer",
-    await withParents(
+    withParents(
       host,
       parents,
       (descriptors, count) =>
@@ -320,10 +320,10 @@ export async function createSandboxLayer(
 
 /** Expands the scratch disk to `bytes`. The volume on it keeps its size. */
 export async function expandSandboxSize(host: Host, layer: string, bytes: bigint): Promise<void> {
-  check(
+  await checked(
     host,
     "ExpandSandboxSize",
-    await host.symbols(vmcompute).ExpandSandboxSize(driverInfo(host), wide(layer), bytes),
+    host.symbols(vmcompute).ExpandSandboxSize(driverInfo(host), wide(layer), bytes),
     layer,
   );
 }
@@ -340,10 +340,10 @@ export async function copyLayer(
   destination: string,
   parents: readonly ParentLayer[],
 ): Promise<void> {
-  check(
+  await checked(
     host,
     "CopyLayer",
-    await withParents(
+    withParents(
       host,
       parents,
       (descriptors, count) =>
@@ -366,10 +366,10 @@ export async function exportLayer(
   folder: string,
   parents: readonly ParentLayer[],
 ): Promise<void> {
-  check(
+  await checked(
     host,
     "ExportLayer",
-    await withParents(
+    withParents(
       host,
       parents,
       (descriptors, count) =>
@@ -386,10 +386,10 @@ export async function importLayer(
   folder: string,
   parents: readonly ParentLayer[],
 ): Promise<void> {
-  check(
+  await checked(
     host,
     "ImportLayer",
-    await withParents(
+    withParents(
       host,
       parents,
       (descriptors, count) =>
@@ -408,7 +408,7 @@ export function nameToGuid(host: Host, name: string): string {
 
 /** Lets a VM open a file. */
 export async function grantVmAccess(host: Host, vmId: string, file: string): Promise<void> {
-  check(host, "GrantVmAccess", await host.symbols(vmcompute).GrantVmAccess(wide(vmId), wide(file)), file);
+  await checked(host, "GrantVmAccess", host.symbols(vmcompute).GrantVmAccess(wide(vmId), wide(file)), file);
 }
 
 /**
@@ -417,7 +417,7 @@ export async function grantVmAccess(host: Host, vmId: string, file: string): Pro
  * @throws {MissingExportError} if this Windows lacks the function.
  */
 export async function revokeVmAccess(host: Host, vmId: string, file: string): Promise<void> {
-  check(host, "RevokeVmAccess", await host.symbols(vmcompute).RevokeVmAccess(wide(vmId), wide(file)), file);
+  await checked(host, "RevokeVmAccess", host.symbols(vmcompute).RevokeVmAccess(wide(vmId), wide(file)), file);
 }
 
 /** Returns the base images installed on the host, as the JSON text of Windows. */
@@ -425,21 +425,21 @@ export function getBaseImages(host: Host): Promise<string> {
   return takeWide(
     host,
     (address) => coTaskMemFree(host, address),
-    async (out) => check(host, "GetBaseImages", await host.symbols(vmcompute).GetBaseImages(out)),
+    async (out) => await checked(host, "GetBaseImages", host.symbols(vmcompute).GetBaseImages(out)),
   );
 }
 
 /** Makes a base layer out of the files in `folder`. Runs for minutes. */
 export async function processBaseImage(host: Host, folder: string): Promise<void> {
-  check(host, "ProcessBaseImage", await host.symbols(vmcompute).ProcessBaseImage(wide(folder)), folder);
+  await checked(host, "ProcessBaseImage", host.symbols(vmcompute).ProcessBaseImage(wide(folder)), folder);
 }
 
 /** Makes the utility VM of a base layer out of the files in `folder`. Runs for minutes. */
 export async function processUtilityImage(host: Host, folder: string): Promise<void> {
-  check(
+  await checked(
     host,
     "ProcessUtilityImage",
-    await host.symbols(vmcompute).ProcessUtilityImage(wide(folder)),
+    host.symbols(vmcompute).ProcessUtilityImage(wide(folder)),
     folder,
   );
 }

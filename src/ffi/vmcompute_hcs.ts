@@ -15,9 +15,10 @@ import { NativeError } from "../errors/windows_errors.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { serialize } from "../hcsschema/serialize.ts";
 import type { Host } from "./host.ts";
-import { check, systemMessage } from "./kernel32.ts";
+import { checked, systemMessage } from "./kernel32.ts";
 import { addressIn, readWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
+import { noted } from "./operation.ts";
 import type { Dll, NativeFunction } from "./table.ts";
 import { wide } from "./wide.ts";
 
@@ -180,10 +181,12 @@ export function computeError(host: Host, fn: string, code: number, system?: stri
 // Calls a function with an out parameter for the result document, which can be set even after a success.
 async function withResult(
   host: Host,
+  fn: string | undefined,
+  system: string | undefined,
   call: (result: Uint8Array<ArrayBuffer>) => number | Promise<number>,
 ): Promise<{ code: number; result: string }> {
   const result = new Uint8Array(8);
-  const code = await call(result);
+  const code = await (fn === undefined ? call(result) : noted(host, fn, system, call(result)));
   return { code: code >>> 0, result: readAndFree(host, result) };
 }
 
@@ -222,6 +225,9 @@ export async function createSystem(host: Host, id: string, configuration: object
   const system = new Uint8Array(8);
   const outcome = await withResult(
     host,
+    // Not noted, because whoever cancels it is told of the VM that may come to be.
+    undefined,
+    id,
     (result) =>
       host.symbols(vmcomputeHcs).HcsCreateComputeSystem(wide(id), wide(serialize(configuration)), 0n, system, result),
   );
@@ -234,6 +240,8 @@ export async function openSystem(host: Host, id: string): Promise<bigint> {
   const system = new Uint8Array(8);
   const outcome = await withResult(
     host,
+    "HcsOpenComputeSystem",
+    id,
     (result) => host.symbols(vmcomputeHcs).HcsOpenComputeSystem(wide(id), system, result),
   );
   requireDone(host, "HcsOpenComputeSystem", outcome, id);
@@ -248,7 +256,7 @@ function returnedHandle(fn: string, out: Uint8Array<ArrayBuffer>): bigint {
 
 /** Closes the handle of a compute system. Closing the last handle of one that was created here ends it. */
 export async function closeSystem(host: Host, system: bigint, id: string): Promise<void> {
-  check(host, "HcsCloseComputeSystem", await host.symbols(vmcomputeHcs).HcsCloseComputeSystem(system), id);
+  await checked(host, "HcsCloseComputeSystem", host.symbols(vmcomputeHcs).HcsCloseComputeSystem(system), id);
 }
 
 /** The operations on a compute system as a whole. */
@@ -266,7 +274,7 @@ export async function operate(
   id: string,
   options?: object,
 ): Promise<Progress> {
-  return progressOf(host, fn, await callOperation(host, fn, system, options), id);
+  return progressOf(host, fn, await callOperation(host, fn, system, id, options), id);
 }
 
 /**
@@ -279,7 +287,7 @@ export async function stopSystem(
   system: bigint,
   id: string,
 ): Promise<boolean> {
-  const outcome = await callOperation(host, fn, system);
+  const outcome = await callOperation(host, fn, system, id);
   const code = computeCodeOf(outcome.code);
   if (code === SYSTEM_ALREADY_STOPPED || code === SYSTEM_NOT_FOUND) return false;
   progressOf(host, fn, outcome, id);
@@ -290,16 +298,19 @@ function callOperation(
   host: Host,
   fn: SystemOperation | "HcsShutdownComputeSystem" | "HcsTerminateComputeSystem",
   system: bigint,
+  id: string,
   options?: object,
 ): Promise<{ code: number; result: string }> {
   const text = wide(options === undefined ? "" : serialize(options));
-  return withResult(host, (result) => host.symbols(vmcomputeHcs)[fn](system, text, result));
+  return withResult(host, fn, id, (result) => host.symbols(vmcomputeHcs)[fn](system, text, result));
 }
 
 /** Changes a compute system. The service does this synchronously, so a pending operation counts as a failure. */
 export async function modifySystem(host: Host, system: bigint, id: string, request: object): Promise<void> {
   const outcome = await withResult(
     host,
+    "HcsModifyComputeSystem",
+    id,
     (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialize(request)), result),
   );
   requireDone(host, "HcsModifyComputeSystem", outcome, id);
@@ -339,6 +350,8 @@ export function serviceProperties(host: Host, query: object): Promise<string> {
 export async function modifyServiceSettings(host: Host, settings: object): Promise<void> {
   const outcome = await withResult(
     host,
+    "HcsModifyServiceSettings",
+    undefined,
     (result) => host.symbols(vmcomputeHcs).HcsModifyServiceSettings(wide(serialize(settings)), result),
   );
   requireDone(host, "HcsModifyServiceSettings", outcome);
@@ -351,7 +364,7 @@ async function withOutput(
   system?: string,
 ): Promise<string> {
   const out = new Uint8Array(8);
-  const outcome = await withResult(host, (result) => call(out, result));
+  const outcome = await withResult(host, fn, system, (result) => call(out, result));
   const text = readAndFree(host, out);
   requireDone(host, fn, outcome, system);
   return text;
@@ -360,10 +373,10 @@ async function withOutput(
 /** Registers a callback for the notifications of a compute system. Returns the handle of the registration. */
 export async function registerCallback(host: Host, system: bigint, id: string, callback: bigint): Promise<bigint> {
   const registration = new Uint8Array(8);
-  check(
+  await checked(
     host,
     "HcsRegisterComputeSystemCallback",
-    await host.symbols(vmcomputeHcs).HcsRegisterComputeSystemCallback(system, callback, 0n, registration),
+    host.symbols(vmcomputeHcs).HcsRegisterComputeSystemCallback(system, callback, 0n, registration),
     id,
   );
   return addressIn(registration);
@@ -371,10 +384,10 @@ export async function registerCallback(host: Host, system: bigint, id: string, c
 
 /** Ends a registration. Once this has settled, the callback isn't called any more. */
 export async function unregisterCallback(host: Host, registration: bigint, id: string): Promise<void> {
-  check(
+  await checked(
     host,
     "HcsUnregisterComputeSystemCallback",
-    await host.symbols(vmcomputeHcs).HcsUnregisterComputeSystemCallback(registration),
+    host.symbols(vmcomputeHcs).HcsUnregisterComputeSystemCallback(registration),
     id,
   );
 }

@@ -27,6 +27,8 @@ export interface AdoptOptions {
 export interface ReleaseOptions {
   /** Stops the release between two steps. What is left stays held, and can be released later. */
   signal?: AbortSignal | undefined;
+  /** The milliseconds after which it is stopped, as by `signal`, with a `TimeoutError` (`DOMException`). Default: none. */
+  timeout?: number | undefined;
 }
 
 /**
@@ -150,8 +152,7 @@ export class HoldList {
    * @throws {ReleaseError} with all errors if something is still held.
    * @throws the reason of the signal if it was aborted between two steps.
    */
-  async release(options: ReleaseOptions = {}): Promise<ReleasedHold[]> {
-    const { signal } = options;
+  async release({ signal }: Pick<ReleaseOptions, "signal"> = {}): Promise<ReleasedHold[]> {
     for (;;) {
       if (this.#entries.length === 0 && this.#releasing === undefined) return [];
       const releasing = this.#releasing ??= {

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { signalOf } from "../options.ts";
+import type { Host } from "../ffi/host.ts";
+import { perform } from "../ffi/operation.ts";
+import { limitsOf } from "../options.ts";
 import type { Hold } from "./hold.ts";
 import type { HoldList, ReleaseOptions } from "./hold_list.ts";
 
@@ -22,6 +24,7 @@ export interface Mounted extends AsyncDisposable {
    * continues with what is left. Once everything is released, another call does nothing. Concurrent calls share one release.
    *
    * @throws {ReleaseError} with all errors if something is still held.
+   * @throws {HungCallError} if it was cancelled, and a call of Windows doesn't return. The release goes on once it does.
    */
   release(options?: ReleaseOptions): Promise<void>;
 
@@ -31,9 +34,11 @@ export interface Mounted extends AsyncDisposable {
 
 // A class, because creating an object literal with methods is slower than all native calls of a mount together.
 class MountedHolds implements Mounted {
+  readonly #host: Host;
   readonly #holds: HoldList;
 
-  constructor(holds: HoldList) {
+  constructor(host: Host, holds: HoldList) {
+    this.#host = host;
     this.#holds = holds;
   }
 
@@ -42,7 +47,8 @@ class MountedHolds implements Mounted {
   }
 
   async release(options: ReleaseOptions = {}): Promise<void> {
-    await this.#holds.release({ signal: signalOf(options) });
+    const about = this.#holds.holds.flatMap((hold) => Object.values(hold));
+    await perform(this.#host, limitsOf(options), about, (signal) => this.#holds.release({ signal }));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -59,6 +65,6 @@ class MountedHolds implements Mounted {
 }
 
 /** Creates a {@linkcode Mounted} from a list of holds, with additional properties. */
-export function mounted<T extends object>(holds: HoldList, properties: T): T & Mounted {
-  return Object.assign(new MountedHolds(holds), properties);
+export function mounted<T extends object>(host: Host, holds: HoldList, properties: T): T & Mounted {
+  return Object.assign(new MountedHolds(host, holds), properties);
 }

@@ -8,7 +8,9 @@ import { boolean } from "../checks/arguments.ts";
 import { messageOf } from "../errors/printable.ts";
 import { ClosedError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import type { Handle } from "../ffi/kernel32.ts";
+import { perform } from "../ffi/operation.ts";
 import {
   attachFlag,
   attachVirtualDisk,
@@ -25,7 +27,7 @@ import {
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { type Check, optional, optionsOf } from "../options.ts";
+import { type Check, LIMITS, limitsOf, optional, optionsOf } from "../options.ts";
 import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { removeFile } from "./new_file.ts";
@@ -104,10 +106,16 @@ export class Disk implements Disposable, AsyncDisposable {
    * @throws {ClosedError} if it was closed.
    * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` if it is already attached.
    */
-  async attach(options: AttachOptions = {}): Promise<void> {
-    const how = optionsOf(options, ATTACH_OPTIONS);
-    await attachVirtualDisk(this.#host, this.handle, flagsOf(how), this.path);
-    this.#attached = how.permanent !== true;
+  async attach(options: AttachOptions & Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
+    const { signal, timeout, ...how } = optionsOf(options, { ...ATTACH_OPTIONS, ...LIMITS });
+    await perform(this.#host, { signal, timeout }, [this.path], async (signal) => {
+      signal?.throwIfAborted();
+      await attachVirtualDisk(this.#host, this.handle, flagsOf(how), this.path);
+      this.#attached = how.permanent !== true;
+      if (!signal?.aborted) return;
+      await this.detach();
+      throw signal.reason;
+    });
   }
 
   /**
@@ -116,9 +124,12 @@ export class Disk implements Disposable, AsyncDisposable {
    * @throws {ClosedError} if it was closed.
    * @throws {NativeError} if Windows refuses.
    */
-  async detach(): Promise<void> {
-    await detachVirtualDisk(this.#host, this.handle, this.path);
-    this.#attached = false;
+  async detach(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
+    await perform(this.#host, limitsOf(options), [this.path], async (signal) => {
+      signal?.throwIfAborted();
+      await detachVirtualDisk(this.#host, this.handle, this.path);
+      this.#attached = false;
+    });
   }
 
   /**
@@ -211,7 +222,7 @@ export async function acquireOpenDisk(
 }
 
 /** Opens a disk. A differencing disk can be opened even if it was moved together with its parent. */
-export async function openDisk(host: Host, path: string, signal: AbortSignal | undefined): Promise<Disk> {
+async function openDisk(host: Host, path: string, signal: AbortSignal | undefined): Promise<Disk> {
   const flags = openFlag.CACHED_IO | openFlag.IGNORE_RELATIVE_PARENT_LOCATOR;
   return new Disk(host, path, await onceFree(host, path, () => openVirtualDisk(host, path, flags), signal));
 }

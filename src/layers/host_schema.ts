@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realLayers } from "../checks/real_path.ts";
@@ -47,25 +47,26 @@ export async function toHostHcsSchemaLayers(
 ): Promise<Layer[]> {
   requireText(containerId, "containerId");
   const named = scratchParents(readOnlyLayers, "readOnlyLayers");
-  const { host, signal } = hostOptions(options, {});
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "layer");
-  const folders = realLayers(host, named, "readOnlyLayers");
-  folders.forEach((folder, i) => {
-    if (kindOf(host, diskOf(folder)) !== undefined) {
-      throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);
+  return await withHostOptions(options, {}, [containerId], async ({ host, signal }) => {
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "layer");
+    const folders = realLayers(host, named, "readOnlyLayers");
+    folders.forEach((folder, i) => {
+      if (kindOf(host, diskOf(folder)) !== undefined) {
+        throw new InvalidInputError(`readOnlyLayers[${i}]`, "is a scratch: leave it out", folder);
+      }
+    });
+    const top = folders[0]!;
+    const image = imageOf(host, top, "readOnlyLayers[0]");
+    if (image === undefined) {
+      return folders.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
     }
+    const volume = await cimVolumeName(containerId);
+    if (kindOf(host, volume) === undefined) {
+      throw new NotMountedError(image, volume);
+    }
+    return [{ Id: layerId(host, top), Path: volume }];
   });
-  const top = folders[0]!;
-  const image = imageOf(host, top, "readOnlyLayers[0]");
-  if (image === undefined) {
-    return folders.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
-  }
-  const volume = await cimVolumeName(containerId);
-  if (kindOf(host, volume) === undefined) {
-    throw new NotMountedError(image, volume);
-  }
-  return [{ Id: layerId(host, top), Path: volume }];
 }
 
 /**
@@ -87,7 +88,6 @@ export async function toHostHcsSchemaLayers(
  * @throws {InvalidInputError} if an argument is refused.
  * @category Layers of other tools
  */
-// deno-lint-ignore require-await
 export async function makeMountedWCOWLayers(
   layerFolders: readonly string[] | WCOWLayers,
   volume: string,
@@ -95,9 +95,11 @@ export async function makeMountedWCOWLayers(
 ): Promise<Layer[]> {
   const stack = givenStack(layerFolders);
   const root = volumeRoot(volume, "volume");
-  const { host, signal } = hostOptions(options, {});
-  signal?.throwIfAborted();
-  if (stack.image !== undefined) return [{ Id: volumeGuid(root), Path: root }];
-  requireGrantsFor(host, "layer");
-  return stack.layers.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
+  // deno-lint-ignore require-await
+  return await withHostOptions(options, {}, [], async ({ host, signal }) => {
+    signal?.throwIfAborted();
+    if (stack.image !== undefined) return [{ Id: volumeGuid(root), Path: root }];
+    requireGrantsFor(host, "layer");
+    return stack.layers.map((folder) => ({ Id: layerId(host, folder), Path: folder }));
+  });
 }

@@ -13,9 +13,10 @@ import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
+import { perform } from "../ffi/operation.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
-import { abortSignal, type Checked, fieldsOf, itemsOf, optional, optionsOf } from "../options.ts";
+import { type Checked, fieldsOf, itemsOf, LIMITS, optional, optionsOf } from "../options.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 import type { DeviceUse } from "../uvm/devices/device.ts";
 import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
@@ -68,6 +69,8 @@ export interface MountLCOWLayersOptions {
   guestRoot: string;
   /** Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
+  /** The milliseconds after which the call is cancelled, as by `signal`, with a `TimeoutError` (`DOMException`). Default: none. */
+  timeout?: number | undefined;
 }
 
 /**
@@ -128,11 +131,35 @@ export async function mountLCOWLayers(
 ): Promise<MountedLCOWLayers> {
   const name = folderName(containerId, "containerId");
   const stack = fieldsOf(layers, LAYERS, "layers");
-  const { guestRoot: root, signal, vm: layerVM } = optionsOf(options, {
+  const { guestRoot: root, vm: layerVM, ...limits } = optionsOf(options, {
     guestRoot: containerFolder,
-    signal: abortSignal,
+    ...LIMITS,
     vm: (vm) => requireLayerVM(vm, "linux"),
   });
+  const { id, host } = layerVM.vm;
+  const about = [id, stack.scratchVhdPath, ...stack.layers.map(({ vhdPath }) => vhdPath)];
+  return await perform(
+    host,
+    limits,
+    about,
+    (signal) => mount(name, stack, { root, named: options.guestRoot, layerVM, signal }),
+  );
+}
+
+/** Where layers are mounted. */
+interface Place {
+  readonly root: string;
+  /** `root` as the caller wrote it. */
+  readonly named: string;
+  readonly layerVM: LayerVM;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function mount(
+  name: string,
+  stack: Checked<typeof LAYERS>,
+  { root, named, layerVM, signal }: Place,
+): Promise<MountedLCOWLayers> {
   signal?.throwIfAborted();
   const { id, host } = layerVM.vm;
   const disks = stack.layers.map((layer, i) => diskOf(host, layer, argumentOf(i)));
@@ -156,7 +183,7 @@ export async function mountLCOWLayers(
   }, [...places.layers.map(useOf), places.scratch.mount]));
   if (combined === undefined) {
     throw new InUseError(
-      options.guestRoot,
+      named,
       `or ${scratchPath} is the folder of another container in the VM ${id}, or in or around its root`,
       id,
     );
@@ -171,7 +198,7 @@ export async function mountLCOWLayers(
       ...places.layers.map((layer, i) => placementOf(stack.layers[i]!.vhdPath, layer)),
       diskPlacement(stack.scratchVhdPath, places.scratch, true),
     ];
-    return mounted(holds, { path, scratchPath, placements });
+    return mounted(host, holds, { path, scratchPath, placements });
   });
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { hasVolume } from "../checks/existing.ts";
 import { diskOf, pathKey } from "../checks/windows_path.ts";
@@ -114,7 +114,14 @@ export function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
 }
 
 async function mountsOn(options: HostOptions, operation: "list" | "find"): Promise<MountInfo[]> {
-  const { host, signal } = hostOptions(options, {});
+  return await withHostOptions(options, {}, [], ({ host, signal }) => mountsFor(operation, host, signal));
+}
+
+async function mountsFor(
+  operation: "list" | "find",
+  host: Host,
+  signal: AbortSignal | undefined,
+): Promise<MountInfo[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
   const mounts: MountInfo[] = [];
@@ -140,6 +147,7 @@ async function mountsOn(options: HostOptions, operation: "list" | "find"): Promi
     const record = mount.disk === undefined ? await recordSince(host, mount.scratch) : undefined;
     list(record === undefined ? mount : await infoOf(host, record));
   }
+  signal?.throwIfAborted();
   const numbers = new Map(attached.disks.map(({ volume, number }) => [volume && pathKey(volume), number]));
   return mounts.map((mount) => {
     const diskNumber = numbers.get(mount.volume && pathKey(mount.volume));

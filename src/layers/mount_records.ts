@@ -10,6 +10,7 @@ import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, now } from "../ffi/kernel32.ts";
+import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
@@ -31,6 +32,7 @@ export async function withRecord<T>(
   host: Host,
   records: Records | undefined,
   planned: PlannedMount,
+  signal: AbortSignal | undefined,
   mount: (holds: HoldList, complete: (volume: string) => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const { scratch } = planned;
@@ -41,6 +43,7 @@ export async function withRecord<T>(
     process: currentProcess(host),
     since: now(host),
   };
+  noteRecord(signal, plan);
   let list: HoldList | undefined;
   try {
     if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.begin(host, plan));
@@ -78,6 +81,12 @@ export async function recordOf(
   if (isAbout) return record;
   log("warn", () => `the record of ${scratch} is ignored, as it is about another folder`);
   return undefined;
+}
+
+/** Has an error about a call that hangs name a record. */
+export function noteRecord(signal: AbortSignal | undefined, record: { readonly id: string } | undefined): void {
+  const operation = operationOf(signal);
+  if (operation !== undefined) operation.record = record?.id;
 }
 
 async function readRecord(
@@ -123,6 +132,7 @@ export function guardReleases(host: Host, holds: HoldList, scratch: string, id: 
     changeScratch(host, scratch, signal, async (records) => {
       const record = await readRecord(host, records, scratch);
       if (record?.id !== id) return leave(host, holds, scratch, record);
+      noteRecord(signal, record);
       const released = await release();
       if (id !== undefined) await records?.close(host, scratch);
       return released;

@@ -10,6 +10,7 @@ import { requireGrantsFor } from "../checks/grants.ts";
 import { diskOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { perform } from "../ffi/operation.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
@@ -76,7 +77,11 @@ export interface RecoveredMount {
  * @category Mounts on the host
  */
 export async function recover(options: RecoverOptions = {}): Promise<RecoveredMount[]> {
-  const { host, signal, dryRun } = hostOptions(options, { dryRun: optional(boolean) });
+  const { host, signal, timeout, dryRun } = hostOptions(options, { dryRun: optional(boolean) });
+  return await perform(host, { signal, timeout }, [], (signal) => recoverAll(host, dryRun === true, signal));
+}
+
+async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | undefined): Promise<RecoveredMount[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions } from "../checks/arguments.ts";
+import { withHostOptions } from "../checks/arguments.ts";
 import { hasVolume, isLink } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
@@ -46,16 +46,17 @@ export async function mountSandboxVolume(
   volumeName: string,
   options: HostOptions = {},
 ): Promise<MountedVolume> {
-  const { host, signal } = hostOptions(options, {});
-  const path = namedFolder(hostPath, "hostPath");
-  const volume = volumeRoot(volumeName, "volumeName");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "files");
-  const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
-  using _claim = claim(host, folder, "hostPath");
-  return await withHolds(async (holds) => {
-    await acquireMountPointAt(host, holds, { folder, volume }, signal);
-    return mounted(holds, { path, volume });
+  return await withHostOptions(options, {}, [hostPath, volumeName], async ({ host, signal }) => {
+    const path = namedFolder(hostPath, "hostPath");
+    const volume = volumeRoot(volumeName, "volumeName");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "files");
+    const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
+    using _claim = claim(host, folder, "hostPath");
+    return await withHolds(async (holds) => {
+      await acquireMountPointAt(host, holds, { folder, volume }, signal);
+      return mounted(host, holds, { path, volume });
+    });
   });
 }
 
@@ -135,11 +136,12 @@ export async function removeSandboxMountPoint(
   hostPath: string,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const path = namedFolder(hostPath, "hostPath");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "files");
-  const holds = new HoldList();
-  adoptMountPoint(host, holds, { folder: placeOfMountPoint(host, path) });
-  await holds.release({ signal });
+  return await withHostOptions(options, {}, [hostPath], async ({ host, signal }) => {
+    const path = namedFolder(hostPath, "hostPath");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "files");
+    const holds = new HoldList();
+    adoptMountPoint(host, holds, { folder: placeOfMountPoint(host, path) });
+    await holds.release({ signal });
+  });
 }

@@ -14,6 +14,7 @@ import { InUseError } from "../errors/state_errors.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { operationOf, perform } from "../ffi/operation.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { activationOf, scratchVolume } from "../host_holds/activation.ts";
@@ -31,7 +32,7 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { guardReleases, isDiskInUse, isOfAnother, recordOf } from "./mount_records.ts";
+import { guardReleases, isDiskInUse, isOfAnother, noteRecord, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -76,6 +77,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * @throws {InvalidInputError} if an argument is of the wrong form.
  * @throws {InUseError} if this process is mounting the scratch, or a VM uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
+ * @throws {HungCallError} if it was cancelled, and a call of Windows doesn't return.
  * @category Layers on the host
  */
 export async function unmountWCOWLayers(
@@ -83,18 +85,33 @@ export async function unmountWCOWLayers(
   options: UnmountWCOWLayersOptions = {},
 ): Promise<ReleasedHold[]> {
   const named = namedFolder(scratchFolder, "scratchFolder");
-  const { host, signal, containerId, volumeMountPath } = hostOptions(options, {
+  const { host, signal, timeout, containerId, volumeMountPath } = hostOptions(options, {
     containerId: optional(text),
     volumeMountPath: optional(namedFolder),
   });
+  return await perform(
+    host,
+    { signal, timeout },
+    [named],
+    (signal) => unmount(host, named, { containerId, volumeMountPath, signal }),
+  );
+}
+
+async function unmount(
+  host: Host,
+  named: string,
+  { containerId, volumeMountPath, signal }: Pick<Recorded, "containerId" | "volumeMountPath" | "signal">,
+): Promise<ReleasedHold[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
-  const { mounts } = sessionOf(host);
+  const session = sessionOf(host);
+  const { mounts } = session;
   const scratch = realPathIfTold(host, named);
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {
-    throw new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
+    throw session.refusalOf(scratch) ??
+      new InUseError(scratch, "is being mounted. Abort the mount, or unmount after it has ended", "this process");
   }
   const vm = kindOf(host, diskOf(scratch)) === undefined ? undefined : vmUsing(host, diskOf(scratch));
   if (vm !== undefined) {
@@ -124,6 +141,7 @@ export async function releaseRecorded(
   records: Records | undefined,
   { record, containerId, finish, ...mount }: Recorded,
 ): Promise<ReleasedHold[]> {
+  noteRecord(mount.signal, record);
   const image = await imageToRelease(host, records, record, containerId);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
@@ -212,6 +230,7 @@ async function releaseScratch(
 ): Promise<ReleasedHold[]> {
   const mount = sessionOf(host).mounts.mountOf(scratch)?.holds;
   const { volume, error } = await volumeOf(host, scratch);
+  [image, volume].forEach((what) => operationOf(signal)?.concerns(what));
   // The mount points are found by the volume. Without it, they would never be removed.
   if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) {
     throw isOpenToVM(host, diskOf(scratch)) ? new InUseError(scratch, USED_BY_A_VM) : error;

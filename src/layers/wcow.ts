@@ -8,7 +8,9 @@ import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { perform } from "../ffi/operation.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
@@ -19,10 +21,10 @@ import { claim, requireUnclaimed } from "../session/creations.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
-import { requireLayerVM } from "../uvm/devices/vm_devices.ts";
+import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { requireUnmounted } from "./earlier_mount.ts";
-import { givenStack, hasScratchDisk, requireScratch } from "./layer_stack.ts";
+import { givenStack, hasScratchDisk, type LayerStack, requireScratch } from "./layer_stack.ts";
 import { withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import type { WCOWLayers } from "./parse_layers.ts";
@@ -91,7 +93,8 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later.
  * @throws {InUseError} if the scratch is already mounted, or its disk stays in use. Nothing was changed.
- * @throws {HungCallError} if another mount's `PrepareLayer` doesn't return for a minute.
+ * @throws {HungCallError} if another mount's `PrepareLayer` doesn't return for a minute; or if this one was cancelled, and a call of
+ * Windows doesn't return.
  * @throws {NoRoomError} if the VM has no slot for the scratch disk. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.
@@ -104,13 +107,16 @@ export async function mountWCOWLayers(
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
   const named = givenStack(layerFolders);
-  const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, ...given } = hostOptions(options, {
-    volumeMountPath: optional(namedFolder),
-    createScratch: optional(boolean),
-    permanent: optional(boolean),
-    recover: optional(boolean),
-    vm: optional((vm) => requireLayerVM(vm, "windows")),
-  });
+  const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, timeout, ...given } = hostOptions(
+    options,
+    {
+      volumeMountPath: optional(namedFolder),
+      createScratch: optional(boolean),
+      permanent: optional(boolean),
+      recover: optional(boolean),
+      vm: optional((vm) => requireLayerVM(vm, "windows")),
+    },
+  );
   const host = layerVM?.vm.host ?? given.host;
   if (layerVM !== undefined && volumeMountPath !== undefined) {
     throw new InvalidInputError("volumeMountPath", "is not available with a VM", volumeMountPath);
@@ -121,6 +127,26 @@ export async function mountWCOWLayers(
   if (layerVM !== undefined && recover) {
     throw new InvalidInputError("recover", "is not available with a VM", recover);
   }
+  const about = [...named.named, layerVM?.vm.id];
+  const wanted = { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath };
+  return await perform(host, { signal, timeout }, about, (signal) => mount(host, wanted, signal));
+}
+
+interface WantedMount {
+  readonly containerId: string;
+  readonly named: LayerStack;
+  readonly layerVM: LayerVM | undefined;
+  readonly createScratch: boolean | undefined;
+  readonly permanent: boolean | undefined;
+  readonly recover: boolean | undefined;
+  readonly volumeMountPath: string | undefined;
+}
+
+async function mount(
+  host: Host,
+  { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath }: WantedMount,
+  signal: AbortSignal | undefined,
+): Promise<MountedLayers> {
   signal?.throwIfAborted();
   const { stack, image } = layerVM === undefined ? checkHostLayers(host, named) : checkVMLayers(host, named);
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
@@ -143,12 +169,14 @@ export async function mountWCOWLayers(
       const { path, placements } = await acquireVMLayers(holds, layerVM, stack, signal);
       signal?.throwIfAborted();
       holds.disown(created);
-      return mounted(holds, { path, volumeMountPath, placements });
+      return mounted(host, holds, { path, volumeMountPath, placements });
     });
   }
-  const { mounts } = sessionOf(host);
+  const session = sessionOf(host);
+  const { mounts } = session;
   if (mounts.isMounting(stack.scratch)) {
-    throw new InUseError(stack.scratch, "is being mounted by another call", "this process");
+    throw session.refusalOf(stack.scratch) ??
+      new InUseError(stack.scratch, "is being mounted by another call", "this process");
   }
   using _mounting = mounts.startMount(stack.scratch);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
@@ -169,7 +197,7 @@ export async function mountWCOWLayers(
       volumeMountPath: place,
       isPermanent: permanent === true,
     };
-    return await withRecord(host, records, planned, async (holds, complete) => {
+    return await withRecord(host, records, planned, signal, async (holds, complete) => {
       const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
       const created = holds.held;
       const mount = { host, records, stack, scratchFile };
@@ -183,7 +211,7 @@ export async function mountWCOWLayers(
       await complete(path);
       signal?.throwIfAborted();
       holds.disown(created);
-      return mounted(holds, { path, volumeMountPath, placements });
+      return mounted(host, holds, { path, volumeMountPath, placements });
     });
   });
 }

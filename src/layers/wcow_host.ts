@@ -12,6 +12,7 @@ import { messageOf } from "../errors/printable.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
+import { operationOf } from "../ffi/operation.ts";
 import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { acquireActivation, scratchVolume } from "../host_holds/activation.ts";
@@ -135,12 +136,14 @@ export async function acquireImage(
 ): Promise<AcquiredLayers> {
   const { host, stack: { named, layers, scratch, image: namedImage } } = mount;
   const init = namedImage === undefined ? image : { ...image, how: namedImage.how };
+  [image.image, image.volume].forEach((what) => operationOf(signal)?.concerns(what));
   const first = namedImage === undefined ? undefined : await acquireMountedImage(holds, mount, init, signal);
   const disk = await holds.acquire(
     (expect) => acquireActivation(host, scratch, { restsOn: mount.scratchFile, signal, expect }),
     signal,
   );
   const path = await scratchVolume(host, scratch);
+  operationOf(signal)?.concerns(path);
   const cim = first ?? await acquireMountedImage(holds, mount, init, signal);
   const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
   const id = namedImage === undefined ? layerId(host, layers[0]!) : volumeGuid(image.volume);

@@ -12,9 +12,10 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { HoldList } from "../holds/hold_list.ts";
-import { itemsOf, signalOf } from "../options.ts";
+import { itemsOf, limitsOf } from "../options.ts";
 import { layerId, sessionOf } from "../session/session.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
@@ -121,10 +122,10 @@ export async function acquireVMLayers(
 export async function getHCSLayers(
   vm: UtilityVM,
   layerFolders: readonly string[],
-  options: { signal?: AbortSignal | undefined } = {},
+  options: Pick<HostOptions, "signal" | "timeout"> = {},
 ): Promise<Layer[]> {
   const folders = itemsOf(layerFolders, "layerFolders", namedFolder, { problem: "is not a list of folders" });
-  const signal = signalOf(options);
+  const { signal } = limitsOf(options);
   const { vsmb } = requireLayerVM(vm, "windows");
   signal?.throwIfAborted();
   return folders.map((folder, i) => {

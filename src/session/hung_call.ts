@@ -6,6 +6,7 @@
 
 import { HungCallError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { deadline } from "../ffi/operation.ts";
 import type { Records } from "../records/records.ts";
 import { onceReachable } from "./waiting.ts";
 
@@ -17,8 +18,7 @@ export const HUNG_SECONDS = LIMIT_MS / 1000;
 /** Runs `onHung` if the result isn't disposed of within {@linkcode HUNG_SECONDS} of the host's time. */
 export function watchCall(host: Host, onHung: () => void): Disposable {
   const over = new AbortController();
-  const limit = host.deadline?.(LIMIT_MS, over.signal) ?? realTime(LIMIT_MS, over.signal);
-  limit.then(() => over.signal.aborted || onHung(), () => {});
+  deadline(host, LIMIT_MS, over.signal).then(() => over.signal.aborted || onHung(), () => {});
   return { [Symbol.dispose]: () => over.abort() };
 }
 
@@ -61,10 +61,3 @@ export function lockOf(
 
 const IN_ANOTHER_PROCESS =
   ": another process is in that function, and only one may be. Try again later, or end that process";
-
-function realTime(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-  });
-}

@@ -19,7 +19,7 @@ export class Mutex {
   async run<T>(body: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     if (this.#busy) {
-      if (this.#refusal !== undefined) throw this.#refusal();
+      if (this.#refusal !== undefined) throw this.refusal;
       await this.#turn(signal);
     }
     this.#busy = true;
@@ -41,6 +41,11 @@ export class Mutex {
   refuse(error: () => unknown): void {
     this.#refusal = error;
     this.#waiting.splice(0).forEach(({ fail }) => fail(error()));
+  }
+
+  /** What is thrown to all that would wait; undefined if they may wait. */
+  get refusal(): unknown {
+    return this.#refusal?.();
   }
 
   #turn(signal: AbortSignal | undefined): Promise<void> {

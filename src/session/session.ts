@@ -200,6 +200,16 @@ export class Session {
     }
   }
 
+  /** Rejects all that wait for the change of a scratch that runs, and all that will, with what `error` returns. */
+  refuseScratch(scratch: string, error: () => unknown): void {
+    this.#changing.get(pathKey(scratch))?.turns.refuse(error);
+  }
+
+  /** Returns what is thrown to all that want to change a scratch, because a call that changes it hangs; undefined if none does. */
+  refusalOf(scratch: string): unknown {
+    return this.#changing.get(pathKey(scratch))?.turns.refusal;
+  }
+
   /** Returns the build of Windows, such as 20348. */
   build(host: Host): number {
     return this.#build ??= buildNumber(host);

@@ -5,7 +5,7 @@
  */
 
 import { join } from "jsr:@std/path@^1.1.0/windows";
-import { diskSize, hostOptions } from "../checks/arguments.ts";
+import { diskSize, withHostOptions } from "../checks/arguments.ts";
 import { requireDistinct } from "../checks/windows_path.ts";
 import { setupBaseOSLayer } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
@@ -67,19 +67,20 @@ export async function setupContainerBaseLayer(
   disks: BaseLayerDisks,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const wanted = wantedDisks(disks);
-  const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
-  using claims = new DisposableStack();
-  for (const part of [HIVES, LAYOUT]) claims.use(claimAbsent(host, join(folder, part), "layer"));
-  claimDisks(host, claims, wanted);
-  await withHolds(async (holds) => {
-    const base = await acquireBaseDisk(host, holds, wanted, signal);
-    await formatDisk(host, base);
-    // Windows opens the disk itself in the next step, so it must be closed here.
-    await base[Symbol.asyncDispose]();
-    await holds.acquire((expect) => acquireBaseOSLayer(host, folder, expect), signal);
-    await acquireDifferencingDisk(host, holds, wanted, signal);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const wanted = wantedDisks(disks);
+    const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
+    using claims = new DisposableStack();
+    for (const part of [HIVES, LAYOUT]) claims.use(claimAbsent(host, join(folder, part), "layer"));
+    claimDisks(host, claims, wanted);
+    await withHolds(async (holds) => {
+      const base = await acquireBaseDisk(host, holds, wanted, signal);
+      await formatDisk(host, base);
+      // Windows opens the disk itself in the next step, so it must be closed here.
+      await base[Symbol.asyncDispose]();
+      await holds.acquire((expect) => acquireBaseOSLayer(host, folder, expect), signal);
+      await acquireDifferencingDisk(host, holds, wanted, signal);
+    });
   });
 }
 
@@ -113,18 +114,19 @@ export async function setupUtilityVMBaseLayer(
   disks: BaseLayerDisks,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const wanted = wantedDisks(disks);
-  const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
-  using claims = new DisposableStack();
-  claimDisks(host, claims, wanted);
-  await withHolds(async (holds) => {
-    const base = await acquireBaseDisk(host, holds, wanted, signal);
-    await base.attach({ bypassEncryptionPolicy: true });
-    signal?.throwIfAborted();
-    await setupBaseOSLayer(host, folder, base.handle, { Type: "Vm" });
-    await base[Symbol.asyncDispose]();
-    await acquireDifferencingDisk(host, holds, wanted, signal);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const wanted = wantedDisks(disks);
+    const folder = existingLayer(host, layer, "layer", signal, "baseLayer");
+    using claims = new DisposableStack();
+    claimDisks(host, claims, wanted);
+    await withHolds(async (holds) => {
+      const base = await acquireBaseDisk(host, holds, wanted, signal);
+      await base.attach({ bypassEncryptionPolicy: true });
+      signal?.throwIfAborted();
+      await setupBaseOSLayer(host, folder, base.handle, { Type: "Vm" });
+      await base[Symbol.asyncDispose]();
+      await acquireDifferencingDisk(host, holds, wanted, signal);
+    });
   });
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions } from "../checks/arguments.ts";
+import { withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { shortPath, volumeRoot } from "../checks/windows_path.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -52,15 +52,16 @@ export async function mountCimImage(
   volume: string,
   options: HostOptions = {},
 ): Promise<MountedCimImage> {
-  const { host, signal } = hostOptions(options, {});
-  const path = shortPath(image, "image");
-  const root = volumeRoot(volume, "volume");
-  signal?.throwIfAborted();
-  requireBuild(host, "cimFs", "CimFS");
-  requireKind(host, path, "image", "file");
-  return await withHolds(async (holds) => {
-    await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
-    return mounted(holds, { image: path, volume: root });
+  return await withHostOptions(options, {}, [image, volume], async ({ host, signal }) => {
+    const path = shortPath(image, "image");
+    const root = volumeRoot(volume, "volume");
+    signal?.throwIfAborted();
+    requireBuild(host, "cimFs", "CimFS");
+    requireKind(host, path, "image", "file");
+    return await withHolds(async (holds) => {
+      await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
+      return mounted(host, holds, { image: path, volume: root });
+    });
   });
 }
 
@@ -86,9 +87,10 @@ export async function mountCimImage(
  * @category CIM images
  */
 export async function dismountCimImage(volume: string, options: HostOptions = {}): Promise<boolean> {
-  const { host, signal } = hostOptions(options, {});
-  const root = volumeRoot(volume, "volume");
-  signal?.throwIfAborted();
-  requireBuild(host, "cimFs", "CimFS");
-  return await dismount(host, root);
+  return await withHostOptions(options, {}, [volume], async ({ host, signal }) => {
+    const root = volumeRoot(volume, "volume");
+    signal?.throwIfAborted();
+    requireBuild(host, "cimFs", "CimFS");
+    return await dismount(host, root);
+  });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { boolean, documentOf, hostOptions, requireText } from "../checks/arguments.ts";
+import { boolean, documentOf, requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { realFolder, realPath } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
@@ -56,18 +56,24 @@ export async function hcsImportLayer(
   sourceFolder: string,
   options: HcsImportLayerOptions = {},
 ): Promise<void> {
-  const { host, signal, data = layerData() } = hostOptions(options, { data: optional(layerDataOf) });
-  const named = namedFolder(layer, "layer");
-  requireDistinct(
-    namedFolder(sourceFolder, "sourceFolder"),
-    named,
-    "sourceFolder",
-    "is the folder of the layer itself",
+  return await withHostOptions(
+    options,
+    { data: optional(layerDataOf) },
+    [layer, sourceFolder],
+    async ({ host, signal, data = layerData() }) => {
+      const named = namedFolder(layer, "layer");
+      requireDistinct(
+        namedFolder(sourceFolder, "sourceFolder"),
+        named,
+        "sourceFolder",
+        "is the folder of the layer itself",
+      );
+      const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
+      const to = realFolder(host, named, "layer");
+      requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
+      await native.importLayer(host, to, from, data);
+    },
   );
-  const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
-  const to = realFolder(host, named, "layer");
-  requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
-  await native.importLayer(host, to, from, data);
 }
 
 /**
@@ -106,17 +112,23 @@ export async function hcsExportLayer(
   exportFolder: string,
   options: HcsExportLayerOptions = {},
 ): Promise<void> {
-  const { host, signal, data = layerData(), writable } = hostOptions(options, {
-    data: optional(layerDataOf),
-    writable: optional(boolean),
-  });
-  const named = namedFolder(exportFolder, "exportFolder");
-  requireDistinct(named, namedFolder(layer, "layer"), "exportFolder", "is the folder of the layer itself");
-  const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  requireKind(host, named, "exportFolder", "folder");
-  const to = realFolder(host, named, "exportFolder");
-  requireDistinct(to, realPath(host, from), "exportFolder", "is the folder of the layer itself");
-  await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
+  return await withHostOptions(
+    options,
+    {
+      data: optional(layerDataOf),
+      writable: optional(boolean),
+    },
+    [layer, exportFolder],
+    async ({ host, signal, data = layerData(), writable }) => {
+      const named = namedFolder(exportFolder, "exportFolder");
+      requireDistinct(named, namedFolder(layer, "layer"), "exportFolder", "is the folder of the layer itself");
+      const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
+      requireKind(host, named, "exportFolder", "folder");
+      const to = realFolder(host, named, "exportFolder");
+      requireDistinct(to, realPath(host, from), "exportFolder", "is the folder of the layer itself");
+      await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
+    },
+  );
 }
 
 /**
@@ -139,10 +151,11 @@ export async function hcsExportLayer(
  * @category Layers by documents
  */
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
-  await requireUnused(host, folder, signal);
-  await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
+    await requireUnused(host, folder, signal);
+    await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+  });
 }
 
 /**
@@ -179,13 +192,14 @@ export async function hcsSetupBaseOSLayer(
   os: OsLayerOptions,
   options: HcsSetupBaseOSLayerOptions = {},
 ): Promise<void> {
-  const { host, signal, vhd } = hostOptions(options, { vhd: optional(openHandle) });
-  const wanted = osLayer(os, "os");
-  if ((wanted.Type === "Vm") !== (vhd !== undefined)) {
-    throw new InvalidInputError("vhd", "is required for layers of type Vm, and not allowed for others", wanted);
-  }
-  const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
-  await native.setupBaseOSLayer(host, folder, vhd ?? 0n, wanted);
+  return await withHostOptions(options, { vhd: optional(openHandle) }, [layer], async ({ host, signal, vhd }) => {
+    const wanted = osLayer(os, "os");
+    if ((wanted.Type === "Vm") !== (vhd !== undefined)) {
+      throw new InvalidInputError("vhd", "is required for layers of type Vm, and not allowed for others", wanted);
+    }
+    const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
+    await native.setupBaseOSLayer(host, folder, vhd ?? 0n, wanted);
+  });
 }
 
 /**
@@ -223,13 +237,19 @@ export async function hcsSetupBaseOSVolume(
   volume: string,
   options: HcsSetupBaseOSVolumeOptions = {},
 ): Promise<void> {
-  const { host, signal, os = { Type: "Container" } } = hostOptions(options, { os: optional(osLayer) });
-  const root = volumeRoot(volume, "volume");
-  const folder = namedFolder(layer, "layer");
-  signal?.throwIfAborted();
-  requireBuild(host, "baseOSVolume", "HcsSetupBaseOSVolume");
-  requireKind(host, folder, "layer", "folder");
-  await native.setupBaseOSVolume(host, folder, root, os);
+  return await withHostOptions(
+    options,
+    { os: optional(osLayer) },
+    [layer, volume],
+    async ({ host, signal, os = { Type: "Container" } as const }) => {
+      const root = volumeRoot(volume, "volume");
+      const folder = namedFolder(layer, "layer");
+      signal?.throwIfAborted();
+      requireBuild(host, "baseOSVolume", "HcsSetupBaseOSVolume");
+      requireKind(host, folder, "layer", "folder");
+      await native.setupBaseOSVolume(host, folder, root, os);
+    },
+  );
 }
 
 /**
@@ -287,7 +307,7 @@ export async function hcsAttachLayerStorageFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  await onLayer(layer, data, options, native.attachLayerStorageFilter);
+  await onLayer(layer, data, options, native.attachLayerStorageFilter, native.detachLayerStorageFilter);
 }
 
 /**
@@ -312,10 +332,11 @@ export async function hcsDetachLayerStorageFilter(
   layer: string,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const path = layerPath(layer);
-  signal?.throwIfAborted();
-  await native.detachLayerStorageFilter(host, path);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const path = layerPath(layer);
+    signal?.throwIfAborted();
+    await native.detachLayerStorageFilter(host, path);
+  });
 }
 
 /**
@@ -348,7 +369,7 @@ export async function hcsAttachOverlayFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  await onVolume(volume, data, options, native.attachOverlayFilter);
+  await onVolume(volume, data, options, native.attachOverlayFilter, native.detachOverlayFilter);
 }
 
 /**
@@ -408,10 +429,11 @@ export async function hcsFormatWritableLayerVhd(
   vhd: bigint,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const handle = openHandle(vhd, "vhd");
-  signal?.throwIfAborted();
-  await native.formatWritableLayerVhd(host, handle);
+  return await withHostOptions(options, {}, [vhd], async ({ host, signal }) => {
+    const handle = openHandle(vhd, "vhd");
+    signal?.throwIfAborted();
+    await native.formatWritableLayerVhd(host, handle);
+  });
 }
 
 /**
@@ -436,10 +458,11 @@ export async function hcsGetLayerVhdMountPath(
   vhd: bigint,
   options: HostOptions = {},
 ): Promise<string> {
-  const { host, signal } = hostOptions(options, {});
-  const handle = openHandle(vhd, "vhd");
-  signal?.throwIfAborted();
-  return returnedVolume("HcsGetLayerVhdMountPath", await native.layerVhdMountPath(host, handle));
+  return await withHostOptions(options, {}, [vhd], async ({ host, signal }) => {
+    const handle = openHandle(vhd, "vhd");
+    signal?.throwIfAborted();
+    return returnedVolume("HcsGetLayerVhdMountPath", await native.layerVhdMountPath(host, handle));
+  });
 }
 
 const osLayer = documentOf<OsLayerOptions>({
@@ -450,21 +473,42 @@ const osLayer = documentOf<OsLayerOptions>({
 
 type DocumentCall = (host: Host, path: string, data: LayerData) => Promise<void>;
 
-async function onLayer(layer: string, data: LayerData, options: HostOptions, call: DocumentCall): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const path = layerPath(layer);
-  signal?.throwIfAborted();
-  requireKind(host, path, "layer", "folder");
-  await call(host, path, document);
+// `undo` is for a call that was cancelled before it returned.
+async function onLayer(
+  layer: string,
+  data: LayerData,
+  options: HostOptions,
+  call: DocumentCall,
+  undo?: DocumentCall,
+): Promise<void> {
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const document = layerDataOf(data, "data");
+    const path = layerPath(layer);
+    signal?.throwIfAborted();
+    requireKind(host, path, "layer", "folder");
+    await call(host, path, document);
+    if (undo === undefined || !signal?.aborted) return;
+    await undo(host, path, document);
+    throw signal.reason;
+  });
 }
 
-async function onVolume(volume: string, data: LayerData, options: HostOptions, call: DocumentCall): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const document = layerDataOf(data, "data");
-  const root = volumeRoot(volume, "volume");
-  signal?.throwIfAborted();
-  await call(host, root, document);
+async function onVolume(
+  volume: string,
+  data: LayerData,
+  options: HostOptions,
+  call: DocumentCall,
+  undo?: DocumentCall,
+): Promise<void> {
+  return await withHostOptions(options, {}, [volume], async ({ host, signal }) => {
+    const document = layerDataOf(data, "data");
+    const root = volumeRoot(volume, "volume");
+    signal?.throwIfAborted();
+    await call(host, root, document);
+    if (undo === undefined || !signal?.aborted) return;
+    await undo(host, root, document);
+    throw signal.reason;
+  });
 }
 
 function layerPath(path: unknown): string {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { diskSize, hostOptions } from "../checks/arguments.ts";
+import { diskSize, hostOptions, withHostOptions } from "../checks/arguments.ts";
 import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
 import { realFolder, realLayer, realPath, realPathIfTold } from "../checks/real_path.ts";
@@ -57,13 +57,16 @@ import { vmUsing } from "../session/vm_files.ts";
  * @category Layers
  */
 export async function activateLayer(layer: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
-  if (kindOf(host, diskOf(folder)) === undefined) {
-    await native.activateLayer(host, folder);
-  } else {
-    await withHolds((holds) => holds.acquire((expect) => acquireActivation(host, folder, { signal, expect })));
-  }
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    if (kindOf(host, diskOf(folder)) === undefined) {
+      await native.activateLayer(host, folder);
+    } else {
+      await withHolds((holds) =>
+        holds.acquire((expect) => acquireActivation(host, folder, { signal, expect }), signal)
+      );
+    }
+  });
 }
 
 /**
@@ -87,10 +90,11 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
  * @category Layers
  */
 export async function deactivateLayer(layer: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const scratch = namedFolder(layer, "layer");
-  signal?.throwIfAborted();
-  await activationOf(host, realPathIfTold(host, scratch)).release();
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const scratch = namedFolder(layer, "layer");
+    signal?.throwIfAborted();
+    await activationOf(host, realPathIfTold(host, scratch)).release();
+  });
 }
 
 /**
@@ -121,19 +125,23 @@ export async function prepareLayer(
   parents: readonly string[],
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const named = parentFolders(parents, "parents");
-  const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
-  const layers = existingParents(host, named, "parents");
-  const { mounts } = sessionOf(host);
-  if (mounts.isMounting(scratch) || mounts.hasLayers(scratch)) {
-    throw new InUseError(scratch, "is mounted, or has its filter already. Remove that first", "this process");
-  }
-  // If the call fails, the filter of a scratch that somebody else activated can be theirs.
-  const isOurs = mounts.isActivated(scratch);
-  await withHolds((holds) =>
-    holds.acquire((expect) => acquireFilter(host, { scratch, layers }, { signal, expect: isOurs ? expect : () => {} }))
-  );
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const named = parentFolders(parents, "parents");
+    const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    const layers = existingParents(host, named, "parents");
+    const { mounts } = sessionOf(host);
+    if (mounts.isMounting(scratch) || mounts.hasLayers(scratch)) {
+      throw new InUseError(scratch, "is mounted, or has its filter already. Remove that first", "this process");
+    }
+    // If the call fails, the filter of a scratch that somebody else activated can be theirs.
+    const isOurs = mounts.isActivated(scratch);
+    await withHolds((holds) =>
+      holds.acquire(
+        (expect) => acquireFilter(host, { scratch, layers }, { signal, expect: isOurs ? expect : () => {} }),
+        signal,
+      )
+    );
+  });
 }
 
 /**
@@ -157,10 +165,11 @@ export async function prepareLayer(
  * @category Layers
  */
 export async function unprepareLayer(layer: string, options: HostOptions = {}): Promise<boolean> {
-  const { host, signal } = hostOptions(options, {});
-  const scratch = namedFolder(layer, "layer");
-  signal?.throwIfAborted();
-  return await filterOf(host, { scratch: realPathIfTold(host, scratch) }).release();
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const scratch = namedFolder(layer, "layer");
+    signal?.throwIfAborted();
+    return await filterOf(host, { scratch: realPathIfTold(host, scratch) }).release();
+  });
 }
 
 /**
@@ -183,16 +192,17 @@ export async function unprepareLayer(layer: string, options: HostOptions = {}): 
  * @category Layers
  */
 export async function layerMountPath(layer: string, options: HostOptions = {}): Promise<string> {
-  const { host, signal } = hostOptions(options, {});
-  const folder = existingLayer(host, layer, "layer", signal);
-  const path = await native.getLayerMountPath(host, folder);
-  const volume = volumeIn(path);
-  if (volume !== undefined) return volume;
-  // The files of a read-only layer are in its folder.
-  if (!/^([A-Za-z]:|\\\\[^\\?.])/.test(path)) {
-    throw new UnexpectedAnswerError("GetLayerMountPath", "is neither a volume nor a folder", path);
-  }
-  return path.replace(/(?<=[^:])\\+$/, "");
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const folder = existingLayer(host, layer, "layer", signal);
+    const path = await native.getLayerMountPath(host, folder);
+    const volume = volumeIn(path);
+    if (volume !== undefined) return volume;
+    // The files of a read-only layer are in its folder.
+    if (!/^([A-Za-z]:|\\\\[^\\?.])/.test(path)) {
+      throw new UnexpectedAnswerError("GetLayerMountPath", "is neither a volume nor a folder", path);
+    }
+    return path.replace(/(?<=[^:])\\+$/, "");
+  });
 }
 
 /**
@@ -214,10 +224,11 @@ export async function layerMountPath(layer: string, options: HostOptions = {}): 
  * @category Layers
  */
 export async function layerExists(layer: string, options: HostOptions = {}): Promise<boolean> {
-  const { host, signal } = hostOptions(options, {});
-  const folder = namedFolder(layer, "layer");
-  signal?.throwIfAborted();
-  return await native.layerExists(host, realFolder(host, folder, "layer"));
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const folder = namedFolder(layer, "layer");
+    signal?.throwIfAborted();
+    return await native.layerExists(host, realFolder(host, folder, "layer"));
+  });
 }
 
 /**
@@ -248,14 +259,20 @@ export interface CreateLayerOptions extends HostOptions {
  * @category Layers
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
-  const { host, signal, parent } = hostOptions(options, { parent: optional(namedFolder) });
-  const named = namedFolder(layer, "layer");
-  signal?.throwIfAborted();
-  const folder = realFolder(host, named, "layer");
-  using _claim = claimAbsent(host, folder, "layer");
-  if (parent !== undefined) requireKind(host, parent, "parent", "folder");
-  const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
-  await native.createLayer(host, folder, parentFolder);
+  return await withHostOptions(
+    options,
+    { parent: optional(namedFolder) },
+    [layer],
+    async ({ host, signal, parent }) => {
+      const named = namedFolder(layer, "layer");
+      signal?.throwIfAborted();
+      const folder = realFolder(host, named, "layer");
+      using _claim = claimAbsent(host, folder, "layer");
+      if (parent !== undefined) requireKind(host, parent, "parent", "folder");
+      const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
+      await native.createLayer(host, folder, parentFolder);
+    },
+  );
 }
 
 /**
@@ -283,14 +300,15 @@ export async function createScratchLayer(
   parents: readonly string[],
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const named = scratchFolder(layer, "layer");
-  const folders = scratchParents(parents, "parents");
-  signal?.throwIfAborted();
-  const layers = existingParents(host, folders, "parents");
-  const folder = realFolder(host, named, "layer");
-  using _claim = claimAbsent(host, diskOf(folder), "layer");
-  await native.createSandboxLayer(host, folder, parentLayers(host, layers));
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const named = scratchFolder(layer, "layer");
+    const folders = scratchParents(parents, "parents");
+    signal?.throwIfAborted();
+    const layers = existingParents(host, folders, "parents");
+    const folder = realFolder(host, named, "layer");
+    using _claim = claimAbsent(host, diskOf(folder), "layer");
+    await native.createSandboxLayer(host, folder, parentLayers(host, layers));
+  });
 }
 
 /**
@@ -317,9 +335,10 @@ export async function expandScratchLayer(
   size: number | bigint,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const bytes = diskSize(size, "size");
-  await expandDisk(host, existingLayer(host, layer, "layer", signal, "scratchDisk"), "layer", bytes, signal);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const bytes = diskSize(size, "size");
+    await expandDisk(host, existingLayer(host, layer, "layer", signal, "scratchDisk"), "layer", bytes, signal);
+  });
 }
 
 /** Grows the disk of a scratch to `bytes`. Errors name `argument`. */
@@ -367,10 +386,11 @@ export async function expandDisk(
  * @category Layers
  */
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
-  await requireUnused(host, folder, signal);
-  await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+  return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
+    const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    await requireUnused(host, folder, signal);
+    await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+  });
 }
 
 /** Throws if a layer is known to be in use. */
@@ -420,13 +440,19 @@ export interface ParentOptions extends HostOptions {
  * @category Layers
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const named = namedFolder(destination, "destination");
-  const from = existingLayer(host, source, "source", signal);
-  const layers = existingParents(host, parents, "parents");
-  const to = realFolder(host, named, "destination");
-  using _claim = claimAbsent(host, to, "destination");
-  await native.copyLayer(host, from, to, parentLayers(host, layers));
+  return await withHostOptions(
+    options,
+    { parents: optional(parentFolders) },
+    [source, destination],
+    async ({ host, signal, parents = [] }) => {
+      const named = namedFolder(destination, "destination");
+      const from = existingLayer(host, source, "source", signal);
+      const layers = existingParents(host, parents, "parents");
+      const to = realFolder(host, named, "destination");
+      using _claim = claimAbsent(host, to, "destination");
+      await native.copyLayer(host, from, to, parentLayers(host, layers));
+    },
+  );
 }
 
 /**
@@ -451,14 +477,20 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * @category Layers
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const named = namedFolder(layer, "layer");
-  requireDistinct(namedFolder(folder, "folder"), named, "folder", "is the folder of the layer itself");
-  const from = existingLayer(host, folder, "folder", signal);
-  const to = realFolder(host, named, "layer");
-  requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
-  const layers = existingParents(host, parents, "parents");
-  await native.importLayer(host, to, from, parentLayers(host, layers));
+  return await withHostOptions(
+    options,
+    { parents: optional(parentFolders) },
+    [layer, folder],
+    async ({ host, signal, parents = [] }) => {
+      const named = namedFolder(layer, "layer");
+      requireDistinct(namedFolder(folder, "folder"), named, "folder", "is the folder of the layer itself");
+      const from = existingLayer(host, folder, "folder", signal);
+      const to = realFolder(host, named, "layer");
+      requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
+      const layers = existingParents(host, parents, "parents");
+      await native.importLayer(host, to, from, parentLayers(host, layers));
+    },
+  );
 }
 
 /**
@@ -483,15 +515,21 @@ export async function importLayer(layer: string, folder: string, options: Parent
  * @category Layers
  */
 export async function exportLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
-  const { host, signal, parents = [] } = hostOptions(options, { parents: optional(parentFolders) });
-  const named = namedFolder(folder, "folder");
-  requireDistinct(named, namedFolder(layer, "layer"), "folder", "is the folder of the layer itself");
-  const from = existingLayer(host, layer, "layer", signal);
-  requireKind(host, named, "folder", "folder");
-  const to = realFolder(host, named, "folder");
-  requireDistinct(to, realPath(host, from), "folder", "is the folder of the layer itself");
-  const layers = existingParents(host, parents, "parents");
-  await native.exportLayer(host, from, to, parentLayers(host, layers));
+  return await withHostOptions(
+    options,
+    { parents: optional(parentFolders) },
+    [layer, folder],
+    async ({ host, signal, parents = [] }) => {
+      const named = namedFolder(folder, "folder");
+      requireDistinct(named, namedFolder(layer, "layer"), "folder", "is the folder of the layer itself");
+      const from = existingLayer(host, layer, "layer", signal);
+      requireKind(host, named, "folder", "folder");
+      const to = realFolder(host, named, "folder");
+      requireDistinct(to, realPath(host, from), "folder", "is the folder of the layer itself");
+      const layers = existingParents(host, parents, "parents");
+      await native.exportLayer(host, from, to, parentLayers(host, layers));
+    },
+  );
 }
 
 /**
@@ -527,13 +565,14 @@ export interface BaseImage {
  * @category Layers
  */
 export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]> {
-  const { host, signal } = hostOptions(options, {});
-  signal?.throwIfAborted();
-  const text = await native.getBaseImages(host);
-  if (text === "") return [];
-  const images = returnedJson("GetBaseImages", text, (list: { Images?: unknown } | null) => list?.Images ?? []);
-  if (!Array.isArray(images)) throw new UnexpectedAnswerError("GetBaseImages", "has no list of images", text);
-  return images;
+  return await withHostOptions(options, {}, [], async ({ host, signal }) => {
+    signal?.throwIfAborted();
+    const text = await native.getBaseImages(host);
+    if (text === "") return [];
+    const images = returnedJson("GetBaseImages", text, (list: { Images?: unknown } | null) => list?.Images ?? []);
+    if (!Array.isArray(images)) throw new UnexpectedAnswerError("GetBaseImages", "has no list of images", text);
+    return images;
+  });
 }
 
 /**

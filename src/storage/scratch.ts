@@ -4,7 +4,7 @@
  * @module
  */
 
-import { diskSize, hostOptions, text } from "../checks/arguments.ts";
+import { diskSize, text, withHostOptions } from "../checks/arguments.ts";
 import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realFolder } from "../checks/real_path.ts";
@@ -60,17 +60,18 @@ export async function createScratch(
   layers: readonly string[],
   options: CreateScratchOptions = {},
 ): Promise<void> {
-  const { host, signal, size } = hostOptions(options, { size: optional(diskSize) });
-  const named = scratchFolder(folder, "folder");
-  const folders = scratchParents(layers, "layers");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
-  const parents = existingParents(host, folders, "layers");
-  const scratch = realFolder(host, named, "folder");
-  using _claim = claimDisk(host, scratch, "folder");
-  await withHolds(async (holds) => {
-    await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
-    if (size !== undefined) await expand(host, scratch, "folder", size, signal);
+  return await withHostOptions(options, { size: optional(diskSize) }, [folder], async ({ host, signal, size }) => {
+    const named = scratchFolder(folder, "folder");
+    const folders = scratchParents(layers, "layers");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
+    const parents = existingParents(host, folders, "layers");
+    const scratch = realFolder(host, named, "folder");
+    using _claim = claimDisk(host, scratch, "folder");
+    await withHolds(async (holds) => {
+      await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
+      if (size !== undefined) await expand(host, scratch, "folder", size, signal);
+    });
   });
 }
 
@@ -116,19 +117,20 @@ export async function createUtilityVMScratch(
   layer: string,
   options: CreateUtilityVMScratchOptions,
 ): Promise<void> {
-  const { host, signal, vmId } = hostOptions(options, { vmId: text });
-  const named = scratchFolder(folder, "folder");
-  const template = templateOf(existingLayer(host, layer, "layer", signal));
-  requireKind(host, template, "layer", "file");
-  const scratch = realFolder(host, named, "folder");
-  using _claim = claimDisk(host, scratch, "folder");
-  const path = diskOf(scratch);
-  await withHolds(async (holds) => {
-    const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
-    const copy = () => onceFree(host, template, () => copyFile(host, template, path), signal);
-    await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
-    signal?.throwIfAborted();
-    await grantVmAccess(host, vmId, path);
+  return await withHostOptions(options, { vmId: text }, [folder, layer], async ({ host, signal, vmId }) => {
+    const named = scratchFolder(folder, "folder");
+    const template = templateOf(existingLayer(host, layer, "layer", signal));
+    requireKind(host, template, "layer", "file");
+    const scratch = realFolder(host, named, "folder");
+    using _claim = claimDisk(host, scratch, "folder");
+    const path = diskOf(scratch);
+    await withHolds(async (holds) => {
+      const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
+      const copy = () => onceFree(host, template, () => copyFile(host, template, path), signal);
+      await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
+      signal?.throwIfAborted();
+      await grantVmAccess(host, vmId, path);
+    });
   });
 }
 
@@ -156,9 +158,10 @@ export async function expandScratch(
   size: number | bigint,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const bytes = diskSize(size, "size");
-  await expand(host, existingLayer(host, folder, "folder", signal, "scratchDisk"), "folder", bytes, signal);
+  return await withHostOptions(options, {}, [folder], async ({ host, signal }) => {
+    const bytes = diskSize(size, "size");
+    await expand(host, existingLayer(host, folder, "folder", signal, "scratchDisk"), "folder", bytes, signal);
+  });
 }
 
 async function expand(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { diskBlockSize, diskSize, hostOptions } from "../checks/arguments.ts";
+import { diskBlockSize, diskSize, hostOptions, withHostOptions } from "../checks/arguments.ts";
 import { isInUse, isOpen, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { shortPath } from "../checks/windows_path.ts";
@@ -19,7 +19,6 @@ import {
   ATTACH_OPTIONS,
   type AttachOptions,
   type Disk,
-  openDisk as open,
   withDisk,
 } from "../host_holds/disk.ts";
 import { optional } from "../options.ts";
@@ -66,15 +65,21 @@ export interface CreateDifferencingDiskOptions extends HostOptions {
  * @category Virtual disks
  */
 export async function createVhdx(path: string, options: CreateVhdxOptions): Promise<void> {
-  const { host, signal, size, blockSize = 0 } = hostOptions(options, {
-    size: diskSize,
-    blockSize: optional(diskBlockSize),
-  });
-  const file = vhdxPath(path, "path");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "disk");
-  using _claim = claimAbsent(host, file, "path");
-  await createDisk(host, file, { size, blockSize }, signal);
+  return await withHostOptions(
+    options,
+    {
+      size: diskSize,
+      blockSize: optional(diskBlockSize),
+    },
+    [path],
+    async ({ host, signal, size, blockSize = 0 }) => {
+      const file = vhdxPath(path, "path");
+      signal?.throwIfAborted();
+      requireGrantsFor(host, "disk");
+      using _claim = claimAbsent(host, file, "path");
+      await createDisk(host, file, { size, blockSize }, signal);
+    },
+  );
 }
 
 /**
@@ -100,14 +105,20 @@ export async function createDifferencingDisk(
   parent: string,
   options: CreateDifferencingDiskOptions = {},
 ): Promise<void> {
-  const { host, signal, blockSize = 0 } = hostOptions(options, { blockSize: optional(diskBlockSize) });
-  const file = vhdxPath(path, "path");
-  const from = vhdxPath(parent, "parent");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "disk");
-  requireKind(host, from, "parent", "file");
-  using _claim = claimAbsent(host, file, "path");
-  await createDisk(host, file, differencing(from, blockSize), signal);
+  return await withHostOptions(
+    options,
+    { blockSize: optional(diskBlockSize) },
+    [path, parent],
+    async ({ host, signal, blockSize = 0 }) => {
+      const file = vhdxPath(path, "path");
+      const from = vhdxPath(parent, "parent");
+      signal?.throwIfAborted();
+      requireGrantsFor(host, "disk");
+      requireKind(host, from, "parent", "file");
+      using _claim = claimAbsent(host, file, "path");
+      await createDisk(host, file, differencing(from, blockSize), signal);
+    },
+  );
 }
 
 /** Returns how to create a disk that differs from `parent`. */
@@ -160,12 +171,16 @@ export function vhdxPath(path: unknown, argument: string): string {
  * @category Virtual disks
  */
 export async function openDisk(path: string, options: HostOptions = {}): Promise<Disk> {
-  const { host, signal } = hostOptions(options, {});
-  const file = shortPath(path, "path");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "disk");
-  requireKind(host, file, "path", "file");
-  return await open(host, file, signal);
+  return await withHostOptions(options, {}, [path], async ({ host, signal }) => {
+    const file = shortPath(path, "path");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "disk");
+    requireKind(host, file, "path", "file");
+    return await withHolds(async (holds) => {
+      const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
+      return disk;
+    });
+  });
 }
 
 /**
@@ -196,15 +211,16 @@ export interface AttachDiskOptions extends AttachOptions, HostOptions {}
  * @category Virtual disks
  */
 export async function attachDisk(path: string, options: AttachDiskOptions = {}): Promise<Disk> {
-  const { host, signal, ...how } = hostOptions(options, ATTACH_OPTIONS);
-  const file = shortPath(path, "path");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "disk");
-  await requireFreeFile(host, file, "path", signal);
-  return await withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
-    await disk.attach(how);
-    return disk;
+  return await withHostOptions(options, ATTACH_OPTIONS, [path], async ({ host, signal, ...how }) => {
+    const file = shortPath(path, "path");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "disk");
+    await requireFreeFile(host, file, "path", signal);
+    return await withHolds(async (holds) => {
+      const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
+      await disk.attach({ ...how, signal });
+      return disk;
+    });
   });
 }
 
@@ -230,15 +246,16 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
  * @category Virtual disks
  */
 export async function detachDisk(path: string, options: HostOptions = {}): Promise<boolean> {
-  const { host, signal } = hostOptions(options, {});
-  const file = shortPath(path, "path");
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "disk");
-  requireKind(host, file, "path", "file");
-  // Nobody knows which error Windows returns for a disk that isn't attached. The file of an attached disk is open.
-  if (!isInUse(host, file)) return false;
-  await withDisk(host, file, signal, (disk) => disk.detach());
-  return true;
+  return await withHostOptions(options, {}, [path], async ({ host, signal }) => {
+    const file = shortPath(path, "path");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "disk");
+    requireKind(host, file, "path", "file");
+    // Nobody knows which error Windows returns for a disk that isn't attached. The file of an attached disk is open.
+    if (!isInUse(host, file)) return false;
+    await withDisk(host, file, signal, (disk) => disk.detach());
+    return true;
+  });
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions, requireText } from "../checks/arguments.ts";
+import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { shortPath, windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -34,12 +34,13 @@ import { grantVmAccess as grant } from "../ffi/vmcompute.ts";
  * @category Access and privileges
  */
 export async function grantVmAccess(file: string, vmId: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const path = shortPath(file, "file");
-  requireText(vmId, "vmId");
-  signal?.throwIfAborted();
-  requireKind(host, path, "file", "file");
-  await grant(host, vmId, path);
+  return await withHostOptions(options, {}, [file, vmId], async ({ host, signal }) => {
+    const path = shortPath(file, "file");
+    requireText(vmId, "vmId");
+    signal?.throwIfAborted();
+    requireKind(host, path, "file", "file");
+    await grant(host, vmId, path);
+  });
 }
 
 const VIRTUAL_MACHINES = "S-1-5-83-0";
@@ -64,10 +65,11 @@ const VIRTUAL_MACHINES = "S-1-5-83-0";
  * @category Access and privileges
  */
 export async function grantVmGroupAccess(path: string, options: HostOptions = {}): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const target = windowsPath(path, "path");
-  signal?.throwIfAborted();
-  await grantGroup(host, target);
+  return await withHostOptions(options, {}, [path], async ({ host, signal }) => {
+    const target = windowsPath(path, "path");
+    signal?.throwIfAborted();
+    await grantGroup(host, target);
+  });
 }
 
 /** Does what {@linkcode grantVmGroupAccess} does, for a path that is already checked. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hostOptions } from "../checks/arguments.ts";
+import { withHostOptions } from "../checks/arguments.ts";
 import { returnedVolume, shortPath } from "../checks/windows_path.ts";
 import { formatWritableLayerVhd, layerVhdMountPath } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
@@ -39,11 +39,12 @@ export async function formatWritableLayerDisk(
   path: string,
   options: HostOptions = {},
 ): Promise<void> {
-  const { host, signal } = hostOptions(options, {});
-  const file = shortPath(path, "path");
-  signal?.throwIfAborted();
-  await requireFreeFile(host, file, "path", signal);
-  await withDisk(host, file, signal, (disk) => formatDisk(host, disk));
+  return await withHostOptions(options, {}, [path], async ({ host, signal }) => {
+    const file = shortPath(path, "path");
+    signal?.throwIfAborted();
+    await requireFreeFile(host, file, "path", signal);
+    await withDisk(host, file, signal, (disk) => formatDisk(host, disk));
+  });
 }
 
 /** Formats an open disk that isn't attached. */
@@ -97,15 +98,16 @@ export async function mountWritableLayerDisk(
   path: string,
   options: HostOptions = {},
 ): Promise<MountedDisk> {
-  const { host, signal } = hostOptions(options, {});
-  const file = shortPath(path, "path");
-  signal?.throwIfAborted();
-  await requireFreeFile(host, file, "path", signal);
-  return await withHolds(async (holds) => {
-    const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
-    await disk.attach({ bypassEncryptionPolicy: true });
+  return await withHostOptions(options, {}, [path], async ({ host, signal }) => {
+    const file = shortPath(path, "path");
     signal?.throwIfAborted();
-    const volume = returnedVolume("HcsGetLayerVhdMountPath", await layerVhdMountPath(host, disk.handle));
-    return mounted(holds, { path: file, volume });
+    await requireFreeFile(host, file, "path", signal);
+    return await withHolds(async (holds) => {
+      const { disk } = await holds.acquire(() => acquireOpenDisk(host, file, signal), signal);
+      await disk.attach({ bypassEncryptionPolicy: true });
+      signal?.throwIfAborted();
+      const volume = returnedVolume("HcsGetLayerVhdMountPath", await layerVhdMountPath(host, disk.handle));
+      return mounted(host, holds, { path: file, volume });
+    });
   });
 }

@@ -15,6 +15,7 @@ import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
+import { operationOf, perform } from "../ffi/operation.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -26,9 +27,9 @@ import {
 } from "../hcsschema/queries.ts";
 import type { GuestModificationRequest, ModifySettingRequest } from "../hcsschema/requests.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import { type Expect, type HoldList, withHolds } from "../holds/hold_list.ts";
+import { type Expect, type HoldList, type ReleaseOptions, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { oneOf, optional, propertyOf, requireObject, signalOf } from "../options.ts";
+import { limitsOf, oneOf, optional, propertyOf, requireObject } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
@@ -156,7 +157,7 @@ async function acquireSystem(
  * const host = new SimulatedHost();
  * host.addLinuxBootFolder("C:\\Program Files\\Linux Containers");
  * await using vm = await createUtilityVM({ os: "linux" }, { host });
- * await vm.start({ signal: AbortSignal.timeout(120_000) });
+ * await vm.start({ timeout: 120_000 });
  * console.log(vm.id, vm.capabilities);
  * ```
  *
@@ -173,10 +174,19 @@ export async function createUtilityVM(
   hostOptions: HostOptions = {},
 ): Promise<UtilityVM> {
   const planOn = planVM(options);
-  const { host, signal } = checkedHost(hostOptions, {}, "hostOptions");
+  const { host, signal, timeout } = checkedHost(hostOptions, {}, "hostOptions");
+  return await perform(host, { signal, timeout }, [], (signal) => create(host, planOn, signal));
+}
+
+async function create(
+  host: Host,
+  planOn: (host: Host) => VMPlan,
+  signal: AbortSignal | undefined,
+): Promise<UtilityVM> {
   signal?.throwIfAborted();
   requireBuild(host, "library", "A utility VM");
   const plan = planOn(host);
+  [plan.id, plan.scratch?.path].forEach((what) => operationOf(signal)?.concerns(what));
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
   // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
@@ -327,14 +337,17 @@ export class UtilityVM implements AsyncDisposable {
    * Boots it, and waits until its guest responds. A Linux guest receives entropy, and its log is written to that of the
    * library.
    *
-   * Windows doesn't limit the time of this: pass a signal such as `AbortSignal.timeout(120_000)`.
+   * Windows doesn't limit the time of this: pass a time limit, such as `{ timeout: 120_000 }`.
    *
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
    */
-  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const signal = signalOf(options);
+  async start(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
+    await this.#perform(options, (signal) => this.#start(signal));
+  }
+
+  async #start(signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
     if (this.#system.end !== undefined) throw this.#system.end;
     if (this.#progress !== "created") throw new VMStateError(this.id, "starting");
@@ -388,17 +401,18 @@ export class UtilityVM implements AsyncDisposable {
    */
   async modify(
     request: ModifySettingRequest,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: Pick<HostOptions, "signal" | "timeout"> = {},
   ): Promise<void> {
     const document = modifyRequest(request, "request");
-    const signal = signalOf(options);
-    if (this.state === "created") throw new VMStateError(this.id, "notStarted");
-    await this.#system.modify(document, { signal });
+    await this.#perform(options, async (signal) => {
+      if (this.state === "created") throw new VMStateError(this.id, "notStarted");
+      await this.#system.modify(document, { signal });
+    });
   }
 
   /** Returns its properties in the compute service. */
-  async properties(options: { signal?: AbortSignal | undefined } = {}): Promise<SystemProperties> {
-    return await this.#system.properties(undefined, { signal: signalOf(options) });
+  async properties(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<SystemProperties> {
+    return await this.#perform(options, (signal) => this.#system.properties(undefined, { signal }));
   }
 
   /**
@@ -407,8 +421,11 @@ export class UtilityVM implements AsyncDisposable {
    * @throws {NativeError} if Windows refuses.
    * @throws {VMStateError} if the VM was closed.
    */
-  async terminate(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#system.terminate({ signal: signalOf(options) });
+  async terminate(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
+    await this.#perform(options, async (signal) => {
+      signal?.throwIfAborted();
+      await this.#system.terminate({ signal });
+    });
   }
 
   /**
@@ -417,14 +434,22 @@ export class UtilityVM implements AsyncDisposable {
    *
    * @throws {ReleaseError} if something is still held.
    * @throws {NativeError} if only sockets to its guest are still open.
-   * @throws {HungCallError} if only a call on a socket that was closed doesn't return for a minute.
+   * @throws {HungCallError} if only a call on a socket that was closed doesn't return for a minute; or if this was cancelled, and a
+   * call of Windows doesn't return.
    */
-  async close(): Promise<void> {
-    try {
-      await this.#closeSockets();
-    } finally {
-      await this.#holds.release();
-    }
+  async close(options: ReleaseOptions = {}): Promise<void> {
+    await this.#perform(options, async (signal) => {
+      signal?.throwIfAborted();
+      try {
+        await this.#closeSockets();
+      } finally {
+        await this.#holds.release({ signal });
+      }
+    });
+  }
+
+  #perform<T>(options: ReleaseOptions, body: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+    return perform(this.host, limitsOf(options), [this.id], body);
   }
 
   /** {@linkcode UtilityVM.close}. */

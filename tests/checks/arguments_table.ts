@@ -70,8 +70,8 @@ const LINUX_LAYER = "C:\\layers\\base.vhd";
 const LINUX_SCRATCH = "C:\\layers\\scratch.vhdx";
 
 /** A host on which every call of the table succeeds. */
-export async function newWorld(): Promise<World> {
-  const host = hostWith({
+export async function newWorld(front = (host: SimulatedHost) => host): Promise<World> {
+  const host = front(hostWith({
     layers: [BASE, TOP, "C:\\export", "C:\\full"],
     cimLayers: [CIM],
     scratches: [SCRATCH, "C:\\scratch 2", "C:\\vm1", "C:\\vm2"],
@@ -80,7 +80,7 @@ export async function newWorld(): Promise<World> {
     disks: { [BLANK]: GIB, "C:\\disks\\open.vhdx": GIB },
     linuxBoot: { "C:\\Program Files\\Linux Containers": "initrd.img" },
     windowsBoot: [IMAGE],
-  }, { build: 26100 });
+  }, { build: 26100 }));
   host.addVolume(GUID);
   const linux = await mod.createUtilityVM({ os: "linux" }, { host });
   const windows = await mod.createUtilityVM({ os: "windows", layerFolders: [IMAGE, "C:\\vm1"] }, { host });
@@ -96,7 +96,7 @@ export async function newWorld(): Promise<World> {
 const of = (kind: Kind) => (valid: unknown): Place => ({ kind, valid });
 const [boolean, choice, handle, number] = [of("boolean")(true), of("choice"), of("handle"), of("number")];
 const [path, size, string, text, vm] = [of("path"), of("size"), of("string"), of("text"), of("vm")];
-const signal = optional(of("signal")(new AbortController().signal));
+const limits = { signal: optional(of("signal")(new AbortController().signal)), timeout: optional(number(60_000)) };
 
 function optional(place: Place): Place {
   return { ...place, optional: true };
@@ -122,7 +122,7 @@ function document<T extends object>(fields: Readonly<Record<keyof T & string, Pl
 
 const paths = (...valid: string[]) => list(valid.map(path));
 const parents = optional(list([path(BASE)], 0));
-const waiting = optional(object({ signal }, { plain: true }));
+const waiting = optional(object(limits, { plain: true }));
 
 const schemaLayer = document<Layer>(allOptional({
   Id: text(GUID),
@@ -240,7 +240,7 @@ export function tableOf(world: World): Table {
   const host = of("host")(world.host);
   // They can be left out unless one of them is needed; the host is, here, so that no call goes to this machine.
   const onHost = (fields: Readonly<Record<string, Place>> = {}): Place => ({
-    ...object({ host, signal, ...fields }, { plain: true }),
+    ...object({ host, ...limits, ...fields }, { plain: true }),
     optional: Object.values(fields).every((field) => field.optional),
   });
   const options = onHost();
@@ -277,7 +277,7 @@ export function tableOf(world: World): Table {
         layers: list([object({ vhdPath: path(LINUX_LAYER), partition: optional(number(5)) })]),
         scratchVhdPath: path(LINUX_SCRATCH),
       }),
-      options: object({ guestRoot: path("/run/c1"), signal, vm: vm(world.linux) }, { plain: true }),
+      options: object({ guestRoot: path("/run/c1"), ...limits, vm: vm(world.linux) }, { plain: true }),
     },
     getHCSLayers: { vm: vm(world.windows), layerFolders: list([path(BASE)], 0), options: waiting },
     parseWCOWLayers: {
@@ -377,9 +377,9 @@ export function tableOf(world: World): Table {
     "UtilityVM.modify": { request, options: waiting },
     "UtilityVM.properties": { options: waiting },
     "UtilityVM.terminate": { options: waiting },
-    "UtilityVM.close": {},
-    "Disk.attach": { options: optional(object(attachOptions, { plain: true })) },
-    "Disk.detach": {},
+    "UtilityVM.close": { options: waiting },
+    "Disk.attach": { options: optional(object({ ...limits, ...attachOptions }, { plain: true })) },
+    "Disk.detach": { options: waiting },
     "Disk.physicalPath": {},
     "Disk.info": {},
     "Mounted.release": { options: waiting },

@@ -1228,5 +1228,83 @@ const LATER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const LIMITS = "tests/situations/limits_test.ts";
+const HUNG = "tests/situations/hung_call_test.ts";
+
+const TIME_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/ffi/operation.ts",
+    text: `reject(operation.hung(call, reason));`,
+    replacement: `reject(reason);`,
+    breaks: "whoever cancels a call that hangs isn't told which",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/ffi/operation.ts",
+    text: `operations === 1 && number > this.#number || this.#isAbout(keyOf(path))`,
+    replacement: `number > this.#number`,
+    breaks: "the step of another release that hangs is waited for without an end",
+    tests: [HUNG],
+  },
+  {
+    file: "src/ffi/operation.ts",
+    text: `        await result[Symbol.asyncDispose]();\n`,
+    replacement: ``,
+    breaks: "what came to be after it was cancelled stays",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/ffi/operation.ts",
+    text: `    } finally {
+      settled.abort();
+    }`,
+    replacement: `    }`,
+    breaks: "the timer of a limit runs on after the call",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/ffi/operation.ts",
+    text: `    this.#listeners.forEach((listener) => listener(error));\n`,
+    replacement: ``,
+    breaks: "who waits for a scratch whose release hangs waits on",
+    tests: [HUNG],
+  },
+  {
+    file: "src/layers/mount_records.ts",
+    text: `  noteRecord(signal, plan);\n`,
+    replacement: ``,
+    breaks: "a mount that hangs doesn't tell its id",
+    tests: [HUNG],
+  },
+  {
+    file: "src/storage/hcs_layer.ts",
+    text: `    await undo(host, path, document);\n`,
+    replacement: ``,
+    breaks: "a filter that was attached after it was cancelled stays",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/host_holds/disk.ts",
+    text: `      await this.detach();\n`,
+    replacement: ``,
+    breaks: "a disk that was attached after it was cancelled stays",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/uvm/utility_vm.ts",
+    text: `      signal?.throwIfAborted();
+      await this.#system.terminate({ signal });`,
+    replacement: `      await this.#system.terminate({ signal });`,
+    breaks: "terminate() with an aborted signal ends the VM",
+    tests: [LIMITS],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
-export const MUTANTS: readonly Mutant[] = [...RECORD_MUTANTS, ...OTHER_MUTANTS, ...LISTING_MUTANTS, ...LATER_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [
+  ...RECORD_MUTANTS,
+  ...OTHER_MUTANTS,
+  ...LISTING_MUTANTS,
+  ...LATER_MUTANTS,
+  ...TIME_MUTANTS,
+];

@@ -59,7 +59,7 @@ for (const json of [[], ["--json"]]) {
       if (json.length > 0) {
         assertEquals(JSON.parse(output.replace("running\naborted\n", "")).error, {
           name: "CommandError",
-          message,
+          message: `${message}, until deno task recover releases it`,
           holds: [{ kind: "activation", scratch: "C:\\s" }],
         });
       } else {
@@ -72,3 +72,27 @@ for (const json of [[], ["--json"]]) {
     },
   });
 }
+
+Deno.test("a command whose time is over fails, with nothing left behind", async () => {
+  const { code, stderr } = await run([...PROGRAM, "limit", "--timeout=0.01"]);
+  assertEquals([code, stderr], [1, "error: The time limit of 0.01 s is over\n"]);
+});
+
+Deno.test("a command whose call hangs tells what may be held, and doesn't wait for the call", async () => {
+  const { code, stderr } = await run([...PROGRAM, "limit", "--hang", "--timeout=0.01"]);
+  const message = "PrepareLayer for C:\\s has not returned for more than 5 s";
+  assertEquals(
+    [code, stderr],
+    [3, `error: ${message}\nStill held:\n  activation  C:\\s\nTo release it: unmount C:/s\n`],
+  );
+});
+
+Deno.test("a time limit that is none is refused", async () => {
+  for (const limit of ["0", "-1", "1e3", "x", "", "2147484"]) {
+    const { code, stderr } = await run([...PROGRAM, "limit", `--timeout=${limit}`]);
+    assertEquals([code, stderr.split("\n")[0]], [
+      2,
+      `error: --timeout takes a number of seconds from 0.001 to 2147483, not ${limit}`,
+    ]);
+  }
+});

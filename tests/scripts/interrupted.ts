@@ -1,5 +1,6 @@
 // Programs for interrupt_test.ts, each a process of its own, as a signal is for a whole process.
-import { main } from "../../scripts/support/command.ts";
+import { HungCallError } from "../../mod.ts";
+import { HOST_OPTIONS, main } from "../../scripts/support/command.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { interruptSignal, throwIfInterrupted } from "../../scripts/support/interrupt.ts";
 
@@ -46,6 +47,29 @@ const PROGRAMS: Readonly<Record<string, () => Promise<void>>> = {
           console.log("running");
           setInterval(() => {}, 60_000);
           return await new Promise(() => {});
+        },
+        mayHold: [{ kind: "activation", scratch: "C:\\s" }],
+        isRecovered: Deno.args.includes("--json"),
+        undo: "unmount C:/s",
+      }),
+    }),
+
+  /** A command that waits until it is stopped, and then for nothing, or for a call that never returns. */
+  limit: () =>
+    main({
+      help: "",
+      options: { ...HOST_OPTIONS, hang: "boolean" },
+      plan: ({ has }) => ({
+        async run(signal) {
+          const keepsTheProcess = setInterval(() => {}, 60_000);
+          const { promise, resolve } = Promise.withResolvers<void>();
+          signal.addEventListener("abort", () => resolve());
+          await promise;
+          if (has("hang")) {
+            throw new HungCallError("PrepareLayer", "C:\\s", 5, "", { over: new Promise<void>(() => {}) });
+          }
+          clearInterval(keepsTheProcess);
+          throw signal.reason;
         },
         mayHold: [{ kind: "activation", scratch: "C:\\s" }],
         undo: "unmount C:/s",

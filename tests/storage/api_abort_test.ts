@@ -10,7 +10,7 @@ const DISKS = { base: NEW_DISK, differencing: "C:\\disks\\diff.vhdx", size: GIB 
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
 const data = storage.layerData();
 
-type Call = (options: Required<storage.HostOptions>) => unknown;
+type Call = (options: Required<Pick<storage.HostOptions, "host" | "signal">>) => unknown;
 
 const CALLS: Readonly<Record<string, Call>> = {
   activateLayer: (o) => storage.activateLayer(SCRATCH, o),
