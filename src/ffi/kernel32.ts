@@ -9,6 +9,7 @@
 
 import { fromWin32, win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { log } from "../log.ts";
 import type { Host } from "./host.ts";
@@ -368,7 +369,12 @@ export function isDirectoryEmpty(host: Host, path: string): boolean {
   return true;
 }
 
-/** Lists the files and folders in a folder. */
+/**
+ * Lists the files and folders in a folder.
+ *
+ * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if it returns one entry again and again.
+ */
 export function* directoryEntries(host: Host, path: string): Generator<DirectoryEntry, void> {
   const { FindFirstFileW, FindNextFileW, FindClose } = host.symbols(kernel32);
   const data = new Uint8Array(FIND_DATA_BYTES);
@@ -376,9 +382,12 @@ export function* directoryEntries(host: Host, path: string): Generator<Directory
   if (find === INVALID_HANDLE) {
     throw lastError(host, "FindFirstFileW", path);
   }
+  let last: string | undefined;
   try {
     do {
       const name = fromWide(data.subarray(FIND_DATA_NAME));
+      if (name === last) throw new UnexpectedAnswerError("FindNextFileW", "is the entry before it", name);
+      last = name;
       if (name !== "." && name !== "..") {
         yield { name, attributes: new DataView(data.buffer).getUint32(0, true) };
       }
@@ -557,13 +566,34 @@ export function flushFile(host: Host, file: Handle, path: string): void {
 
 const CHUNK = 65536;
 
-/** Reads a text file, or an alternate data stream. */
-export function readText(host: Host, path: string): string {
-  return new TextDecoder().decode(readBytes(host, path));
+// Lists of paths are the longest texts.
+const MOST_UNITS = 2 ** 20;
+
+/**
+ * Returns the length of a text that a function returned, or for which it needs room.
+ *
+ * @throws {UnexpectedAnswerError} if it is longer than any.
+ */
+export function textLength(operation: string, units: number): number {
+  if (units > MOST_UNITS) throw new UnexpectedAnswerError(operation, "is no length of a text", units);
+  return units;
 }
 
-/** Reads a file, or an alternate data stream. Others may read, write and delete it meanwhile. */
-export function readBytes(host: Host, path: string): Uint8Array<ArrayBuffer> {
+// No file that is read is nearly as long.
+const MOST_BYTES = 2 ** 26;
+
+/** Reads a text file, or an alternate data stream, as {@linkcode readBytes} does. */
+export function readText(host: Host, path: string, most?: number): string {
+  return new TextDecoder().decode(readBytes(host, path, most));
+}
+
+/**
+ * Reads a file, or an alternate data stream. Others may read, write and delete it meanwhile.
+ *
+ * @param most The bytes that it may have.
+ * @throws {UnexpectedAnswerError} if it has more.
+ */
+export function readBytes(host: Host, path: string, most: number = MOST_BYTES): Uint8Array<ArrayBuffer> {
   using file = openFile(host, path, { access: access.GENERIC_READ });
   let bytes = new Uint8Array(CHUNK);
   let total = 0;
@@ -575,6 +605,9 @@ export function readBytes(host: Host, path: string): Uint8Array<ArrayBuffer> {
     }
     const count = new DataView(read.buffer).getUint32(0, true);
     total += count;
+    if (count > room.byteLength || total > most) {
+      throw new UnexpectedAnswerError("ReadFile", `is longer than ${Math.min(most, bytes.byteLength)} bytes`, path);
+    }
     if (count < room.byteLength) return bytes.subarray(0, total);
     const larger = new Uint8Array(2 * bytes.byteLength);
     larger.set(bytes);
@@ -682,7 +715,7 @@ export function finalPathName(host: Host, handle: bigint, flags: number, path?: 
     if (needed < units) {
       return fromWide(text);
     }
-    units = needed + 1;
+    units = textLength("GetFinalPathNameByHandleW", needed) + 1;
   }
   throw errorOf(host, "GetFinalPathNameByHandleW", fromWin32(win32.ERROR_MORE_DATA), path);
 }
@@ -753,7 +786,7 @@ export function mountPointsOfVolume(host: Host, volume: string): string[] {
     if (error.win32 !== win32.ERROR_MORE_DATA) {
       throw error;
     }
-    units = new DataView(needed.buffer).getUint32(0, true);
+    units = textLength("GetVolumePathNamesForVolumeNameW", new DataView(needed.buffer).getUint32(0, true));
   }
   throw errorOf(host, "GetVolumePathNamesForVolumeNameW", fromWin32(win32.ERROR_MORE_DATA), volume);
 }

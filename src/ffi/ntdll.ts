@@ -5,6 +5,7 @@
  * @module
  */
 
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "./host.ts";
 import { errorOf, handleOf, kernel32 } from "./kernel32.ts";
 import { addressIn } from "./memory.ts";
@@ -65,13 +66,22 @@ const BYTES = 65536;
  * Returns who owns an open file or folder, and who may do what with it.
  *
  * @throws {NativeError} if Windows refuses.
- * @throws {RangeError} if the result makes no sense.
+ * @throws {UnexpectedAnswerError} if the result makes no sense.
  */
 export function securityOf(host: Host, handle: bigint, path: string): Security {
   const bytes = new Uint8Array(BYTES);
   const status = host.symbols(ntdll).NtQuerySecurityObject(handle, OWNER_AND_LIST, bytes, BYTES, new Uint8Array(4));
   if (status < 0) throw errorOf(host, "NtQuerySecurityObject", status, path);
-  return securityIn(bytes);
+  return meant("NtQuerySecurityObject", path, () => securityIn(bytes));
+}
+
+// What points out of its buffer.
+function meant<T>(operation: string, answer: unknown, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new UnexpectedAnswerError(operation, "makes no sense", answer, { cause });
+  }
 }
 
 const TOKEN_QUERY = 0x8;
@@ -83,6 +93,7 @@ const SID_AT = 16;
  * Returns the SID of the user as whom this process runs.
  *
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if the result makes no sense.
  */
 export function currentUser(host: Host): string {
   const { NtOpenProcessToken, NtQueryInformationToken } = host.symbols(ntdll);
@@ -93,5 +104,5 @@ export function currentUser(host: Host): string {
   const bytes = new Uint8Array(256);
   const queried = NtQueryInformationToken(token.value, TOKEN_USER, bytes, bytes.byteLength, new Uint8Array(4));
   if (queried < 0) throw errorOf(host, "NtQueryInformationToken", queried);
-  return sidAt(bytes, SID_AT);
+  return meant("NtQueryInformationToken", bytes, () => sidAt(bytes, SID_AT));
 }

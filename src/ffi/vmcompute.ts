@@ -10,7 +10,7 @@
 import { buffer, viewOf } from "./buffer.ts";
 import { guidText, putGuid } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { check, checked } from "./kernel32.ts";
+import { check, checked, textLength } from "./kernel32.ts";
 import { nativeCopy, takeWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
 import type { Dll } from "./table.ts";
@@ -268,7 +268,7 @@ export async function getLayerMountPath(host: Host, layer: string): Promise<stri
   const length = buffer(8);
   const name = wide(layer);
   await checked(host, "GetLayerMountPath", GetLayerMountPath(driverInfo(host), name, length, null), layer);
-  const units = Number(viewOf(length).getBigUint64(0, true));
+  const units = textLength("GetLayerMountPath", Number(viewOf(length).getBigUint64(0, true)));
   if (units === 0) {
     return "";
   }

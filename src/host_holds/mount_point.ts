@@ -5,7 +5,7 @@
  */
 
 import { isLink } from "../checks/existing.ts";
-import { pathKey, volumeIn } from "../checks/windows_path.ts";
+import { pathKey, returnedVolume, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
@@ -103,7 +103,7 @@ function removeOnce(host: Host, { folder, volume }: { readonly folder: string; r
  */
 export function mountedVolume(host: Host, folder: string): string | undefined {
   try {
-    return volumeNameForMountPoint(host, folder);
+    return returnedVolume("GetVolumeNameForVolumeMountPointW", volumeNameForMountPoint(host, folder));
   } catch (error) {
     if (isNotFound(error) && fileAttributes(host, folder) === undefined) return undefined;
     return linkedVolume(host, folder);
@@ -145,7 +145,7 @@ function linkedVolume(host: Host, folder: string): string | undefined {
   const view = new DataView(output.buffer);
   if (view.getUint32(0, true) !== IO_REPARSE_TAG_MOUNT_POINT) return undefined;
   const start = 16 + view.getUint16(8, true);
-  const name = fromWide(output.subarray(start, start + view.getUint16(10, true)));
+  const name = fromWide(output.slice(start, start + view.getUint16(10, true)));
   return volumeIn(name.replace(/^\\\?\?\\/, "\\\\?\\"));
 }
 

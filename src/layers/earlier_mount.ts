@@ -12,7 +12,7 @@ import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, isLeftBehind, isOfAnother, ownerOf, recordOf } from "./mount_records.ts";
+import { isDiskInUse, isLeftBehind, isOfAnother, lastVolume, ownerOf, recordOf } from "./mount_records.ts";
 import { adoptRecordedPlace } from "./sandbox_volume.ts";
 import { releaseRecorded } from "./unmount.ts";
 
@@ -45,13 +45,15 @@ export async function requireUnmounted(
     throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
   }
   log("info", () => `releasing what is left of the mount ${record.id} of ${scratch}`);
-  const { cim, volume, volumeMountPath } = record;
+  const { cim, volumeMountPath } = record;
   const left = new HoldList();
   // Without the disk, there is no filter either.
   if (cim !== undefined && !isOfAnother(host, records!, record)) {
     requireGrantsFor(host, "image");
     left.adopt(layerCimOf(host, { ...cim, scratch }));
   }
-  if (volumeMountPath !== undefined) adoptRecordedPlace(host, left, volumeMountPath, volume);
+  if (volumeMountPath !== undefined) {
+    adoptRecordedPlace(host, left, volumeMountPath, await lastVolume(host, record, signal));
+  }
   await left.release({ signal });
 }

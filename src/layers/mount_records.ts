@@ -5,7 +5,7 @@
  * @module
  */
 
-import { idOf, isInUse, kindOf } from "../checks/existing.ts";
+import { hasVolume, idOf, isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -17,7 +17,7 @@ import type { MountPlan, MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { onceReachable } from "../session/waiting.ts";
+import { onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
 export type PlannedMount = Omit<MountPlan, "id" | "process" | "since" | "scratchId">;
@@ -155,6 +155,21 @@ function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord
   holds.disown(holds.held);
   if (sessionOf(host).mounts.mountOf(scratch)?.holds === holds) sessionOf(host).mounts.forget(scratch);
   return left;
+}
+
+/**
+ * Returns the volume of a record whose disk isn't attached. Undefined if it is still there, so that it is somebody else's: Windows
+ * takes it away with the disk, after a while.
+ */
+export async function lastVolume(
+  host: Host,
+  { volume }: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (volume === undefined) return undefined;
+  return await waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) === false, signal)
+    ? volume
+    : undefined;
 }
 
 /** Returns whether the disk of a scratch is in use. */

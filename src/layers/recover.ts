@@ -107,15 +107,17 @@ function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
 
 async function recoverOne(
   host: Host,
-  { id, scratch }: MountRecord,
+  found: MountRecord,
   mount: MountInfo,
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
+  const { scratch } = found;
   try {
     const released = await changeScratch(host, scratch, signal, async (records) => {
       const record = await recordOf(host, records, scratch);
-      // Somebody else was faster.
-      if (record?.id !== id || !isOwnerGone(host, record)) return undefined;
+      // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
+      if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
+      if (!isOwnerGone(host, record)) return undefined;
       return await releaseRecorded(host, records, {
         scratch,
         record,

@@ -32,7 +32,7 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { guardReleases, isDiskInUse, isOfAnother, noteRecord, recordOf } from "./mount_records.ts";
+import { guardReleases, isDiskInUse, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -268,7 +268,7 @@ async function releaseScratch(
   if (volumeMountPath !== undefined) {
     adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
   } else if (record?.volumeMountPath !== undefined && !isListed(mountPoints, record.volumeMountPath)) {
-    adoptRecordedPlace(host, holds, record.volumeMountPath, record.volume ?? volume);
+    adoptRecordedPlace(host, holds, record.volumeMountPath, volume ?? await lastVolume(host, record, signal));
   }
   for (const path of mountPoints) {
     // A mount point that is left can be found only by the disk, so the disk stays as well.

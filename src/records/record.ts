@@ -9,6 +9,8 @@ import { RecordError } from "../errors/state_errors.ts";
 import type { ProcessId } from "../ffi/kernel32.ts";
 import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
 import { boolean, string, text, wholeNumber } from "../checks/arguments.ts";
+import { windowsPath } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 
 /** The record of a mount on the host. */
 export interface MountRecord {
@@ -58,7 +60,18 @@ export function closedLine(): string {
   return `${JSON.stringify({ closed: true })}\n`;
 }
 
-const process: Check<ProcessId> = (value, argument) => fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
+const MOST_PID = 2 ** 32 - 1;
+
+const process: Check<ProcessId> = (value, argument) =>
+  fieldsOf(value, { pid: wholeNumber(0, MOST_PID), start: text }, argument);
+// The longest path that a mount takes, behind the volume that it is on, has a third of it. Each part would be looked at.
+const LONGEST_FOLDER = 1024;
+
+const folder: Check<string> = (value, argument) => {
+  const path = windowsPath(value, argument);
+  if (path === value && path.length <= LONGEST_FOLDER) return path;
+  throw new InvalidInputError(argument, "is no path that a mount has", value);
+};
 const cim = (value: unknown, argument: string) => fieldsOf(value, { image: text, volume: text }, argument);
 const version: Check<number> = wholeNumber(VERSION, VERSION);
 
@@ -66,12 +79,12 @@ const PLAN = {
   version,
   id: text,
   container: text,
-  scratch: text,
+  scratch: folder,
   scratchId: optional(text),
   isNewScratch: boolean,
   layers: (value: unknown, argument: string) => itemsOf(value, argument, text),
   cim: optional(cim),
-  volumeMountPath: optional(text),
+  volumeMountPath: optional(folder),
   isPermanent: boolean,
   process,
   since: string,

@@ -9,7 +9,7 @@ import { generate } from "jsr:@std/uuid@^1.0.0/v5";
 import { pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
-import { InUseError } from "../errors/state_errors.ts";
+import { InUseError, RecordError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
   access,
@@ -34,6 +34,8 @@ const FOLDER = "hcs-layers";
 const MOUNTS = "mounts";
 const LOCKS = "locks";
 const EXTENSION = ".jsonl";
+// A hundred layers with the longest paths have a tenth of it.
+const MOST_BYTES = 2 ** 20;
 const KEY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NAMESPACE = "5b1c6c0e-6d0c-4e0b-9d0d-4d6f756e7473";
 
@@ -184,9 +186,10 @@ function keyOf(scratch: string): Promise<string> {
 function readRecord(host: Host, path: string): MountRecord | undefined {
   if (fileAttributes(host, path) === undefined) return undefined;
   try {
-    return recordIn(readText(host, path), path);
+    return recordIn(readText(host, path, MOST_BYTES), path);
   } catch (error) {
     if (isNotFound(error)) return undefined;
+    if (error instanceof UnexpectedAnswerError) throw new RecordError(path, { cause: error });
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import {
   InUseError,
   listMounts,
   mountWCOWLayers,
+  RecordError,
   recover,
   ReleaseError,
   unmountWCOWLayers,
@@ -12,7 +13,7 @@ import {
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { createScratch } from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
-import { dieAt, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const MOUNTS = "C:\\ProgramData\\hcs-layers\\mounts";
 const OTHER = "C:\\scratch\\c2";
@@ -203,4 +204,58 @@ Deno.test("the owner of a mount that Windows doesn't let us look at has not ende
   assertEquals((await listMounts({ host }))[0]?.owner.state, "alive");
   assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left"]);
   assertEquals(held(host).length, 2);
+});
+
+Deno.test("a record with a path that no mount has, or a process that can't be, isn't believed", async () => {
+  const changes: Record<string, (text: string) => string> = {
+    "a relative scratch": (text) => text.replace('"scratch":"C:', '"scratch":"'),
+    "40,000 folders": (text) => text.replace('"C:\\\\mnt\\\\c1"', JSON.stringify(`C:${"\\x".repeat(40_000)}`)),
+    "a folder that leads up": (text) => text.replace('"C:\\\\mnt\\\\c1"', '"C:\\\\mnt\\\\..\\\\data"'),
+    "the process 2^32": (text) => text.replace(/"pid":\d+/, `"pid":${2 ** 32}`),
+    "a megabyte": (text) => text + " ".repeat(2 ** 20),
+  };
+  for (const [what, change] of Object.entries(changes)) {
+    const host = stackHost();
+    const dead = host.otherProcess();
+    await mountWCOWLayers("c1", STACK, { host: dead, volumeMountPath: MOUNT });
+    dead.endProcess();
+    changeRecord(host, change);
+    const from = host.calls.length;
+    assertEquals([await listMounts({ host }), await recover({ host })], [[], []], what);
+    await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), RecordError, "", what);
+    assertEquals([held(host).length > 0, releases(host, from), host.calls.length < from + 200], [true, [], true], what);
+  }
+});
+
+Deno.test("a record that names the volume and the folder of another mount doesn't take that", async () => {
+  for (const isAttached of [true, false]) {
+    const host = hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] });
+    const dead = host.otherProcess();
+    await mountWCOWLayers("c1", STACK, { host: dead });
+    const file = recordFile(host);
+    dead.endProcess();
+    const place = "C:\\mnt\\theirs";
+    const other = hostInFront(host.otherProcess(), { records: false });
+    const { path } = await mountWCOWLayers("c2", [...LAYERS, OTHER], { host: other, volumeMountPath: place });
+    const [plan] = host.readTextFile(file).split("\n");
+    if (!isAttached) await unmountWCOWLayers(SCRATCH, { host: hostInFront(host.otherProcess(), { records: false }) });
+    const lines = [{ ...JSON.parse(plan!), volumeMountPath: place }, { mounted: true, volume: path }];
+    host.writeTextFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    await recover({ host });
+    assertEquals(held(host).filter((what) => what.startsWith("mountPoint")), [`mountPoint ${place}`]);
+    await unmountWCOWLayers(SCRATCH, { host });
+    assertEquals(held(host).filter((what) => what.startsWith("mountPoint")), [`mountPoint ${place}`]);
+  }
+});
+
+Deno.test("recover() doesn't act upon a changed copy of a record under another name", async () => {
+  const host = stackHost();
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead, permanent: true });
+  dead.endProcess();
+  const before = held(host);
+  const text = host.readTextFile(recordFile(host));
+  host.writeTextFile(`${MOUNTS}\\copy.jsonl`, text.replace('"isPermanent":true', '"isPermanent":false'));
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left", "left"]);
+  assertEquals(held(host), before);
 });

@@ -368,7 +368,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/earlier_mount.ts",
-    text: `  if (volumeMountPath !== undefined) adoptRecordedPlace(host, left, volumeMountPath, volume);\n`,
+    text: `    adoptRecordedPlace(host, left, volumeMountPath, await lastVolume(host, record, signal));\n`,
     replacement: "",
     breaks: "the mount point of an earlier mount stays when the scratch is mounted again",
     tests: [BELIEVED],
@@ -417,7 +417,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/recover.ts",
-    text: `if (record?.id !== id || !isOwnerGone(host, record)) return undefined;`,
+    text: `if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;`,
     replacement: `if (record === undefined) return undefined;`,
     breaks: "what was mounted since the record was read is released",
     tests: [BELIEVED],
@@ -473,7 +473,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/unmount.ts",
-    text: `    adoptRecordedPlace(host, holds, record.volumeMountPath, record.volume ?? volume);\n`,
+    text:
+      `    adoptRecordedPlace(host, holds, record.volumeMountPath, volume ?? await lastVolume(host, record, signal));\n`,
     replacement: "",
     breaks: "a mount point that Windows doesn't list stays, although the record names it",
     tests: [RECOVER],

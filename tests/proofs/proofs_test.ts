@@ -1,6 +1,7 @@
 // The proofs that are tasks, in a small size.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { faults } from "./faults.ts";
+import { fuzz } from "./fuzz.ts";
 import { kills } from "./kills.ts";
 
 Deno.test("one or two calls of a mount and its release fail: after that, recover() leaves nothing", async () => {
@@ -11,4 +12,9 @@ Deno.test("one or two calls of a mount and its release fail: after that, recover
 Deno.test("killed at any call of a mount, its release or recover(): the next recover() leaves nothing", async () => {
   const { covered, leaks } = await kills({ seed: 1, count: 1 });
   assertEquals([covered.length, leaks], [6, []]);
+});
+
+Deno.test("records, answers, files and input that make no sense give typed errors, and cost nobody anything", async () => {
+  const { covered, leaks } = await fuzz({ seed: 1, count: 40 });
+  assertEquals([covered.length, leaks], [4, []]);
 });

@@ -11,8 +11,9 @@ import {
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { readText, setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
+import { wide } from "../../src/ffi/wide.ts";
 import { changes, held, sequence } from "../support/calls.ts";
-import { hostWith, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { type Call, hostWith, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
 const LAYER = STACK[0]!;
@@ -161,3 +162,25 @@ for (const swapped of ["PrepareLayer", "SetVolumeMountPointW"]) {
     assertEquals(sequence(host).includes("SetVolumeMountPointW"), swapped === "SetVolumeMountPointW");
   });
 }
+
+Deno.test("a mount point of which Windows tells once what is no volume is removed all the same", async () => {
+  for (const answer of ["", "C:\\", "\\\\?\\Volume{x}\\"]) {
+    const host = stackHost();
+    const before = host.paths();
+    const mounted = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+    let isFirst = true;
+    const odd = withWrapped(
+      host,
+      (name, call): Call =>
+        name !== "GetVolumeNameForVolumeMountPointW" ? call : (...args) => {
+          if (!isFirst) return call(...args);
+          isFirst = false;
+          (args[1] as Uint8Array).set(wide(answer));
+          return 1;
+        },
+    );
+    await unmountWCOWLayers(SCRATCH, { host: odd });
+    assertEquals([held(host), host.paths()], [[], before], answer);
+    await mounted.release();
+  }
+});

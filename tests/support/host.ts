@@ -88,10 +88,14 @@ export type Call = (...args: unknown[]) => unknown;
 
 /** A host on which each function is replaced by what `wrap` makes of it. */
 export function withWrapped<H extends Host>(host: H, wrap: (name: string, call: Call) => Call): H {
-  const symbols: Host["symbols"] = (dll) =>
-    Object.fromEntries(
-      Object.entries(host.symbols(dll)).map(([name, call]) => [name, wrap(name, call as Call)]),
-    ) as never;
+  const wrapped = new Map<unknown, unknown>();
+  const symbols: Host["symbols"] = (dll) => {
+    if (!wrapped.has(dll)) {
+      const calls = Object.entries(host.symbols(dll)).map(([name, call]) => [name, wrap(name, call as Call)]);
+      wrapped.set(dll, Object.fromEntries(calls));
+    }
+    return wrapped.get(dll) as never;
+  };
   return hostInFront(host, { symbols });
 }
 
