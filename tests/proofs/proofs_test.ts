@@ -1,6 +1,7 @@
 // The proofs that are tasks, in a small size.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { faults } from "./faults.ts";
+import { frames } from "./frames.ts";
 import { kills } from "./kills.ts";
 
 Deno.test("one or two calls of a mount and its release fail: after that, recover() leaves nothing", async () => {
@@ -11,4 +12,9 @@ Deno.test("one or two calls of a mount and its release fail: after that, recover
 Deno.test("killed at any call of a mount, its release or recover(): the next recover() leaves nothing", async () => {
   const { covered, leaks } = await kills({ seed: 1, count: 1 });
   assertEquals([covered.length, leaks], [6, []]);
+});
+
+Deno.test("a guest sends frames of all kinds: each request ends as its answer says, and nothing waits", async () => {
+  const { leaks } = await frames({ seed: 1, count: 6_000 });
+  assertEquals(leaks, []);
 });

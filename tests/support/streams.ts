@@ -17,6 +17,10 @@ class Pipe {
 
   constructor(readonly capacity: number) {}
 
+  get isEmpty(): boolean {
+    return this.#length === 0 || this.#end !== "open";
+  }
+
   async read(target: Bytes): Promise<number> {
     while (this.#length === 0 && this.#end === "open") await this.#change.promise;
     if (this.#end === "reset") throw new Error("connection reset");
@@ -60,6 +64,11 @@ export class StreamEnd implements ByteStream {
   closed = 0;
 
   constructor(readonly incoming: Pipe, readonly outgoing: Pipe) {}
+
+  /** Whether the other end has read all that was written. */
+  get isDrained(): boolean {
+    return this.outgoing.isEmpty;
+  }
 
   read(target: Bytes): Promise<number> {
     return this.incoming.read(target.subarray(0, this.pieces));

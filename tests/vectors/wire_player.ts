@@ -166,7 +166,7 @@ class WirePlayback {
     const sent = this.#run.wire.filter(({ dir, header, seq }) =>
       dir === "host→guest" && header !== undefined && step.seq[0] <= seq && seq < step.seq[1]
     );
-    const id = step.op === "Connect" ? undefined : sent[0]?.header!.id;
+    const id = step.op === "Connect" ? undefined : sent[0]?.header?.id;
     return WIRE_DEVIATIONS.reduce((expected, { ours, apply }) => {
       const instead = apply(expected, { run: this.#run, step, id });
       if (instead !== undefined) this.#deviations.add(ours);
