@@ -124,6 +124,9 @@ export function answerTo({ type, id }: GuestMessage, body: object | string): Byt
   return guestMessage((type & 0x0fffffff | 0x20000000) >>> 0, id, body);
 }
 
+/** How a connection with a guest ended: it was closed, or the guest crashed, or was powered off. */
+export type GuestEnd = "closed" | "crashed" | "off";
+
 /** A guest that is reachable over one connection. */
 export class BridgeGuest {
   readonly #options: BridgeGuestOptions;
@@ -131,6 +134,7 @@ export class BridgeGuest {
   #isNegotiated = false;
   #hasPolicy = false;
   #isDeaf = false;
+  #end: GuestEnd = "closed";
 
   /** A guest at the end of a connection. It says nothing until {@linkcode BridgeGuest.serve} is called. */
   constructor(stream: GuestStream, options: BridgeGuestOptions) {
@@ -139,11 +143,11 @@ export class BridgeGuest {
   }
 
   /**
-   * Answers what arrives, each request on its own, until the connection ends.
+   * Answers what arrives, each request on its own, until the connection ends. Returns how it did.
    *
    * @throws {SimulationError} if nobody knows what such a guest answers.
    */
-  async serve(): Promise<void> {
+  async serve(): Promise<GuestEnd> {
     const failed = Promise.withResolvers<never>();
     try {
       await Promise.race([
@@ -152,6 +156,7 @@ export class BridgeGuest {
           this.#respond(message).catch(failed.reject);
         }),
       ]);
+      return this.#end;
     } finally {
       this.#stream.close();
     }
@@ -164,6 +169,11 @@ export class BridgeGuest {
 
   /** Ends without a word, as a guest that crashes. */
   crash(): void {
+    this.#stop("crashed");
+  }
+
+  #stop(end: GuestEnd): void {
+    this.#end = end;
     this.#stream.close();
   }
 
@@ -273,7 +283,7 @@ export class BridgeGuest {
       case "ShutdownForced":
         if (os === "Windows" || request.ContainerId !== NO_GUID) unknown(`sending ${name} for ${request.ContainerId}`);
         // The guest is off before it could answer.
-        this.crash();
+        this.#stop("off");
         return undefined;
       default:
         return unknown(`sending ${name} to a guest`);
@@ -294,11 +304,17 @@ export class BridgeGuest {
     );
   }
 
-  #create({ ContainerId, ContainerConfig }: Request): object {
+  #create({ ContainerId, ContainerConfig }: Request): object | undefined {
     if (this.#options.os === "Linux" || ContainerId !== NO_GUID) unknown(`creating the container ${ContainerId}`);
     const { SystemType, TimeZoneInformation } = JSON.parse(String(ContainerConfig));
     if (SystemType !== "Container") unknown("creating a guest by a document of the second schema");
-    if (TimeZoneInformation === null) throw new SimulationError("a Windows guest without a time zone crashes (0xEF)");
+    if (!isObject(TimeZoneInformation)) {
+      // Bugcheck 0xEF.
+      this.crash();
+      return undefined;
+    }
+    const { StandardDate, DaylightDate } = TimeZoneInformation;
+    if (!isObject(StandardDate) || !isObject(DaylightDate)) unknown("creating a guest with a part of a time zone");
     return {};
   }
 

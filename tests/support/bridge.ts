@@ -5,7 +5,12 @@
  */
 
 import { UTC } from "../../src/hcsschema/guest_messages.ts";
-import { BridgeGuest, type BridgeGuestOptions, type GuestMessage } from "../../src/simulated/bridge_guest.ts";
+import {
+  BridgeGuest,
+  type BridgeGuestOptions,
+  type GuestEnd,
+  type GuestMessage,
+} from "../../src/simulated/bridge_guest.ts";
 import { BridgeConnection, type ConnectOptions } from "../../src/uvm/bridge/connection.ts";
 import { type StreamEnd, streamPair } from "./streams.ts";
 
@@ -22,8 +27,8 @@ export interface TestGuest extends Disposable {
   /** The host's end of the connection, and the guest's. */
   readonly host: StreamEnd;
   readonly far: StreamEnd;
-  /** Settles when the guest has ended. */
-  readonly served: Promise<void>;
+  /** Settles when the guest has ended, with how. */
+  readonly served: Promise<GuestEnd>;
 }
 
 /** A guest at the end of a connection in memory. */
