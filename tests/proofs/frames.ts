@@ -30,7 +30,7 @@ const BODIES = [
     "null",
     '{"Result":0}',
     '{"Result":0,"ActivityId":""}',
-    '{"result":0,"Result":null}',
+    '{"result":-1,"Result":null}',
     " { } \r\n",
     '{"Result":-0}',
   ],

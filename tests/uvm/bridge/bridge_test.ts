@@ -1,5 +1,6 @@
 // Requests, their answers, and all ways in which a connection ends.
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
 import { InUseError, UnexpectedAnswerError } from "../../../src/errors/state_errors.ts";
 import { type GuestConnectionEnd, GuestConnectionError, GuestError } from "../../../src/errors/vm_errors.ts";
 import { NativeError } from "../../../src/errors/windows_errors.ts";
@@ -65,6 +66,7 @@ Deno.test("an error has the code and the words of the guest", async () => {
     [{ Result: 5, ErrorMessage: "general", ErrorRecords: [{ Message: "special" }] }, 5, "general\nspecial"],
     [{ Result: -1, ErrorMessage: { not: "a text" }, ErrorRecords: "none" }, 0xffffffff, ""],
     ['{"Result":0,"Result":-1}', 0xffffffff, ""],
+    ['{"Result":-1,"result":null}', 0xffffffff, ""],
   ];
   using guest = await changing(...cases.map(([answer]) => says(answer)));
   for (const [, code, text, win32] of cases) {
@@ -105,7 +107,22 @@ Deno.test("an answer that can't be read fails its request alone", async () => {
   await waits;
 });
 
+/** The lines that the library logs until it is disposed of. */
+function logged() {
+  class Recorder extends BaseHandler {
+    readonly lines: string[] = [];
+
+    override log(line: string): void {
+      this.lines.push(line);
+    }
+  }
+  const handler = new Recorder("DEBUG", { formatter: ({ msg }) => msg });
+  setup({ handlers: { handler }, loggers: { "hcs-layers": { level: "DEBUG", handlers: ["handler"] } } });
+  return Object.assign(handler, { [Symbol.dispose]: () => setup({ handlers: {}, loggers: {} }) });
+}
+
 Deno.test("what is addressed to nobody harms nobody", async () => {
+  using log = logged();
   using guest = await changing();
   const { guest: far, vm } = guest;
   using c1 = vm.watch("c1");
@@ -113,8 +130,16 @@ Deno.test("what is addressed to nobody harms nobody", async () => {
   await far.send(guestMessage(0x30100201, 0n, { ContainerId: "c1" }));
   await far.send(guestMessage(0x30100101, 0n, "not json"));
   await far.send(guestMessage(0x30100101, 0n, { ContainerId: 5 }));
-  for (let i = 0; i < 20; i++) await far.notify("other");
+  for (let i = 0; i < 100; i++) await far.notify("other");
   await vm.modify(MOUNT);
+  // A guest can't fill the log of the host.
+  assertEquals(log.lines.slice(0, 4), [
+    "a guest answers the request 1, which was never sent",
+    "a guest answers the request 4711, which was never sent",
+    "a guest answers the request 18446744073709552000, which was never sent",
+    "a guest sent a notification of the type 0x30100201",
+  ]);
+  assertEquals(log.lines.length, 10);
   await far.notify("c1");
   await c1.ended;
 });
@@ -253,14 +278,18 @@ Deno.test("a change that was sent is waited for, also after it is aborted", asyn
     return answerTo(message, {});
   });
   const abort = new AbortController();
-  let isOver = false;
-  const change = guest.vm.modify(MOUNT, { signal: abort.signal }).finally(() => isOver = true);
+  let outcome: unknown;
+  const change = guest.vm.modify(MOUNT, { signal: abort.signal }).then(
+    () => outcome = "done",
+    () => outcome = "failed",
+  );
   await settled();
   abort.abort();
   await settled();
-  assertEquals(isOver, false);
+  assertEquals(outcome, undefined);
   open.resolve();
   await change;
+  assertEquals(outcome, "done");
 });
 
 Deno.test("a question is given up when it is aborted, and its late answer is dropped", async () => {
@@ -293,6 +322,7 @@ Deno.test("a guest that doesn't answer, or doesn't read, is given up after five 
     const vm = await connect(guest, { deadline });
     if (isDeaf) guest.guest.deafen();
     const waits = Array.from({ length: 8 }, () => vm.modify(MOUNT));
+    const outcomes = Promise.allSettled(waits);
     await settled();
     assertEquals(limits.map(({ ms }) => ms), Array(isDeaf ? limits.length : 9).fill(300_000));
     assertEquals(limits[0]!.signal.aborted, true, "the wait for the answer of NegotiateProtocol is over");
@@ -302,6 +332,7 @@ Deno.test("a guest that doesn't answer, or doesn't read, is given up after five 
     limits.at(-1)!.pass();
     // A guest that doesn't read has read the first request already.
     for (const wait of isDeaf ? waits.slice(1) : waits) await assertLost(wait, "hung", "was sent 5 minutes ago");
+    await outcomes;
     assert(limits.every(({ signal }) => signal.aborted));
     assertEquals(guest.host.closed, 1);
   }
