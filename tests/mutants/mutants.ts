@@ -1110,9 +1110,16 @@ const BRIDGE_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/uvm/bridge/bridge.ts",
-    text: `        over.abort();\n`,
+    text: `        if (call !== this.#writing) over.abort();\n`,
     replacement: "",
     breaks: "the limit of an answer outlives it",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `if (call !== this.#writing) over`,
+    replacement: `over`,
+    breaks: "a request that nobody waits for is written without a limit",
     tests: [BRIDGE],
   },
   {

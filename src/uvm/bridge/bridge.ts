@@ -52,9 +52,10 @@ interface Call {
   readonly frame: Uint8Array<ArrayBuffer>;
   /** Settles the call, once. */
   settle(how: () => Fields): void;
-  /** Ends the wait for its answer. */
+  /** Ends its limit. */
   readonly over: AbortController;
   id?: number;
+  isSettled?: boolean;
 }
 
 // As long as other hosts wait for an answer.
@@ -75,7 +76,8 @@ export class Bridge implements Disposable {
   // Those that wait for an answer, by their ids.
   readonly #sent = new Map<number, Call>();
   #nextId = 0;
-  #isWriting = false;
+  // Nothing else can be sent before it is written, whether anybody waits for its answer or not.
+  #writing: Call | undefined;
   #strays = 0;
   #end: GuestConnectionError | undefined;
 
@@ -115,7 +117,8 @@ export class Bridge implements Disposable {
     return await new Promise((resolve, reject) => {
       const over = new AbortController();
       const settle = (how: () => Fields) => {
-        over.abort();
+        call.isSettled = true;
+        if (call !== this.#writing) over.abort();
         signal?.removeEventListener("abort", abort);
         try {
           resolve(how());
@@ -148,11 +151,11 @@ export class Bridge implements Disposable {
   }
 
   async #write(): Promise<void> {
-    if (this.#isWriting) return;
-    this.#isWriting = true;
+    if (this.#writing !== undefined) return;
     for (let call; (call = this.#queue.shift()) !== undefined;) {
       const id = this.#nextId++;
       call.id = id;
+      this.#writing = call;
       this.#sent.set(id, call);
       setId(call.frame, id);
       this.#limit(call);
@@ -161,8 +164,9 @@ export class Bridge implements Disposable {
       } catch (cause) {
         this.#finish(new GuestConnectionError("failed", { cause }));
       }
+      this.#writing = undefined;
+      if (call.isSettled) call.over.abort();
     }
-    this.#isWriting = false;
   }
 
   #limit({ request, over: { signal } }: Call): void {

@@ -338,6 +338,29 @@ Deno.test("a guest that doesn't answer, or doesn't read, is given up after five 
   }
 });
 
+Deno.test("a guest that stops reading in a question that was given up is noticed all the same", async () => {
+  const limits: { pass(): void; signal: AbortSignal }[] = [];
+  const deadline = (_: number, signal: AbortSignal) =>
+    new Promise<void>((pass) => {
+      limits.push({ pass, signal });
+    });
+  using guest = guestWith({}, 10);
+  const vm = await connect(guest, { deadline });
+  guest.guest.deafen();
+  const abort = new AbortController();
+  const question = vm.properties("c1", [], { signal: abort.signal });
+  const outcomes = Promise.allSettled([question, vm.modify(MOUNT)]);
+  await settled();
+  abort.abort(new Error("enough"));
+  await assertRejects(() => question, Error, "enough");
+  assertEquals(limits.map(({ signal }) => signal.aborted), [true, false]);
+  limits[1]!.pass();
+  const [, change] = await outcomes;
+  assertEquals(change.status === "rejected" && change.reason.reason, "hung");
+  await settled();
+  assertEquals(limits.map(({ signal }) => signal.aborted), [true, true]);
+});
+
 Deno.test("one message is written whole before the next, and no more than the guest takes", async () => {
   using guest = guestWith({}, 100);
   const vm = await connect(guest);
