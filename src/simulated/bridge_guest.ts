@@ -134,7 +134,7 @@ export class BridgeGuest {
   #isNegotiated = false;
   #hasPolicy = false;
   #isDeaf = false;
-  #end: GuestEnd = "closed";
+  #end: GuestEnd | undefined;
 
   /** A guest at the end of a connection. It says nothing until {@linkcode BridgeGuest.serve} is called. */
   constructor(stream: GuestStream, options: BridgeGuestOptions) {
@@ -156,10 +156,10 @@ export class BridgeGuest {
           this.#respond(message).catch(failed.reject);
         }),
       ]);
-      return this.#end;
     } finally {
-      this.#stream.close();
+      this.#stop("closed");
     }
+    return this.#end!;
   }
 
   /** Stops reading, as a guest that hangs. */
@@ -173,6 +173,7 @@ export class BridgeGuest {
   }
 
   #stop(end: GuestEnd): void {
+    if (this.#end !== undefined) return;
     this.#end = end;
     this.#stream.close();
   }

@@ -10,7 +10,7 @@ import type { ByteStream } from "../../src/uvm/bridge/bridge.ts";
 import { BridgeConnection } from "../../src/uvm/bridge/connection.ts";
 import { MOUNT } from "../support/bridge.ts";
 import { streamPair } from "../support/streams.ts";
-import { tcpStream } from "./tcp_stream.ts";
+import { tcpStream } from "../support/tcp_stream.ts";
 
 const REQUESTS = 20_000;
 const SIDE_BY_SIDE = 64;
