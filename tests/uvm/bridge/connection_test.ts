@@ -131,6 +131,27 @@ Deno.test("a guest that ends while the connection begins is reported, and one th
   assertEquals([guest.received, guest.host.closed], [[], 1]);
 });
 
+Deno.test("a loss at each byte of what the guest says at the beginning ends it, and leaves nothing open", async () => {
+  let whole = 0;
+  for (let bytes = Infinity, at = -1; at < whole; bytes = ++at) {
+    using guest = guestWith({ os: "Windows" });
+    const write = guest.far.write.bind(guest.far);
+    let left = bytes;
+    guest.far.write = async (frame) => {
+      if (at < 0) whole += frame.length;
+      await write(frame.subarray(0, left));
+      if ((left -= frame.length) < 0) guest.guest.crash();
+    };
+    if (at < 0) {
+      (await connect(guest))[Symbol.dispose]();
+    } else {
+      const error = await assertRejects(() => connect(guest), GuestConnectionError);
+      assertEquals(["ended", "torn"].includes(error.reason), true, error.message);
+    }
+    assertEquals(guest.host.closed, 1);
+  }
+});
+
 Deno.test("addresses, the policy and changes are requests about resources", async () => {
   using windows = guestWith({ os: "Windows" });
   using vm = await connect(windows);
