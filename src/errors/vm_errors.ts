@@ -107,7 +107,7 @@ export class GuestError extends NativeError {
 
   /** An error with the code of the guest, and what it says, from the general to the specific. */
   constructor(request: string, code: number, texts: readonly string[]) {
-    super({ function: request, code, details: texts, inGuest: true });
+    super({ function: request, code, details: texts.map(messageOf), inGuest: true });
     this.guestText = texts.join("\n");
   }
 }

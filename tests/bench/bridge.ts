@@ -59,7 +59,7 @@ function memory(): number {
 async function main(): Promise<void> {
   console.log(`                one by one  ${SIDE_BY_SIDE} side by side  memory grew by`);
   for (const [name, stream] of [["in memory", inMemory], ["over loopback", overLoopback]] as const) {
-    using vm = await BridgeConnection.connect(await stream(), { deadline, timeZone: UTC });
+    using vm = await BridgeConnection.connect(await stream(), { vm: "vm1", deadline, timeZone: UTC });
     await rate(vm, SIDE_BY_SIDE);
     const before = memory();
     const [one, many] = [await rate(vm, 1), await rate(vm, SIDE_BY_SIDE)].map((rate) => `${Math.round(rate)}/s`);

@@ -137,7 +137,7 @@ async function live(random: Random, frames: number): Promise<string | undefined>
     return new Promise<void>(() => {});
   };
   const requests = 1 + random(20);
-  const connecting = BridgeConnection.connect(host, { deadline, timeZone: UTC });
+  const connecting = BridgeConnection.connect(host, { vm: "vm1", deadline, timeZone: UTC });
   const negotiated = { Version: 4, Capabilities: GUEST_CAPABILITIES.Linux };
   await far.write(answerTo({ type: 0x10100b01, id: 0n, text: "" }, negotiated));
   const vm = await connecting;

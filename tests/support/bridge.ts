@@ -49,7 +49,7 @@ export function guestWith(options: Partial<BridgeGuestOptions> = {}, capacity?: 
 
 /** Connects with a guest. */
 export function connect({ host }: TestGuest, options: Partial<ConnectOptions> = {}): Promise<BridgeConnection> {
-  return BridgeConnection.connect(host, { deadline: noDeadline, timeZone: UTC, ...options });
+  return BridgeConnection.connect(host, { vm: "vm1", deadline: noDeadline, timeZone: UTC, ...options });
 }
 
 /** A request for a Linux guest. */

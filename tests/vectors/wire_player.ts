@@ -156,7 +156,7 @@ class WirePlayback {
           this.#deadlines.push({ pass, signal });
         });
       const timeZone = (step.timeZone ?? null) as TimeZoneInformation | null;
-      const vm = await BridgeConnection.connect(this.#host, { deadline, timeZone });
+      const vm = await BridgeConnection.connect(this.#host, { vm: "vm1", deadline, timeZone });
       this.#stage = { vm, container: "", ends: new Map() };
     }
     return await OPS[step.op]!(step, this.#stage!, signal);

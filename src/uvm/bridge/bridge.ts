@@ -7,7 +7,7 @@
  * @module
  */
 
-import { messageOf } from "../../errors/printable.ts";
+import { messageOf, printable } from "../../errors/printable.ts";
 import { GuestConnectionError } from "../../errors/vm_errors.ts";
 import { hex } from "../../errors/codes.ts";
 import { serializeStrictly } from "../../hcsschema/serialize.ts";
@@ -35,6 +35,8 @@ export interface ByteStream {
 
 /** What a bridge needs besides its stream. */
 export interface BridgeOptions {
+  /** Id of the VM that the guest is in, for the log. */
+  readonly vm: string;
   /** Resolves after `ms` milliseconds, unless `signal` is aborted: `deadline` of a host. */
   deadline(ms: number, signal: AbortSignal): Promise<void>;
   /** Called for each container that has ended. Returns false if nobody knows it. */
@@ -218,7 +220,7 @@ export class Bridge implements Disposable {
     if (type !== CONTAINER_ENDED) return this.#stray(() => `sent a notification of the type ${hex(type)}`);
     try {
       const container = readNotification(body);
-      if (!this.#options.onContainerEnded(container)) this.#stray(() => `reports the end of ${container}`);
+      if (!this.#options.onContainerEnded(container)) this.#stray(() => `reports the end of ${printable(container)}`);
     } catch (error) {
       this.#stray(() => messageOf(error));
     }
@@ -226,7 +228,7 @@ export class Bridge implements Disposable {
 
   // Nobody waits for it, so it harms nobody.
   #stray(message: () => string): void {
-    if (this.#strays++ < MOST_STRAYS_LOGGED) log("warn", () => `a guest ${message()}`);
+    if (this.#strays++ < MOST_STRAYS_LOGGED) log("warn", () => `the guest in ${this.#options.vm} ${message()}`);
   }
 
   #finish(end: GuestConnectionError): void {
@@ -242,7 +244,7 @@ export class Bridge implements Disposable {
     try {
       this.#stream.close();
     } catch (error) {
-      log("warn", () => `closing the connection with a guest: ${messageOf(error)}`);
+      log("warn", () => `closing the connection with the guest in ${this.#options.vm}: ${messageOf(error)}`);
     }
     this.#tellEnd(end);
   }

@@ -23,7 +23,7 @@ import { Bridge, type BridgeOptions, type ByteStream, type RequestOptions } from
 import { type Fields, fieldsOf, read, type RequestName } from "./messages.ts";
 
 /** What a connection begins with. */
-export interface ConnectOptions extends RequestOptions, Pick<BridgeOptions, "deadline"> {
+export interface ConnectOptions extends RequestOptions, Pick<BridgeOptions, "vm" | "deadline"> {
   /** The time zone for a guest that asks for one, as Windows guests do. */
   readonly timeZone: TimeZoneInformation | null;
 }
@@ -81,12 +81,13 @@ export class BridgeConnection implements Disposable {
       watched.get(container)?.resolve();
       return watched.delete(container);
     };
-    const bridge = new Bridge(stream, { deadline: options.deadline, onContainerEnded });
-    const ask = { signal: options.signal, abandons: true };
+    const { vm, deadline, timeZone, signal } = options;
+    const bridge = new Bridge(stream, { vm, deadline, onContainerEnded });
+    const ask = { signal, abandons: true };
     try {
       const negotiated = readNegotiated(await bridge.request("NegotiateProtocol", messageFor("", negotiation), ask));
       if (negotiated.wantsCreate) {
-        await bridge.request("Create", messageFor(THE_VM, vmConfiguration(options.timeZone)), ask);
+        await bridge.request("Create", messageFor(THE_VM, vmConfiguration(timeZone)), ask);
         if (negotiated.wantsStart) await bridge.request("Start", messageFor(THE_VM), ask);
       }
       bridge.ended.then((end) => watched.forEach(({ reject }) => reject(end)));

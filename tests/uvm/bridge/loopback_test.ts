@@ -16,7 +16,7 @@ async function overLoopback(options: Partial<BridgeGuestOptions> = {}) {
   return {
     guest,
     served,
-    vm: await BridgeConnection.connect(tcpStream(host), { deadline: noDeadline, timeZone: UTC }),
+    vm: await BridgeConnection.connect(tcpStream(host), { vm: "vm1", deadline: noDeadline, timeZone: UTC }),
   };
 }
 
@@ -64,7 +64,7 @@ Deno.test("a simulated guest can be reached over the simulated host's network", 
       near.write(bytes) ? Promise.resolve() : Promise.reject(new Error("closed")),
     close: () => near.close(),
   };
-  const vm = await BridgeConnection.connect(stream, { deadline: noDeadline, timeZone: UTC });
+  const vm = await BridgeConnection.connect(stream, { vm: "vm1", deadline: noDeadline, timeZone: UTC });
   await vm.modify(MOUNT);
   vm[Symbol.dispose]();
   assertEquals(await served, "closed");
