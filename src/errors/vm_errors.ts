@@ -101,7 +101,7 @@ export class VMStateError extends LayerError {
  */
 export class GuestError extends NativeError {
   /** The class name. */
-  override readonly name: string = "GuestError";
+  override readonly name = "GuestError";
   /** What the guest says about it, or `""`. */
   readonly guestText: string;
 

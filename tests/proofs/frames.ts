@@ -1,6 +1,6 @@
 /**
  * A guest that sends frames of all kinds, good and bad, whole and torn, in pieces of all sizes, while requests wait for
- * answers. A second reading of the same bytes says how each request has to end, and the connection. Nothing waits after
+ * answers, and some are given up. A second reading of the same bytes says how each request has to end, and the connection. Nothing waits after
  * that, and nothing is left open.
  *
  * `deno task test:frames` sends some frames, with `--full` it is a million.
@@ -23,6 +23,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const FRAMES = 20_000;
 const ALL_FRAMES = 1_000_000;
 const FRAMES_PER_LIFE = 60;
+
+const GIVEN_UP = new Error("given up");
 
 const BODIES = [
   ...[
@@ -124,6 +126,7 @@ function outcomeOf(document: object | undefined): string {
 }
 
 function outcomeOfError(error: unknown): string {
+  if (error === GIVEN_UP) return "given up";
   if (error instanceof GuestError) return `code ${error.code}`;
   if (error instanceof GuestConnectionError) return error.reason;
   return error instanceof UnexpectedAnswerError ? "unreadable" : `${error}`;
@@ -141,7 +144,14 @@ async function live(random: Random, frames: number): Promise<string | undefined>
   const negotiated = { Version: 4, Capabilities: GUEST_CAPABILITIES.Linux };
   await far.write(answerTo({ type: 0x10100b01, id: 0n, text: "" }, negotiated));
   const vm = await connecting;
-  const outcomes = Array.from({ length: requests }, () => vm.modify(MOUNT).then(() => "good", outcomeOfError));
+  // Some are questions, which can be given up.
+  const aborts = Array.from({ length: requests }, () => random(3) === 0 ? new AbortController() : undefined);
+  const outcomes = aborts.map((abort) => {
+    const request = abort
+      ? vm.request("GetProperties", "c1", {}, { signal: abort.signal, abandons: true })
+      : vm.modify(MOUNT);
+    return request.then(() => "good", outcomeOfError);
+  });
   const ends = ["c1", "c2"].map((id) => vm.watch(id).ended.then(() => "done", outcomeOfError));
   // All are sent before the first answer.
   await turn();
@@ -150,6 +160,7 @@ async function live(random: Random, frames: number): Promise<string | undefined>
   for (let at = 0, size; at < bytes.length; at += size) {
     size = 1 + random(random(10) === 0 ? 40 : 20_000);
     await far.write(bytes.subarray(at, at + size)).catch(() => {});
+    if (random(5) === 0) aborts[random(requests)]?.abort(GIVEN_UP);
   }
   // Whoever closes does it when all was read.
   while (!far.isDrained) await turn();
@@ -158,7 +169,11 @@ async function live(random: Random, frames: number): Promise<string | undefined>
   const actual = { end, outcomes: await Promise.all(outcomes), ends: await Promise.all(ends) };
   const expected = {
     end: reading.end,
-    outcomes: outcomes.map((_, i) => reading.outcomes.get(i + 1) ?? reading.end),
+    outcomes: aborts.map((abort, i) =>
+      abort?.signal.aborted && actual.outcomes[i] === "given up"
+        ? "given up"
+        : reading.outcomes.get(i + 1) ?? reading.end
+    ),
     ends: ["c1", "c2"].map((id) => reading.ended.has(id) ? "done" : reading.end),
   };
   if (JSON.stringify(actual) !== JSON.stringify(expected)) {

@@ -53,6 +53,17 @@ Deno.test("a Windows guest is created and started with a time zone", async () =>
   assertEquals(start, { ContainerId: VM, ActivityId: VM });
 });
 
+Deno.test("what a later guest can do besides is no harm", async () => {
+  const capabilities = {
+    ...GUEST_CAPABILITIES.Windows,
+    ModifyServiceSettingsSupported: true,
+    GuestDefinedCapabilities: { SignalProcessSupported: true, LogForwardingSupported: true, Later: { Than: "this" } },
+  };
+  using guest = guestWith({ os: "Windows", capabilities });
+  using vm = await connect(guest);
+  assertEquals(vm.capabilities, { SignalProcessSupported: true });
+});
+
 Deno.test("a guest is sent no more than it asks for", async () => {
   const cases: [capabilities: object | undefined, sent: string[]][] = [
     [undefined, ["0:10100b01"]],
