@@ -6,6 +6,8 @@
 
 import { hex, nameOf } from "./codes.ts";
 import { LayerError } from "./layer_error.ts";
+import { messageOf } from "./printable.ts";
+import { NativeError } from "./windows_errors.ts";
 
 /**
  * The number of devices of one kind that a VM has, and how many are used.
@@ -88,5 +90,57 @@ export class VMStateError extends LayerError {
     this.vm = vm;
     this.reason = reason;
     this.code = code;
+  }
+}
+
+/**
+ * A guest answered a request with an error. {@linkcode NativeError.operation} is the request, such as `ModifySettings`, and
+ * {@linkcode NativeError.code} the HRESULT of the guest.
+ *
+ * @category Errors
+ */
+export class GuestError extends NativeError {
+  /** The class name. */
+  override readonly name = "GuestError";
+  /** What the guest says about it, or `""`. */
+  readonly guestText: string;
+
+  /** An error with the code of the guest, and what it says, from the general to the specific. */
+  constructor(request: string, code: number, texts: readonly string[]) {
+    super({ function: request, code, details: texts.map(messageOf), inGuest: true });
+    this.guestText = texts.join("\n");
+  }
+}
+
+const ENDS = {
+  closed: "was closed by this process",
+  ended: "was closed by the guest",
+  torn: "ended in the middle of a message",
+  failed: "broke",
+  invalid: "was given up, because the guest sent something that is no message",
+  hung: "was given up, because the guest doesn't answer",
+} as const;
+
+/** How a connection with a guest ended. */
+export type GuestConnectionEnd = keyof typeof ENDS;
+
+/**
+ * The connection with the service in a guest is lost. Whether the requests that wait for an answer have an effect, nobody
+ * knows.
+ *
+ * @category Errors
+ */
+export class GuestConnectionError extends LayerError {
+  /** The class name. */
+  override readonly name = "GuestConnectionError";
+  /** How it ended. */
+  readonly reason: GuestConnectionEnd;
+
+  /** An error that says how it ended, and more about that if it is known. */
+  constructor(reason: GuestConnectionEnd, options: ErrorOptions & { detail?: string } = {}) {
+    const { detail, cause } = options;
+    const more = detail ?? (cause === undefined ? "" : messageOf(cause));
+    super(`The connection with the guest ${ENDS[reason]}${more && `: ${more}`}`, options);
+    this.reason = reason;
   }
 }

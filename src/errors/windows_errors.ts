@@ -21,6 +21,8 @@ export interface NativeErrorInit {
   systemMessage?: string | undefined;
   /** Additional lines, such as the events of a result document. */
   details?: readonly string[] | undefined;
+  /** Whether the function is one of a guest, so that what is known of this Windows doesn't help. */
+  inGuest?: boolean | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface NativeErrorInit {
  */
 export class NativeError extends LayerError {
   /** The class name. */
-  override readonly name = "NativeError";
+  override readonly name: string = "NativeError";
   /** The function of Windows that failed, such as `ActivateLayer`. */
   readonly operation: string;
   /** The file, folder or other object that the call was for, if there is one. */
@@ -48,8 +50,8 @@ export class NativeError extends LayerError {
   constructor(init: NativeErrorInit) {
     const code = init.code >>> 0;
     const symbol = nameOf(code);
-    const hint = hintFor(init.function, code, init.path);
-    let message = `${init.function} failed`;
+    const hint = init.inGuest ? undefined : hintFor(init.function, code, init.path);
+    let message = `${init.function} failed${init.inGuest ? " in the guest" : ""}`;
     if (init.path !== undefined) message += ` for ${visible(init.path)}`;
     message += `: ${hex(code)}`;
     if (symbol !== undefined) message += ` ${symbol}`;

@@ -147,3 +147,7 @@ if ("skipped" in wine) {
 
 console.log("\nLayers in a VM, at 5 ms a request, on the simulated host:\n");
 await benchVMLayers();
+
+console.log("\nRequests to a guest over the bridge:\n");
+const bridge = ["run", "-A", "--v8-flags=--expose-gc", `${import.meta.dirname}/bridge.ts`];
+await new Deno.Command(Deno.execPath(), { args: bridge }).spawn().status;

@@ -1301,6 +1301,109 @@ const TIME_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const BRIDGE = "tests/uvm/bridge/bridge_test.ts";
+
+const BRIDGE_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `        if (call.id !== undefined && !abandons) return;\n`,
+    replacement: "",
+    breaks: "a change is given up while the guest makes it",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `    if (call.id === undefined) this.#queue.splice(this.#queue.indexOf(call), 1);\n    else this`,
+    replacement: `    if (call.id !== undefined) this`,
+    breaks: "a request that was taken back is sent",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `[...this.#sent.values(), ...this.#queue.splice(0)]`,
+    replacement: `[...this.#sent.values()]`,
+    breaks: "what is not sent yet waits for ever when the connection is lost",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `      this.#stream.close();\n`,
+    replacement: "",
+    breaks: "a connection that is lost stays open",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `        if (call !== this.#writing) over.abort();\n`,
+    replacement: "",
+    breaks: "the limit of an answer outlives it",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `if (call !== this.#writing) over`,
+    replacement: `over`,
+    breaks: "a request that nobody waits for is written without a limit",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/bridge.ts",
+    text: `frames.isInside ? "torn" : "ended"`,
+    replacement: `"ended"`,
+    breaks: "a connection that is torn in a message counts as closed",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/frames.ts",
+    text: `size < HEADER_BYTES || size > LARGEST_FRAME`,
+    replacement: `size > LARGEST_FRAME`,
+    breaks: "a message that is smaller than its header is taken",
+    tests: ["tests/uvm/bridge/frames_test.ts"],
+  },
+  {
+    file: "src/uvm/bridge/frames.ts",
+    text: `    this.#bytes.copyWithin(0, start, this.#length);\n`,
+    replacement: "",
+    breaks: "the rest of a message is lost if it comes later",
+    tests: ["tests/uvm/bridge/frames_test.ts"],
+  },
+  {
+    file: "src/uvm/bridge/messages.ts",
+    text: `.filter(([, value]) => value !== null)`,
+    replacement: "",
+    breaks: "null counts as a value",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/messages.ts",
+    text: `[answer.get("errormessage"), ...ofRecords]`,
+    replacement: `[answer.get("errormessage")]`,
+    breaks: "what a Windows guest says is lost",
+    tests: [BRIDGE, "tests/vectors/wire_test.ts"],
+  },
+  {
+    file: "src/uvm/bridge/connection.ts",
+    text: `      bridge[Symbol.dispose]();\n`,
+    replacement: "",
+    breaks: "a connection that can't begin stays open",
+    tests: ["tests/uvm/bridge/connection_test.ts"],
+  },
+  {
+    file: "src/uvm/bridge/connection.ts",
+    text: `      bridge.ended.then((end) => watched.forEach(({ reject }) => reject(end)));\n`,
+    replacement: "",
+    breaks: "who waits for a container waits for ever when the connection is lost",
+    tests: [BRIDGE],
+  },
+  {
+    file: "src/uvm/bridge/connection.ts",
+    text: `if (this.#watched.get(container) === watch) `,
+    replacement: "",
+    breaks: "a wait that is over ends the next one for the same container",
+    tests: [BRIDGE],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
 export const MUTANTS: readonly Mutant[] = [
   ...RECORD_MUTANTS,
@@ -1308,4 +1411,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...LISTING_MUTANTS,
   ...LATER_MUTANTS,
   ...TIME_MUTANTS,
+  ...BRIDGE_MUTANTS,
 ];

@@ -1,7 +1,7 @@
 /**
- * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/` and `handmade/`,
- * on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. It prints each run that differs
- * with its first difference, and ends with `N passed, N failed, N skipped`.
+ * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `handmade/` and
+ * `gcs/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests need
+ * neither. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
  */
@@ -9,17 +9,19 @@
 import { CHECKOUT, EXCHANGE, prepareWine } from "../wine/prepare.ts";
 import type { MachineMaker } from "./machine.ts";
 import { play, type Verdict } from "./player.ts";
-import { readRuns, RECORDINGS } from "./run.ts";
+import { readRuns, RECORDINGS, type Run } from "./run.ts";
 import { simulatedMachine } from "./simulated.ts";
 import { wineMachine } from "./wine.ts";
+import { playWire } from "./wire_player.ts";
+import { isWireRun, WIRE_RECORDINGS, type WireRun } from "./wire_run.ts";
 
 const folder = Deno.env.get("HCS_LAYERS_VECTORS");
-const FOLDERS = folder ? [folder] : RECORDINGS;
+const FOLDERS = folder ? [folder] : [...RECORDINGS, WIRE_RECORDINGS];
 
 async function playAll(newMachine: MachineMaker): Promise<number> {
   const verdicts: Verdict[] = [];
-  for (const run of await readRuns(FOLDERS)) {
-    const verdict = await play(run, newMachine);
+  for (const run of await readRuns(FOLDERS) as (Run | WireRun)[]) {
+    const verdict = isWireRun(run) ? await playWire(run) : await play(run, newMachine);
     verdicts.push(verdict);
     if (verdict.outcome === "failed") {
       console.log(`${run.name} (${run.upstream}) differs: ${verdict.reason!.replaceAll("\n", "\n  ")}`);
@@ -48,7 +50,7 @@ async function playUnderWine(): Promise<number> {
   }
   await using _ = wine;
   await Deno.mkdir(`${wine.exchange}/vectors`);
-  for (const folder of FOLDERS) {
+  for (const folder of FOLDERS.filter((folder) => folder !== WIRE_RECORDINGS)) {
     for await (const { name } of Deno.readDir(folder)) {
       if (name.endsWith(".json")) await Deno.copyFile(`${folder}/${name}`, `${wine.exchange}/vectors/${name}`);
     }

@@ -1,0 +1,54 @@
+import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { WIRE_DEVIATIONS } from "./wire_deviations.ts";
+import { playWire } from "./wire_player.ts";
+import { WIRE_RECORDINGS, type WireRun } from "./wire_run.ts";
+
+const runs: WireRun[] = [...Deno.readDirSync(WIRE_RECORDINGS)].filter(({ name }) => name.endsWith(".json"))
+  .map(({ name }) => JSON.parse(Deno.readTextFileSync(`${WIRE_RECORDINGS}/${name}`)));
+
+Deno.test("the bridge sends and makes of answers what the recorded connections did", async (test) => {
+  const met = new Set<string>();
+  for (const run of runs) {
+    await test.step(run.name, async () => {
+      const { reason, outcome, deviations } = await playWire(run);
+      assertEquals(outcome === "skipped" ? undefined : reason, undefined);
+      deviations.forEach((ours) => met.add(ours));
+    });
+  }
+  assertEquals(WIRE_DEVIATIONS.map(({ ours }) => ours).filter((ours) => !met.has(ours)), []);
+});
+
+// deno-lint-ignore no-explicit-any
+type Doctor = (run: any) => void;
+
+Deno.test("playWire() finds what differs from a recording", async () => {
+  const doctored: [name: string, doctor: Doctor, difference: string][] = [
+    ["connect-wcow", ({ steps }) => steps[0].timeZone.Bias = 60, 'step 1 (Connect): expected 0x10100101 1 {"Cont'],
+    ["connect-lcow", ({ steps }) => steps[0].value.os = "windows", 'Connect of 0: expected {"kind":"done","value":'],
+    ["connect-lcow", ({ wire }) => wire[0].header.id = 1, "expected 0x10100b01 1"],
+    ["connect-lcow", ({ wire }) => wire[0].header.type = "0x10100b02", "expected 0x10100b02 0"],
+    ["modify-lcow", ({ wire }) => wire[4].json.Request.Settings.More = 1, '"More":1'],
+    ["modify-lcow", ({ wire }) => wire.splice(4, 2), "expected 0x10100a01 3"],
+    ["modify-lcow", ({ wire }) => wire[5].hex = wire[3].hex, 'Modify of 4: expected {"kind":"done"}'],
+    ["properties", ({ steps }) => steps[6].value = "", "DumpStacks of 13: expected"],
+    ["error-answer-windows", ({ steps }) => steps[1].err.errnoLow32 = "0x5", '{"kind":"code","code":5,"text":"Message'],
+    [
+      "lost-while-idle",
+      ({ steps }) => steps[1].err = null,
+      'Modify of 4: expected {"kind":"done"}\nactual   {"kind":"lost"}',
+    ],
+    ["cancelled-before", ({ steps }) => delete steps[1].context, "step 3 (Modify): expected 0x10100a01 1"],
+    [
+      "connect-lcow",
+      ({ steps }) => steps.splice(1, 0, { op: "DumpStacks", seq: [2, 2], err: { text: "bridge closed" } }),
+      "sent what wasn't recorded",
+    ],
+    ["timeout", ({ steps }) => steps[3].err = steps[2].err = null, "expected {"],
+    ["guest-negotiate", ({ wire }) => wire[1].json.Version = 3, "expected 0x20100b01 0"],
+  ];
+  for (const [name, doctor, difference] of doctored) {
+    const run = structuredClone(runs.find((run) => run.name === name)!);
+    doctor(run);
+    assertStringIncludes((await playWire(run)).reason ?? "no difference", difference, name);
+  }
+});
