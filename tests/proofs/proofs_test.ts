@@ -2,6 +2,7 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { faults } from "./faults.ts";
 import { kills } from "./kills.ts";
+import { soak } from "./soak.ts";
 
 Deno.test("one or two calls of a mount and its release fail: after that, recover() leaves nothing", async () => {
   const { covered, leaks } = await faults({ seed: 1, count: 10 });
@@ -11,4 +12,26 @@ Deno.test("one or two calls of a mount and its release fail: after that, recover
 Deno.test("killed at any call of a mount, its release or recover(): the next recover() leaves nothing", async () => {
   const { covered, leaks } = await kills({ seed: 1, count: 1 });
   assertEquals([covered.length, leaks], [6, []]);
+});
+
+Deno.test("mounts and releases, 64 at a time in two processes, with failures: what they need stays the same", async () => {
+  const { covered, leaks } = await soak({ seed: 1, count: 320 });
+  assertEquals([covered.length, leaks], [7, []]);
+});
+
+Deno.test("a soak notices a handle, memory and a file that each mount leaves", async () => {
+  const kept: unknown[] = [];
+  let files = 0;
+  const { leaks } = await soak({ seed: 1, count: 100 }, (process) => {
+    process.before("DeactivateLayer", () => {
+      kept.push(Array.from({ length: 5_000 }, (_, i) => ({ i })));
+      process.openFile("C:\\layers\\app");
+      process.addFile(`C:\\files\\${files++}`);
+    });
+  });
+  const isFound = (what: RegExp) => leaks.some((leak) => what.test(leak));
+  assertEquals(
+    [/^heap grows/, /^handles grows/, /^machine grows/, /^is left: C:\\files/].map(isFound),
+    Array(4).fill(true),
+  );
 });
