@@ -1,5 +1,6 @@
 // The proofs that are tasks, in a small size.
-import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
+import { crowd } from "./crowd.ts";
 import { faults } from "./faults.ts";
 import { kills } from "./kills.ts";
 import { soak } from "./soak.ts";
@@ -34,4 +35,14 @@ Deno.test("a soak notices a handle, memory and a file that each mount leaves", a
     [/^heap grows/, /^handles grows/, /^machine grows/, /^is left: C:\\files/].map(isFound),
     Array(4).fill(true),
   );
+});
+
+Deno.test("two and eight processes on one host, some of which are killed: none touches another's mount, and nothing is left", async () => {
+  const { covered, leaks } = await crowd({ seed: 1, count: 2 });
+  assertEquals([covered.length, leaks], [2, []]);
+});
+
+Deno.test("a crowd notices that one of it unmounts what others have mounted", async () => {
+  const { leaks } = await crowd({ seed: 1, count: 0 }, true);
+  assert(leaks.some((leak) => leak.includes("somebody has touched")), leaks.join("\n"));
 });

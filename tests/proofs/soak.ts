@@ -10,13 +10,12 @@
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { LayerError, type Mounted, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
+import { LayerError, type Mounted, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { InjectedFailure, SimulatedHost } from "../../src/simulated/mod.ts";
-import { hostWith } from "../support/host.ts";
 import type { Random } from "../support/random.ts";
 import { failuresOf, stateOf } from "./failures.ts";
 import { type Findings, type ProofOptions, randomOf, report } from "./report.ts";
-import { WHEN_UNKNOWN } from "./scenarios.ts";
+import { mountSlot, type Slot, slotsHost, slotsOf } from "./slots.ts";
 
 const CYCLES = 2_000;
 const FULL_CYCLES = 100_000;
@@ -24,41 +23,12 @@ const PARTS = 10;
 // One call in so many fails in one of its ways.
 const ODDS = 2_000;
 
-const APP = "C:\\layers\\app";
-const BASE = "C:\\layers\\base";
-const IMAGE = "C:\\layers\\image";
-
-/** A scratch, and what is mounted with it. */
-interface Slot {
-  readonly container: string;
-  readonly scratch: string;
-  readonly folders: readonly string[];
-  readonly volumeMountPath: string;
-}
-
-// One in four has its layers in an image. All folders for mount points are new, in one that they share.
-const SLOTS: readonly Slot[] = Array.from({ length: 64 }, (_, i) => {
-  const scratch = `C:\\scratches\\${i}`;
-  const layers = i % 4 === 0 ? [IMAGE, BASE] : [APP, BASE];
-  return { container: `c${i}`, scratch, folders: [...layers, scratch], volumeMountPath: `C:\\mnt\\${i}` };
-});
-
-const mount = ({ container, folders, volumeMountPath }: Slot, host: SimulatedHost): Promise<Mounted> =>
-  mountWCOWLayers(container, folders, { host, volumeMountPath });
-
-function machineOf(seed?: number): SimulatedHost {
-  const machine = hostWith(
-    { layers: [APP], cimLayers: [IMAGE], scratches: SLOTS.map(({ scratch }) => scratch) },
-    { build: 26100, whenUnknown: WHEN_UNKNOWN, ...(seed !== undefined && { seed }) },
-  );
-  machine.addLayer(BASE);
-  return machine;
-}
+const SLOTS = slotsOf(64);
 
 /** Returns the failures of the calls of mounts and their releases, each for any of the calls. */
 async function failures(): Promise<InjectedFailure[]> {
-  const host = machineOf();
-  for (const slot of SLOTS.slice(0, 2)) await (await mount(slot, host)).release();
+  const host = slotsHost(SLOTS);
+  for (const slot of SLOTS.slice(0, 2)) await (await mountSlot(slot, host)).release();
   return failuresOf(host.calls).filter(({ nth }) => nth === 1).map(({ nth: _, ...failure }) => failure);
 }
 
@@ -92,7 +62,7 @@ async function cycle(slot: Slot, { host, untrue }: Process, other: SimulatedHost
   };
   let holder: Pick<Mounted, "release"> | undefined;
   try {
-    holder = await mount(slot, host);
+    holder = await mountSlot(slot, host);
   } catch (error) {
     note(error);
     if (error instanceof LayerError && "release" in error) holder = error as unknown as typeof holder;
@@ -166,10 +136,10 @@ export async function soak(
 ): Promise<Findings> {
   const random = randomOf({ seed });
   const gc = expose();
-  const machine = machineOf(seed);
+  const machine = slotsHost(SLOTS, { seed });
   const [other, ...hosts] = [machine, machine.otherProcess(), machine.otherProcess()] as const;
   // What a process and the machine need once, they have from here on.
-  for (const host of [other, ...hosts]) await (await mount(SLOTS[0]!, host)).release();
+  for (const host of [other, ...hosts]) await (await mountSlot(SLOTS[0]!, host)).release();
   const before = stateOf(machine);
   const possible = await failures();
   const processes = hosts.map((host) => failing(host, possible, random));
