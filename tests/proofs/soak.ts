@@ -170,6 +170,15 @@ export async function soak(
   for (const what of Object.keys(SLACK) as (keyof Needs)[]) {
     if (last[what] > first[what] + SLACK[what]) leaks.push(`${what} grows from ${first[what]} to ${last[what]}`);
   }
+  // All that can be mounted at first still can.
+  for (const host of hosts) {
+    host.failNothing();
+    for (const slot of SLOTS) {
+      await mountSlot(slot, host).then((mounted) => mounted.release()).catch((error) =>
+        leaks.push(`${slot.scratch} can't be mounted any more: ${error}`)
+      );
+    }
+  }
   const after = stateOf(machine);
   if (after.held.length > 0) leaks.push(`is held: ${after.held.join(", ")}`);
   const paths = after.paths.filter((path) => !before.paths.includes(path));
