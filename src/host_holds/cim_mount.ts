@@ -72,10 +72,11 @@ export async function acquireLayerCim(
   return held;
 }
 
-// The call can fail after it had its effect. A volume that was there before is not its effect.
+// The call can fail after it had its effect. A volume that was there before is not its effect; one of which Windows doesn't tell
+// whether it is there may be.
 async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Expect): Promise<void> {
   const wasThere = hasVolume(host, init.volume) !== false;
-  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) === true && await held.release() });
+  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) !== false && await held.release() });
   await mount(host, init);
 }
 

@@ -78,9 +78,9 @@ function isBeingDeleted(host: Host, path: string): boolean {
   }
 }
 
-/** Returns whether all that is in a folder is being deleted. */
+/** Returns whether all that is in a folder is being deleted. Looks no further than to the first that isn't. */
 export function isBeingEmptied(host: Host, folder: string): boolean {
-  return [...directoryEntries(host, folder)].every(({ name }) => isBeingDeleted(host, `${folder}\\${name}`));
+  return directoryEntries(host, folder).every(({ name }) => isBeingDeleted(host, `${folder}\\${name}`));
 }
 
 /** How long to try again, and after which errors. */

@@ -155,6 +155,16 @@ Deno.test("mountWCOWLayers() first releases the image that an unmount could not 
   assertEquals(host.held(), []);
 });
 
+Deno.test("mountWCOWLayers() leaves no image if mounting it fails after its effect, and Windows doesn't tell whether it is there", async () => {
+  const host = cimHost();
+  host.fail({ function: "CimMountImage", code: "ERROR_TIMEOUT", effect: "full" });
+  host.before("CimMountImage", () => {
+    host.fail({ function: "GetFileAttributesW", code: "ERROR_ACCESS_DENIED", nth: 1 });
+  });
+  await assertRejects(() => mountWCOWLayers("test", STACK, { host }), NativeError);
+  assertEquals(host.held(), []);
+});
+
 Deno.test("mountWCOWLayers() refuses the volume of another image, and leaves it mounted", async () => {
   const host = cimHost();
   host.addScratch("C:\\scratch2");

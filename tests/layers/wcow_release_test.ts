@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { LayerError, mountWCOWLayers, NativeError, ReleaseError, unmountWCOWLayers } from "../../mod.ts";
 import { CallBarrier, changes, held } from "../support/calls.ts";
-import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const GIVEN = [
   `DeleteVolumeMountPointW ${MOUNT}\\`,
@@ -26,6 +26,21 @@ Deno.test("release() side by side is one release, and afterwards does nothing", 
   await layers.release();
   await layers[Symbol.asyncDispose]();
   assertEquals(host.calls.length, done);
+});
+
+Deno.test("release() makes the same calls however many mounts have their folders beside its own", async () => {
+  const calls = await Promise.all([1, 20].map(async (others) => {
+    const scratches = Array.from({ length: others + 1 }, (_, i) => `C:\\scratches\\${i}`);
+    const host = hostWith({ layers: LAYERS, scratches });
+    const mounted = [];
+    for (const [i, scratch] of scratches.entries()) {
+      mounted.push(await mountWCOWLayers(`c${i}`, [...LAYERS, scratch], { host, volumeMountPath: `C:\\mnt\\${i}` }));
+    }
+    const before = host.calls.length;
+    await mounted.at(-1)!.release();
+    return host.calls.slice(before).map((call) => call.function);
+  }));
+  assertEquals(calls[1], calls[0]);
 });
 
 /** By the function that fails once in a release: what is still held then. */

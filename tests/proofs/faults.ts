@@ -3,7 +3,7 @@
  * among them: before their effects, in the middle of them, after them, and a success without them. Then what was acquired is
  * released, the process ends, and another one recovers. Nothing is left, and nothing of others is lost.
  *
- * `deno task test:faults` draws failures and pairs, with `--full` it tries all.
+ * `deno task test:faults` draws failures and pairs, with `--full` it tries all, or with `--shard=K/N` too the Kth of N parts.
  *
  * @module
  */
@@ -32,8 +32,6 @@ async function play(scenario: Scenario, failures: readonly InjectedFailure[]): P
   const holders: Holder[] = [];
   const complaints: string[] = [];
   const note = (error: unknown): void => {
-    // A failure of `using` to close, after another one.
-    if (error instanceof SuppressedError) return [error.error, error.suppressed].forEach(note);
     if (!(error instanceof LayerError)) complaints.push(`throws ${error}`);
     if (error instanceof Error && "release" in error) holders.push(error as unknown as Holder);
   };
@@ -68,37 +66,46 @@ function later(first: Failure, calls: readonly CompletedCall[]): Failure[] {
   return failuresOf(calls).filter((second) => second.nth > (before.get(second.function) ?? 0));
 }
 
-const SINGLES = 150;
-const PAIRS = 150;
+const COUNT = 150;
+// A line each so often.
+const PROGRESS = 10;
 
-/** The proof. `count` is that of the single failures and of the pairs of each scenario. */
-export async function faults(options: ProofOptions): Promise<Findings> {
-  const random = randomOf(options);
+/**
+ * The proof. `count` is that of the single failures of each scenario, and each of them is also the first one of a pair. With
+ * `full`, `shard` is which part of the single failures it is, and of the pairs that begin with them.
+ */
+export async function faults(
+  { full, count = COUNT, shard: [part, parts] = [1, 1], progress, seed }: ProofOptions,
+): Promise<Findings> {
+  const random = randomOf({ seed });
   const covered: string[] = [];
   const leaks: string[] = [];
   for (const [name, scenario] of Object.entries(HOST_SCENARIOS)) {
     const clean = await play(scenario, []);
-    const check = ({ before, after, complaints }: Played, failures: readonly Failure[]) => {
+    const check = async (failures: readonly Failure[]) => {
+      const { before, after, calls, complaints } = await play(scenario, failures);
       const what = `${name}, ${failures.map((failure) => JSON.stringify(failure)).join(" and ")}`;
       leaks.push(...complaints.map((complaint) => `${what}: ${complaint}`));
       if (!isRight(after, before, clean.after, ...failures)) leaks.push(`${what}: ${difference(after, before)}`);
+      return calls;
     };
-    check(clean, []);
+    await check([]);
     const all = failuresOf(clean.calls);
-    const singles = options.full ? all : drawn(all, options.count ?? SINGLES, random);
-    const firsts = options.full ? all : drawn(all, options.count ?? PAIRS, random);
-    for (const failure of singles) check(await play(scenario, [failure]), [failure]);
+    const firsts = full ? all.filter((_, i) => i % parts === part - 1) : drawn(all, count, random);
     let pairs = 0;
-    for (const first of firsts) {
-      const seconds = later(first, (await play(scenario, [first])).calls);
-      for (const second of options.full ? seconds : drawn(seconds, 1, random)) {
-        check(await play(scenario, [first, second]), [first, second]);
+    for (const [done, first] of firsts.entries()) {
+      const seconds = later(first, await check([first]));
+      for (const second of full ? seconds : drawn(seconds, 1, random)) {
+        await check([first, second]);
         pairs++;
       }
+      if ((done + 1) % PROGRESS === 0) {
+        progress?.(`${name}: ${done + 1} of ${firsts.length} single failures, ${pairs} pairs, ${leaks.length} leaks`);
+      }
     }
-    covered.push(`${name}: ${singles.length} of ${all.length} single failures, ${pairs} pairs`);
+    covered.push(`${name}: ${firsts.length} of ${all.length} single failures, ${pairs} pairs`);
   }
   return { covered, leaks };
 }
 
-if (import.meta.main) await report(faults);
+if (import.meta.main) await report(faults, "shard");
