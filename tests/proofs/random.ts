@@ -12,7 +12,7 @@ import fc from "npm:fast-check@4.10.2";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import type { Counts, Single, Step } from "./random_machine.ts";
 import { World } from "./random_machine.ts";
-import { type Findings, type ProofOptions, report } from "./report.ts";
+import { type Findings, type ReplayOptions, report } from "./report.ts";
 
 const some = <T>(weights: readonly (readonly [number, T])[]) =>
   fc.oneof(...weights.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
@@ -68,9 +68,7 @@ const FULL = 1_000_000;
 const ROUND = 100;
 
 /** Options of the proof. `count` is that of the operations. */
-export interface RandomOptions extends ProofOptions {
-  /** Where in the sequences of the seed to begin, as a leak tells it: that sequence alone. */
-  readonly path?: string;
+export interface RandomOptions extends ReplayOptions {
   /** A bug to plant. */
   readonly plant?: (host: SimulatedHost) => SimulatedHost;
 }
@@ -126,4 +124,4 @@ async function play(steps: readonly Step[], options: Parameters<typeof World.ope
   return world.complaints;
 }
 
-if (import.meta.main) await report(random);
+if (import.meta.main) await report(random, { canReplay: true });

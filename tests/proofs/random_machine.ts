@@ -10,6 +10,7 @@ import {
   findMounts,
   type Hold,
   InUseError,
+  InvalidInputError,
   LayerError,
   listMounts,
   type MountInfo,
@@ -226,6 +227,14 @@ export class World {
       await this.#together(step.does === "together" ? step.all : [step]);
     }
     this.#look(step);
+    if (Deno.env.get("DBG")) {
+      console.log(JSON.stringify(step));
+      console.log(
+        this.#scratches.map(textOf),
+        this.complaints,
+        this.#machine.held().map((h) => this.#tokenOf(h)).join(","),
+      );
+    }
   }
 
   /** Releases everything as far as its processes live, ends them, recovers, and looks whether the machine is as it was. */
@@ -365,6 +374,16 @@ export class World {
       error = thrown;
     }
     this.#options.onCalls?.(step.does, process.host.calls.slice(from));
+    if (Deno.env.get("DBG")) {
+      console.log(
+        "  ",
+        step.does,
+        step.by,
+        step.on,
+        `${error ?? "ok"}`.slice(0, 200),
+        injected.filter((i) => i.injection.fired).map((i) => [i.how, i.failure]),
+      );
+    }
     let isFaulty = !process.isAlive;
     for (const { how, failure, injection } of injected) {
       injection.undo();
@@ -553,13 +572,16 @@ export class World {
     switch (step.does) {
       case "mount": {
         const isAllowed = !isInVM && (!isMounted || step.recover && this.#isLeftBehind(now));
-        if (error !== undefined) return isRefused && !(isAlone && isAllowed) ? now : undefined;
+        // Of two calls that create a scratch, one is refused before it looks for more.
+        const isCreation = i === NEW && !isAlone && error instanceof InvalidInputError;
+        if (error !== undefined) return isCreation || isRefused && !(isAlone && isAllowed) ? now : undefined;
         if (!isAllowed) return undefined;
         const { place, permanent } = step;
         return { mount: { by: process.pid, image: step.image && i !== NEW, place, permanent, handle }, state: "exact" };
       }
       case "release":
-        if (error !== undefined) return undefined;
+        // If another one uses the disk, nobody can tell whether the record was lost.
+        if (error !== undefined) return isInVM && mount?.handle !== handle ? now : undefined;
         return mount?.handle !== undefined && mount.handle === handle ? FREE : now;
       case "unmount":
         if (error !== undefined) return isRefused && (!isAlone || isInVM) ? now : undefined;

@@ -24,9 +24,18 @@ export interface Findings {
   readonly leaks: readonly string[];
 }
 
+/** Options of a proof that can repeat one of the sequences that it draws: `--path=…`. */
+export interface ReplayOptions extends ProofOptions {
+  /** Which sequence, as the proof names one that shows something wrong. Default: all. */
+  readonly path?: string;
+}
+
 /** Runs a proof as the arguments say, prints what it covered, and ends with the number of leaks; then with the exit code 1. */
-export async function report(proof: (options: ProofOptions) => Promise<Findings>): Promise<void> {
-  const options = optionsIn(Deno.args);
+export async function report(
+  proof: (options: ReplayOptions) => Promise<Findings>,
+  { canReplay = false }: { readonly canReplay?: boolean } = {},
+): Promise<void> {
+  const options = optionsIn(Deno.args, canReplay);
   const { covered, leaks } = await proof(options);
   covered.forEach((line) => console.log(line));
   if (!options.full) console.log(`seed ${options.seed}: repeat it with --seed=${options.seed}`);
@@ -35,13 +44,15 @@ export async function report(proof: (options: ProofOptions) => Promise<Findings>
   Deno.exit(leaks.length > 0 ? 1 : 0);
 }
 
-function optionsIn(args: readonly string[]): ProofOptions {
-  let options: ProofOptions = { seed: crypto.getRandomValues(new Uint32Array(1))[0]! };
+function optionsIn(args: readonly string[], canReplay: boolean): ReplayOptions {
+  let options: ReplayOptions = { seed: crypto.getRandomValues(new Uint32Array(1))[0]! };
   for (const arg of args) {
     const [, name, value] = /^--(count|seed)=(\d{1,10})$/.exec(arg) ?? [];
-    if (arg === "--full") options = { ...options, full: true };
+    const path = canReplay ? /^--path=([\d:]+)$/.exec(arg)?.[1] : undefined;
+    if (path !== undefined) options = { ...options, path };
+    else if (arg === "--full") options = { ...options, full: true };
     else if (name !== undefined) options = { ...options, [name]: Number(value) };
-    else throw new Error(`what is ${arg}? There are --full, --count=N and --seed=N`);
+    else throw new Error(`what is ${arg}? There are --full, --count=N, --seed=N${canReplay ? " and --path=P" : ""}`);
   }
   return options;
 }
