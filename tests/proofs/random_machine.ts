@@ -64,6 +64,9 @@ export type Step = Single | { readonly does: "kill"; readonly by: number } | { r
   readonly all: readonly Single[];
 };
 
+/** What the names of what happened to a process end with: these are no operations. */
+export const AT_A_CALL = "at a call";
+
 /** How often something was done. */
 export type Counts = Map<string, number>;
 
@@ -227,14 +230,6 @@ export class World {
       await this.#together(step.does === "together" ? step.all : [step]);
     }
     this.#look(step);
-    if (Deno.env.get("DBG")) {
-      console.log(JSON.stringify(step));
-      console.log(
-        this.#scratches.map(textOf),
-        this.complaints,
-        this.#machine.held().map((h) => this.#tokenOf(h)).join(","),
-      );
-    }
   }
 
   /** Releases everything as far as its processes live, ends them, recovers, and looks whether the machine is as it was. */
@@ -374,21 +369,11 @@ export class World {
       error = thrown;
     }
     this.#options.onCalls?.(step.does, process.host.calls.slice(from));
-    if (Deno.env.get("DBG")) {
-      console.log(
-        "  ",
-        step.does,
-        step.by,
-        step.on,
-        `${error ?? "ok"}`.slice(0, 200),
-        injected.filter((i) => i.injection.fired).map((i) => [i.how, i.failure]),
-      );
-    }
     let isFaulty = !process.isAlive;
     for (const { how, failure, injection } of injected) {
       injection.undo();
       if (injection.fired === 0) continue;
-      this.#count(`${how} at a call`);
+      this.#count(`${how} ${AT_A_CALL}`);
       isFaulty = true;
       if (how === "failure" && isBeyondTheOwner(failure)) this.#isBeyond = true;
     }
