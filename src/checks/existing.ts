@@ -33,13 +33,22 @@ export function isLink(host: Host, path: string): boolean {
  */
 export function idOf(host: Host, path: string, flags = 0): string | undefined {
   try {
-    using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | flags });
-    return fileId(host, opened.value, path);
+    return toldIdOf(host, path, flags);
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
     log("debug", () => `${path} has no id: ${messageOf(error)}`);
     return undefined;
   }
+}
+
+/**
+ * As {@linkcode idOf}, where an unknown id must not be taken for another one.
+ *
+ * @throws {NativeError} if Windows doesn't tell, also if there is nothing at the path.
+ */
+export function toldIdOf(host: Host, path: string, flags = 0): string {
+  using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | flags });
+  return fileId(host, opened.value, path);
 }
 
 /** Returns whether there is a volume, or undefined if Windows doesn't tell. */

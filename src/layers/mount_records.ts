@@ -5,11 +5,11 @@
  * @module
  */
 
-import { hasVolume, idOf, isInUse, kindOf } from "../checks/existing.ts";
+import { hasVolume, idOf, isInUse, kindOf, toldIdOf } from "../checks/existing.ts";
 import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, hasEnded, now } from "../ffi/kernel32.ts";
+import { currentProcess, hasEnded, isNotFound, now } from "../ffi/kernel32.ts";
 import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
@@ -65,7 +65,7 @@ export async function withRecord<T>(
  * Returns the record of a scratch if it is about this scratch: a record that was copied from another machine, or is of a folder
  * that was there before, says nothing. Its paths and volumes are only where Windows is asked.
  *
- * @throws {NativeError} if it can't be read, so that nobody knows what is mounted.
+ * @throws {NativeError} if it can't be read, or Windows doesn't tell which folder is there, so that nobody knows what is mounted.
  */
 export async function recordOf(
   host: Host,
@@ -75,12 +75,22 @@ export async function recordOf(
   const record = await readRecord(host, records, scratch);
   if (record === undefined) return undefined;
   const isAbout = pathKey(record.scratch) === pathKey(scratch) &&
-    (record.scratchId === undefined || record.scratchId === idOf(host, scratch)) &&
+    (record.scratchId === undefined || record.scratchId === idNow(host, scratch)) &&
     (record.volume === undefined || volumeIn(record.volume) === record.volume) &&
     (record.cim === undefined || volumeIn(record.cim.volume) === record.cim.volume);
   if (isAbout) return record;
   log("warn", () => `the record of ${scratch} is ignored, as it is about another folder`);
   return undefined;
+}
+
+// An id that Windows doesn't tell is not that of another folder: the record of a mount would be lost.
+function idNow(host: Host, scratch: string): string | undefined {
+  try {
+    return toldIdOf(host, scratch);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Has an error about a call that hangs name a record. */

@@ -21,6 +21,7 @@ import { requireFreeFile } from "../session/waiting.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
+import { isDiskInUse } from "./mount_records.ts";
 import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
 
 /**
@@ -73,7 +74,9 @@ export async function acquireVMLayers(
     throw new InUseError(scratch, `is the scratch of another container in the VM ${vm.id}`, vm.id);
   }
   // Otherwise, Windows refuses the disk when the shares are there already.
-  if (sessionOf(host).mounts.isActivated(scratch)) {
+  const { mounts } = sessionOf(host);
+  const isUnmounted = mounts.mountOf(scratch) !== undefined && !isDiskInUse(host, scratch);
+  if (mounts.isActivated(scratch) && !isUnmounted) {
     throw new InUseError(scratch, "is mounted on the host. Unmount it first", "this process");
   }
   if (!isThere) await requireFreeFile(host, diskOf(scratch), "layerFolders", signal);

@@ -255,7 +255,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/mount_records.ts",
-    text: `    (record.scratchId === undefined || record.scratchId === idOf(host, scratch)) &&\n`,
+    text: `    (record.scratchId === undefined || record.scratchId === idNow(host, scratch)) &&\n`,
     replacement: "",
     breaks: "a record of another folder with the same path is believed",
     tests: [RECOVER],

@@ -39,8 +39,12 @@ const RECORDS = "C:\\ProgramData\\hcs-layers\\mounts";
 /** Returns what is there on a host. */
 export const stateOf = (host: SimulatedHost): State => ({
   held: host.held().map(({ kind, target }) => `${kind} ${target}`).sort(),
-  paths: [...host.paths(), ...host.readDir(RECORDS).map(({ name }) => `record ${name}`)].sort(),
+  paths: [...host.paths(), ...recordsOf(host)].sort(),
 });
+
+function recordsOf(host: SimulatedHost): string[] {
+  return host.exists(RECORDS) ? host.readDir(RECORDS).map(({ name }) => `record ${name}`) : [];
+}
 
 /** Returns whether two hosts have the same. */
 export function isSame(one: State, other: State): boolean {

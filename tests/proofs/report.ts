@@ -6,7 +6,7 @@
 
 import { type Random, sequence } from "../support/random.ts";
 
-/** How a proof is asked for: `--full`, `--count=N`, `--seed=N`, and for some `--shard=K/N`, `--minutes=N`. */
+/** How a proof is asked for: `--full`, `--count=N`, `--seed=N`, and for some `--shard=K/N`, `--minutes=N`, `--path=P`. */
 export interface ProofOptions {
   /** Whether to try everything, instead of what is drawn. */
   readonly full?: boolean;
@@ -18,6 +18,8 @@ export interface ProofOptions {
   readonly shard?: readonly [part: number, parts: number];
   /** How long to go on. */
   readonly minutes?: number;
+  /** Which of the sequences that it draws to repeat, as it names one that shows something wrong. Default: all. */
+  readonly path?: string;
   /** Tells people how far it is, if it takes long. */
   readonly progress?: (line: string) => void;
 }
@@ -38,7 +40,7 @@ export interface Findings {
  */
 export async function report(
   proof: (options: ProofOptions) => Promise<Findings>,
-  ...more: readonly ("shard" | "minutes")[]
+  ...more: readonly ("shard" | "minutes" | "path")[]
 ): Promise<void> {
   const begin = performance.now();
   const seconds = () => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
@@ -61,7 +63,9 @@ function optionsIn(args: readonly string[], more: readonly string[]): ProofOptio
   const names = ["count", "seed", ...more];
   for (const arg of args) {
     const [, name = "", value, of] = /^--(count|seed|minutes|shard)=(\d{1,10})(?:\/(\d{1,3}))?$/.exec(arg) ?? [];
-    if (arg === "--full") options = { ...options, full: true };
+    const path = more.includes("path") ? /^--path=([\d:]+)$/.exec(arg)?.[1] : undefined;
+    if (path !== undefined) options = { ...options, path };
+    else if (arg === "--full") options = { ...options, full: true };
     else if (!names.includes(name) || (of === undefined) === (name === "shard")) refuse(arg, names);
     else if (name !== "shard") options = { ...options, [name]: Number(value) };
     else if (!(Number(value) >= 1 && Number(value) <= Number(of))) refuse(arg, names);

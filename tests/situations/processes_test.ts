@@ -191,3 +191,28 @@ Deno.test("prepareLayer() of a scratch that is mounted leaves the owner's filter
   await mounted.release();
   assertEquals(held(host), []);
 });
+
+Deno.test("a scratch that another process has unmounted can be mounted in a VM by the one that mounted it on the host", async () => {
+  const host = vmHost();
+  host.addScratch(SCRATCH);
+  const stack = ["C:\\layers\\uvmbase", SCRATCH];
+  await using vm = await startedVM(host, WINDOWS);
+  const onHost = await mountWCOWLayers("c1", stack, { host });
+  await assertRejects(() => mountWCOWLayers("c1", stack, { vm }), InUseError, "is mounted on the host");
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  const inVM = await mountWCOWLayers("c1", stack, { vm });
+  assertEquals(held(host).filter((what) => what.startsWith("scsiAttachment")).length, 1);
+  await inVM.release();
+  await onHost.release();
+});
+
+Deno.test("Windows doesn't tell which folder a mounted scratch is: its record stays, and nothing is mounted or released", async () => {
+  for (const does of [mountWCOWLayers.bind(undefined, "c2", STACK), unmountWCOWLayers.bind(undefined, SCRATCH)]) {
+    const host = stackHost();
+    await mountWCOWLayers("c1", STACK, { host: host.otherProcess() });
+    const before = [held(host), (await listMounts({ host })).map(({ containerId }) => containerId)];
+    host.fail({ function: "GetFileInformationByHandleEx", code: "ERROR_ACCESS_DENIED", nth: 1 });
+    await assertRejects(() => does({ host }), NativeError, "GetFileInformationByHandleEx");
+    assertEquals([held(host), (await listMounts({ host })).map(({ containerId }) => containerId)], before);
+  }
+});
