@@ -19,7 +19,7 @@ import { dockerStores } from "../nodes/docker.ts";
 import { foldersWithDisk, ifReadable } from "../nodes/store.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, ownerState } from "./mount_records.ts";
+import { isDiskInUse, isStillMounted, ownerState } from "./mount_records.ts";
 
 /**
  * Who mounted something.
@@ -181,7 +181,7 @@ export function recordsOn(host: Host): readonly MountRecord[] {
 
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
-  const isAttached = orUndefined(() => isDiskInUse(host, record.scratch)) !== false;
+  const isAttached = orUndefined(() => isStillMounted(host, record)) !== false;
   return {
     id: record.id,
     containerId: record.container,

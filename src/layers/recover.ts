@@ -18,8 +18,9 @@ import type { MountRecord } from "../records/record.ts";
 import { requireBuild } from "../session/builds.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
+import { releaseLeft } from "./earlier_mount.ts";
 import { infoOf, type MountInfo, recordsOn } from "./list_mounts.ts";
-import { isOwnerGone, recordOf } from "./mount_records.ts";
+import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { releaseRecorded } from "./unmount.ts";
 
 /**
@@ -111,6 +112,12 @@ async function recoverOne(
       const record = await recordOf(host, records, scratch);
       // Somebody else was faster.
       if (record?.id !== id || !isOwnerGone(host, record)) return undefined;
+      if (isOfEarlierBoot(host, record)) {
+        const released = await releaseLeft(host, records!, record, signal);
+        released.push(...await removeHalfScratch(host, record));
+        await records!.close(host, scratch);
+        return released;
+      }
       return await releaseRecorded(host, records, {
         scratch,
         record,
@@ -129,7 +136,7 @@ async function recoverOne(
 // folder was never created, its parents can have been.
 async function removeHalfScratch(host: Host, record: MountRecord): Promise<ReleasedHold[]> {
   const { scratch, isNewScratch, volume } = record;
-  if (!isNewScratch || volume !== undefined) return [];
+  if (!isNewScratch || volume !== undefined || isDiskInUse(host, scratch)) return [];
   const kind = kindOf(host, scratch);
   if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return [];
   const holds = new HoldList();

@@ -32,6 +32,8 @@ export interface MountRecord {
   readonly isPermanent: boolean;
   /** The process that mounts. */
   readonly process: ProcessId;
+  /** When Windows was started before that, see `bootTime()`. Undefined in records of earlier versions of this library. */
+  readonly boot?: string | undefined;
   /** When it began, in ISO 8601 and UTC. */
   readonly since: string;
   /** The volume of the scratch, once everything is mounted. */
@@ -59,6 +61,7 @@ export function closedLine(): string {
 }
 
 const process: Check<ProcessId> = (value, argument) => fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
+const units: Check<string> = (value, argument) => `${BigInt(text(value, argument))}`;
 const cim = (value: unknown, argument: string) => fieldsOf(value, { image: text, volume: text }, argument);
 const version: Check<number> = wholeNumber(VERSION, VERSION);
 
@@ -74,6 +77,7 @@ const PLAN = {
   volumeMountPath: optional(text),
   isPermanent: boolean,
   process,
+  boot: optional(units),
   since: string,
 };
 const LATER = { mounted: optional(boolean), volume: optional(text), closed: optional(boolean) };
@@ -88,7 +92,7 @@ export function recordIn(content: string, path: string): MountRecord | undefined
   const [first, ...later] = content.split("\n").slice(0, -1);
   // Its first line could not be written, and then it could not be deleted.
   if (first === undefined || content === closedLine()) return undefined;
-  const { version: _version, ...plan } = planIn(first, path);
+  const { version: _version, boot, ...plan } = planIn(first, path);
   const events = later.flatMap((line) => {
     try {
       return [fieldsOf(JSON.parse(line), LATER, "line")];
@@ -97,7 +101,7 @@ export function recordIn(content: string, path: string): MountRecord | undefined
     }
   });
   if (events.some(({ closed }) => closed)) return undefined;
-  return { ...plan, volume: events.find(({ mounted }) => mounted)?.volume };
+  return { ...plan, ...(boot !== undefined && { boot }), volume: events.find(({ mounted }) => mounted)?.volume };
 }
 
 function planIn(line: string, path: string): MountPlan & { readonly version: number } {

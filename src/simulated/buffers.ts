@@ -49,6 +49,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   copyOut: ({ bytes }) => ({ to: bytes }),
   // ntdll.dll: RTL_OSVERSIONINFOW says how long it is.
   RtlGetVersion: ({ info }) => ({ info: Math.max(276, numberIn(info, 32)) }),
+  NtQuerySystemInformation: ({ size }) => ({ information: size, needed: 4 }),
   // virtdisk.dll
   CreateVirtualDisk: () => ({ type: 20, handle: 8 }),
   GetVirtualDiskInformation: ({ size }) => ({ size: 4, information: numberIn(size, 32), used: 4 }),
