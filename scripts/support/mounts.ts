@@ -8,13 +8,13 @@ import type { MountInfo } from "../../mod.ts";
 
 /** A mount: container, state, scratch, where it is mounted, process or tool, since when. */
 export function mountRow(
-  { containerId, state, scratch, mountPoints, volume, owner, permanent, since }: MountInfo,
+  { containerId, kind, state, scratch, image, mountPoints, volume, owner, permanent, since }: MountInfo,
 ): string[] {
   const place = mountPoints.length > 0 ? mountPoints.join(" ") : volume ?? "-";
   return [
-    containerId ?? "-",
+    containerId ?? kind ?? "-",
     state,
-    scratch,
+    scratch || (image?.path ?? volume ?? "-"),
     place,
     who(owner, permanent === true && state === "mounted"),
     since ?? "-",

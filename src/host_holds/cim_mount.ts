@@ -24,17 +24,22 @@ export interface CimMountInit {
   readonly image: string;
 }
 
+/** Returns the hold on a mounted image, no matter which process mounted it. */
+export function cimMountOf(host: Host, { volume, image }: CimMountInit): Held<HoldOf<"cimImage">> {
+  return {
+    hold: { kind: "cimImage", volume, image },
+    restsOn: [],
+    release: () => dismountHeld(host, volume),
+  };
+}
+
 /** Mounts an image. */
 export async function acquireCimMount(
   host: Host,
   init: CimMountInit,
   expect: Expect,
 ): Promise<Held<HoldOf<"cimImage">>> {
-  const held: Held<HoldOf<"cimImage">> = {
-    hold: { kind: "cimImage", ...init },
-    restsOn: [],
-    release: () => dismountHeld(host, init.volume),
-  };
+  const held = cimMountOf(host, init);
   await mountHeld(host, held, init, expect);
   return held;
 }

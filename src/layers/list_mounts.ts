@@ -6,6 +6,7 @@
 
 import { hostOptions, requireText } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { pathKey } from "../checks/windows_path.ts";
 import { messageOf } from "../errors/printable.ts";
 import { LayerError } from "../errors/layer_error.ts";
@@ -13,13 +14,15 @@ import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { mountPointsOfVolume, type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
+import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import { containerdStores } from "../nodes/containerd.ts";
 import { dockerStores } from "../nodes/docker.ts";
 import { foldersWithDisk, ifReadable } from "../nodes/store.ts";
+import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, isStillMounted, ownerState } from "./mount_records.ts";
+import { isDiskInUse, isOfEarlierBoot, isStillMounted, ownerState } from "./mount_records.ts";
 
 /**
  * Who mounted something.
@@ -48,6 +51,11 @@ export interface MountInfo {
   /** Id of the container. Undefined if another tool mounted, and it isn't known for which container. */
   readonly containerId: string | undefined;
   /**
+   * What is mounted if it isn't the layers of a container: a `volume` by {@linkcode mountSandboxVolume}, or an `image` by
+   * `mountCimImage`. Both have no layers, and an empty `scratch`.
+   */
+  readonly kind?: "volume" | "image";
+  /**
    * Whether it is complete (`mounted`), incomplete (`partial`: it is being mounted or unmounted, or that ended half-way), or was taken
    * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left). If another tool mounted,
    * `partial` also if the disk is in use, but Windows names no volume, as if it is attached to a VM.
@@ -74,7 +82,7 @@ export interface MountInfo {
 }
 
 /**
- * Lists the mounts of {@linkcode mountWCOWLayers} on the host, by this process and others, as their records tell them, and as Windows
+ * Lists the mounts of {@linkcode mountWCOWLayers}, {@linkcode mountSandboxVolume} and `mountCimImage` on the host, by this process and others, as their records tell them, and as Windows
  * has them now; then those that docker and containerd have, as their files tell them. Those in VMs end with their processes, and are
  * not listed. A record or a file that can't be read is logged.
  *
@@ -103,6 +111,7 @@ export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]
     signal?.throwIfAborted();
     mounts.push(await infoOf(host, record));
   }
+  for (const place of placesOn(host)) mounts.push(infoOfPlace(host, place));
   for await (const mount of mountsOfTools(host, signal)) {
     const isListed = ({ scratch, volume }: MountInfo) =>
       pathKey(scratch) === pathKey(mount.scratch) || volume !== undefined && volume === mount.volume;
@@ -179,6 +188,39 @@ export function recordsOn(host: Host): readonly MountRecord[] {
   return records;
 }
 
+/** Returns the records of volumes and images that are mounted by themselves. */
+export function placesOn(host: Host): readonly PlaceRecord[] {
+  return sessionOf(host).records(host)?.places(host) ?? [];
+}
+
+/** Returns what a record and Windows tell of a volume or an image that is mounted by itself. */
+export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
+  const { id, kind, volume, process: { pid, start }, since, isPermanent } = place;
+  const isMounted = orUndefined(() => isPlaceMounted(host, place)) !== false;
+  return {
+    id,
+    containerId: undefined,
+    kind,
+    state: isMounted ? "mounted" : "gone",
+    scratch: "",
+    layers: [],
+    image: kind === "image" ? { path: place.image, volume } : undefined,
+    volume,
+    mountPoints: kind === "volume" ? [`${place.folder}\\`] : [],
+    space: isMounted ? orUndefined(() => volumeSpace(host, volume)) : undefined,
+    owner: { tool: "hcs-layers", pid, start, state: ownerState(host, place) },
+    since,
+    permanent: isPermanent,
+  };
+}
+
+// What is mounted at the folder, or has the name of the volume, can be another one.
+function isPlaceMounted(host: Host, place: PlaceRecord): boolean {
+  if (place.kind === "image") return hasVolume(host, place.volume) !== false && !isOfEarlierBoot(host, place);
+  const shown = kindOf(host, place.folder) === undefined ? undefined : mountedVolume(host, place.folder);
+  return shown !== undefined && isSameVolume(host, shown, place.volume);
+}
+
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
   const isAttached = orUndefined(() => isStillMounted(host, record)) !== false;
@@ -190,7 +232,12 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
     ...isAttached ? await placeOf(host, record.scratch) : NOWHERE,
-    owner: { tool: "hcs-layers", ...record.process, state: ownerState(host, record) },
+    owner: {
+      tool: "hcs-layers",
+      pid: record.process.pid,
+      start: record.process.start,
+      state: ownerState(host, record),
+    },
     since: record.since,
     permanent: record.isPermanent,
   };

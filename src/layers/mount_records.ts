@@ -96,7 +96,7 @@ export function isOwnerGone(host: Host, { process, boot }: Owned): boolean {
 }
 
 /** Who made a record. */
-type Owned = Pick<MountRecord, "process" | "boot">;
+export type Owned = Pick<MountRecord, "process" | "boot">;
 
 // Ten seconds. Windows was never started twice in less.
 const SAME_BOOT = 100_000_000n;
@@ -116,7 +116,7 @@ export function isStillMounted(host: Host, record: MountRecord): boolean {
 }
 
 /** Returns whether Windows was restarted since a record was made, so that of what it names, only files and folders can be left. */
-export function isOfEarlierBoot(host: Host, record: MountRecord): boolean {
+export function isOfEarlierBoot(host: Host, record: Owned): boolean {
   return isOwnerGone(host, record) && isOfAnotherBoot(host, record.boot);
 }
 
@@ -126,7 +126,7 @@ export function isLeftBehind(host: Host, record: MountRecord): boolean {
 }
 
 /** Returns whether the process that made a record is this one, another one that lives, or one that has ended. */
-export function ownerState(host: Host, record: MountRecord): "this process" | "alive" | "ended" {
+export function ownerState(host: Host, record: Owned): "this process" | "alive" | "ended" {
   const { pid, start } = currentProcess(host);
   if (record.process.pid === pid && record.process.start === start) return "this process";
   return isOwnerGone(host, record) ? "ended" : "alive";

@@ -11,16 +11,20 @@ import { diskOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
+import { cimMountOf } from "../host_holds/cim_mount.ts";
 import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
 import { optional } from "../options.ts";
+import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import { requireBuild } from "../session/builds.ts";
+import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { releaseLeft } from "./earlier_mount.ts";
-import { infoOf, type MountInfo, recordsOn } from "./list_mounts.ts";
+import { infoOf, infoOfPlace, type MountInfo, placesOn, recordsOn } from "./list_mounts.ts";
 import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
+import { adoptMountPoint } from "./sandbox_volume.ts";
 import { releaseRecorded } from "./unmount.ts";
 
 /**
@@ -93,6 +97,16 @@ export async function recover(options: RecoverOptions = {}): Promise<RecoveredMo
       recovered.push(await recoverOne(host, record, mount, signal));
     }
   }
+  for (const place of placesOn(host)) {
+    signal?.throwIfAborted();
+    const mount = infoOfPlace(host, place);
+    const outcome = isLeftBehind(mount) ? "released" : "left";
+    recovered.push(
+      dryRun || outcome === "left"
+        ? { mount, outcome, released: [], error: undefined }
+        : await recoverPlace(host, place, mount, signal),
+    );
+  }
   if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
   return recovered;
 }
@@ -124,6 +138,30 @@ async function recoverOne(
         signal,
         finish: () => removeHalfScratch(host, record),
       });
+    });
+    return { mount, outcome: released === undefined ? "left" : "released", released: released ?? [], error: undefined };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { mount, outcome: "failed", released: [], error };
+  }
+}
+
+async function recoverPlace(
+  host: Host,
+  place: PlaceRecord,
+  mount: MountInfo,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    const released = await releaseRecordedPlace(host, place, signal, async () => {
+      const holds = new HoldList();
+      if (place.kind === "volume") {
+        adoptMountPoint(host, holds, place);
+      } else if (!isOfEarlierBoot(host, place)) {
+        requireGrantsFor(host, "image");
+        holds.adopt(cimMountOf(host, place));
+      }
+      return await holds.release({ signal });
     });
     return { mount, outcome: released === undefined ? "left" : "released", released: released ?? [], error: undefined };
   } catch (error) {

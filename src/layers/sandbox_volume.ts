@@ -4,18 +4,20 @@
  * @module
  */
 
-import { hostOptions } from "../checks/arguments.ts";
+import { boolean, hostOptions } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
+import type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 import type { Held } from "../holds/hold.ts";
-import { HoldList, withHolds } from "../holds/hold_list.ts";
+import { HoldList } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
 import { mountPlace, placeOfMountPoint, requireUnmoved } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountPointOf } from "../host_holds/mount_point.ts";
+import { optional } from "../options.ts";
 import { claim } from "../session/creations.ts";
+import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
@@ -43,19 +45,24 @@ import type { MountedVolume } from "./mounted_layers.ts";
 export async function mountSandboxVolume(
   hostPath: string,
   volumeName: string,
-  options: HostOptions = {},
+  options: MountOptions = {},
 ): Promise<MountedVolume> {
-  const { host, signal } = hostOptions(options, {});
+  const { host, signal, permanent = false } = hostOptions(options, { permanent: optional(boolean) });
   const path = namedFolder(hostPath, "hostPath");
   const volume = volumeRoot(volumeName, "volumeName");
   signal?.throwIfAborted();
-  requireGrantsFor(host, "files");
+  requireGrantsFor(host, "mountPoint");
   const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
   using _claim = claim(host, folder, "hostPath");
-  return await withHolds(async (holds) => {
-    await acquireMountPointAt(host, holds, { folder, volume }, signal);
-    return mounted(holds, { path, volume });
-  });
+  return await withPlaceRecord(
+    host,
+    { kind: "volume", folder, volume, isPermanent: permanent },
+    signal,
+    async (holds) => {
+      await acquireMountPointAt(host, holds, { folder, volume }, signal);
+      return mounted(holds, { path, volume });
+    },
+  );
 }
 
 /** A volume, and the folder to mount it at. */
@@ -127,8 +134,11 @@ export async function removeSandboxMountPoint(
   const { host, signal } = hostOptions(options, {});
   const path = namedFolder(hostPath, "hostPath");
   signal?.throwIfAborted();
-  requireGrantsFor(host, "files");
-  const holds = new HoldList();
-  adoptMountPoint(host, holds, { folder: placeOfMountPoint(host, path) });
-  await holds.release({ signal });
+  requireGrantsFor(host, "mountPoint");
+  const folder = placeOfMountPoint(host, path);
+  await releasePlace(host, { kind: "volume", folder }, signal, async () => {
+    const holds = new HoldList();
+    adoptMountPoint(host, holds, { folder });
+    return await holds.release({ signal });
+  });
 }

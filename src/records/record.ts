@@ -60,8 +60,11 @@ export function closedLine(): string {
   return `${JSON.stringify({ closed: true })}\n`;
 }
 
-const process: Check<ProcessId> = (value, argument) => fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
-const units: Check<string> = (value, argument) => `${BigInt(text(value, argument))}`;
+/** Checks a process. */
+export const processIn: Check<ProcessId> = (value, argument) =>
+  fieldsOf(value, { pid: wholeNumber(), start: text }, argument);
+/** Checks a time in units of 100 ns since 1601. */
+export const units: Check<string> = (value, argument) => `${BigInt(text(value, argument))}`;
 const cim = (value: unknown, argument: string) => fieldsOf(value, { image: text, volume: text }, argument);
 const version: Check<number> = wholeNumber(VERSION, VERSION);
 
@@ -76,7 +79,7 @@ const PLAN = {
   cim: optional(cim),
   volumeMountPath: optional(text),
   isPermanent: boolean,
-  process,
+  process: processIn,
   boot: optional(units),
   since: string,
 };
