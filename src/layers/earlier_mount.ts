@@ -7,7 +7,7 @@
 import { requireGrantsFor } from "../checks/grants.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
+import { HoldList } from "../holds/hold_list.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
 import type { MountRecord } from "../records/record.ts";
@@ -54,16 +54,11 @@ export async function requireUnmounted(
     throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
   }
   log("info", () => `releasing what is left of the mount ${record.id} of ${scratch}`);
-  await releaseLeft(host, records!, record, signal);
+  await leftOf(host, records!, record).release({ signal });
 }
 
-/** Releases what is left of a mount whose disk isn't attached any more, or is by somebody else. */
-export async function releaseLeft(
-  host: Host,
-  records: Records,
-  record: MountRecord,
-  signal: AbortSignal | undefined,
-): Promise<ReleasedHold[]> {
+/** Returns what is left of a mount whose disk isn't attached any more, or is by somebody else. */
+export function leftOf(host: Host, records: Records, record: MountRecord): HoldList {
   const { scratch, cim, volume, volumeMountPath } = record;
   const left = new HoldList();
   // Without the disk, there is no filter either. After a restart, an image is somebody else's.
@@ -72,5 +67,5 @@ export async function releaseLeft(
     left.adopt(layerCimOf(host, { ...cim, scratch }));
   }
   if (volumeMountPath !== undefined) adoptRecordedPlace(host, left, volumeMountPath, volume);
-  return await left.release({ signal });
+  return left;
 }

@@ -111,12 +111,12 @@ export async function listMounts(options: HostOptions = {}): Promise<MountInfo[]
     signal?.throwIfAborted();
     mounts.push(await infoOf(host, record));
   }
-  for (const place of placesOn(host)) mounts.push(infoOfPlace(host, place));
   for await (const mount of mountsOfTools(host, signal)) {
     const isListed = ({ scratch, volume }: MountInfo) =>
       pathKey(scratch) === pathKey(mount.scratch) || volume !== undefined && volume === mount.volume;
     if (!mounts.some(isListed)) mounts.push(mount);
   }
+  for (const place of placesOn(host)) mounts.push(infoOfPlace(host, place));
   return mounts;
 }
 

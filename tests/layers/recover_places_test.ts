@@ -57,7 +57,11 @@ Deno.test("recover() releases volumes and images that an ended process left, unl
   assertEquals(await outcomes(host), ["image left", "volume left"]);
   dead.endProcess();
   const mounted = held(host);
-  assertEquals((await recover({ host, dryRun: true })).map(({ outcome }) => outcome).sort(), ["left", "released"]);
+  const told = await recover({ host, dryRun: true });
+  assertEquals(told.map(({ outcome, planned }) => [outcome, ...planned.map(({ kind }) => kind)]).sort(), [
+    ["left"],
+    ["released", "mountPoint", "folder"],
+  ]);
   assertEquals(held(host), mounted);
   assertEquals(await outcomes(host), ["image left", "volume released"]);
   assertEquals(held(host).length, 1);

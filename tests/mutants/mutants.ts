@@ -441,15 +441,15 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/recover.ts",
-    text: `if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return [];`,
+    text: `if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return holds;`,
     replacement: "",
     breaks: "a disk is deleted in a folder that nobody knows to be ours",
     tests: [BELIEVED],
   },
   {
     file: "src/layers/recover.ts",
-    text: `if (!isNewScratch || volume !== undefined || isDiskInUse(host, scratch)) return [];`,
-    replacement: `if (!isNewScratch) return [];`,
+    text: `if (!isNewScratch || volume !== undefined || isDiskInUse(host, scratch)) return holds;`,
+    replacement: `if (!isNewScratch) return holds;`,
     breaks: "a scratch that was used is deleted",
     tests: [BELIEVED],
   },
