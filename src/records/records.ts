@@ -210,7 +210,8 @@ function keyOf(scratch: string): Promise<string> {
 }
 
 function readRecord(host: Host, path: string): MountRecord | undefined {
-  return readFile(host, path, (content) => isPlace(content) ? undefined : recordIn(content, path));
+  // One of a place that makes no sense is told as well.
+  return readFile(host, path, (content) => isPlace(content) ? void placeOf(content, path) : recordIn(content, path));
 }
 
 // What is closed or torn is none.
