@@ -74,7 +74,7 @@ export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 export type { VolumeSpace } from "./src/ffi/kernel32.ts";
 export { windowsHost } from "./src/ffi/host.ts";
 export type { Host, WindowsHost, WindowsHostOptions } from "./src/ffi/host.ts";
-export type { HostOptions } from "./src/ffi/host_options.ts";
+export type { HostOptions, MountOptions } from "./src/ffi/host_options.ts";
 
 // Errors
 export { LayerError } from "./src/errors/layer_error.ts";

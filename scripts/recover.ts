@@ -8,6 +8,7 @@ import type { Host, RecoveredMount } from "../mod.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
+import { holdRow } from "./support/holds.ts";
 import { mountRow } from "./support/mounts.ts";
 import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
@@ -21,7 +22,7 @@ Prints what was released, a line each; nothing if there was nothing.
 
 Usage: ${program("recover")} [OPTION]...
 
-  --dry-run            only print what would be released
+  --dry-run            only print what would be released, with each step below its mount, in order
 ${HOST_HELP}`;
 
 function plan({ values, has, positionals }: Arguments): Job {
@@ -34,7 +35,12 @@ async function recoverAll(dryRun: boolean, simulate: string | undefined, signal:
   const call = (host: Host): Promise<RecoveredMount[]> => recover({ host, signal, dryRun });
   const recovered = await call(await openHost({ command: "recover", simulate, call }));
   const failed = recovered.filter(({ outcome }) => outcome === "failed");
-  const text = columns(recovered.filter(({ outcome }) => outcome === "released").map(({ mount }) => mountRow(mount)));
+  const done = recovered.filter(({ outcome }) => outcome === "released");
+  const text = dryRun
+    ? done.map(({ mount, planned }) => `${columns([mountRow(mount)])}\n${columns(planned.map(holdRow), "  ")}`).join(
+      "\n",
+    )
+    : columns(done.map(({ mount }) => mountRow(mount)));
   if (failed.length === 0) return { text, json: { recovered } };
   const errors = failed.map(({ error }) => error);
   throw new CommandError(

@@ -74,7 +74,7 @@ async function scratchOf(host: Host, named: string, signal: AbortSignal): Promis
   // What a layer or an image belongs to isn't meant: others may need it as well.
   const isShared = ({ layers, image }: MountInfo) =>
     [...layers, image?.path ?? "", image?.volume ?? ""].some((path) => pathKey(path) === pathKey(named));
-  const [mount, ...others] = found.filter((mount) => !isShared(mount));
+  const [mount, ...others] = found.filter((mount) => mount.kind === undefined && !isShared(mount));
   if (mount !== undefined && others.length === 0) {
     if (mount.disk === undefined && mount.scratch !== "") return mount.scratch;
     throw new CommandError(`${named} belongs to ${nameOf(mount)}, which is no scratch with layers`);

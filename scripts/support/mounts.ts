@@ -8,10 +8,10 @@ import type { MountInfo } from "../../mod.ts";
 
 /** A mount: container, state, scratch or other disk or image, where it is mounted, process or tool, since when. */
 export function mountRow(mount: MountInfo): string[] {
-  const { containerId, state, mountPoints, volume, owner, permanent, since } = mount;
+  const { containerId, kind, state, mountPoints, volume, owner, permanent, since } = mount;
   const place = mountPoints.length > 0 ? mountPoints.join(" ") : volume ?? "-";
   return [
-    containerId ?? "-",
+    containerId ?? kind ?? "-",
     state,
     named(mount),
     place,
@@ -21,8 +21,8 @@ export function mountRow(mount: MountInfo): string[] {
 }
 
 /** The folder of a scratch; of what is none, the file of its disk, or the volume of its image. */
-export function named({ scratch, disk, image }: MountInfo): string {
-  return disk ?? (scratch || (image?.path || image?.volume || "-"));
+export function named({ scratch, disk, image, volume }: MountInfo): string {
+  return disk ?? (scratch || (image?.path || image?.volume || volume || "-"));
 }
 
 function who({ tool, pid, state }: MountInfo["owner"], isMeantToStay: boolean): string {

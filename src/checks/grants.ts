@@ -29,6 +29,7 @@ export const dllsOf = {
   layer: [kernel32, vmcompute],
   list: [...LAYERS, virtdisk],
   mount: LAYERS,
+  mountPoint: [kernel32, ntdll],
   scratchDisk: [kernel32, virtdisk, vmcompute],
   unmount: LAYERS,
 } satisfies Record<string, readonly Dll[]>;

@@ -23,3 +23,16 @@ export interface HostOptions {
   /** The machine to work on. Default: this machine, with slow calls on Deno's thread pool. */
   host?: Host | undefined;
 }
+
+/**
+ * Options of functions that mount something by itself.
+ *
+ * @category Host
+ */
+export interface MountOptions extends HostOptions {
+  /**
+   * Whether it is meant to stay mounted for longer than this process. Otherwise, `recover` releases it once this process has ended.
+   * Default: false.
+   */
+  permanent?: boolean | undefined;
+}

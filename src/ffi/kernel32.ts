@@ -691,12 +691,12 @@ const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 const SYNCHRONIZE = 0x100000;
 const WAIT_OBJECT_0 = 0;
 
-/** Returns whether a process has ended. False also if Windows doesn't tell. */
-export function hasEnded(host: Host, { pid, start }: ProcessId): boolean {
+/** Returns whether a process has ended. Undefined if Windows doesn't tell. */
+export function hasEnded(host: Host, { pid, start }: ProcessId): boolean | undefined {
   const { OpenProcess, WaitForSingleObject } = host.symbols(kernel32);
   const value = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, 0, pid);
-  // For a number that no process has. Others are refused, and live.
-  if (value === 0n) return host.symbols(kernel32).GetLastError() === win32.ERROR_INVALID_PARAMETER;
+  // For a number that no process has. Others are refused, and whether they have the same start isn't known.
+  if (value === 0n) return host.symbols(kernel32).GetLastError() === win32.ERROR_INVALID_PARAMETER || undefined;
   using process = handleOf(host, value);
   return WaitForSingleObject(process.value, 0) === WAIT_OBJECT_0 || startOf(host, process.value) !== start;
 }

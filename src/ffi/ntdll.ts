@@ -38,6 +38,15 @@ export const ntdllSymbols = {
     ],
     result: "i32", /* NTSTATUS */
   },
+  NtQuerySystemInformation: {
+    parameters: [
+      "u32", /* SYSTEM_INFORMATION_CLASS */
+      "buffer", /* PVOID information */
+      "u32", /* ULONG size of information */
+      "buffer", /* PULONG size needed */
+    ],
+    result: "i32", /* NTSTATUS */
+  },
   RtlGetVersion: { parameters: ["buffer" /* OSVERSIONINFOEXW* */], result: "i32" /* NTSTATUS */ },
 } as const satisfies Deno.ForeignLibraryInterface;
 
@@ -57,6 +66,24 @@ export function buildNumber(host: Host): number {
     throw errorOf(host, "RtlGetVersion", status);
   }
   return info.getUint32(12, true);
+}
+
+const SYSTEM_TIME_OF_DAY_INFORMATION = 3;
+
+/**
+ * Returns when Windows was started, in units of 100 ns since 1601: what the clock showed then, without what it was set by since.
+ * Two answers during one boot can differ by seconds.
+ *
+ * @throws {NativeError} if Windows refuses.
+ */
+export function bootTime(host: Host): bigint {
+  // SYSTEM_TIMEOFDAY_INFORMATION: the time of the boot, at 32 what it moved by when the clock was set.
+  const bytes = new Uint8Array(48);
+  const { NtQuerySystemInformation } = host.symbols(ntdll);
+  const status = NtQuerySystemInformation(SYSTEM_TIME_OF_DAY_INFORMATION, bytes, bytes.byteLength, new Uint8Array(4));
+  if (status < 0) throw errorOf(host, "NtQuerySystemInformation", status);
+  const view = new DataView(bytes.buffer);
+  return view.getBigInt64(0, true) - view.getBigInt64(32, true);
 }
 
 const OWNER_AND_LIST = 0x1 | 0x4;

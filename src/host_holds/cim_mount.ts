@@ -36,17 +36,22 @@ export interface ImageMount {
   readonly rootHash?: Uint8Array<ArrayBuffer> | undefined;
 }
 
+/** Returns the hold on a mounted image, no matter which process mounted it. */
+export function cimMountOf(host: Host, { volume, image }: CimMountInit): Held<HoldOf<"cimImage">> {
+  return {
+    hold: { kind: "cimImage", volume, image },
+    restsOn: [],
+    release: () => dismountHeld(host, volume),
+  };
+}
+
 /** Mounts an image. */
 export async function acquireCimMount(
   host: Host,
   init: CimMountInit,
   expect: Expect,
 ): Promise<Held<HoldOf<"cimImage">>> {
-  const held: Held<HoldOf<"cimImage">> = {
-    hold: { kind: "cimImage", volume: init.volume, image: init.image },
-    restsOn: [],
-    release: () => dismountHeld(host, init.volume),
-  };
+  const held = cimMountOf(host, init);
   await mountHeld(host, held, init, expect);
   return held;
 }

@@ -10,9 +10,19 @@ import type { Host } from "../ffi/host.ts";
 import { HoldList } from "../holds/hold_list.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
+import type { MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
-import { isDiskInUse, isLeftBehind, isOfAnother, lastVolume, ownerOf, recordOf } from "./mount_records.ts";
+import {
+  isDiskInUse,
+  isLeftBehind,
+  isOfAnother,
+  isOfEarlierBoot,
+  isStillMounted,
+  lastVolume,
+  ownerOf,
+  recordOf,
+} from "./mount_records.ts";
 import { adoptRecordedPlace } from "./sandbox_volume.ts";
 import { releaseRecorded } from "./unmount.ts";
 
@@ -32,9 +42,9 @@ export async function requireUnmounted(
   const { mounts } = sessionOf(host);
   const known = mounts.mountOf(scratch)?.id;
   const record = await recordOf(host, records, scratch);
-  const isMounted = isDiskInUse(host, scratch);
-  if (known !== undefined && record?.id !== known && !isMounted) mounts.forget(scratch);
+  if (known !== undefined && record?.id !== known && !isDiskInUse(host, scratch)) mounts.forget(scratch);
   if (record === undefined) return;
+  const isMounted = isStillMounted(host, record);
   if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
   if (isMounted && recover && isLeftBehind(host, record)) {
     await releaseRecorded(host, records, { scratch, record, signal });
@@ -45,15 +55,25 @@ export async function requireUnmounted(
     throw new InUseError(scratch, `is mounted by ${owner}, since ${record.since}. Unmount it first`, owner);
   }
   log("info", () => `releasing what is left of the mount ${record.id} of ${scratch}`);
-  const { cim, volumeMountPath } = record;
+  await (await leftOf(host, records!, record, signal)).release({ signal });
+}
+
+/** Returns what is left of a mount whose disk isn't attached any more, or is by somebody else. */
+export async function leftOf(
+  host: Host,
+  records: Records,
+  record: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<HoldList> {
+  const { scratch, cim, volumeMountPath } = record;
   const left = new HoldList();
-  // Without the disk, there is no filter either.
-  if (cim !== undefined && !isOfAnother(host, records!, record)) {
+  // Without the disk, there is no filter either. After a restart, an image is somebody else's.
+  if (cim !== undefined && !isOfEarlierBoot(host, record) && !isOfAnother(host, records, record)) {
     requireGrantsFor(host, "image");
     left.adopt(layerCimOf(host, { ...cim, scratch }));
   }
   if (volumeMountPath !== undefined) {
     adoptRecordedPlace(host, left, volumeMountPath, await lastVolume(host, record, signal));
   }
-  await left.release({ signal });
+  return left;
 }

@@ -6,20 +6,21 @@
 
 import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { hasVolume } from "../checks/existing.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { diskOf, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import type { VolumeSpace } from "../ffi/kernel32.ts";
+import { type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
+import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { isDiskInUse, ownerState, recordOf } from "./mount_records.ts";
+import { isDiskInUse, isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf } from "./place.ts";
 
 /**
@@ -53,6 +54,11 @@ export interface MountInfo {
   readonly id: string | undefined;
   /** Id of the container. Undefined if another tool mounted, and it isn't known for which container. */
   readonly containerId: string | undefined;
+  /**
+   * What is mounted if it isn't the layers of a container: a `volume` by {@linkcode mountSandboxVolume}, or an `image` by
+   * `mountCimImage`. Both have no layers, and an empty `scratch`.
+   */
+  readonly kind?: "volume" | "image";
   /**
    * Whether it is complete (`mounted`), incomplete (`partial`: it is being mounted or unmounted, or that ended half-way), or was taken
    * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left). If another tool mounted,
@@ -90,10 +96,10 @@ export interface MountInfo {
 }
 
 /**
- * Lists the mounts of {@linkcode mountWCOWLayers} on the host, by this process and others, as their records tell them, and as Windows
- * has them now; then those that docker and containerd have, as their files tell them; then all other virtual disks and images that
- * Windows has attached to the host. Those in VMs end with their processes, and are not listed. A record or a file that can't be read,
- * and what Windows doesn't tell, is logged.
+ * Lists the mounts of {@linkcode mountWCOWLayers}, {@linkcode mountSandboxVolume} and `mountCimImage` on the host, by this process
+ * and others, as their records tell them, and as Windows has them now; then those that docker and containerd have, as their files
+ * tell them; then all other virtual disks and images that Windows has attached to the host. Those in VMs end with their processes,
+ * and are not listed. A record or a file that can't be read, and what Windows doesn't tell, is logged.
  *
  * ```ts
  * import { listMounts, mountWCOWLayers } from "@hcs-layers/hcs-layers";
@@ -141,15 +147,19 @@ async function mountsFor(
     signal?.throwIfAborted();
     list(await infoOf(host, record));
   }
+  const places = placesOn(host).map((place) => infoOfPlace(host, place));
   const attached = await attachedToHost(host, signal);
+  const images = places.filter(({ kind }) => kind === "image").map(({ volume }) => volume && pathKey(volume));
   for await (const mount of foreignMounts(host, attached, isListed, signal)) {
+    // An image that is mounted by itself has a record of its own.
+    if (mount.image !== undefined && images.includes(pathKey(mount.image.volume))) continue;
     // It can have been mounted since the records were read.
     const record = mount.disk === undefined ? await recordSince(host, mount.scratch) : undefined;
     list(record === undefined ? mount : await infoOf(host, record));
   }
   signal?.throwIfAborted();
   const numbers = new Map(attached.disks.map(({ volume, number }) => [volume && pathKey(volume), number]));
-  return mounts.map((mount) => {
+  return [...mounts, ...places].map((mount) => {
     const diskNumber = numbers.get(mount.volume && pathKey(mount.volume));
     return mount.volume === undefined || diskNumber === undefined ? mount : { ...mount, diskNumber };
   });
@@ -210,9 +220,42 @@ async function recordSince(host: Host, scratch: string): Promise<MountRecord | u
   }
 }
 
+/** Returns the records of volumes and images that are mounted by themselves. */
+export function placesOn(host: Host): readonly PlaceRecord[] {
+  return sessionOf(host).records(host)?.places(host) ?? [];
+}
+
+/** Returns what a record and Windows tell of a volume or an image that is mounted by itself. */
+export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
+  const { id, kind, volume, process: { pid, start }, since, isPermanent } = place;
+  const isMounted = orUndefined(() => isPlaceMounted(host, place)) !== false;
+  return {
+    id,
+    containerId: undefined,
+    kind,
+    state: isMounted ? "mounted" : "gone",
+    scratch: "",
+    layers: [],
+    image: kind === "image" ? { path: place.image, volume } : undefined,
+    volume,
+    mountPoints: kind === "volume" ? [`${place.folder}\\`] : [],
+    space: isMounted ? orUndefined(() => volumeSpace(host, volume)) : undefined,
+    owner: { tool: "hcs-layers", pid, start, state: ownerState(host, place) },
+    since,
+    permanent: isPermanent,
+  };
+}
+
+// What is mounted at the folder, or has the name of the volume, can be another one.
+function isPlaceMounted(host: Host, place: PlaceRecord): boolean {
+  if (place.kind === "image") return hasVolume(host, place.volume) !== false && !isOfEarlierBoot(host, place);
+  const shown = kindOf(host, place.folder) === undefined ? undefined : mountedVolume(host, place.folder);
+  return shown !== undefined && isSameVolume(host, shown, place.volume);
+}
+
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
-  const isAttached = orUndefined(() => isDiskInUse(host, record.scratch)) !== false;
+  const isAttached = orUndefined(() => isStillMounted(host, record)) !== false;
   return {
     id: record.id,
     containerId: record.container,
@@ -221,7 +264,12 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
     ...withRecordedPlace(host, record, isAttached ? await placeOf(host, record.scratch) : NOWHERE),
-    owner: { tool: "hcs-layers", ...record.process, state: ownerState(host, record) },
+    owner: {
+      tool: "hcs-layers",
+      pid: record.process.pid,
+      start: record.process.start,
+      state: ownerState(host, record),
+    },
     since: record.since,
     permanent: record.isPermanent,
   };

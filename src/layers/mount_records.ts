@@ -10,6 +10,7 @@ import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, isNotFound, now } from "../ffi/kernel32.ts";
+import { bootTime } from "../ffi/ntdll.ts";
 import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
@@ -20,7 +21,7 @@ import { sessionOf } from "../session/session.ts";
 import { onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
-export type PlannedMount = Omit<MountPlan, "id" | "process" | "since" | "scratchId">;
+export type PlannedMount = Omit<MountPlan, "id" | "process" | "boot" | "since" | "scratchId">;
 
 /**
  * Runs `mount` with an empty list, as {@linkcode withHolds} does, and with a record of what it is about to take. The record stays
@@ -41,6 +42,7 @@ export async function withRecord<T>(
     id: crypto.randomUUID(),
     scratchId: idOf(host, scratch),
     process: currentProcess(host),
+    boot: `${bootTime(host)}`,
     since: now(host),
   };
   noteRecord(signal, plan);
@@ -108,8 +110,33 @@ async function readRecord(
 }
 
 /** Returns whether the process that made a record has ended. False also if Windows doesn't tell. */
-export function isOwnerGone(host: Host, { process }: MountRecord): boolean {
-  return hasEnded(host, process);
+export function isOwnerGone(host: Host, { process, boot }: Owned): boolean {
+  return hasEnded(host, process) ?? isOfAnotherBoot(host, boot);
+}
+
+/** Who made a record. */
+export type Owned = Pick<MountRecord, "process" | "boot">;
+
+// Ten seconds. Windows was never started twice in less.
+const SAME_BOOT = 100_000_000n;
+
+function isOfAnotherBoot(host: Host, boot: string | undefined): boolean {
+  if (boot === undefined) return false;
+  const apart = BigInt(boot) - bootTime(host);
+  return apart > SAME_BOOT || apart < -SAME_BOOT;
+}
+
+/**
+ * Returns whether what a record names is mounted, as far as its disk tells. After a restart of Windows, it isn't: whoever uses the
+ * disk by then is somebody else.
+ */
+export function isStillMounted(host: Host, record: MountRecord): boolean {
+  return isDiskInUse(host, record.scratch) && !isOfEarlierBoot(host, record);
+}
+
+/** Returns whether Windows was restarted since a record was made, so that of what it names, only files and folders can be left. */
+export function isOfEarlierBoot(host: Host, record: Owned): boolean {
+  return isOwnerGone(host, record) && isOfAnotherBoot(host, record.boot);
 }
 
 /** Returns whether a mount, which is there, outlived its process and isn't meant to. */
@@ -118,7 +145,7 @@ export function isLeftBehind(host: Host, record: MountRecord): boolean {
 }
 
 /** Returns whether the process that made a record is this one, another one that lives, or one that has ended. */
-export function ownerState(host: Host, record: MountRecord): "this process" | "alive" | "ended" {
+export function ownerState(host: Host, record: Owned): "this process" | "alive" | "ended" {
   const { pid, start } = currentProcess(host);
   if (record.process.pid === pid && record.process.start === start) return "this process";
   return isOwnerGone(host, record) ? "ended" : "alive";

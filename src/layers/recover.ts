@@ -11,17 +11,23 @@ import { diskOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { perform } from "../ffi/operation.ts";
+import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
+import { cimMountOf } from "../host_holds/cim_mount.ts";
 import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
 import { optional } from "../options.ts";
+import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import { requireBuild } from "../session/builds.ts";
+import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { infoOf, type MountInfo, recordsOn } from "./list_mounts.ts";
-import { isOwnerGone, recordOf } from "./mount_records.ts";
-import { releaseRecorded } from "./unmount.ts";
+import { leftOf } from "./earlier_mount.ts";
+import { infoOf, infoOfPlace, type MountInfo, placesOn, recordsOn } from "./list_mounts.ts";
+import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
+import { adoptMountPoint } from "./sandbox_volume.ts";
+import { recordedHolds, releaseRecorded } from "./unmount.ts";
 
 /**
  * Options of {@linkcode recover}.
@@ -46,6 +52,8 @@ export interface RecoveredMount {
    * somebody else has released it meanwhile; or `failed`.
    */
   readonly outcome: "released" | "left" | "failed";
+  /** With `dryRun`, what would be released, in the order of the releases; what is gone already is passed over. Empty otherwise. */
+  readonly planned: readonly Hold[];
   /** What was released, in the order of the releases. Empty with `dryRun`. */
   readonly released: readonly ReleasedHold[];
   /** Why it failed, such as a {@linkcode ReleaseError}. */
@@ -90,11 +98,24 @@ async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | und
     signal?.throwIfAborted();
     const mount = await infoOf(host, record);
     if (!isLeftBehind(mount)) {
-      recovered.push({ mount, outcome: "left", released: [], error: undefined });
+      recovered.push({ mount, outcome: "left", planned: [], released: [], error: undefined });
     } else if (dryRun) {
-      recovered.push({ mount, outcome: "released", released: [], error: undefined });
+      recovered.push(await planned(mount, () => plannedHolds(host, record, signal), signal));
     } else {
       recovered.push(await recoverOne(host, record, mount, signal));
+    }
+  }
+  for (const place of placesOn(host)) {
+    signal?.throwIfAborted();
+    const mount = infoOfPlace(host, place);
+    if (!isLeftBehind(mount)) {
+      recovered.push({ mount, outcome: "left", planned: [], released: [], error: undefined });
+    } else {
+      recovered.push(
+        dryRun
+          ? await planned(mount, () => placeHolds(host, place).holds, signal)
+          : await recoverPlace(host, place, mount, signal),
+      );
     }
   }
   if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
@@ -103,6 +124,34 @@ async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | und
 
 function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
   return owner.state === "ended" && !(permanent && state === "mounted");
+}
+
+async function planned(
+  mount: MountInfo,
+  look: () => readonly Hold[] | Promise<readonly Hold[]>,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    return { mount, outcome: "released", planned: (await look()).toReversed(), released: [], error: undefined };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { mount, outcome: "failed", planned: [], released: [], error };
+  }
+}
+
+// In the order in which they were acquired.
+async function plannedHolds(
+  host: Host,
+  { scratch }: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<readonly Hold[]> {
+  const records = sessionOf(host).records(host);
+  const record = await recordOf(host, records, scratch);
+  if (record === undefined) return [];
+  const holds = isOfEarlierBoot(host, record)
+    ? (await leftOf(host, records!, record, signal)).holds
+    : await recordedHolds(host, records, { record, scratch, signal });
+  return [...halfScratchOf(host, record).holds, ...holds];
 }
 
 async function recoverOne(
@@ -118,30 +167,69 @@ async function recoverOne(
       // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
       if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
       if (!isOwnerGone(host, record)) return undefined;
+      if (isOfEarlierBoot(host, record)) {
+        const released = await (await leftOf(host, records!, record, signal)).release({ signal });
+        released.push(...await halfScratchOf(host, record).release());
+        await records!.close(host, scratch);
+        return released;
+      }
       return await releaseRecorded(host, records, {
         scratch,
         record,
         signal,
-        finish: () => removeHalfScratch(host, record),
+        finish: () => halfScratchOf(host, record).release(),
       });
     });
-    return { mount, outcome: released === undefined ? "left" : "released", released: released ?? [], error: undefined };
+    const outcome = released === undefined ? "left" : "released";
+    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
   } catch (error) {
     signal?.throwIfAborted();
-    return { mount, outcome: "failed", released: [], error };
+    return { mount, outcome: "failed", planned: [], released: [], error };
+  }
+}
+
+function placeHolds(host: Host, place: PlaceRecord): HoldList {
+  const holds = new HoldList();
+  if (place.kind === "volume") {
+    adoptMountPoint(host, holds, place);
+  } else if (!isOfEarlierBoot(host, place)) {
+    requireGrantsFor(host, "image");
+    holds.adopt(cimMountOf(host, place));
+  }
+  return holds;
+}
+
+async function recoverPlace(
+  host: Host,
+  place: PlaceRecord,
+  mount: MountInfo,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    const released = await releaseRecordedPlace(
+      host,
+      place,
+      signal,
+      () => placeHolds(host, place).release({ signal }),
+    );
+    const outcome = released === undefined ? "left" : "released";
+    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { mount, outcome: "failed", planned: [], released: [], error };
   }
 }
 
 // The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it. If the
 // folder was never created, its parents can have been.
-async function removeHalfScratch(host: Host, record: MountRecord): Promise<ReleasedHold[]> {
+function halfScratchOf(host: Host, record: MountRecord): HoldList {
   const { scratch, isNewScratch, volume } = record;
-  if (!isNewScratch || volume !== undefined) return [];
-  const kind = kindOf(host, scratch);
-  if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return [];
   const holds = new HoldList();
+  if (!isNewScratch || volume !== undefined || isDiskInUse(host, scratch)) return holds;
+  const kind = kindOf(host, scratch);
+  if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return holds;
   const folder = folderOf(host, scratch);
   holds.adopt(folder);
   if (kind !== undefined) holds.adopt(newFileOf(host, diskOf(scratch), [folder]));
-  return await holds.release();
+  return holds;
 }

@@ -4,19 +4,21 @@
  * @module
  */
 
-import { withHostOptions } from "../checks/arguments.ts";
+import { boolean, withHostOptions } from "../checks/arguments.ts";
 import { hasVolume, isLink } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
+import type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 import type { Held } from "../holds/hold.ts";
-import { HoldList, withHolds } from "../holds/hold_list.ts";
+import { HoldList } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { acquireFolder, folderOf } from "../host_holds/mount_folder.ts";
 import { mountPlace, placeOfMountPoint, requireUnmoved } from "../host_holds/mount_place.ts";
 import { acquireMountPoint, mountedVolume, mountPointOf } from "../host_holds/mount_point.ts";
+import { optional } from "../options.ts";
 import { claim } from "../session/creations.ts";
+import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
@@ -44,16 +46,18 @@ import type { MountedVolume } from "./mounted_layers.ts";
 export async function mountSandboxVolume(
   hostPath: string,
   volumeName: string,
-  options: HostOptions = {},
+  options: MountOptions = {},
 ): Promise<MountedVolume> {
-  return await withHostOptions(options, {}, [hostPath, volumeName], async ({ host, signal }) => {
+  const further = { permanent: optional(boolean) };
+  return await withHostOptions(options, further, [hostPath, volumeName], async ({ host, signal, permanent }) => {
     const path = namedFolder(hostPath, "hostPath");
     const volume = volumeRoot(volumeName, "volumeName");
     signal?.throwIfAborted();
-    requireGrantsFor(host, "files");
+    requireGrantsFor(host, "mountPoint");
     const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
     using _claim = claim(host, folder, "hostPath");
-    return await withHolds(async (holds) => {
+    const place = { kind: "volume", folder, volume, isPermanent: permanent === true } as const;
+    return await withPlaceRecord(host, place, signal, async (holds) => {
       await acquireMountPointAt(host, holds, { folder, volume }, signal);
       return mounted(host, holds, { path, volume });
     });
@@ -139,9 +143,12 @@ export async function removeSandboxMountPoint(
   return await withHostOptions(options, {}, [hostPath], async ({ host, signal }) => {
     const path = namedFolder(hostPath, "hostPath");
     signal?.throwIfAborted();
-    requireGrantsFor(host, "files");
-    const holds = new HoldList();
-    adoptMountPoint(host, holds, { folder: placeOfMountPoint(host, path) });
-    await holds.release({ signal });
+    requireGrantsFor(host, "mountPoint");
+    const folder = placeOfMountPoint(host, path);
+    await releasePlace(host, { kind: "volume", folder }, signal, async () => {
+      const holds = new HoldList();
+      adoptMountPoint(host, holds, { folder });
+      return await holds.release({ signal });
+    });
   });
 }

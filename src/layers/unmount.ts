@@ -16,6 +16,7 @@ import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { operationOf, perform } from "../ffi/operation.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
+import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { activationOf, scratchVolume } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
@@ -223,12 +224,41 @@ const USED_BY_A_VM =
   "seems to be used by a VM of another process: its disk is in use, a VM may open it, and Windows tells " +
   "no volume of it. Release what was mounted in the VM, or close the VM";
 
-// Adds what a mount acquires to a list, in the same order, and releases the list in reverse.
-async function releaseScratch(
+/** Returns what {@linkcode releaseRecorded} would release, in the order in which it was acquired. */
+export async function recordedHolds(
+  host: Host,
+  records: Records | undefined,
+  { record, scratch, signal }: Pick<ScratchToRelease, "record" | "scratch" | "signal">,
+): Promise<readonly Hold[]> {
+  const image = await imageToRelease(host, records, record, undefined);
+  const { holds } = await holdsOf(host, { scratch, image, record, volumeMountPath: undefined, signal });
+  return holds.holds;
+}
+
+// Releases the list in reverse.
+async function releaseScratch(host: Host, init: ScratchToRelease): Promise<ReleasedHold[]> {
+  const { scratch, record, signal } = init;
+  const mount = sessionOf(host).mounts.mountOf(scratch)?.holds;
+  const { holds, unlisted } = await holdsOf(host, init);
+  let released: ReleasedHold[];
+  try {
+    released = await holds.release({ signal });
+  } finally {
+    guardReleases(host, holds, scratch, record?.id);
+    // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
+    // release: then the owner still has everything.
+    const left = new Set(holds.holds.map(({ kind }) => kind));
+    mount?.disown(mount.held.filter(({ hold }) => !left.has(hold.kind)));
+  }
+  if (unlisted !== undefined) throw unlisted;
+  return released;
+}
+
+// Adds what a mount acquires to a list, in the same order.
+async function holdsOf(
   host: Host,
   { scratch, image, record, volumeMountPath, signal }: ScratchToRelease,
-): Promise<ReleasedHold[]> {
-  const mount = sessionOf(host).mounts.mountOf(scratch)?.holds;
+): Promise<{ readonly holds: HoldList; readonly unlisted?: unknown }> {
   const { volume, error } = await volumeOf(host, scratch);
   [image, volume].forEach((what) => operationOf(signal)?.concerns(what));
   // The mount points are found by the volume. Without it, they would never be removed.
@@ -274,18 +304,7 @@ async function releaseScratch(
     // A mount point that is left can be found only by the disk, so the disk stays as well.
     adoptMountPoint(host, holds, { folder: path.replace(/\\$/, ""), volume }, [disk]);
   }
-  let released: ReleasedHold[];
-  try {
-    released = await holds.release({ signal });
-  } finally {
-    guardReleases(host, holds, scratch, record?.id);
-    // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
-    // release: then the owner still has everything.
-    const left = new Set(holds.holds.map(({ kind }) => kind));
-    mount?.disown(mount.held.filter(({ hold }) => !left.has(hold.kind)));
-  }
-  if (unlisted !== undefined) throw unlisted;
-  return released;
+  return { holds, unlisted };
 }
 
 const DRIVE_LETTER = /^[A-Za-z]:\\$/;

@@ -34,6 +34,8 @@ export interface MountRecord {
   readonly isPermanent: boolean;
   /** The process that mounts. */
   readonly process: ProcessId;
+  /** When Windows was started before that, see `bootTime()`. Undefined in records of earlier versions of this library. */
+  readonly boot?: string | undefined;
   /** When it began, in ISO 8601 and UTC. */
   readonly since: string;
   /** The volume of the scratch, once everything is mounted. */
@@ -62,7 +64,8 @@ export function closedLine(): string {
 
 const MOST_PID = 2 ** 32 - 1;
 
-const process: Check<ProcessId> = (value, argument) =>
+/** Checks a process. */
+export const processIn: Check<ProcessId> = (value, argument) =>
   fieldsOf(value, { pid: wholeNumber(0, MOST_PID), start: text }, argument);
 // The longest path that a mount takes, behind the volume that it is on, has a third of it. Each part would be looked at.
 const LONGEST_FOLDER = 1024;
@@ -72,6 +75,8 @@ const folder: Check<string> = (value, argument) => {
   if (path === value && path.length <= LONGEST_FOLDER) return path;
   throw new InvalidInputError(argument, "is no path that a mount has", value);
 };
+/** Checks a time in units of 100 ns since 1601. */
+export const units: Check<string> = (value, argument) => `${BigInt(text(value, argument))}`;
 const cim = (value: unknown, argument: string) => fieldsOf(value, { image: text, volume: text }, argument);
 const version: Check<number> = wholeNumber(VERSION, VERSION);
 
@@ -86,7 +91,8 @@ const PLAN = {
   cim: optional(cim),
   volumeMountPath: optional(folder),
   isPermanent: boolean,
-  process,
+  process: processIn,
+  boot: optional(units),
   since: string,
 };
 const LATER = { mounted: optional(boolean), volume: optional(text), closed: optional(boolean) };
@@ -101,7 +107,7 @@ export function recordIn(content: string, path: string): MountRecord | undefined
   const [first, ...later] = content.split("\n").slice(0, -1);
   // Its first line could not be written, and then it could not be deleted.
   if (first === undefined || content === closedLine()) return undefined;
-  const { version: _version, ...plan } = planIn(first, path);
+  const { version: _version, boot, ...plan } = planIn(first, path);
   const events = later.flatMap((line) => {
     try {
       return [fieldsOf(JSON.parse(line), LATER, "line")];
@@ -110,7 +116,7 @@ export function recordIn(content: string, path: string): MountRecord | undefined
     }
   });
   if (events.some(({ closed }) => closed)) return undefined;
-  return { ...plan, volume: events.find(({ mounted }) => mounted)?.volume };
+  return { ...plan, ...(boot !== undefined && { boot }), volume: events.find(({ mounted }) => mounted)?.volume };
 }
 
 function planIn(line: string, path: string): MountPlan & { readonly version: number } {

@@ -28,6 +28,7 @@ import {
 import { log } from "../log.ts";
 import { fileLock } from "./file_lock.ts";
 import { closedLine, firstLine, mountedLine, type MountPlan, type MountRecord, recordIn } from "./record.ts";
+import { isPlaceLine, placeIn, placeLine, type PlaceRecord, subjectOf } from "./place.ts";
 import { createTrustedFolder } from "./trusted_folder.ts";
 
 const FOLDER = "hcs-layers";
@@ -80,8 +81,23 @@ export class Records {
 
   /** Writes down what a mount is about to take, in place of an older record. Returns once that is on the disk. */
   async begin(host: Host, plan: MountPlan): Promise<void> {
+    await this.#begin(host, plan.scratch, firstLine(plan));
+  }
+
+  async #begin(host: Host, subject: string, line: string): Promise<void> {
     this.#prepare(host);
-    write(host, await this.#path(plan.scratch), firstLine(plan), access.GENERIC_WRITE, disposition.CREATE_ALWAYS);
+    write(host, await this.#path(subject), line, access.GENERIC_WRITE, disposition.CREATE_ALWAYS);
+  }
+
+  /** {@linkcode read} for a volume or an image that is mounted by itself, by what its record is about. */
+  async readPlace(host: Host, subject: string): Promise<PlaceRecord | undefined> {
+    const path = await this.#path(subject);
+    return readFile(host, path, (content) => placeOf(content, path));
+  }
+
+  /** {@linkcode begin} for a volume or an image that is mounted by itself. */
+  async beginPlace(host: Host, place: PlaceRecord): Promise<void> {
+    await this.#begin(host, subjectOf(place), placeLine(place));
   }
 
   /** Writes down that everything is mounted. Returns once that is on the disk. */
@@ -113,9 +129,9 @@ export class Records {
     for (const { key, path } of this.#files(host)) {
       if (!KEY.test(key)) continue;
       try {
-        if (readRecord(host, path) !== undefined) continue;
+        if (!isEmpty(host, path)) continue;
         using _lock = await this.#lockOf(host, key, { onWait: refuseToWait });
-        if (readRecord(host, path) === undefined) deleteFile(host, path);
+        if (isEmpty(host, path)) deleteFile(host, path);
       } catch (error) {
         if (!(error instanceof LayerError)) throw error;
         log("debug", () => `${path} stays: ${messageOf(error)}`);
@@ -123,13 +139,25 @@ export class Records {
     }
   }
 
-  /** Returns all records, and the paths of those that can't be read, with the errors. */
+  /** Returns all records of layers, and the paths of those that can't be read, with the errors. */
   list(host: Host): { records: MountRecord[]; unreadable: { path: string; error: unknown }[] } {
-    const records: MountRecord[] = [];
+    return this.#readAll(host, readRecord);
+  }
+
+  /** Returns the records of volumes and images that are mounted by themselves. */
+  places(host: Host): PlaceRecord[] {
+    return this.#readAll(host, (host, path) => readFile(host, path, (content) => placeOf(content, path))).records;
+  }
+
+  #readAll<T>(
+    host: Host,
+    read: (host: Host, path: string) => T | undefined,
+  ): { records: T[]; unreadable: { path: string; error: unknown }[] } {
+    const records: T[] = [];
     const unreadable: { path: string; error: unknown }[] = [];
     for (const { path } of this.#files(host)) {
       try {
-        const record = readRecord(host, path);
+        const record = read(host, path);
         if (record !== undefined) records.push(record);
       } catch (error) {
         unreadable.push({ path, error });
@@ -184,9 +212,32 @@ function keyOf(scratch: string): Promise<string> {
 }
 
 function readRecord(host: Host, path: string): MountRecord | undefined {
+  // One of a place that makes no sense is told as well.
+  return readFile(host, path, (content) => isPlace(content) ? void placeOf(content, path) : recordIn(content, path));
+}
+
+// What is closed or torn is none.
+function placeOf(content: string, path: string): PlaceRecord | undefined {
+  const [line, ...later] = content.split("\n").slice(0, -1);
+  return line === undefined || !isPlaceLine(line) || later.some((line) => `${line}\n` === closedLine())
+    ? undefined
+    : placeIn(line, path);
+}
+
+function isPlace(content: string): boolean {
+  const [line] = content.split("\n").slice(0, -1);
+  return line !== undefined && isPlaceLine(line);
+}
+
+function isEmpty(host: Host, path: string): boolean {
+  return readFile(host, path, (content) => isPlace(content) ? placeOf(content, path) : recordIn(content, path)) ===
+    undefined;
+}
+
+function readFile<T>(host: Host, path: string, read: (content: string) => T | undefined): T | undefined {
   if (fileAttributes(host, path) === undefined) return undefined;
   try {
-    return recordIn(readText(host, path, MOST_BYTES), path);
+    return read(readText(host, path, MOST_BYTES));
   } catch (error) {
     if (isNotFound(error)) return undefined;
     if (error instanceof UnexpectedAnswerError) throw new RecordError(path, { cause: error });

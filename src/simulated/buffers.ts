@@ -52,6 +52,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   copyOut: ({ bytes }) => ({ to: bytes }),
   // ntdll.dll: RTL_OSVERSIONINFOW says how long it is.
   RtlGetVersion: ({ info }) => ({ info: Math.max(276, numberIn(info, 32)) }),
+  NtQuerySystemInformation: ({ size }) => ({ information: size, needed: 4 }),
   // virtdisk.dll
   CreateVirtualDisk: () => ({ type: 20, handle: 8 }),
   GetAllAttachedVirtualDiskPhysicalPaths: ({ size }) => ({ size: 4, paths: numberIn(size, 32) }),

@@ -92,10 +92,12 @@ export function closeAll(windows: Windows, process: number): void {
   }
 }
 
+const RESTART_MS = 30_000;
+
 /**
  * Restarts the machine. What is attached, mounted, filtered or open is gone, and so are VMs. Files, their streams and who
  * may open them, folders that are mount points, permanent disks' files stay; a disk isn't attached again by itself
- * (documentation of AttachVirtualDisk: only with ATTACH_VIRTUAL_DISK_FLAG_AT_BOOT).
+ * (documentation of AttachVirtualDisk: only with ATTACH_VIRTUAL_DISK_FLAG_AT_BOOT). It takes half a minute.
  */
 export function restart(windows: Windows): void {
   const { state } = windows;
@@ -114,6 +116,7 @@ export function restart(windows: Windows): void {
     running: {},
   });
   closeFiles(windows, () => true);
+  state.bootedAt = state.time += RESTART_MS;
   state.nextClose = Number.MAX_VALUE;
   for (const node of Object.values(state.nodes)) {
     if (node.vms !== undefined) delete node.vms;

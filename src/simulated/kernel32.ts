@@ -80,6 +80,12 @@ const FILE_ID_INFO = 18;
 const WAIT_TIMEOUT = 258;
 // When the first simulated process starts, in units of 100 ns since 1601.
 const FIRST_START = 133_000_000_000_000_000n;
+
+/** Returns a time of the machine's clock as a FILETIME. */
+export function fileTime(milliseconds: number): bigint {
+  return FIRST_START + BigInt(Math.floor(milliseconds)) * 10_000n;
+}
+
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;
 const IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS = 0x00560000;
 const EXTENTS = 8;
@@ -368,12 +374,12 @@ export const kernel32Functions: SimulatedDll = {
     ({ windows, process: { handles } }, { process, start }) => {
       const pid = process === CURRENT_PROCESS ? windows.by.process : Number(handles.get(process, "process").target);
       const { startedAt } = windows.state.running[pid] ?? unknown("asking when a process started that has ended");
-      put64(start, FIRST_START + BigInt(Math.floor(startedAt)) * 10_000n);
+      put64(start, fileTime(startedAt));
     },
   ),
 
   GetSystemTimeAsFileTime: define(INFALLIBLE, { time: buffer }, ({ windows }, { time }) => {
-    put64(time, FIRST_START + BigInt(Math.floor(windows.now)) * 10_000n);
+    put64(time, fileTime(windows.now));
   }),
 
   // Of an image it is cimfs: Get-CimDiskImage of the PowerShell module CimDiskImage looks for that, without regard to case.

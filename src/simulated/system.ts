@@ -7,11 +7,12 @@
 import { descriptor, sid, sidBytes } from "../ffi/security.ts";
 import { grantEntries } from "./access_list.ts";
 import { big, buffer, define, INFALLIBLE, NTSTATUS, number, put32, put64, type SimulatedDll } from "./call.ts";
-import type { FileHandle } from "./kernel32.ts";
+import { type FileHandle, fileTime } from "./kernel32.ts";
 import { unknown } from "./simulation_error.ts";
 import type { Security } from "./windows.ts";
 
 const TOKEN_USER = 1;
+const SYSTEM_TIME_OF_DAY_INFORMATION = 3;
 
 const ALL = 0x1f01ff;
 const READ_AND_EXECUTE = 0x1200a9;
@@ -60,6 +61,16 @@ export const ntdllFunctions: SimulatedDll = {
       const all = descriptor([...entries, ...grantEntries(grants)], owner);
       put32(needed, all.byteLength);
       bytes.set(all);
+    },
+  ),
+
+  NtQuerySystemInformation: define(
+    NTSTATUS,
+    { class: number, information: buffer, size: number, needed: buffer },
+    ({ windows }, { class: kind, information, needed }) => {
+      if (kind !== SYSTEM_TIME_OF_DAY_INFORMATION) unknown(`asking for information ${kind} about the system`);
+      put64(information, fileTime(windows.state.bootedAt ?? 0));
+      put32(needed, 48);
     },
   ),
 

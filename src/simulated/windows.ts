@@ -227,8 +227,10 @@ export interface WindowsState {
   running: Record<string, RunningProcess>;
   /** How many files and folders have got an id. */
   fileIds: number;
-  /** Milliseconds since its start, by its clock. */
+  /** Milliseconds since it was first started, by its clock. */
   time: number;
+  /** When it was last started again. */
+  bootedAt?: number;
 }
 
 /** Returns a machine with an empty disk C:. */

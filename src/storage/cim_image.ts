@@ -4,14 +4,15 @@
  * @module
  */
 
-import { withHostOptions } from "../checks/arguments.ts";
+import { boolean, withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { shortPath, volumeRoot } from "../checks/windows_path.ts";
-import type { HostOptions } from "../ffi/host_options.ts";
-import { withHolds } from "../holds/hold_list.ts";
+import type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireCimMount, dismount } from "../host_holds/cim_mount.ts";
+import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
 
 /**
  * An image mounted by {@linkcode mountCimImage}.
@@ -50,15 +51,17 @@ export interface MountedCimImage extends Mounted {
 export async function mountCimImage(
   image: string,
   volume: string,
-  options: HostOptions = {},
+  options: MountOptions = {},
 ): Promise<MountedCimImage> {
-  return await withHostOptions(options, {}, [image, volume], async ({ host, signal }) => {
+  const further = { permanent: optional(boolean) };
+  return await withHostOptions(options, further, [image, volume], async ({ host, signal, permanent }) => {
     const path = shortPath(image, "image");
     const root = volumeRoot(volume, "volume");
     signal?.throwIfAborted();
     requireBuild(host, "cimFs", "CimFS");
     requireKind(host, path, "image", "file");
-    return await withHolds(async (holds) => {
+    const place = { kind: "image", image: path, volume: root, isPermanent: permanent === true } as const;
+    return await withPlaceRecord(host, place, signal, async (holds) => {
       await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
       return mounted(host, holds, { image: path, volume: root });
     });
@@ -91,6 +94,6 @@ export async function dismountCimImage(volume: string, options: HostOptions = {}
     const root = volumeRoot(volume, "volume");
     signal?.throwIfAborted();
     requireBuild(host, "cimFs", "CimFS");
-    return await dismount(host, root);
+    return await releasePlace(host, { kind: "image", volume: root }, signal, () => dismount(host, root));
   });
 }

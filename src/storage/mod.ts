@@ -76,7 +76,7 @@ export type { CreateScratchOptions, CreateUtilityVMScratchOptions } from "./scra
 export { grantVmAccess, grantVmGroupAccess } from "./vm_access.ts";
 export { enablePrivileges } from "./privileges.ts";
 export { resolvePath } from "./resolve_path.ts";
-export type { HostOptions } from "../ffi/host_options.ts";
+export type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 export type { Mounted } from "../holds/mounted.ts";
 export type { Hold } from "../holds/hold.ts";
 export type { ReleaseOptions } from "../holds/hold_list.ts";

@@ -244,6 +244,7 @@ export function tableOf(world: World): Table {
     optional: Object.values(fields).every((field) => field.optional),
   });
   const options = onHost();
+  const mountOptions = onHost(allOptional({ permanent: boolean }));
   return {
     // mod.ts
     mountWCOWLayers: {
@@ -267,7 +268,7 @@ export function tableOf(world: World): Table {
     listMounts: { options },
     findMounts: { what: text("c1"), options },
     recover: { options: onHost(allOptional({ dryRun: boolean })) },
-    mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options },
+    mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options: mountOptions },
     removeSandboxMountPoint: { hostPath: path("C:\\mnt\\new"), options },
     makeMountedWCOWLayers: { layerFolders: paths(TOP, BASE, SCRATCH), volume: path(VOLUME), options },
     toHostHcsSchemaLayers: { containerId: text("c1"), readOnlyLayers: paths(TOP, BASE), options },
@@ -360,7 +361,11 @@ export function tableOf(world: World): Table {
     setupContainerBaseLayer: { layer: path(BASE), disks: baseDisks, options },
     setupUtilityVMBaseLayer: { layer: path(BASE), disks: baseDisks, options },
     dismountCimImage: { volume: path(VOLUME), options },
-    mountCimImage: { image: path("C:\\cim\\cim-layers\\app.cim"), volume: path(VOLUME.replace("1", "2")), options },
+    mountCimImage: {
+      image: path("C:\\cim\\cim-layers\\app.cim"),
+      volume: path(VOLUME.replace("1", "2")),
+      options: mountOptions,
+    },
     createScratch: {
       folder: path("C:\\new"),
       layers: paths(BASE),

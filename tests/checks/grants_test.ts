@@ -46,10 +46,10 @@ const OPERATIONS: [operation: Operation, run: (host: Host) => unknown, options?:
   ["image", (host) => mountAndUnmount(CIM_LAYER, host), { build: 26100 }],
   ["imageByRevision", (host) => mountAndUnmount(CIM_LAYER, host), { build: 20348, revision: 2031 }],
   ["layer", (host) => toHostHcsSchemaLayers("c1", [LAYER], { host })],
-  ["files", async (host) => {
+  ["files", (host) => storage.isDiskInUse(`${SCRATCH}\\sandbox.vhdx`, { host })],
+  ["mountPoint", async (host) => {
     await mountSandboxVolume("C:\\mnt", `\\\\?\\Volume{${VOLUME}}\\`, { host });
     await removeSandboxMountPoint("C:\\mnt", { host });
-    storage.isDiskInUse(`${SCRATCH}\\sandbox.vhdx`, { host });
   }],
   ["disk", async (host) => {
     await storage.createVhdx("C:\\empty\\a.vhdx", { size: SIZE, host });

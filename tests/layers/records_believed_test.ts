@@ -259,3 +259,37 @@ Deno.test("recover() doesn't act upon a changed copy of a record under another n
   assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left", "left"]);
   assertEquals(held(host), before);
 });
+
+Deno.test("a record of before a restart doesn't make recover() detach what somebody else has mounted since", async () => {
+  const host = hostWith({ layers: LAYERS, cimLayers: [TOP], scratches: [SCRATCH, OTHER] });
+  const [before, foreign] = [host.otherProcess(), () => hostInFront(host.otherProcess(), { records: false })];
+  await mountWCOWLayers("c1", STACK, { host: before, volumeMountPath: MOUNT });
+  await mountWCOWLayers("c2", [TOP, OTHER], { host: before });
+  host.restart();
+  await mountWCOWLayers("c1", STACK, { host: foreign() });
+  await mountWCOWLayers("c2", [TOP, OTHER], { host: foreign() });
+  const mounted = held(host).filter((one) => !one.includes("C:\\mnt"));
+  assertEquals((await listMounts({ host })).map(({ state }) => state), ["gone", "gone"]);
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released", "released"]);
+  assertEquals([held(host), host.exists(MOUNT), host.readDir(MOUNTS)], [mounted, false, []]);
+});
+
+Deno.test("after a restart, another process that has the number of the owner and can't be looked at isn't the owner", async () => {
+  const host = stackHost();
+  await mountWCOWLayers("c1", STACK, { host: host.otherProcess(), volumeMountPath: MOUNT });
+  host.restart();
+  host.fail({ function: "OpenProcess", code: "ERROR_ACCESS_DENIED" });
+  assertEquals((await listMounts({ host }))[0]?.owner.state, "ended");
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
+  assertEquals([held(host), host.exists(MOUNT)], [[], false]);
+});
+
+Deno.test("a record of a version that didn't write down when Windows was started is recovered as before", async () => {
+  const host = stackHost();
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  dead.endProcess();
+  changeRecord(host, (text) => text.replace(/"boot":"\d+",/, ""));
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
+  assertEquals(held(host), []);
+});

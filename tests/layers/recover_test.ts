@@ -61,6 +61,11 @@ Deno.test("recover() releases what a process left, and leaves what living ones h
   const before = held(host);
   const told = await recover({ host, dryRun: true });
   assertEquals(told.map(({ outcome }) => outcome), ["released", "left", "left"]);
+  assertEquals(told.map(({ planned }) => planned.map(({ kind }) => kind)), [
+    ["mountPoint", "folder", "overlay", "filter", "cimVolume", "activation"],
+    [],
+    [],
+  ]);
   assertEquals(held(host), before);
   assertEquals(await outcomes(host), ["c1 released", "c2 left", "c3 left"]);
   assertEquals(held(host), alive);

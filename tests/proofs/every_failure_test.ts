@@ -54,7 +54,6 @@ function helper(run: (host: SimulatedHost) => Promise<Holder | AsyncDisposable |
 }
 
 const LINUX = { os: "linux", id: "ours", bootFolder: "C:\\lcow" } as const;
-const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
 const DISKS = { base: `${BASE}\\blank-base.vhdx`, differencing: `${BASE}\\blank.vhdx`, size: GIB };
 const VM_DISKS = {
   base: `${BASE}\\UtilityVM\\Base.vhdx`,
@@ -83,7 +82,6 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   createScratch: helper((host) => storage.createScratch(NEW, [BASE], { size: 40 * GIB, host })),
   createUtilityVMScratch: helper((host) => storage.createUtilityVMScratch(NEW, BASE, { vmId: "vm1", host })),
   expandScratch: helper((host) => storage.expandScratch(OURS, 40 * GIB, { host })),
-  mountCimImage: helper((host) => storage.mountCimImage("C:\\layers\\cim-layers\\app.cim", VOLUME, { host })),
   grantVmGroupAccess: helper((host) => storage.grantVmGroupAccess(`${OURS}\\sandbox.vhdx`, { host })),
 };
 

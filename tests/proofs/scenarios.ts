@@ -4,8 +4,9 @@
  * @module
  */
 
-import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import { mountSandboxVolume, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import { dismountCimImage, mountCimImage } from "../../src/storage/mod.ts";
 import { GIB, hostWith, inAnotherProcess } from "../support/host.ts";
 
 /** What a scenario has acquired. */
@@ -32,6 +33,9 @@ export const THEIRS = "C:\\scratches\\theirs";
 export const NEW = "C:\\new\\scratch";
 export const MOUNT = "C:\\mnt\\ours";
 export const BLANK = "C:\\disks\\blank.vhdx";
+
+const VOLUME_ID = "11111111-2222-3333-4444-555555555555";
+const VOLUME = `\\\\?\\Volume{${VOLUME_ID}}\\`;
 
 // What Windows might return where nobody knows.
 const UNKNOWN: Readonly<Record<string, number | string>> = {
@@ -85,5 +89,23 @@ export const HOST_SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
     unmount: (host) => unmountWCOWLayers(NEW, { host }),
     made: ["C:\\new", NEW, `${NEW}\\sandbox.vhdx`],
+  },
+  "a volume by itself": {
+    async prepare(options) {
+      const host = await hostOf("layers", 20348, options);
+      host.addVolume(VOLUME_ID);
+      return host;
+    },
+    acquire: async (host, holders) => {
+      holders.push(await mountSandboxVolume(MOUNT, VOLUME, { host }));
+    },
+    unmount: (host) => removeSandboxMountPoint(MOUNT, { host }),
+  },
+  "an image by itself": {
+    prepare: (options) => hostOf("cimLayers", 26100, options),
+    acquire: async (host, holders) => {
+      holders.push(await mountCimImage("C:\\layers\\cim-layers\\app.cim", VOLUME, { host }));
+    },
+    unmount: (host) => dismountCimImage(VOLUME, { host }),
   },
 };

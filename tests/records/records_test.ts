@@ -194,3 +194,17 @@ Deno.test("the folder of records is made again if somebody removes it", async ()
   await kept.begin(host, PLAN);
   assertEquals(kept.list(host).records.length, 1);
 });
+
+Deno.test("the record of a volume by itself that makes no sense is told, and is none of a mount", async () => {
+  const host = new SimulatedHost();
+  const kept = records(host);
+  await kept.begin(host, PLAN);
+  await kept.close(host, SCRATCH);
+  host.writeTextFile(`${FOLDER}\\mounts\\x.jsonl`, '{"version":1,"kind":"volume"}\n');
+  const { records: found, unreadable } = kept.list(host);
+  assertEquals([found, unreadable.map(({ error }) => error instanceof RecordError), kept.places(host)], [
+    [],
+    [true],
+    [],
+  ]);
+});

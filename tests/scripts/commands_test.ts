@@ -177,7 +177,9 @@ Deno.test("recover releases what a process left that was killed, and only tells 
   dead.endProcess();
   const row = /^web {2}mounted {2}.* {2}process \d+ ended {2}/;
   const held = machine.held();
-  assertMatch((await run(machine.args("recover:simulated", "--dry-run"))).stdout, row);
+  const { stdout } = await run(machine.args("recover:simulated", "--dry-run"));
+  assertMatch(stdout, row);
+  assertEquals(stdout.trimEnd().split("\n").slice(1), [`  filter      ${SCRATCH}`, `  activation  ${SCRATCH}`]);
   assertEquals(machine.held(), held);
   assertMatch((await run(machine.args("recover:simulated"))).stdout, row);
   assertEquals(machine.held(), []);
