@@ -20,7 +20,7 @@ import type { MountRecord } from "../records/record.ts";
 import { sessionOf } from "../session/session.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { isDiskInUse, isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
+import { isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf } from "./place.ts";
 
 /**

@@ -188,9 +188,11 @@ function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord
   }
   const by = record === undefined ? "" : `, and mounted anew by ${ownerOf(host, record)}`;
   log("warn", () => `${scratch} was unmounted by another process${by}: nothing is left to release`);
+  const { mounts } = sessionOf(host);
   const left = holds.held.map(({ hold }) => ({ hold, wasHeld: false }));
+  // Of a mount that failed, only the scratch is noted.
   holds.disown(holds.held);
-  if (sessionOf(host).mounts.mountOf(scratch)?.holds === holds) sessionOf(host).mounts.forget(scratch);
+  if ((mounts.mountOf(scratch)?.holds ?? holds) === holds) mounts.forget(scratch);
   return left;
 }
 

@@ -15,6 +15,8 @@ import {
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
 import { hostWith, withFunction } from "../support/host.ts";
+import { hostWith } from "../support/host.ts";
+import { WHEN_UNKNOWN } from "../proofs/scenarios.ts";
 
 const TOP = "C:\\layers\\top";
 const BASE = "C:\\layers\\base";
@@ -162,6 +164,17 @@ Deno.test("mountWCOWLayers() leaves no image if mounting it fails after its effe
     host.fail({ function: "GetFileAttributesW", code: "ERROR_ACCESS_DENIED", nth: 1 });
   });
   await assertRejects(() => mountWCOWLayers("test", STACK, { host }), NativeError);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("a mount that failed and that another process has unmounted keeps nobody from mounting", async () => {
+  const host = cimHost({ whenUnknown: WHEN_UNKNOWN });
+  host.fail({ function: "HcsAttachOverlayFilter", code: "ERROR_ACCESS_DENIED", effect: "full" });
+  const failed = await assertRejects(() => mountWCOWLayers("test", STACK, { host })) as unknown as MountedLayers;
+  host.failNothing();
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  await failed.release();
+  await (await mountWCOWLayers("test", STACK, { host })).release();
   assertEquals(host.held(), []);
 });
 
