@@ -15,7 +15,6 @@ import {
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { sequence } from "../support/calls.ts";
 import { hostWith, withFunction } from "../support/host.ts";
-import { hostWith } from "../support/host.ts";
 import { WHEN_UNKNOWN } from "../proofs/scenarios.ts";
 
 const TOP = "C:\\layers\\top";
