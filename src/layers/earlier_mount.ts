@@ -8,6 +8,7 @@ import { requireGrantsFor } from "../checks/grants.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { HoldList } from "../holds/hold_list.ts";
+import { scratchVolume } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { log } from "../log.ts";
 import type { MountRecord } from "../records/record.ts";
@@ -73,7 +74,10 @@ export async function leftOf(
     left.adopt(layerCimOf(host, { ...cim, scratch }));
   }
   if (volumeMountPath !== undefined) {
-    adoptRecordedPlace(host, left, volumeMountPath, await lastVolume(host, record, signal));
+    // The volume of the scratch is the same if somebody else has attached its disk since.
+    const now = await scratchVolume(host, scratch).catch(() => undefined);
+    const volume = now !== undefined && now === record.volume ? now : await lastVolume(host, record, signal);
+    adoptRecordedPlace(host, left, volumeMountPath, volume);
   }
   return left;
 }

@@ -21,7 +21,7 @@ import { sessionOf } from "../session/session.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
 import { isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
-import { NOWHERE, orUndefined, type Place, placeOf } from "./place.ts";
+import { NOWHERE, orUndefined, type Place, placeOf } from "./volume_place.ts";
 
 /**
  * Who mounted something.
@@ -138,7 +138,8 @@ async function mountsFor(
   const list = (mount: MountInfo) => {
     const { scratch, disk = scratch && diskOf(scratch), volume, image } = mount;
     if (isListed(disk, volume)) return;
-    [disk, volume, image?.volume].forEach((key) => key && listed.add(pathKey(key)));
+    // The disk of a mount that is gone can be attached by somebody else.
+    [...mount.state === "gone" ? [] : [disk, volume], image?.volume].forEach((key) => key && listed.add(pathKey(key)));
     mounts.push(mount);
   };
   const records = [...recordsOn(host)];
@@ -155,7 +156,8 @@ async function mountsFor(
     if (mount.image !== undefined && images.includes(pathKey(mount.image.volume))) continue;
     // It can have been mounted since the records were read.
     const record = mount.disk === undefined ? await recordSince(host, mount.scratch) : undefined;
-    list(record === undefined ? mount : await infoOf(host, record));
+    const isNew = record !== undefined && !mounts.some(({ id }) => id === record.id);
+    list(isNew ? await infoOf(host, record) : mount);
   }
   signal?.throwIfAborted();
   const numbers = new Map(attached.disks.map(({ volume, number }) => [volume && pathKey(volume), number]));

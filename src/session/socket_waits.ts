@@ -39,7 +39,11 @@ export class SocketWaits {
   /** Ends the use of one user, whose sockets must be closed. After the last one, the thread is free and the event is closed. */
   async close(): Promise<void> {
     if (--this.#users > 0) return;
-    await this.#watching;
+    if (this.#watching !== undefined) {
+      // It may not have been set when the last wait ended.
+      if (this.#waits.size === 0) this.#event?.set();
+      await this.#watching;
+    }
     // Somebody may have come meanwhile.
     if (this.#users > 0) return;
     const event = this.#event;

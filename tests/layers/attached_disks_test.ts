@@ -86,7 +86,7 @@ Deno.test("on build 17763 the disk of an activated scratch has a number", async 
 Deno.test("an image that is mounted and belongs to no scratch is listed with its volume", async () => {
   const host = new SimulatedHost();
   host.addCimLayer("C:\\layers\\top");
-  await mountCimImage(IMAGE, IMAGE_VOLUME, { host });
+  await mountCimImage(IMAGE, IMAGE_VOLUME, { host: hostInFront(host, { records: false, machine: {} }) });
   host.addDriveLetter("E:", IMAGE_VOLUME);
   const mounts = await listMounts({ host });
   assertEquals(

@@ -93,13 +93,15 @@ Deno.test("a disk that is attached without a volume is told as partial", async (
   assertEquals((await findMounts(DISK, { host })).map(({ scratch }) => scratch), [SCRATCH]);
 });
 
-Deno.test("a disk of ours that something else has detached and attached again is told as ours, at the same volume", async () => {
+Deno.test("a disk of ours that something else has detached and attached again after a restart is told as its, and ours as gone", async () => {
   const host = stackHost();
   const owner = host.otherProcess();
   const { path } = await mountWCOWLayers("c1", STACK, { host: owner });
   owner.endProcess();
   host.restart();
   await attachDisk(DISK, { host, permanent: true });
-  const [mount, ...others] = await listMounts({ host });
-  assertEquals([mount!.owner.tool, mount!.volume, mount!.diskNumber, others], ["hcs-layers", path, 1, []]);
+  assertEquals(
+    (await listMounts({ host })).map(({ owner, state, volume, diskNumber }) => [owner.tool, state, volume, diskNumber]),
+    [["hcs-layers", "gone", undefined, undefined], ["unknown", "mounted", path, 1]],
+  );
 });

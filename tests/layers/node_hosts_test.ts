@@ -7,6 +7,7 @@ import { activateLayer, deactivateLayer, mountCimImage } from "../../src/storage
 import EXPECTED_DOCKER from "../nodes/data/expected-docker.json" with { type: "json" };
 import EXPECTED_CONTAINERD from "../nodes/data/expected.json" with { type: "json" };
 import HOSTS from "../nodes/data/hosts.json" with { type: "json" };
+import { hostInFront } from "../support/host.ts";
 
 interface Expected {
   readonly folder: string;
@@ -131,9 +132,10 @@ for (const node of NODES.filter(({ name }) => /cim/.test(name))) {
     // Windows doesn't tell which image a volume shows, so that any one will do.
     host.addFile("C:\\images\\any.cim", 4096);
     const volumes = new Map<string, string>();
+    const containerd = hostInFront(host, { records: false, machine: {} });
     for (const { container } of containers) {
       volumes.set(container!, await cimVolumeName(container!));
-      await mountCimImage("C:\\images\\any.cim", volumes.get(container!)!, { host });
+      await mountCimImage("C:\\images\\any.cim", volumes.get(container!)!, { host: containerd });
     }
     const [first, ...others] = containers;
     for (const { folder } of others) await activateLayer(`${snapshots}\\${folder}`, { host });

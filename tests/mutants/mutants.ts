@@ -389,7 +389,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/earlier_mount.ts",
-    text: `    adoptRecordedPlace(host, left, volumeMountPath, await lastVolume(host, record, signal));\n`,
+    text: `    adoptRecordedPlace(host, left, volumeMountPath, volume);\n`,
     replacement: "",
     breaks: "the mount point of an earlier mount stays when the scratch is mounted again",
     tests: [BELIEVED],

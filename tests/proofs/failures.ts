@@ -84,7 +84,7 @@ export function isBeyondTheOwner({ function: fn, effect, code }: InjectedFailure
     fn === "HcsDetachOverlayFilter" && code === 0;
 }
 
-const CLOSING = ["CloseHandle", "FindClose", "closesocket"];
+const CLOSING = ["CloseHandle", "FindClose", "WSACloseEvent", "WSASetEvent", "closesocket"];
 const CLOSING_SYSTEM = ["HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"];
 
 // Windows was never seen to leave a handle open that it was asked to close, nor to fail and register a callback

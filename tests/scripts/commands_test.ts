@@ -4,6 +4,7 @@ import { listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { attachDisk, mountCimImage } from "../../src/storage/mod.ts";
 import { type Ended, Machine, ROOT, run } from "./run.ts";
+import { hostInFront } from "../support/host.ts";
 
 const STACK = ["C:\\layers\\app", "C:\\layers\\base", "C:\\container one\\scratch"];
 const SCRATCH = STACK[2]!;
@@ -133,7 +134,9 @@ Deno.test("list tells of disks and images that nobody has a record of, and unmou
   host.addFile("C:\\disks\\data.vhdx", 2 ** 30);
   host.addCimLayer("C:\\layers\\top");
   const device = (await attachDisk("C:\\disks\\data.vhdx", { host, permanent: true })).physicalPath();
-  const { volume } = await mountCimImage("C:\\layers\\cim-layers\\top.cim", IMAGE_VOLUME, { host });
+  const { volume } = await mountCimImage("C:\\layers\\cim-layers\\top.cim", IMAGE_VOLUME, {
+    host: hostInFront(host, { records: false, machine: {} }),
+  });
   const data = (await listMounts({ host })).find((mount) => mount.disk !== undefined)!.volume!;
   host.addDriveLetter("E:", data);
   host.addDriveLetter("F:", volume);

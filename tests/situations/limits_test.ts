@@ -12,6 +12,7 @@ import { BASE, DISK, SCRATCH, storageHost } from "../support/storage_host.ts";
 
 /** They return at once, or call nothing of Windows that is slow. */
 const IMMEDIATE = [
+  "makeMountedWCOWLayers",
   "createUtilityVMScratch",
   "enablePrivileges",
   "getHCSLayers",
@@ -29,7 +30,10 @@ const IMMEDIATE = [
 const SYNCHRONOUS = ["enablePrivileges", "isDiskInUse", "layerId", "resolvePath"];
 
 /** They take neither a signal nor a time limit, because they call nothing of Windows that is slow. */
-const WITHOUT = ["windowsHost", "layerData", "Disk.physicalPath", "Disk.info", "Mounted.toJSON"];
+const WITHOUT = [
+  ...["windowsHost", "layerData", "Disk.physicalPath", "Disk.info", "Mounted.toJSON"],
+  ...["parseLCOWLayers", "parseWCOWLayers"],
+];
 
 /** An abort ends the wait for a request of theirs, which goes on. */
 const AT_ONCE = ["UtilityVM.start", "UtilityVM.modify", "UtilityVM.properties", "UtilityVM.terminate"];

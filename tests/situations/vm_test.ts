@@ -8,7 +8,6 @@ import {
   ReleaseError,
   unmountWCOWLayers,
 } from "../../mod.ts";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { destroyLayer } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { changes } from "../support/calls.ts";
@@ -103,22 +102,4 @@ Deno.test("a removal that a VM on its way out refuses is done once it has ended;
     }
     t.failNothing();
   }
-});
-
-Deno.test("a Linux VM is refused if no thread would be left for other calls, and starts once another is closed", async () => {
-  const host = new SimulatedHost({ poolThreads: 4 });
-  host.addLinuxBootFolder("C:\\boot");
-  const create = (id: string) => createUtilityVM({ os: "linux", id, bootFolder: "C:\\boot" }, { host });
-  const [first, second] = [await create("vm1"), await create("vm2")];
-  await first.start();
-  await second.start();
-  const third = await create("vm3");
-  const from = host.calls.length;
-  const error = await assertRejects(() => third.start(), InUseError);
-  assertEquals([error.by, third.state, host.calls.length], ["this process", "created", from]);
-  await first.close();
-  await third.start();
-  await second.close();
-  await third.close();
-  assertEquals(host.held(), []);
 });
