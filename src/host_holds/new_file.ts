@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isLink } from "../checks/existing.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, deleteFile, directoryEntries, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
@@ -14,7 +15,7 @@ import type { Acquisition } from "./activation.ts";
 
 /**
  * Runs `make`, which creates a file that did not exist before. Releasing the hold deletes the file, even if `make` failed
- * and left it behind.
+ * and left it behind, see {@linkcode createHeld}.
  *
  * @param path Its path, where nothing exists yet.
  */
@@ -25,7 +26,8 @@ export async function acquireNewFile(
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
   const held = newFileOf(host, path, restsOn);
-  await createHeld(host, { held, paths: [path] }, make, expect);
+  const isInNewFolder = restsOn.some(({ hold }) => hold.kind === "folder" && hold.created?.includes(dirname(path)));
+  await createHeld(host, { held, paths: [path], isInNewFolder }, make, expect);
   return held;
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { boolean, hostOptions, requireText } from "../checks/arguments.ts";
+import { kindOf } from "../checks/existing.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -191,7 +192,8 @@ async function mount(
     const planned = {
       container: containerId,
       scratch: stack.scratch,
-      isNewScratch: newScratch,
+      // In a folder that is there already, nobody could tell whose the disk is.
+      isNewScratch: newScratch && kindOf(host, stack.scratch) === undefined,
       layers: stack.layers,
       cim,
       volumeMountPath: place,

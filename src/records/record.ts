@@ -22,7 +22,7 @@ export interface MountRecord {
   readonly scratch: string;
   /** What no other folder has, see `fileId()`. Undefined if the folder didn't exist, or its file system has no ids. */
   readonly scratchId: string | undefined;
-  /** Whether the mount creates the disk of the scratch. */
+  /** Whether the mount creates the scratch, its folder and its disk. */
   readonly isNewScratch: boolean;
   /** Folders of the read-only layers, topmost first. */
   readonly layers: readonly string[];

@@ -6,8 +6,10 @@
 
 import { kindOf, requireAbsent } from "../checks/existing.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
+import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
-import { isBusy } from "../errors/outcomes.ts";
+import { isBusy, isUnclear } from "../errors/outcomes.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { isTaken } from "../ffi/kernel32.ts";
@@ -52,23 +54,57 @@ export function requireUnclaimed(host: Host, path: string, argument: string): vo
   }
 }
 
+/** What {@linkcode createHeld} creates. */
+export interface Creation {
+  /** The hold on it. */
+  readonly held: Held;
+  /** Its paths. */
+  readonly paths: readonly string[];
+  /** Whether it is in a folder that the same call of this process has just created. Default: false. */
+  readonly isInNewFolder?: boolean;
+}
+
 /**
- * Runs `create`, which makes what `held` is the hold on, at `paths`: `held` removes it also if `create` failed and left it
- * behind, unless it was there before, or the error doesn't say that Windows had begun to make it.
+ * Runs `create`, which makes what `held` is the hold on: `held` removes it also if `create` failed and left it behind, unless it
+ * was there before. If the error leaves open whether Windows or another process has made it, it stays, and stays held.
  */
 export async function createHeld<T>(
   host: Host,
-  { held, paths }: { readonly held: Held; readonly paths: readonly string[] },
+  { held, paths, isInNewFolder = false }: Creation,
   create: () => T | Promise<T>,
   expect: Expect,
 ): Promise<T> {
   // Asked twice, as an answer can be wrong once, and what is there already would be deleted.
-  let isOurs = ![...paths, ...paths].some((path) => kindOf(host, path) !== undefined);
-  expect({ ...held, release: async () => isOurs && await held.release() });
+  const isThere = [...paths, ...paths].some((path) => kindOf(host, path) !== undefined);
+  let isOurs: boolean | undefined = !isThere;
+  expect({
+    ...held,
+    async release() {
+      if (isOurs === undefined) requireGone(host, paths);
+      return isOurs === true && await held.release();
+    },
+  });
   try {
     return await create();
   } catch (error) {
-    isOurs &&= error instanceof NativeError && !isTaken(error) && !isBusy(error);
+    if (isThere || !(error instanceof NativeError) || isTaken(error)) isOurs = false;
+    else if (!hasBegun(error) && (isBusy(error) || !isInNewFolder)) isOurs = undefined;
     throw error;
   }
+}
+
+// They refuse what exists, so that they fill a disk with none but their own. Of CreateSandboxLayer nobody knows that.
+const NEVER_REPLACE = ["CopyFileW", "CreateVirtualDisk", "HcsSetupBaseOSLayer"];
+
+function hasBegun(error: NativeError): boolean {
+  return isUnclear(error) || error.win32 === win32.ERROR_DISK_FULL && NEVER_REPLACE.includes(error.operation);
+}
+
+function requireGone(host: Host, paths: readonly string[]): void {
+  const found = paths.find((path) => kindOf(host, path) !== undefined);
+  if (found === undefined) return;
+  throw new InUseError(
+    found,
+    "was made just before or by the call that failed, so it may be another process's. Delete it if it isn't",
+  );
 }

@@ -59,7 +59,7 @@ const BLOCK_SIZE = 2 ** 20;
  * @param disks The disks to create.
  * @throws {InvalidInputError} if the layer doesn't exist, or something to be created does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
 export async function setupContainerBaseLayer(
@@ -106,7 +106,7 @@ export async function setupContainerBaseLayer(
  * @param disks The disks to create, usually `SystemTemplateBase.vhdx` and `SystemTemplate.vhdx` in that folder.
  * @throws {InvalidInputError} if the layer doesn't exist, or a disk does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
 export async function setupUtilityVMBaseLayer(

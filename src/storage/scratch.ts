@@ -52,7 +52,7 @@ export interface CreateScratchOptions extends HostOptions {
  * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does or is being created. Nothing is
  * ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
 export async function createScratch(
@@ -109,7 +109,7 @@ export interface CreateUtilityVMScratchOptions extends HostOptions {
  * @param layer Absolute path of the folder of the layer with the utility VM.
  * @throws {InvalidInputError} if the layer has no utility VM, or the disk exists. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
 export async function createUtilityVMScratch(

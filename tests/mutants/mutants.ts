@@ -863,8 +863,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/session/creations.ts",
-    text: `isOurs &&= error instanceof NativeError && !isTaken(error) && !isBusy(error);`,
-    replacement: `isOurs &&= error instanceof NativeError;`,
+    text: `|| isTaken(error)) isOurs = false;`,
+    replacement: `) isOurs = false;`,
     breaks: "a creation that failed deletes what somebody else made first",
     tests: ["tests/situations/creation_test.ts", "tests/storage/created_by_others_test.ts"],
   },
@@ -1162,6 +1162,8 @@ const LISTING_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const CREATED = "tests/storage/created_by_others_test.ts";
+
 // Appended, as their numbers are their places.
 const LATER_MUTANTS: readonly Mutant[] = [
   {
@@ -1247,6 +1249,41 @@ const LATER_MUTANTS: readonly Mutant[] = [
     replacement: `DACL_PRESENT, true`,
     breaks: "a trusted folder inherits who may write to it",
     tests: [RECORDS],
+  },
+  {
+    file: "src/session/creations.ts",
+    text: `(isBusy(error) || !isInNewFolder)) isOurs = undefined;`,
+    replacement: `isBusy(error)) isOurs = undefined;`,
+    breaks: "a creation that was refused deletes what somebody made just before it",
+    tests: [CREATED],
+  },
+  {
+    file: "src/session/creations.ts",
+    text: `(isBusy(error) || !isInNewFolder)) isOurs = undefined;`,
+    replacement: `!isInNewFolder) isOurs = undefined;`,
+    breaks: "a creation that met a sharing violation deletes the file that is open",
+    tests: [CREATED],
+  },
+  {
+    file: "src/session/creations.ts",
+    text: ` && NEVER_REPLACE.includes(error.operation);`,
+    replacement: `;`,
+    breaks: "a full disk counts as a proof that the scratch is of the call",
+    tests: [CREATED],
+  },
+  {
+    file: "src/session/creations.ts",
+    text: `      if (isOurs === undefined) requireGone(host, paths);\n`,
+    replacement: ``,
+    breaks: "what a creation may have left isn't told",
+    tests: [CREATED],
+  },
+  {
+    file: "src/layers/wcow.ts",
+    text: `isNewScratch: newScratch && kindOf(host, stack.scratch) === undefined,`,
+    replacement: `isNewScratch: newScratch,`,
+    breaks: "recover() deletes a disk that somebody may have made in a folder of an earlier scratch",
+    tests: [CREATED],
   },
 ];
 

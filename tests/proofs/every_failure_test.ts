@@ -13,7 +13,7 @@ import {
 import type { CompletedCall, InjectedFailure, SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { GIB, inAnotherProcess } from "../support/host.ts";
-import { difference, failuresOf, isBeyondTheOwner, isRight, type State, stateOf } from "./failures.ts";
+import { difference, failuresOf, isBeyondTheOwner, isRight, removeTold, type State, stateOf } from "./failures.ts";
 import { APP, BASE, BLANK, type Holder, HOST_SCENARIOS, hostOf, NEW, OURS, type Scenario } from "./scenarios.ts";
 
 function inVM(options: UtilityVMOptions, mount: (vm: UtilityVM) => Promise<Holder>): Scenario {
@@ -114,6 +114,7 @@ async function play(scenario: Scenario, failure?: InjectedFailure): Promise<Play
   for (const holder of holders.toReversed()) await holder.release().catch(note);
   const calls = host.calls.slice(from);
   host.failNothing();
+  if (failure !== undefined) removeTold(host, holders, failure);
   for (const holder of holders.toReversed()) {
     await holder.release().catch((error) => errors.push(`release() without failures throws ${error}`));
   }

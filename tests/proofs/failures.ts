@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ReleaseError } from "../../mod.ts";
 import { type CompletedCall, type InjectedFailure, SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 
 /** They return nothing that could be wrong, or only what another call has done. */
@@ -82,6 +83,29 @@ export function isRight(after: State, before: State, made: State, ...failures: I
 export function isBeyondTheOwner({ function: fn, effect, code }: InjectedFailure): boolean {
   return fn === "HcsAttachOverlayFilter" && effect === "full" && code === "ERROR_ACCESS_DENIED" ||
     fn === "HcsDetachOverlayFilter" && code === 0;
+}
+
+const CREATING = ["CreateVirtualDisk", "HcsSetupBaseOSLayer"];
+
+/**
+ * Has a user remove what errors tell that a call left that was denied: it may be another's. Nothing else is left then, and the
+ * errors can be released.
+ */
+export function removeTold(
+  host: SimulatedHost,
+  errors: readonly object[],
+  { function: fn, code }: InjectedFailure,
+): void {
+  if (!CREATING.includes(fn) || code !== "ERROR_ACCESS_DENIED") return;
+  const told = errors.flatMap((error) => error instanceof ReleaseError ? error.holds : []);
+  for (const hold of told) {
+    const paths = hold.kind === "newDisk"
+      ? [hold.path]
+      : hold.kind === "baseOSLayer"
+      ? [`${hold.layer}\\Layout`, `${hold.layer}\\Hives`]
+      : [];
+    paths.filter((path) => host.exists(path)).forEach((path) => host.remove(path));
+  }
 }
 
 const CLOSING = ["CloseHandle", "FindClose", "WSACloseEvent", "WSASetEvent", "closesocket"];
