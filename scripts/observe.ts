@@ -61,15 +61,10 @@ interface ObserveRequest {
 
 function plan({ values, has, positionals }: Arguments): Job {
   if (positionals.length === 0) throw new UsageError("observe needs the folder of one LAYER or more");
-  const words = positionals.map((_, i) => positionals.length === 1 ? "LAYER" : `LAYER ${i + 1}`);
+  const words = positionals.map((_, i) => wordFor(positionals, i));
   const layers = positionals.map((path, i) => windowsPath(path, words[i]!));
   const folder = windowsPath(values.folder ?? FOLDER, "--folder");
-  for (const [i, layer] of layers.entries()) {
-    const [a, b] = [`${layer}\\`.toLowerCase(), `${folder}\\`.toLowerCase()];
-    if (a.startsWith(b) || b.startsWith(a)) {
-      throw new UsageError(`--folder and ${words[i]} are in each other: ${folder}`);
-    }
-  }
+  requireApart(folder, layers);
   const { simulate, answers, only, report = REPORT, markdown = MARKDOWN, "vm-base": vmBase } = values;
   if (answers !== undefined && simulate === undefined) throw new UsageError("--answers goes with --simulate");
   const request: ObserveRequest = {
@@ -85,14 +80,31 @@ function plan({ values, has, positionals }: Arguments): Job {
   };
   return {
     run: (signal) => run(request, signal),
-    words: { ...Object.fromEntries(words.map((word, i) => [`layers[${i}]`, word])), vmBase: "--vm-base" },
+    words: {
+      ...Object.fromEntries(words.map((word, i) => [`layers[${i}]`, word])),
+      vmBase: "--vm-base",
+      folder: "--folder",
+    },
   };
+}
+
+function wordFor(layers: readonly string[], i: number): string {
+  return layers.length === 1 ? "LAYER" : `LAYER ${i + 1}`;
+}
+
+function requireApart(folder: string, layers: readonly string[]): void {
+  for (const [i, layer] of layers.entries()) {
+    const [a, b] = [`${layer}\\`.toLowerCase(), `${folder}\\`.toLowerCase()];
+    if (a.startsWith(b) || b.startsWith(a)) {
+      throw new UsageError(`--folder and ${wordFor(layers, i)} are in each other: ${folder}`);
+    }
+  }
 }
 
 async function run(request: ObserveRequest, signal: AbortSignal): Promise<Result> {
   const rules = await selected(request.only);
   const { populate } = await import("./observe/reference.ts");
-  const { layers, folder, vmBase, simulate, answersFile } = request;
+  const { layers, vmBase, simulate, answersFile } = request;
   const host = await openHost({
     command: "observe",
     simulate,
@@ -101,6 +113,9 @@ async function run(request: ObserveRequest, signal: AbortSignal): Promise<Result
     populate: (machine: SimulatedHost) => populate(machine, { layers, systemRoot: WINDOWS, vmBase }),
   });
   const realLayers = await requireHost(host, layers, vmBase);
+  const { realFolder } = await import("../src/checks/real_path.ts");
+  const folder = realFolder(host, request.folder, "folder");
+  requireApart(folder, realLayers);
   const systemRoot = simulate === undefined ? Deno.env.get("SystemRoot") ?? WINDOWS : WINDOWS;
   const asked = { host, rules, layers: realLayers, folder, vmBase, systemRoot, signal };
   if (request.dryRun) return await rehearsal(asked);

@@ -336,6 +336,26 @@ for (const [args, says] of WRONG) {
   });
 }
 
+Deno.test("observe refuses a folder that is in a layer, or has one in it, under another name, and asks nothing", async () => {
+  using machine = new Observer();
+  const host = machine.host();
+  LAYERS.forEach((layer) => host.addLayer(layer));
+  host.addJunction("C:\\alias", "C:\\layers");
+  host.addJunction("C:\\top", LAYERS[0]!);
+  const content = () => LAYERS.map((layer) => machine.host().readDir(layer));
+  const before = content();
+  const cases = [
+    [LAYERS[1]!, "C:\\alias\\base\\observe"],
+    [LAYERS[1]!, "C:\\alias"],
+    ["C:\\top", `${LAYERS[0]}\\observe`],
+  ] as const;
+  for (const [layer, folder] of cases) {
+    const { code, stderr } = await machine.observe("--only=DestroyLayer", `--folder=${folder}`, layer);
+    assertStringIncludes(stderr, "--folder and LAYER are in each other");
+    assertEquals([code, content(), existsSync(machine.report)], [2, before, false]);
+  }
+});
+
 Deno.test("observe without a grant for its report names the grant, and asks nothing", async () => {
   using machine = new Observer();
   const args = machine.observeArgs(...LAYERS).map((arg) => arg.replace(`,${machine.markdown}`, ""));
