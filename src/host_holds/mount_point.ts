@@ -24,6 +24,7 @@ import {
 } from "../ffi/kernel32.ts";
 import { fromWide } from "../ffi/wide.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { isOwn, maybeOfOthers } from "../session/creations.ts";
 import type { Acquisition } from "./activation.ts";
 
 /**
@@ -55,15 +56,26 @@ export async function acquireMountPoint(
     throw new InUseError(init.folder, "has become a mount point or a link since it was looked at");
   }
   const held = mountPointOf(host, init, restsOn);
-  let isOurs = true;
-  expect({ ...held, release: async () => isOurs && await held.release() });
+  const isNewFolder = restsOn.some(({ hold }) => hold.kind === "folder" && hold.created?.includes(init.folder));
+  let isOurs: boolean | undefined = true;
+  expect({
+    ...held,
+    async release() {
+      if (isOurs === undefined && isLink(host, init.folder)) throw maybeOfOthers(init.folder);
+      return isOurs === true && await held.release();
+    },
+  });
   try {
     setVolumeMountPoint(host, init.folder, init.volume);
   } catch (error) {
-    isOurs = error instanceof NativeError && error.win32 !== win32.ERROR_DIR_NOT_EMPTY;
+    isOurs = !isNotEmpty(error) && isOwn(error, isNewFolder);
     throw error;
   }
   return held;
+}
+
+function isNotEmpty(error: unknown): boolean {
+  return error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY;
 }
 
 // Asks twice if the volume is still there although Windows reported that its mount point is removed.

@@ -87,10 +87,28 @@ export async function createHeld<T>(
   try {
     return await create();
   } catch (error) {
-    if (isThere || !(error instanceof NativeError) || isTaken(error)) isOurs = false;
-    else if (!hasBegun(error) && (isBusy(error) || !isInNewFolder)) isOurs = undefined;
+    isOurs &&= isOwn(error, isInNewFolder);
     throw error;
   }
+}
+
+/**
+ * Returns whether what was not there before a call that failed, and is there after it, is the call's own; undefined if it can be
+ * another process's as well.
+ *
+ * @param isInNewFolder Whether it is in, or at, a folder that this process has just created.
+ */
+export function isOwn(error: unknown, isInNewFolder: boolean): boolean | undefined {
+  if (!(error instanceof NativeError) || isTaken(error)) return false;
+  return hasBegun(error) || isInNewFolder && !isBusy(error) || undefined;
+}
+
+/** Returns the error about what can be another process's, and stays. */
+export function maybeOfOthers(path: string): InUseError {
+  return new InUseError(
+    path,
+    "was made just before or by the call that failed, so it may be another process's. Delete it if it isn't",
+  );
 }
 
 // They refuse what exists, so that they fill a disk with none but their own. Of CreateSandboxLayer nobody knows that.
@@ -102,9 +120,5 @@ function hasBegun(error: NativeError): boolean {
 
 function requireGone(host: Host, paths: readonly string[]): void {
   const found = paths.find((path) => kindOf(host, path) !== undefined);
-  if (found === undefined) return;
-  throw new InUseError(
-    found,
-    "was made just before or by the call that failed, so it may be another process's. Delete it if it isn't",
-  );
+  if (found !== undefined) throw maybeOfOthers(found);
 }

@@ -863,8 +863,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/session/creations.ts",
-    text: `|| isTaken(error)) isOurs = false;`,
-    replacement: `) isOurs = false;`,
+    text: ` || isTaken(error)) return false;`,
+    replacement: `) return false;`,
     breaks: "a creation that failed deletes what somebody else made first",
     tests: ["tests/situations/creation_test.ts", "tests/storage/created_by_others_test.ts"],
   },
@@ -1162,6 +1162,7 @@ const LISTING_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const MOUNT_PLACES = "tests/situations/mount_places_test.ts";
 const CREATED = "tests/storage/created_by_others_test.ts";
 
 // Appended, as their numbers are their places.
@@ -1252,15 +1253,15 @@ const LATER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/session/creations.ts",
-    text: `(isBusy(error) || !isInNewFolder)) isOurs = undefined;`,
-    replacement: `isBusy(error)) isOurs = undefined;`,
+    text: `isInNewFolder && !isBusy(error) || undefined;`,
+    replacement: `!isBusy(error) || undefined;`,
     breaks: "a creation that was refused deletes what somebody made just before it",
     tests: [CREATED],
   },
   {
     file: "src/session/creations.ts",
-    text: `(isBusy(error) || !isInNewFolder)) isOurs = undefined;`,
-    replacement: `!isInNewFolder) isOurs = undefined;`,
+    text: `isInNewFolder && !isBusy(error) || undefined;`,
+    replacement: `isInNewFolder || undefined;`,
     breaks: "a creation that met a sharing violation deletes the file that is open",
     tests: [CREATED],
   },
@@ -1284,6 +1285,20 @@ const LATER_MUTANTS: readonly Mutant[] = [
     replacement: `isNewScratch: newScratch,`,
     breaks: "recover() deletes a disk that somebody may have made in a folder of an earlier scratch",
     tests: [CREATED],
+  },
+  {
+    file: "src/host_holds/mount_point.ts",
+    text: `isOurs = !isNotEmpty(error) && isOwn(error, isNewFolder);`,
+    replacement: `isOurs = !isNotEmpty(error);`,
+    breaks: "a mount point of another process is removed after a call that was refused",
+    tests: [MOUNT_PLACES],
+  },
+  {
+    file: "src/host_holds/mount_point.ts",
+    text: `isOurs = !isNotEmpty(error) && isOwn(error, isNewFolder);`,
+    replacement: `isOurs = isOwn(error, isNewFolder);`,
+    breaks: "a mount point that another process had made first is removed",
+    tests: [MOUNT_PLACES],
   },
 ];
 

@@ -3,14 +3,17 @@ import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.
 import {
   InUseError,
   InvalidInputError,
+  LayerError,
   mountSandboxVolume,
   mountWCOWLayers,
   NativeError,
+  ReleaseError,
   removeSandboxMountPoint,
   unmountWCOWLayers,
+  UnwindError,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { readText, setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
+import { readText, setVolumeMountPoint, volumeNameForMountPoint } from "../../src/ffi/kernel32.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { changes, held, sequence } from "../support/calls.ts";
 import { type Call, hostWith, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
@@ -184,3 +187,28 @@ Deno.test("a mount point of which Windows tells once what is no volume is remove
     await mounted.release();
   }
 });
+
+const RACES: [code: string, folders: string[]][] = [
+  ["ERROR_DIR_NOT_EMPTY", []],
+  ["ERROR_DIR_NOT_EMPTY", [MOUNT]],
+  ["ERROR_SHARING_VIOLATION", []],
+  ["ERROR_ACCESS_DENIED", [MOUNT]],
+];
+for (const [code, folders] of RACES) {
+  Deno.test(`two processes mount one volume at a folder (${folders.length} there): the one that fails with ${code} leaves the other's`, async () => {
+    const host = hostWith({ folders });
+    const before = host.paths();
+    const volume = host.addVolume(GUID);
+    const other = host.otherProcess();
+    host.before("SetVolumeMountPointW", () => setVolumeMountPoint(other, MOUNT, volume), { nth: 1 });
+    if (code !== "ERROR_DIR_NOT_EMPTY") host.fail({ function: "SetVolumeMountPointW", code, nth: 1 });
+    const error = await assertRejects(() => mountSandboxVolume(MOUNT, volume, { host }), LayerError);
+    const cause = error instanceof UnwindError ? error.cause : error;
+    assertEquals(cause instanceof NativeError && cause.symbol, code);
+    if (error instanceof UnwindError) await assertRejects(() => error.release(), ReleaseError, "another process's");
+    assertEquals(volumeNameForMountPoint(other, MOUNT), volume);
+    await removeSandboxMountPoint(MOUNT, { host: other });
+    if (error instanceof UnwindError) await error.release();
+    assertEquals([held(host), host.paths()], [[], before]);
+  });
+}
