@@ -259,3 +259,30 @@ Deno.test("a database that is changed while it is read is read again, and its lo
   isTorn = () => reads % 2 === 1;
   assertEquals((await listMounts({ host })).map(({ containerId }) => containerId), [undefined]);
 });
+
+Deno.test("without meta.db, only what can be written to has the id of its container for a key", async () => {
+  const host = nodeHost();
+  const bytes = readDatabase();
+  const kind = [..."kind"].map((char) => char.charCodeAt(0));
+  const scratches = ["1", "7", "8"].map((folder) => `${SNAPSHOTS}\\${folder}`);
+  scratches.forEach((scratch) => host.addScratch(scratch));
+  for (const scratch of scratches) await activateLayer(scratch, { host });
+  const containers = async () => (await listMounts({ host })).map(({ containerId }) => containerId);
+  host.addFile(DATABASE, bytes);
+  // A layer whose disk somebody has attached is no container.
+  assertEquals(await containers(), [undefined, POD, IN_POD]);
+  for (let at = 0; at < bytes.length; at++) {
+    if (kind.every((char, i) => bytes[at + i] === char) && bytes[at + 4] === 2) bytes[at + 4] = 1;
+  }
+  host.remove(DATABASE);
+  host.addFile(DATABASE, bytes);
+  assertEquals(await containers(), [undefined, undefined, undefined]);
+});
+
+Deno.test("a mount that Windows tells of in other letters, and without its volume, is told once", async () => {
+  const host = nodeHost();
+  await mountWCOWLayers("c1", [...LAYERS, SCRATCH.toUpperCase()], { host });
+  host.fail({ function: "GetLayerMountPath", code: "ERROR_NOT_READY" });
+  const mounts = await listMounts({ host });
+  assertEquals(mounts.map(named), [["hcs-layers", "c1", "mounted", SCRATCH.toUpperCase()]]);
+});

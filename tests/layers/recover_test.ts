@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { findMounts, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { changeScratch } from "../../src/session/scratch_changes.ts";
 import { held } from "../support/calls.ts";
 import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -234,4 +235,20 @@ Deno.test("what a mount and its release write is flushed twice, and nothing is l
   const without = stackHost({ records: false });
   await (await mountWCOWLayers("c1", STACK, { host: without })).release();
   assertEquals(without.exists("C:\\ProgramData"), false);
+});
+
+Deno.test("recover() leaves the record that another process is about to write", async () => {
+  const host = stackHost();
+  const dead = host.otherProcess();
+  dead.before("WriteFile", () => {
+    dead.endProcess();
+    throw new Error("killed");
+  });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: dead }));
+  assertEquals(recordFiles(host), 1);
+  // As a mount of this scratch in that process has the lock when it begins to write.
+  await changeScratch(host.otherProcess(), SCRATCH, undefined, async () => void await recover({ host }));
+  assertEquals(recordFiles(host), 1);
+  await recover({ host });
+  assertEquals(recordFiles(host), 0);
 });

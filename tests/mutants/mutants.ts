@@ -1300,6 +1300,41 @@ const LATER_MUTANTS: readonly Mutant[] = [
     breaks: "a mount point that another process had made first is removed",
     tests: [MOUNT_PLACES],
   },
+  {
+    file: "src/nodes/containerd.ts",
+    text: `kind === "active" ? {`,
+    replacement: `kind !== "view" ? {`,
+    breaks: "the key of a committed snapshot counts as a container",
+    tests: [LIST],
+  },
+  {
+    file: "src/nodes/containerd.ts",
+    text: `kind === "active" ? {`,
+    replacement: `kind !== "committed" ? {`,
+    breaks: "the key of a view counts as a container",
+    tests: [LIST],
+  },
+  {
+    file: "src/nodes/containerd.ts",
+    text: `if (parents.length >= records.size) throw new DatabaseError("a snapshot is its own parent");`,
+    replacement: `if (parents.length >= records.size) return parents;`,
+    breaks: "a snapshot that is its own parent has layers",
+    tests: ["tests/nodes/containerd_test.ts"],
+  },
+  {
+    file: "src/records/records.ts",
+    text: `using _lock = await this.#lockOf(host, key, { onWait: refuseToWait });`,
+    replacement: ``,
+    breaks: "recover() deletes the record that another process is about to write",
+    tests: [RECOVER],
+  },
+  {
+    file: "src/layers/list_mounts.ts",
+    text: `listed.has(pathKey(key)));`,
+    replacement: `listed.has(key));`,
+    breaks: "a mount that Windows tells of in other letters is listed twice",
+    tests: [LIST],
+  },
 ];
 
 const LIMITS = "tests/situations/limits_test.ts";

@@ -1,4 +1,4 @@
-import { assertEquals } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { DatabaseError } from "../../src/errors/state_errors.ts";
 import { containersIn, snapshotsIn } from "../../src/nodes/containerd.ts";
 import { randomTest } from "../support/random.ts";
@@ -47,6 +47,25 @@ for (const [host, folders] of HOSTS) {
     });
   });
 }
+
+/** Replaces bytes wherever they are by others of the same length. */
+function patched(bytes: Uint8Array, from: string, to: string): Uint8Array {
+  const latin1 = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
+  const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("").replaceAll(from, to);
+  return latin1(text);
+}
+
+Deno.test("snapshotsIn() refuses a snapshot that is its own parent", () => {
+  const bytes = read("containerd-windows");
+  const snapshots = snapshotsIn(bytes);
+  const nameOf = (folder: string) => snapshots.find((snapshot) => snapshot.folder === folder)!.name;
+  const pairs = snapshots.filter(({ parents }) => parents.length > 0)
+    .map(({ name, parents }) => [name, nameOf(parents[0]!)] as const);
+  const [own, parent] = pairs.find(([name, parent]) => name.length === parent.length)!;
+  const looped = patched(bytes, `parent${parent}`, `parent${own}`);
+  assert(snapshots.length > 0 && looped.length === bytes.length);
+  assertThrows(() => snapshotsIn(looped), DatabaseError, "is its own parent");
+});
 
 randomTest("snapshotsIn() refuses a damaged database by its own error, or reads it", (random) => {
   const whole = read("containerd-windows");
