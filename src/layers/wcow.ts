@@ -183,6 +183,8 @@ async function mount(
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
   return await changeScratch(host, stack.scratch, signal, async (records) => {
     await requireUnmounted(host, records, stack.scratch, { recover, signal });
+    // Another process can have created it while this one waited for its turn.
+    const isNewScratch = newScratch && !hasScratchDisk(host, stack);
     const place = volumeMountPath === undefined
       ? undefined
       : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
@@ -193,14 +195,14 @@ async function mount(
       container: containerId,
       scratch: stack.scratch,
       // In a folder that is there already, nobody could tell whose the disk is.
-      isNewScratch: newScratch && kindOf(host, stack.scratch) === undefined,
+      isNewScratch: isNewScratch && kindOf(host, stack.scratch) === undefined,
       layers: stack.layers,
       cim,
       volumeMountPath: place,
       isPermanent: permanent === true,
     };
     return await withRecord(host, records, planned, signal, async (holds, complete) => {
-      const scratchFile = newScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
+      const scratchFile = isNewScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
       const created = holds.held;
       const mount = { host, records, stack, scratchFile };
       const { path, placements } = cim === undefined

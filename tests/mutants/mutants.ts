@@ -1281,8 +1281,8 @@ const LATER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/wcow.ts",
-    text: `isNewScratch: newScratch && kindOf(host, stack.scratch) === undefined,`,
-    replacement: `isNewScratch: newScratch,`,
+    text: `isNewScratch: isNewScratch && kindOf(host, stack.scratch) === undefined,`,
+    replacement: `isNewScratch,`,
     breaks: "recover() deletes a disk that somebody may have made in a folder of an earlier scratch",
     tests: [CREATED],
   },

@@ -2,7 +2,8 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { activateLayer, deactivateLayer, NativeError, prepareLayer } from "../../src/storage/mod.ts";
+import { changeScratch } from "../../src/session/scratch_changes.ts";
+import { activateLayer, createScratch, deactivateLayer, NativeError, prepareLayer } from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
 import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 import { SCRATCH as VM_SCRATCH, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
@@ -214,5 +215,21 @@ Deno.test("Windows doesn't tell which folder a mounted scratch is: its record st
     host.fail({ function: "GetFileInformationByHandleEx", code: "ERROR_ACCESS_DENIED", nth: 1 });
     await assertRejects(() => does({ host }), NativeError, "GetFileInformationByHandleEx");
     assertEquals([held(host), (await listMounts({ host })).map(({ containerId }) => containerId)], before);
+  }
+});
+
+Deno.test("a scratch that another process creates while a mount waits for its turn is mounted, and stays if that fails", async () => {
+  for (const fails of [false, true]) {
+    const host = hostWith({ layers: LAYERS });
+    const other = host.otherProcess();
+    if (fails) host.fail({ function: "PrepareLayer", code: "ERROR_ACCESS_DENIED" });
+    const mounting = await changeScratch(other, SCRATCH, undefined, async () => {
+      const mounting = mountWCOWLayers("c1", STACK, { host, createScratch: true }).catch((error) => error);
+      await createScratch(SCRATCH, LAYERS, { host: other });
+      return [mounting];
+    });
+    assertEquals(await mounting[0] instanceof NativeError, fails);
+    const disk = `file ${SCRATCH}\\sandbox.vhdx`;
+    assertEquals([sequence(host).includes("CreateSandboxLayer"), held(host).includes(disk)], [false, true]);
   }
 });
