@@ -21,11 +21,13 @@ import {
   removes,
   removesLayerOf,
   requestOf,
+  withDiskPath,
 } from "./requests.ts";
 import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
 import { type Call, type Residual, type Step, succeeded } from "./run.ts";
 import { shareNames, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
+import { mapTexts } from "./texts.ts";
 
 /** One difference. */
 export interface Deviation {
@@ -37,6 +39,51 @@ export interface Deviation {
 
 /** All differences, in the order in which they apply. */
 export const DEVIATIONS: readonly Deviation[] = [
+  {
+    ours: "the compute service is called by vmcompute.dll (head: by computecore.dll)",
+    apply: (expected) => withCalls(expected, expected.calls.flatMap((call) => byVmcompute(call))),
+  },
+  {
+    ours: "a Linux VM boots and starts as with v0.12.3 (head: another command line, no security policy)",
+    apply: (expected, { run, step }) => {
+      if (!run.isHead || !/^(CreateLCOW|StartVM)$/.test(step.op)) return undefined;
+      if (step.op === "CreateLCOW") return withCalls(expected, expected.calls.map(withoutBlacklist));
+      const isLinux = run.steps.some(({ op, vm }) => op === "CreateLCOW" && vm === step.vm);
+      const last = expected.calls.at(-1);
+      if (!isLinux || last === undefined) return undefined;
+      const policy = { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} };
+      const request = callFor(
+        { ...last, fn: MODIFY, args: { computeSystem: UNSEEN, computeSystemId: UNSEEN } },
+        { RequestType: "Add", GuestRequest: policy },
+      );
+      return { ...expected, calls: [...expected.calls, request] };
+    },
+  },
+  {
+    ours: "the scratch disk of a Windows VM is where v0.12.3 has it (head: in a folder vm of the scratch)",
+    apply: (expected, { run, step }) => {
+      if (!run.isHead || step.op !== "CreateWCOW") return undefined;
+      return { ...expected, calls: mapTexts(expected.calls, (text) => text.replace(/\\vm(?=\\sandbox\.vhdx$)/, "")) };
+    },
+  },
+  {
+    ours: "a VM gets the disk of a scratch by its real path, as with v0.12.3 (head: by the path that was named)",
+    apply: (expected, { run, step, resolvedDrive }) => {
+      if (!run.isHead || step.as === undefined || step.vm === undefined) return undefined;
+      const real = (path: string) => path.replace(/^C:\\(?=.*\\sandbox\.vhdx$)/, resolvedDrive);
+      return { ...expected, calls: expected.calls.map((call) => withDiskPath(call, real)) };
+    },
+  },
+  {
+    ours: "the volume of a scratch is asked for before its filter is detached (head: remembered)",
+    apply: (expected, { run, index }) => {
+      const detach = expected.calls.findIndex(({ fn }) => fn === "HcsDetachOverlayFilter");
+      if (!run.isHead || detach < 0) return undefined;
+      const before = run.trace.slice(0, run.result.steps[index]!.calls[0]);
+      const asked = before.filter(({ fn }) => fn === "GetLayerMountPath").slice(-2);
+      return { ...expected, calls: expected.calls.toSpliced(detach, 0, ...asked) };
+    },
+  },
   {
     ours: "bad input is refused before any native call",
     apply: (_, situation) => isBadInput(situation) ? { calls: [], outcome: { kind: "refused" } } : undefined,
@@ -260,6 +307,26 @@ function withCalls(expected: Expected, calls: readonly Call[]): Expected | undef
   return same ? undefined : { ...expected, calls };
 }
 
+function byVmcompute(call: Call): Call[] {
+  if (call.dll !== "computecore") return [call];
+  const { securityDescriptor: _, identity: __, callbackOptions: ___, ...args } = call.args;
+  const same = { ...call, dll: "vmcompute", args };
+  switch (call.fn) {
+    case "HcsSetComputeSystemCallback":
+      return [{ ...same, fn: "HcsRegisterComputeSystemCallback" }];
+    case "HcsCreateComputeSystem":
+      return [{ ...same, args: { ...args, identity: null } }];
+    case "HcsCloseComputeSystem":
+      return [{ ...same, fn: "HcsUnregisterComputeSystemCallback", args: { callbackHandle: UNSEEN } }, same];
+    default:
+      return [same];
+  }
+}
+
+function withoutBlacklist(call: Call): Call {
+  return mapTexts(call, (text) => text.replace(" initcall_blacklist=virtio_vsock_init", ""));
+}
+
 function releasesNothing({ step, mounts, held }: Situation): boolean {
   switch (step.op) {
     case "Release":
@@ -283,7 +350,7 @@ function findsLeftovers({ run, index, step, disk, made, held }: Situation): bool
     return isUnwound || listed(held) !== listed(heldByOriginal) || isDiskLetGo(made, held);
   }
   // On the host only an image has a name that a later mount meets again.
-  return disk.kind(imageOf(step.layers![0]!)) === "file" && held.cim !== undefined;
+  return held.cim !== undefined && (step.mounts !== undefined || disk.kind(imageOf(step.layers![0]!)) === "file");
 }
 
 function failsToRemove(call: Call): boolean {

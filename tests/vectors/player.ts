@@ -28,6 +28,7 @@ import {
 } from "./expected.ts";
 import { RecordedFailures } from "./injections.ts";
 import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
+import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
 import { removesLayerOf } from "./requests.ts";
@@ -64,7 +65,10 @@ function machineFor(run: Run): MachineOptions {
 
 function usesImages(run: Run): boolean {
   const disk = new Disk(run);
-  return run.steps.some(({ layers }) => layers?.[0] !== undefined && disk.kind(imageOf(layers[0])) === "file");
+  return run.steps.some((step) =>
+    namedLayers(step)?.kind === "images" ||
+    step.layers?.[0] !== undefined && disk.kind(imageOf(step.layers[0])) === "file"
+  );
 }
 
 class Playback {
@@ -86,7 +90,7 @@ class Playback {
     this.#machine = machine;
     this.#disk = new Disk(run);
     this.#failures = new RecordedFailures(run);
-    this.#stage = { host: machine.host, mounts: new Map(), leftovers: [], vms: new Map() };
+    this.#stage = { host: machine.host, isHead: run.isHead, mounts: new Map(), leftovers: [], vms: new Map() };
   }
 
   /** Plays all, and returns the first difference. */

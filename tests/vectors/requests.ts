@@ -60,8 +60,8 @@ export function changeOf(call: Call): Change | undefined {
     const what = ResourcePath.endsWith("/Shares") ? `vsmb:${Settings?.Name}` : ResourcePath;
     return { takes: RequestType === "Add", kind: "device", what };
   }
-  const { ContainerRootPath, ContainerPath, MountPath } = GuestRequest?.Settings ?? {};
-  const path = ContainerRootPath ?? ContainerPath ?? MountPath;
+  const { ContainerRootPath, ContainerPath, MountPath, VolumeGUID } = GuestRequest?.Settings ?? {};
+  const path = ContainerRootPath ?? ContainerPath ?? MountPath ?? VolumeGUID;
   if (path === undefined) return undefined;
   return { takes: GuestRequest!.RequestType === "Add", kind: "guest", what: `${GuestRequest!.ResourceType}:${path}` };
 }
