@@ -5,7 +5,7 @@
  */
 
 import { givesBack } from "./residual.ts";
-import { type Run, succeeded } from "./run.ts";
+import { type Call, type Run, succeeded } from "./run.ts";
 
 /** The folders with the runs of this checkout. */
 export const RECORDINGS: readonly string[] = ["v0.12.3", "head", "handmade"]
@@ -26,7 +26,12 @@ export async function filesIn(folder: string): Promise<{ readonly name: string; 
 // The files of head's runs don't say whether it does right.
 function asRun(file: Omit<Run, "upstream" | "isHead"> & { readonly upstream?: Run["upstream"] }): Run {
   const { upstream = isDefect(file) ? "defect" : "right" } = file;
-  return { ...file, upstream, isHead: file.upstream === undefined };
+  return { ...file, trace: file.trace.map(withNumbers), upstream, isHead: file.upstream === undefined };
+}
+
+// A pointer to no layer is a number in ours.
+function withNumbers(call: Call): Call {
+  return call.args.parent === null ? { ...call, args: { ...call.args, parent: 0 } } : call;
 }
 
 function isDefect({ result: { residual }, trace }: Pick<Run, "result" | "trace">): boolean {

@@ -52,10 +52,7 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
 const LATE_MS = 3;
 
 function asRecorded({ dll, function: fn, args, result }: CompletedCall): Call {
-  const decoded = Object.entries(args).map(([name, value]) => [
-    name,
-    value === "buffer" ? "non-null" : name === "parent" ? value || null : value,
-  ]);
+  const decoded = Object.entries(args).map(([name, value]) => [name, value === "buffer" ? "non-null" : value]);
   const call = { dll: dll.toLowerCase(), fn, args: Object.fromEntries(decoded), hr: result };
   // The length goes in and out by one buffer, which the simulation doesn't show.
   if (fn === "GetLayerMountPath") call.args.length = UNSEEN;
