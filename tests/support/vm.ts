@@ -102,6 +102,11 @@ export class TestVM implements AsyncDisposable {
     return list(this.host).filter((held) => !this.#empty.includes(held));
   }
 
+  /** What is held besides the VM itself and the shares that stay until it ends. */
+  left(): string[] {
+    return this.held().filter((held) => !held.startsWith("vsmbShare "));
+  }
+
   /** As {@linkcode TestVM.held}, with the number of the call that took each. */
   taken(): string[] {
     return this.host.held().map(({ kind, target, by }) => `${kind} ${target} (call ${by?.call})`);

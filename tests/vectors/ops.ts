@@ -216,7 +216,7 @@ export function notSupported(run: Run): string | undefined {
   const isInVM = ({ vm, mounts = [] }: Step) => vm !== undefined && mounts[0]?.type === "BlockCIM";
   if (run.steps.some(isInVM)) return "images of their own disks in a VM";
   if (run.isHead && run.steps.some(({ op }) => op === "MountLCOWLayers")) return "scratches at the guest's root";
-  return run.isHead && run.result.residual.device !== undefined ? "shares that stay" : undefined;
+  return undefined;
 }
 
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {

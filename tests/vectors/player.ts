@@ -34,6 +34,7 @@ import { withPlainPaths } from "./plain_paths.ts";
 import { removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
+import { withoutLasting } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 
 /** What came of a run. */
@@ -201,7 +202,9 @@ class Playback {
 
   // What is held, and should not be.
   async #leftDifference(): Promise<string | undefined> {
-    if (!this.#diverged && !this.#reportedHeld) return this.#heldDifference(this.#run.result.residual);
+    if (!this.#diverged && !this.#reportedHeld) {
+      return this.#heldDifference(withoutLasting(this.#run.result.residual, this.#run.trace));
+    }
     // What could not be removed can be now.
     this.#machine.fail([]);
     // What was mounted last may rest on what is left of what was mounted before.
@@ -217,7 +220,8 @@ class Playback {
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
     });
-    return { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
+    const all = { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
+    return withoutLasting(all, this.#machine.trace());
   }
 
   #heldDifference(expected: Residual): string | undefined {

@@ -69,7 +69,12 @@ Deno.test("play() finds what differs from a recording", async () => {
     ],
     ["lcow-mm-1", ({ result }) => result.steps[2].scratch = "/scratch", "result scratch is"],
     ["lcow-nomm-novpmem", ({ trace }) => swap(trace, 19), "expected HcsModifyComputeSystem"],
-    ["wcow-5", ({ trace }) => swap(trace, 25), "args.configuration.Settings.Name is"],
+    [
+      "wcow-nodirectmap",
+      ({ trace }) => edit(trace[17], ({ Settings }) => Settings.Name = "s2"),
+      "args.configuration.Settings.Name is",
+    ],
+    ["wcow-5", ({ trace }) => edit(trace[8], ({ Settings }) => Settings.Options.NoDirectmap = true), "NoDirectmap is"],
     [
       "wcow-5",
       ({ steps, result }) => [steps, result.steps].forEach((list) => list.splice(3, 1)),
