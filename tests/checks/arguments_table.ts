@@ -277,7 +277,9 @@ export function tableOf(world: World): Table {
         layers: list([object({ vhdPath: path(LINUX_LAYER), partition: optional(number(5)) })]),
         scratchVhdPath: path(LINUX_SCRATCH),
       }),
-      options: object({ guestRoot: path("/run/c1"), signal, vm: vm(world.linux) }, { plain: true }),
+      options: object({ guestRoot: path("/run/c1"), scratchAtRoot: optional(boolean), signal, vm: vm(world.linux) }, {
+        plain: true,
+      }),
     },
     getHCSLayers: { vm: vm(world.windows), layerFolders: list([path(BASE)], 0), options: waiting },
     parseWCOWLayers: {

@@ -67,12 +67,20 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    ours: "a VM gets the disk of a scratch by its real path, as with v0.12.3 (head: by the path that was named)",
+    ours:
+      "a VM gets the disk of a scratch by the path that v0.12.3 takes: Windows the real one, Linux the one that was named",
     apply: (expected, { run, step, resolvedDrive }) => {
       if (!run.isHead || step.as === undefined || step.vm === undefined) return undefined;
-      const real = (path: string) => path.replace(/^C:\\(?=.*\\sandbox\.vhdx$)/, resolvedDrive);
-      return { ...expected, calls: expected.calls.map((call) => withDiskPath(call, real)) };
+      const other = (path: string) =>
+        step.op === "MountLCOWLayers"
+          ? path.replace(resolvedDrive, "C:\\")
+          : path.replace(/^C:\\(?=.*\\sandbox\.vhdx$)/, resolvedDrive);
+      return { ...expected, calls: expected.calls.map((call) => withDiskPath(call, other)) };
     },
+  },
+  {
+    ours: "a disk is unmounted as with v0.12.3 (head: also told that it is read-only)",
+    apply: (expected) => withCalls(expected, expected.calls.map(withoutReadOnly)),
   },
   {
     ours: "the volume of a scratch is asked for before its filter is detached (head: remembered)",
@@ -339,6 +347,13 @@ function byVmcompute(call: Call): Call[] {
 
 function withoutBlacklist(call: Call): Call {
   return mapTexts(call, (text) => text.replace(" initcall_blacklist=virtio_vsock_init", ""));
+}
+
+function withoutReadOnly(call: Call): Call {
+  const { GuestRequest } = requestOf(call) ?? {};
+  if (GuestRequest?.ResourceType !== "MappedVirtualDisk" || GuestRequest.RequestType !== "Remove") return call;
+  const { ReadOnly, ...Settings } = GuestRequest.Settings!;
+  return ReadOnly === undefined ? call : callFor(call, { GuestRequest: { ...GuestRequest, Settings } });
 }
 
 function releasesNothing({ step, mounts, held }: Situation): boolean {

@@ -117,6 +117,7 @@ export const OPS: Readonly<Record<string, Op>> = {
       mountLCOWLayers(containerID!, { layers, scratchVhdPath: scratch! }, {
         vm: stage.vms.get(vm!)!,
         guestRoot: guestRoot!,
+        scratchAtRoot: stage.isHead,
       }),
     );
     return { rootfs: path, scratch: scratchPath };
@@ -215,7 +216,6 @@ export function notSupported(run: Run): string | undefined {
   if (op !== undefined) return `${op} is not supported`;
   const isInVM = ({ vm, mounts = [] }: Step) => vm !== undefined && mounts[0]?.type === "BlockCIM";
   if (run.steps.some(isInVM)) return "images of their own disks in a VM";
-  if (run.isHead && run.steps.some(({ op }) => op === "MountLCOWLayers")) return "scratches at the guest's root";
   return undefined;
 }
 
