@@ -34,6 +34,7 @@ import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { noteBootFile } from "../session/vm_files.ts";
 import { ComputeSystem, isInvalidState } from "./compute_system.ts";
+import { BlockImages } from "./devices/block_images.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
 import { isUnclearInVM } from "./removal.ts";
@@ -294,6 +295,7 @@ export class UtilityVM implements AsyncDisposable {
     setDevices(this, {
       vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),
       scsi: this.#scsi,
+      images: new BlockImages(this),
       vpmem: this.#vpmem,
       combined: new CombinedLayers(this),
       physicallyBacked: plan.physicallyBacked,

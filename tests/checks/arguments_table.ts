@@ -255,6 +255,7 @@ export function tableOf(world: World): Table {
           createScratch: boolean,
           permanent: boolean,
           recover: boolean,
+          formatWithRefs: of("boolean")(false),
           vm: vm(world.windows),
         }),
       ),

@@ -11,6 +11,7 @@ import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
+import { BlockImages } from "../../src/uvm/devices/block_images.ts";
 import { CombinedLayers } from "../../src/uvm/devices/combined_layers.ts";
 import { SCSIDisks, type SCSIOptions } from "../../src/uvm/devices/scsi.ts";
 import { setDevices } from "../../src/uvm/devices/vm_devices.ts";
@@ -137,7 +138,8 @@ export function short({ RequestType, ResourcePath, GuestRequest }: ModifySetting
   }
   if (GuestRequest !== undefined) {
     const s = GuestRequest.Settings as Record<string, unknown>;
-    const where = s.ContainerRootPath ?? s.ContainerPath ?? s.MountPath ?? `${s.Controller ?? 0}:${s.Lun ?? 0}`;
+    const where = s.ContainerRootPath ?? s.ContainerPath ?? s.VolumeGUID ?? s.MountPath ??
+      `${s.Controller ?? 0}:${s.Lun ?? 0}`;
     parts.push(`${GuestRequest.RequestType} ${GuestRequest.ResourceType} ${where}`);
   }
   return parts.join(" + ");
@@ -184,6 +186,7 @@ export class FakeVM implements RunningVM {
     setDevices(this, {
       vsmb: this.vsmb,
       scsi: this.scsi,
+      images: new BlockImages(this),
       vpmem: this.vpmem,
       combined: new CombinedLayers(this),
       physicallyBacked: options.physicallyBacked ?? false,

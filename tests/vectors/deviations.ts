@@ -10,6 +10,7 @@ import type { Expected, Outcome } from "./expected.ts";
 import { repeatedNames } from "./injections.ts";
 import { isBadInput } from "./input_oracle.ts";
 import { UNSEEN } from "./machine.ts";
+import { namedLayers } from "./named_layers.ts";
 import { hasClosingSeparator } from "./plain_paths.ts";
 import {
   addsLayer,
@@ -225,7 +226,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "if adding one of several layers fails, the others are added as well, and removed",
     apply: (expected, { step, made }) => {
       const failed = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
-      if (failed < 0 || step.as === undefined) return undefined;
+      // Images are added one after another.
+      if (failed < 0 || step.as === undefined || namedLayers(step)?.kind === "blockImages") return undefined;
       // No disk is mounted in the guest before all are attached.
       const isMount = changeOf(expected.calls[failed]!)!.kind === "guest";
       const calls = expected.calls.slice(0, failed + 1).filter((call) => isMount || changeOf(call)!.kind === "device");
@@ -251,6 +253,18 @@ export const DEVIATIONS: readonly Deviation[] = [
         GuestRequest: { RequestType: "Remove", ResourceType: "CombinedLayers", Settings: { ContainerRootPath } },
       });
       return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...apart, hr: UNSEEN }) };
+    },
+  },
+  {
+    ours: "images that the guest refused to mount are unmounted, as they may be mounted nevertheless",
+    apply: (expected) => {
+      const failed = expected.calls.findIndex((call) => mountsImages(call) && !succeeded(call));
+      if (failed < 0) return undefined;
+      const { VolumeGUID } = requestOf(expected.calls[failed]!)!.GuestRequest!.Settings!;
+      const unmount = callFor(expected.calls[failed]!, {
+        GuestRequest: { RequestType: "Remove", ResourceType: "WCOWBlockCims", Settings: { VolumeGUID } },
+      });
+      return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...unmount, hr: UNSEEN }) };
     },
   },
   {
@@ -293,9 +307,14 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
-    apply: (expected, { run, index }) => {
+    apply: (expected, { run, index, step }) => {
       const removesLayer = removesLayerOf(run, index);
-      const layers = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)].reverse();
+      const recorded = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)];
+      const mount = run.steps.find(({ as }) => as !== undefined && as === step.of) ?? step;
+      // The original removes images in either order.
+      const layers = namedLayers(mount)?.kind === "blockImages"
+        ? recorded.toSorted(([a], [b]) => Number(b.split("/").at(-1)) - Number(a.split("/").at(-1)))
+        : recorded.reverse();
       const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
       const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
       return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
@@ -415,6 +434,10 @@ function isCombinedLayers(call: Call): boolean {
 
 function combines(call: Call): boolean {
   return isCombinedLayers(call) && changeOf(call)!.takes;
+}
+
+function mountsImages(call: Call): boolean {
+  return requestOf(call)?.GuestRequest?.ResourceType === "WCOWBlockCims" && changeOf(call)!.takes;
 }
 
 // The end of the file that a call maps into a vPMem device, or 0.

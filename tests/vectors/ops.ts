@@ -213,10 +213,7 @@ function asRecorded(layers: readonly Layer[]): Record<string, string | undefined
 /** Why a run can't be played. */
 export function notSupported(run: Run): string | undefined {
   const op = run.steps.find((step) => !Object.hasOwn(OPS, step.op))?.op;
-  if (op !== undefined) return `${op} is not supported`;
-  const isInVM = ({ vm, mounts = [] }: Step) => vm !== undefined && mounts[0]?.type === "BlockCIM";
-  if (run.steps.some(isInVM)) return "images of their own disks in a VM";
-  return undefined;
+  return op && `${op} is not supported`;
 }
 
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {

@@ -26,6 +26,7 @@ import {
   recordedStep,
   show,
 } from "./expected.ts";
+import { withRecordedVolumes } from "./guest_volumes.ts";
 import { RecordedFailures } from "./injections.ts";
 import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
@@ -124,7 +125,12 @@ class Playback {
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
     if (releasesByName(step)) made.forEach((_, i) => this.#byName.add(before.length + i));
-    const actual = { ...outcome, calls: recordable(this.#run, made) };
+    const recorded = <T>(ours: T): T => withRecordedVolumes(ours, this.#machine.trace(), this.#run.trace);
+    const actual = {
+      ...outcome,
+      ...("result" in outcome && { result: recorded(outcome.result) }),
+      calls: recorded(recordable(this.#run, made)),
+    };
     this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
     if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {

@@ -70,7 +70,9 @@ export function changeOf(call: Call): Change | undefined {
 export function requestKey(call: Call): string {
   const { RequestType, GuestRequest } = requestOf(call)!;
   const { kind, what } = changeOf(call) ?? { kind: "guest", what: removes(call) ? removedDevice(call) : "" };
-  return [RequestType ?? GuestRequest?.RequestType, kind, GuestRequest?.ResourceType, what].join(" ");
+  // The names of volumes are random.
+  const thing = GuestRequest?.ResourceType === "WCOWBlockCims" ? "" : what;
+  return [RequestType ?? GuestRequest?.RequestType, kind, GuestRequest?.ResourceType, thing].join(" ");
 }
 
 /** Whether a call adds a layer, which is done side by side with the others: shares, vPMem, and disks to read. */

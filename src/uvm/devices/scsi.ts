@@ -22,6 +22,7 @@ import type { DeviceCapacity } from "../../errors/vm_errors.ts";
 import {
   attachDisk,
   detachDisk,
+  formatAndMountDisk,
   type LCOWMappedVirtualDisk,
   type ModifySettingRequest,
   mountDisk,
@@ -57,7 +58,7 @@ export interface SCSIAttachment extends Device<HoldOf<"scsiAttachment">> {
 /** A disk mounted in the guest. */
 export type SCSIMount = Device<HoldOf<"scsiMount">>;
 
-/** How a Linux guest mounts a disk. A Windows guest has no options. */
+/** How a guest mounts a disk. A Windows guest has only `formatWithRefs`, and a Linux guest all others. */
 export interface SCSIMountOptions {
   /** The partition, counted from 1. Default: the whole disk. */
   readonly partition?: number;
@@ -69,6 +70,8 @@ export interface SCSIMountOptions {
   readonly options?: readonly string[];
   /** File system to format the disk with if it has none. */
   readonly filesystem?: "ext4" | "xfs";
+  /** Whether the guest formats it with ReFS. */
+  readonly formatWithRefs?: boolean;
 }
 
 /** Options of {@linkcode SCSIDisks}. */
@@ -209,7 +212,8 @@ export class SCSIDisks {
         controller,
       );
     }
-    if (!linux && Object.keys(options).length > 0) {
+    const { formatWithRefs = false, ...ofLinux } = options;
+    if (!linux && Object.keys(ofLinux).length > 0) {
       throw new InvalidInputError("options", "are not available with a Windows guest", options);
     }
     const key = JSON.stringify([
@@ -220,10 +224,13 @@ export class SCSIDisks {
       options.encrypted ?? false,
       (options.options ?? []).toSorted(),
       options.filesystem ?? "",
+      formatWithRefs,
     ]);
     return this.#mounts.reserve(key, () => {
       const { guestPath, free } = place === undefined ? this.#newFolder() : this.#claim(place());
-      const { mount, unmount } = linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath);
+      const { mount, unmount } = linux
+        ? linuxDisk(slot, guestPath, options)
+        : windowsDisk(slot, guestPath, formatWithRefs);
       return {
         hold: { kind: "scsiMount", vm: vm.id, guestPath, ...slot },
         attach: () => vm.modify(mount),
@@ -259,9 +266,9 @@ interface GuestRequests {
   readonly unmount: ModifySettingRequest;
 }
 
-function windowsDisk({ lun }: SCSISlot, guestPath: string): GuestRequests {
+function windowsDisk({ lun }: SCSISlot, guestPath: string, formatWithRefs: boolean): GuestRequests {
   const disk: WCOWMappedVirtualDisk = { ContainerPath: guestPath, Lun: lun };
-  return { mount: mountDisk(disk), unmount: unmountDisk(disk) };
+  return { mount: formatWithRefs ? formatAndMountDisk(disk) : mountDisk(disk), unmount: unmountDisk(disk) };
 }
 
 function linuxDisk({ controller, lun }: SCSISlot, guestPath: string, options: SCSIMountOptions): GuestRequests {
