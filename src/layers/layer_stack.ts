@@ -12,7 +12,7 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { ImageMount } from "../host_holds/cim_mount.ts";
-import { type Check, fieldsOf, itemsOf, oneOf, optional, propertyOf } from "../options.ts";
+import { type Check, fieldsOf, hasKind, itemsOf, oneOf, optional, propertyOf } from "../options.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 import type { BlockImage, WCOWLayers } from "./parse_layers.ts";
 
@@ -59,15 +59,7 @@ export interface AcquiredLayers {
  * @throws {InvalidInputError} if one is refused.
  */
 export function givenStack(layers: readonly string[] | WCOWLayers): LayerStack {
-  return hasKind(layers) ? parsedStack(layers) : layerStack(layers as readonly string[]);
-}
-
-function hasKind(layers: unknown): layers is WCOWLayers {
-  try {
-    return typeof layers === "object" && layers !== null && "kind" in layers;
-  } catch {
-    return false;
-  }
+  return hasKind(layers) ? parsedStack(layers) : layerStack(layers);
 }
 
 /**

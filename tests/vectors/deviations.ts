@@ -61,13 +61,6 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    ours: "the scratch disk of a Windows VM is where v0.12.3 has it (head: in a folder vm of the scratch)",
-    apply: (expected, { run, step }) => {
-      if (!run.isHead || step.op !== "CreateWCOW") return undefined;
-      return { ...expected, calls: mapTexts(expected.calls, (text) => text.replace(/\\vm(?=\\sandbox\.vhdx$)/, "")) };
-    },
-  },
-  {
     ours:
       "a VM gets the disk of a scratch by the path that v0.12.3 takes: Windows the real one, Linux the one that was named",
     apply: (expected, { run, step, resolvedDrive }) => {

@@ -47,7 +47,8 @@ export class Disk {
     ];
     const created = steps.filter((step, i) => createsScratch(step, isHead) && result.steps[i]!.err === null);
     this.stays = [
-      ...steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => diskOf(layers!.at(-1)!)),
+      ...steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => layers!.at(-1)!)
+        .flatMap((scratch) => isHead ? [`${scratch}\\vm`, diskOf(`${scratch}\\vm`)] : [diskOf(scratch)]),
       ...created.map((step) => namedLayers(step)!.scratch).flatMap((scratch) => [scratch, diskOf(scratch)]),
     ];
     for (const path of this.folders) this.#add(path, "folder");

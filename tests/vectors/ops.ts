@@ -91,10 +91,11 @@ export const OPS: Readonly<Record<string, Op>> = {
   },
 
   CreateWCOW({ vm, layers, options = {} }, stage) {
+    const container = { kind: "folders", layers: layers!.slice(0, -1), scratch: layers!.at(-1)! } as const;
     return createVM(stage, {
       ...commonOptions(vm!, options),
       os: "windows",
-      layerFolders: layers!,
+      layerFolders: stage.isHead ? container : layers!,
       ...(options.noDirectMap === "true" && { noDirectMap: true }),
     });
   },
