@@ -234,7 +234,12 @@ Deno.test("containers with the same images share a volume in a VM, which is remo
   const third = await mountWCOWLayers("c3", { ...ONE, scratch: "C:\\snapshots\\5" }, { vm: t.vm });
   assertEquals(third.placements[0]!.path === first!.placements[0]!.path, false);
   await first!.release();
+  // The name alone is the same.
+  const lower: WCOWLayers = { ...ONE, layers: [{ path: "C:\\snapshots\\2\\l.bcim", name: "layer.cim" }] };
+  const fourth = await mountWCOWLayers("c4", lower, { vm: t.vm });
+  assertEquals(fourth.placements[0]!.path === third.placements[0]!.path, false);
   await third.release();
+  await fourth.release();
   assertEquals(t.held(), []);
 });
 
