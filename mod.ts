@@ -56,7 +56,7 @@ export { getHCSLayers } from "./src/layers/wcow_vm.ts";
 export { createUtilityVM } from "./src/uvm/utility_vm.ts";
 export type { UtilityVM, UtilityVMOptions } from "./src/uvm/utility_vm.ts";
 export type { LinuxVMOptions } from "./src/uvm/plans/linux_vm.ts";
-export type { WindowsVMOptions } from "./src/uvm/plans/windows_vm.ts";
+export type { BootLayers, WindowsVMOptions } from "./src/uvm/plans/windows_vm.ts";
 export type { CommonVMOptions } from "./src/uvm/plans/vm_plan.ts";
 
 // Layers of other tools

@@ -5,7 +5,7 @@
  */
 
 import { win32 } from "node:path";
-import type { Host, InvalidInputError, LayerError } from "../mod.ts";
+import type { Host, InvalidInputError, LayerError, WCOWLayers } from "../mod.ts";
 import type { SimulatedHost } from "../src/simulated/mod.ts";
 import {
   type Arguments,
@@ -19,6 +19,7 @@ import {
 import { UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
 import { throwIfInterrupted } from "./support/interrupt.ts";
+import { layersFrom } from "./support/layer_source.ts";
 import { program, shellArgument } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 import { windowsPath } from "./support/windows_path.ts";
@@ -28,10 +29,13 @@ Mounts the layers of a process-isolated Windows container, and leaves them mount
 Prints the root of the container's file system, \\\\?\\Volume{guid}\\, and nothing else.
 
 Usage: ${program("mount")} [OPTION]... LAYER... SCRATCH
+       ${program("mount")} [OPTION]... --from=FILE
 
   LAYER                folder of a read-only layer, the topmost first, the base layer last
   SCRATCH              folder of the scratch layer, with its disk sandbox.vhdx
 
+  --from=FILE          take the layers and the scratch that FILE names, or the standard input if it is -: a mount of
+                       containerd as JSON, or an OCI specification
   --id=ID              id of the container; the scratch folder's name if not given
   --mount-point=FOLDER mount the volume at FOLDER too, which is missing or empty
   --create-scratch     create SCRATCH, or its disk, if it is missing
@@ -44,10 +48,14 @@ ${POPULATE_HELP}
 Examples:
   ${program("mount")} C:/layers/app C:/layers/servercore C:/containers/web
   ${program("mount")} --create-scratch --mount-point=C:/mnt/web C:/layers/servercore C:/containers/web
+  ctr snapshots --snapshotter windows prepare --mounts web sha256:… | ${program("mount")} --from=-
   ${program("unmount")} C:/containers/web`;
 
 interface MountRequest {
   readonly id: string;
+  /** The layers as they were named, if that is in a file. */
+  readonly from: WCOWLayers | undefined;
+  /** The folders of the layers. */
   readonly layers: readonly string[];
   readonly scratch: string;
   readonly volumeMountPath: string | undefined;
@@ -55,9 +63,25 @@ interface MountRequest {
   readonly simulate: string | undefined;
 }
 
-function plan({ values, has, positionals }: Arguments): Job {
+async function plan(args: Arguments): Promise<Job> {
+  const { values, positionals } = args;
   if (values.id === "") throw new UsageError("--id is empty");
-  if (positionals.length < 2) throw new UsageError("mount needs the folder of one LAYER or more, and of the SCRATCH");
+  if (values.from === undefined) return planned(args, positionals);
+  if (positionals.length > 0) throw new UsageError("--from names the layers: leave out LAYER and SCRATCH");
+  if (values.vm !== undefined) throw new UsageError("--from doesn't go with --vm");
+  const from = await layersFrom(values.from);
+  const layers = from.kind === "folders"
+    ? from.layers
+    : from.kind === "images"
+    ? from.layers.map(({ folder }) => folder)
+    : [];
+  return planned(args, [...layers, from.scratch], from);
+}
+
+function planned({ values, has }: Arguments, positionals: readonly string[], from?: WCOWLayers): Job {
+  if (from === undefined && positionals.length < 2) {
+    throw new UsageError("mount needs the folder of one LAYER or more, and of the SCRATCH");
+  }
   const last = positionals.length - 1;
   const words = positionals.map((_, i) => i === last ? "SCRATCH" : last === 1 ? "LAYER" : `LAYER ${i + 1}`);
   const paths = positionals.map((path, i) => windowsPath(path, words[i]!));
@@ -66,6 +90,7 @@ function plan({ values, has, positionals }: Arguments): Job {
   const { id = win32.basename(scratch) || "root", simulate, vm, "mount-point": mountPoint } = values;
   const request: MountRequest = {
     id,
+    from,
     layers: paths.slice(0, last),
     scratch,
     volumeMountPath: mountPoint === undefined ? undefined : windowsPath(mountPoint, "--mount-point"),
@@ -75,7 +100,7 @@ function plan({ values, has, positionals }: Arguments): Job {
   return {
     run: vm === undefined ? (signal) => mount(request, signal) : inVM(vm, request),
     words: {
-      ...Object.fromEntries(words.map((word, i) => [`layerFolders[${i}]`, word])),
+      ...from === undefined && Object.fromEntries(words.map((word, i) => [`layerFolders[${i}]`, word])),
       ...Object.fromEntries(words.map((word, i) => [`layers.layers[${i}].vhdPath`, word])),
       "layers.scratchVhdPath": "SCRATCH",
       containerId: "--id",
@@ -92,16 +117,23 @@ function plan({ values, has, positionals }: Arguments): Job {
 }
 
 async function mount(request: MountRequest, signal: AbortSignal): Promise<Result> {
-  const { id, layers, scratch, volumeMountPath, createScratch, simulate } = request;
+  const { id, from, layers, scratch, volumeMountPath, createScratch, simulate } = request;
   const { mountWCOWLayers } = await import("../mod.ts");
   const call = (host: Host) =>
-    mountWCOWLayers(id, [...layers, scratch], { host, signal, volumeMountPath, createScratch, permanent: true });
+    mountWCOWLayers(id, from ?? [...layers, scratch], {
+      host,
+      signal,
+      volumeMountPath,
+      createScratch,
+      permanent: true,
+    });
   const host = await openHost({
     command: "mount",
     simulate,
     call,
     populate(machine) {
       for (const layer of layers) if (!machine.exists(layer)) machine.addLayer(layer);
+      for (const image of imagesIn(from)) if (!machine.exists(image)) machine.addFile(image, IMAGE_BYTES);
       const isMissing = !machine.exists(`${scratch}\\sandbox.vhdx`) && !isFile(machine, scratch);
       if (!createScratch && isMissing) machine.addScratch(scratch);
     },
@@ -111,6 +143,15 @@ async function mount(request: MountRequest, signal: AbortSignal): Promise<Result
   await throwIfInterrupted(signal);
   undo.move();
   return { text: mounted.path, json: { id, ...mounted.toJSON() }, holds: mounted.holds };
+}
+
+const IMAGE_BYTES = 2 ** 20;
+
+// The files of the images.
+function imagesIn(layers: WCOWLayers | undefined): string[] {
+  if (layers === undefined || layers.kind === "folders") return [];
+  if (layers.kind === "images") return layers.layers.map(({ image }) => image);
+  return [...layers.layers, ...layers.merged === undefined ? [] : [layers.merged]].map(({ path }) => path);
 }
 
 function isFile(machine: SimulatedHost, path: string): boolean {
@@ -155,6 +196,7 @@ if (import.meta.main) {
   const options = {
     ...HOST_OPTIONS,
     id: "string",
+    from: "string",
     "mount-point": "string",
     vm: "string",
     "create-scratch": "boolean",

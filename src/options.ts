@@ -43,6 +43,15 @@ export function requireObject(value: unknown, argument: string): asserts value i
   }
 }
 
+/** Whether a value is an object that says of which kind it is. */
+export function hasKind(value: unknown): value is { readonly kind: unknown } {
+  try {
+    return typeof value === "object" && value !== null && "kind" in value;
+  } catch {
+    return false;
+  }
+}
+
 /** A property of an object from the caller. */
 export function propertyOf(value: object, name: string, argument: string): unknown {
   return reading(value, `${argument}.${name}`, () => (value as Readonly<Record<string, unknown>>)[name]);

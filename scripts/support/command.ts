@@ -59,7 +59,7 @@ export interface Command {
    *
    * @throws {UsageError} if they are wrong.
    */
-  plan(args: Arguments): Job;
+  plan(args: Arguments): Job | Promise<Job>;
 }
 
 /** The options of all commands that work on a machine. */
@@ -99,7 +99,7 @@ export async function main(command: Command): Promise<void> {
     const { values, positionals } = parse(command);
     if (values.help) return printResult({ text: command.help }, false);
     if (values.version) return printResult({ text: await version() }, false);
-    job = command.plan({
+    job = await command.plan({
       values: values as Arguments["values"],
       has: (flag) => values[flag] === true,
       positionals,

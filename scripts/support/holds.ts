@@ -22,6 +22,7 @@ function placeOf(hold: HeldRecord): string {
       return hold.scratch;
     case "cimVolume":
     case "cimImage":
+    case "guestVolume":
       return hold.volume;
     case "folder":
     case "mountPoint":

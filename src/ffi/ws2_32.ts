@@ -123,7 +123,7 @@ export function createSocketEvent(host: Host): SocketEvent {
       if (WSASetEvent(handle) === 0) throw lastSocketError(host, "WSASetEvent");
     },
     [Symbol.dispose]() {
-      if (WSACloseEvent(handle) === 0) throw lastSocketError(host, "WSACloseEvent");
+      if (WSACloseEvent(handle) === 0 && WSACloseEvent(handle) === 0) throw lastSocketError(host, "WSACloseEvent");
     },
   };
 }

@@ -40,9 +40,11 @@ export type GuestResourceType =
   | "HvSocket"
   | "MappedDirectory"
   | "MappedVirtualDisk"
+  | "MappedVirtualDiskForContainerScratch"
   | "SCSIDevice"
   | "SecurityPolicy"
-  | "VPMemDevice";
+  | "VPMemDevice"
+  | "WCOWBlockCims";
 
 /** A folder of the host that a VM sees. */
 export interface VirtualSmbShare {
@@ -191,6 +193,28 @@ export interface CombinedLayers {
   readonly Layers?: readonly Layer[];
   /** Path where changes are stored. A Windows guest stores them at the root. */
   readonly ScratchPath?: string;
+  /** The filter that shows an image; Windows guests only. Absent for folders, as older guests know no such key. */
+  readonly FilterType?: "UnionFS";
+}
+
+/** CIM images on disks of a Windows guest, to be mounted as one volume. */
+export interface WCOWBlockCIMs {
+  /** The images: the one that merges the others first, and those from the topmost down. */
+  readonly BlockCIMs?: readonly BlockCIMDevice[];
+  /** GUID of the volume. */
+  readonly VolumeGUID?: string;
+  /** `CIM_MOUNT_IMAGE_FLAGS`. */
+  readonly MountFlags?: number;
+  /** Id of the container. */
+  readonly ContainerID?: string;
+}
+
+/** A CIM image on a disk of a Windows guest. Both keys are always there. */
+export interface BlockCIMDevice {
+  /** Name of the image. */
+  readonly CimName: string;
+  /** LUN of the disk on controller 0. */
+  readonly Lun: number;
 }
 
 /** The ids of the controllers by number: UUIDs of version 5, made from the number and the same in every VM. */
@@ -250,6 +274,11 @@ export function mountDisk(disk: WCOWMappedVirtualDisk | LCOWMappedVirtualDisk): 
   return inGuest("Add", "MappedVirtualDisk", disk);
 }
 
+/** Returns the request that has a Windows guest format a disk with ReFS, and mount it. It is unmounted as others are. */
+export function formatAndMountDisk(disk: WCOWMappedVirtualDisk): ModifySettingRequest {
+  return inGuest("Add", "MappedVirtualDiskForContainerScratch", disk);
+}
+
 /** Returns the request that unmounts a disk in a guest. A Linux guest accepts only path, place and partition here. */
 export function unmountDisk(disk: WCOWMappedVirtualDisk | LCOWMappedVirtualDisk): ModifySettingRequest {
   return inGuest("Remove", "MappedVirtualDisk", disk);
@@ -258,6 +287,16 @@ export function unmountDisk(disk: WCOWMappedVirtualDisk | LCOWMappedVirtualDisk)
 /** Returns the request with which a Linux guest ejects a disk before it is detached. */
 export function unplugDisk({ controller, lun }: SCSISlot): ModifySettingRequest {
   return inGuest("Remove", "SCSIDevice", { Controller: controller, Lun: lun } satisfies SCSIDevice);
+}
+
+/** Returns the request that mounts CIM images in a Windows guest. */
+export function mountBlockImages(images: WCOWBlockCIMs): ModifySettingRequest {
+  return inGuest("Add", "WCOWBlockCims", images);
+}
+
+/** Returns the request that unmounts CIM images in a Windows guest. */
+export function unmountBlockImages(volume: string): ModifySettingRequest {
+  return inGuest("Remove", "WCOWBlockCims", { VolumeGUID: volume } satisfies WCOWBlockCIMs);
 }
 
 /** A file as a persistent memory device. */

@@ -165,6 +165,14 @@ export type Hold =
     readonly lun: number;
   }
   | {
+    /** CIM images on disks of a VM that the guest has mounted as one volume. */
+    readonly kind: "guestVolume";
+    /** Id of the VM. */
+    readonly vm: string;
+    /** The volume in the guest, `\\?\Volume{guid}\`. */
+    readonly volume: string;
+  }
+  | {
     /** A file that a VM sees as persistent memory. */
     readonly kind: "vpmemFile";
     /** Id of the VM. */

@@ -12,9 +12,9 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
 import type { ImageMount } from "../host_holds/cim_mount.ts";
-import { type Check, fieldsOf, itemsOf, oneOf, optional, propertyOf } from "../options.ts";
+import { type Check, fieldsOf, hasKind, itemsOf, oneOf, optional, propertyOf } from "../options.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
-import type { WCOWLayers } from "./parse_layers.ts";
+import type { BlockImage, WCOWLayers } from "./parse_layers.ts";
 
 /** The folders of a Windows container's layers. */
 export interface LayerStack {
@@ -36,6 +36,11 @@ export interface NamedImage {
   readonly path: string;
   /** How it is mounted. */
   readonly how: ImageMount;
+  /**
+   * The files or disks of images that each have their own, and what names them: first the image that merges the others if one
+   * does, then the topmost. Empty for an image in a file next to others.
+   */
+  readonly blocks: readonly (BlockImage & { readonly argument: string })[];
   /** The files with it and with the images that it merges, and what names them. */
   readonly files: readonly { readonly path: string; readonly argument: string }[];
 }
@@ -54,15 +59,7 @@ export interface AcquiredLayers {
  * @throws {InvalidInputError} if one is refused.
  */
 export function givenStack(layers: readonly string[] | WCOWLayers): LayerStack {
-  return hasKind(layers) ? parsedStack(layers) : layerStack(layers as readonly string[]);
-}
-
-function hasKind(layers: unknown): layers is WCOWLayers {
-  try {
-    return typeof layers === "object" && layers !== null && "kind" in layers;
-  } catch {
-    return false;
-  }
+  return hasKind(layers) ? parsedStack(layers) : layerStack(layers);
 }
 
 /**
@@ -122,7 +119,7 @@ function parsedStack(layers: WCOWLayers): LayerStack {
       layers: folders,
       scratch,
       scratchArgument,
-      image: { path: image, how, files },
+      image: { path: image, how, files, blocks: [] },
     };
   }
   const { storage, layers: images, merged, scratch, rootHash } = fieldsOf(layers, {
@@ -142,7 +139,10 @@ function parsedStack(layers: WCOWLayers): LayerStack {
   }
   const paths = images.map(({ path, name }) => `${path}\\${name}`);
   const merges = merged === undefined ? [] : paths;
-  const named = (path: string, argument: string) => ({ path, argument: `${argument}.path` });
+  const blocks = [
+    ...merged === undefined ? [] : [{ ...merged, argument: "layers.merged.path" }],
+    ...images.map((image, i) => ({ ...image, argument: `layers.layers[${i}].path` })),
+  ];
   return {
     named: [...paths, scratch],
     layers: paths,
@@ -155,17 +155,15 @@ function parsedStack(layers: WCOWLayers): LayerStack {
         merges,
         rootHash,
       },
-      files: storage === "disk" ? [] : [
-        ...merged === undefined ? [] : [named(merged.path, "layers.merged")],
-        ...images.map(({ path }, i) => named(path, `layers.layers[${i}]`)),
-      ],
+      files: storage === "disk" ? [] : blocks,
+      blocks,
     },
   };
 }
 
 const any: Check<unknown> = (value) => value;
 
-const blockImage: Check<{ readonly path: string; readonly name: string }> = (value, argument) =>
+const blockImage: Check<BlockImage> = (value, argument) =>
   fieldsOf(value, { path: shortPath, name: imageName }, argument);
 
 const imageName: Check<string> = (value, argument) => {

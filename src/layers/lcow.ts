@@ -4,7 +4,7 @@
  * @module
  */
 
-import { wholeNumber } from "../checks/arguments.ts";
+import { boolean, wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { windowsPath } from "../checks/windows_path.ts";
@@ -67,6 +67,11 @@ export interface MountLCOWLayersOptions {
    * or `/run/layers`, where the guest mounts disks.
    */
   guestRoot: string;
+  /**
+   * Whether the guest mounts the scratch disk at `guestRoot`, unless it has it mounted already, as containerd's shim of today
+   * does. Otherwise, it has a path of its own. Default: false.
+   */
+  scratchAtRoot?: boolean | undefined;
   /** Cancels the call: what was done so far is undone, then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /** The milliseconds after which the call is cancelled, as by `signal`, with a `TimeoutError` (`DOMException`). Default: none. */
@@ -131,8 +136,9 @@ export async function mountLCOWLayers(
 ): Promise<MountedLCOWLayers> {
   const name = folderName(containerId, "containerId");
   const stack = fieldsOf(layers, LAYERS, "layers");
-  const { guestRoot: root, vm: layerVM, ...limits } = optionsOf(options, {
+  const { guestRoot: root, scratchAtRoot, vm: layerVM, ...limits } = optionsOf(options, {
     guestRoot: containerFolder,
+    scratchAtRoot: optional(boolean),
     ...LIMITS,
     vm: (vm) => requireLayerVM(vm, "linux"),
   });
@@ -142,7 +148,7 @@ export async function mountLCOWLayers(
     host,
     limits,
     about,
-    (signal) => mount(name, stack, { root, named: options.guestRoot, layerVM, signal }),
+    (signal) => mount(name, stack, { root, named: options.guestRoot, scratchAtRoot, layerVM, signal }),
   );
 }
 
@@ -151,6 +157,7 @@ interface Place {
   readonly root: string;
   /** `root` as the caller wrote it. */
   readonly named: string;
+  readonly scratchAtRoot: boolean | undefined;
   readonly layerVM: LayerVM;
   readonly signal: AbortSignal | undefined;
 }
@@ -158,7 +165,7 @@ interface Place {
 async function mount(
   name: string,
   stack: Checked<typeof LAYERS>,
-  { root, named, layerVM, signal }: Place,
+  { root, named, scratchAtRoot, layerVM, signal }: Place,
 ): Promise<MountedLCOWLayers> {
   signal?.throwIfAborted();
   const { id, host } = layerVM.vm;
@@ -168,9 +175,18 @@ async function mount(
 
   using plan = new DisposableStack();
   const scratchFile = hostFile(host, stack.scratchVhdPath);
-  const isThere = layerVM.scsi.has(scratchFile);
-  const places = reserveAll(layerVM, plan, disks, scratchFile);
+  const { scsi } = layerVM;
+  const isThere = scsi.has(scratchFile);
+  const place = () => {
+    if (!layerVM.combined.isUsed(root)) return root;
+    throw new InUseError(root, `is in or around the folder of another container in the VM ${id}`, id);
+  };
+  const places = reserveAll(layerVM, plan, disks, scratchFile, scratchAtRoot ? place : undefined);
   const path = `${root}/rootfs`;
+  // The guest couldn't unmount that disk as long as this container is there.
+  if (scsi.isMountedAbove(path) && places.scratch.mount.hold.guestPath !== root) {
+    throw new InUseError(root, `is on the scratch of another container in the VM ${id}`, id);
+  }
   const scratchPath = `${places.scratch.mount.hold.guestPath}/scratch/${name}`;
   const combined = plan.use(layerVM.combined.reserve({
     exclusiveKeys: [path, scratchPath],
@@ -264,6 +280,7 @@ function reserveAll(
   plan: DisposableStack,
   disks: readonly Disk[],
   scratchFile: HostFile,
+  place: (() => string) | undefined,
 ): { layers: LayerPlace[]; scratch: ScratchDisk } {
   const { vm, scsi, vpmem, encryptScratch } = layerVM;
   if (disks.some(({ file }) => file.key === scratchFile.key)) {
@@ -277,7 +294,7 @@ function reserveAll(
   const scratch = reserveScratch(scsi, plan, scratchFile, {
     filesystem: encryptScratch ? "xfs" : "ext4",
     encrypted: encryptScratch,
-  });
+  }, place);
   const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ file }) => file.key));
   if (missing.size > 0 || scratch === undefined) {
     const slots = missing.size + (scratch === undefined ? 1 : 0);

@@ -20,17 +20,21 @@ export interface ScratchDisk {
   readonly mount: DeviceUse<SCSIMount>;
 }
 
-/** Reserves a writable disk, which disposing of `plan` frees unless it is attached. Returns undefined if no slot is free. */
+/**
+ * Reserves a writable disk, which disposing of `plan` frees unless it is attached. Returns undefined if no slot is free.
+ * `place` is that of {@linkcode SCSIDisks.reserveMount}.
+ */
 export function reserveScratch(
   scsi: SCSIDisks,
   plan: DisposableStack,
   file: HostFile,
   options: SCSIMountOptions = {},
+  place?: () => string,
 ): ScratchDisk | undefined {
   const access = plan.use(scsi.reserveAccess(file));
   const attachment = plan.use(scsi.reserveAttachment(file, { readOnly: false }, [access]));
   if (attachment === undefined) return undefined;
-  return { access, attachment, mount: plan.use(scsi.reserveMount(attachment, options)) };
+  return { access, attachment, mount: plan.use(scsi.reserveMount(attachment, options, place)) };
 }
 
 /** Attaches and mounts the disk. */

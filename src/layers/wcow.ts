@@ -56,6 +56,11 @@ export interface MountWCOWLayersOptions extends HostOptions {
    * `vm`. Default: false, so that such a scratch is refused with an {@linkcode InUseError}.
    */
   recover?: boolean | undefined;
+  /**
+   * Whether the guest formats the scratch disk with ReFS before it mounts it, so that what was on it is lost, as confidential
+   * guests do. Only for images in a VM. Default: false.
+   */
+  formatWithRefs?: boolean | undefined;
   /** A running Windows VM in which the layers are mounted, instead of on the host. Its host replaces `host`. */
   vm?: UtilityVM | undefined;
 }
@@ -69,7 +74,9 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * (`HcsAttachOverlayFilter`). The image contains the files of all layers, so the folders of the lower layers are not used.
  * With the WCIFS filter, both steps are tried up to five times, 100 ms apart, if Windows reports that the disk isn't ready.
  *
- * In a VM, the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them.
+ * In a VM, the read-only layers are shared (VSMB), the scratch disk is attached (SCSI), and the guest combines them. Images that
+ * each have a file of their own become disks instead (SCSI), which the guest mounts as one volume; only the agent of
+ * confidential guests does that.
  *
  * If a step fails or the signal is aborted, everything acquired is released before the call rejects.
  * Only one `PrepareLayer` runs at a time in a process, so mounts wait for their turn. The signal ends that wait as
@@ -92,11 +99,12 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * {@linkcode parseWCOWLayers} returns them; images that are named like that are mounted before the disk is attached.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
- * later revision of it, nor 26100 or later.
+ * later revision of it, nor 26100 or later; for images that each have their own file or disk, if it is older than 27766, or
+ * than 27800 if they are verified.
  * @throws {InUseError} if the scratch is already mounted, or its disk stays in use. Nothing was changed.
  * @throws {HungCallError} if another mount's `PrepareLayer` doesn't return for a minute; or if this one was cancelled, and a call of
  * Windows doesn't return.
- * @throws {NoRoomError} if the VM has no slot for the scratch disk. Nothing was changed.
+ * @throws {NoRoomError} if the VM has no slots for the disks. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.
  * @category Layers on the host
@@ -108,13 +116,24 @@ export async function mountWCOWLayers(
 ): Promise<MountedLayers> {
   requireText(containerId, "containerId");
   const named = givenStack(layerFolders);
-  const { vm: layerVM, createScratch, permanent, recover, volumeMountPath, signal, timeout, ...given } = hostOptions(
+  const {
+    vm: layerVM,
+    createScratch,
+    permanent,
+    recover,
+    volumeMountPath,
+    formatWithRefs = false,
+    signal,
+    timeout,
+    ...given
+  } = hostOptions(
     options,
     {
       volumeMountPath: optional(namedFolder),
       createScratch: optional(boolean),
       permanent: optional(boolean),
       recover: optional(boolean),
+      formatWithRefs: optional(boolean),
       vm: optional((vm) => requireLayerVM(vm, "windows")),
     },
   );
@@ -128,8 +147,11 @@ export async function mountWCOWLayers(
   if (layerVM !== undefined && recover) {
     throw new InvalidInputError("recover", "is not available with a VM", recover);
   }
+  if (formatWithRefs && (layerVM === undefined || named.image === undefined)) {
+    throw new InvalidInputError("formatWithRefs", "is available only with images in a VM", formatWithRefs);
+  }
   const about = [...named.named, layerVM?.vm.id];
-  const wanted = { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath };
+  const wanted = { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath, formatWithRefs };
   return await perform(host, { signal, timeout }, about, (signal) => mount(host, wanted, signal));
 }
 
@@ -141,11 +163,12 @@ interface WantedMount {
   readonly permanent: boolean | undefined;
   readonly recover: boolean | undefined;
   readonly volumeMountPath: string | undefined;
+  readonly formatWithRefs: boolean;
 }
 
 async function mount(
   host: Host,
-  { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath }: WantedMount,
+  { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath, formatWithRefs }: WantedMount,
   signal: AbortSignal | undefined,
 ): Promise<MountedLayers> {
   signal?.throwIfAborted();
@@ -155,7 +178,7 @@ async function mount(
   using _claim = newScratch ? claim(host, scratchDisk, stack.scratchArgument) : undefined;
   if (newScratch) {
     // A scratch can be created only from plain folders.
-    const found = layerVM === undefined ? image : imageOf(host, stack.layers[0]!, "layerFolders[0]");
+    const found = image ?? (layerVM && imageOf(host, stack.layers[0]!, "layerFolders[0]"));
     if (found !== undefined) {
       throw new InvalidInputError("createScratch", "works with layers that are plain folders only", stack.layers[0]);
     }
@@ -167,7 +190,11 @@ async function mount(
     return await withHolds(async (holds) => {
       if (newScratch) await acquireNewScratch(host, holds, stack, signal);
       const created = holds.held;
-      const { path, placements } = await acquireVMLayers(holds, layerVM, stack, signal);
+      const { path, placements } = await acquireVMLayers(holds, layerVM, stack, {
+        containerId,
+        formatWithRefs,
+        signal,
+      });
       signal?.throwIfAborted();
       holds.disown(created);
       return mounted(host, holds, { path, volumeMountPath, placements });

@@ -7,21 +7,25 @@
 import { requireFolders, requireKind } from "../checks/existing.ts";
 import { hostFile, resolvedFile } from "../checks/host_file.ts";
 import { realLayer } from "../checks/real_path.ts";
-import { diskOf, namedFolder } from "../checks/windows_path.ts";
+import { diskOf, namedFolder, volumeGuid } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
+import type { CombinedLayers } from "../hcsschema/requests.ts";
+import type { Held } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
+import { requireImageFile } from "../host_holds/layer_image.ts";
 import { itemsOf, limitsOf } from "../options.ts";
 import { layerId, sessionOf } from "../session/session.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
-import { type AcquiredLayers, type LayerStack, realStack } from "./layer_stack.ts";
+import { type AcquiredLayers, type LayerStack, type NamedImage, realStack } from "./layer_stack.ts";
 import { isDiskInUse } from "./mount_records.ts";
+import type { LayerPlacement } from "./mounted_layers.ts";
 import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
 
 /**
@@ -32,42 +36,137 @@ import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts
 export function checkVMLayers(
   host: Host,
   named: LayerStack,
-): { readonly stack: LayerStack; readonly image: undefined } {
-  if (named.image !== undefined) {
-    throw new InvalidInputError("layers", "are images, which aren't available with a VM", named.image.path);
+): { readonly stack: LayerStack; readonly image: string | undefined } {
+  const { image } = named;
+  if (image === undefined) {
+    requireFolders(host, named.layers, "layerFolders");
+    return { stack: realStack(host, named), image: undefined };
   }
-  requireFolders(host, named.layers, "layerFolders");
-  return { stack: realStack(host, named), image: undefined };
+  if (image.blocks.length === 0) {
+    throw new InvalidInputError("layers.kind", "is not available with a VM, whose images are on disks", "images");
+  }
+  if (image.how.rootHash !== undefined) {
+    throw new InvalidInputError("layers.rootHash", "is not available with a VM, whose guest reads it itself");
+  }
+  image.blocks.forEach(({ path, argument }) => requireImageFile(host, path, argument));
+  return { stack: realStack(host, named), image: image.path };
+}
+
+/** How a stack is mounted in a VM. */
+export interface VMMountOptions {
+  /** Id of the container. */
+  readonly containerId: string;
+  /** Whether the guest formats the scratch disk. */
+  readonly formatWithRefs: boolean;
+  /** Cancels it. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Read-only layers with their places in a VM. */
+interface PlacedLayers {
+  /** What carries them. */
+  readonly uses: readonly Held[];
+  /** Attaches them. */
+  attach(holds: HoldList, signal: AbortSignal | undefined): Promise<void>;
+  /** Returns them as the guest is told of them. Called when they are attached. */
+  documents(): Omit<CombinedLayers, "ContainerRootPath">;
+  /** Returns where they are. Called when they are attached. */
+  placements(): LayerPlacement[];
+}
+
+// Folders, which are shared.
+function reserveShares({ vm: { host }, vsmb }: LayerVM, plan: DisposableStack, stack: LayerStack): PlacedLayers {
+  const { named, layers } = stack;
+  const shares = layers.map((folder) => plan.use(vsmb.reserve(hostFile(host, folder))));
+  return {
+    uses: shares,
+    async attach(holds, signal) {
+      await holds.acquireAll(shares.map((share) => (expect) => share.attach(signal, expect)), signal);
+    },
+    documents: () => ({
+      Layers: shares.map(({ hold }, i) => ({ Id: layerId(host, layers[i]!), Path: hold.guestPath })),
+    }),
+    placements: () =>
+      shares.map(({ hold: { name, guestPath } }, i) => ({
+        layer: named[i]!,
+        scratch: false,
+        device: { kind: "vsmb", share: name },
+        path: guestPath,
+      })),
+  };
+}
+
+// Images, each of which becomes a disk. Returns how many slots are missing if the VM has too few.
+function reserveImages(
+  { vm: { host }, scsi, images }: LayerVM,
+  plan: DisposableStack,
+  { named, layers }: LayerStack,
+  image: NamedImage,
+  containerId: string,
+): PlacedLayers | number {
+  const disks = image.blocks.map(({ path, name }) => {
+    const file = hostFile(host, path);
+    const access = plan.use(scsi.reserveAccess(file));
+    const attachment = plan.use(scsi.reserveAttachment(file, { readOnly: true }, [access]));
+    return attachment && { name, access, attachment };
+  }).filter((disk) => disk !== undefined);
+  if (disks.length < image.blocks.length) return image.blocks.length - disks.length;
+  const use = plan.use(images.reserve(disks, containerId));
+  const { volume } = use.hold;
+  return {
+    uses: [use],
+    attach: (holds, signal) =>
+      images.alone(async () => {
+        for (const { access, attachment } of disks) {
+          await holds.acquire((expect) => access.attach(signal, expect), signal);
+          await holds.acquire((expect) => attachment.attach(signal, expect), signal);
+        }
+        await holds.acquire((expect) => use.attach(signal, expect), signal);
+      }, signal),
+    documents: () => ({ Layers: [{ Id: volumeGuid(volume), Path: `${volume}Files` }], FilterType: "UnionFS" }),
+    placements: () =>
+      layers.map((_, i) => ({
+        layer: named[i]!,
+        scratch: false,
+        device: { kind: "cim", image: image.path },
+        path: volume,
+      })),
+  };
 }
 
 /**
- * Mounts a stack in a VM: shares the layers, attaches the scratch disk, and makes the guest combine them at the root of
- * that disk. Everything is reserved before anything is changed.
+ * Mounts a stack in a VM: shares the layers, or attaches and mounts their images; attaches the scratch disk, and makes the
+ * guest combine them at the root of that disk. Everything is reserved before anything is changed.
  *
  * @throws {NoRoomError} if the VM has no slot for the scratch disk.
  * @throws {InUseError} if the scratch is mounted already, here or elsewhere.
  */
 export async function acquireVMLayers(
   holds: HoldList,
-  { vm, vsmb, scsi, combined }: LayerVM,
-  { named, layers, scratch }: LayerStack,
-  signal: AbortSignal | undefined,
+  layerVM: LayerVM,
+  stack: LayerStack,
+  { containerId, formatWithRefs, signal }: VMMountOptions,
 ): Promise<AcquiredLayers> {
+  const { vm, scsi, combined } = layerVM;
+  const { named, scratch, image } = stack;
   const { host } = vm;
   using plan = new DisposableStack();
-  const shares = layers.map((folder) => plan.use(vsmb.reserve(hostFile(host, folder))));
+  const layers = image === undefined
+    ? reserveShares(layerVM, plan, stack)
+    : reserveImages(layerVM, plan, stack, image, containerId);
   const scratchFile = resolvedFile(host, diskOf(scratch));
   const isThere = scsi.has(scratchFile);
-  const disk = reserveScratch(scsi, plan, scratchFile);
-  if (disk === undefined) {
-    throw new NoRoomError(`the scratch disk of ${scratch}`, 1, [scsi.capacity]);
+  const disk = reserveScratch(scsi, plan, scratchFile, { formatWithRefs });
+  if (typeof layers === "number" || disk === undefined) {
+    const images = image === undefined ? "" : `${image.blocks.length} images and `;
+    const missing = (typeof layers === "number" ? layers : 0) + (disk === undefined ? 1 : 0);
+    throw new NoRoomError(`${images}the scratch disk of ${scratch}`, missing, [scsi.capacity]);
   }
   const path = disk.mount.hold.guestPath;
-  const documents = () => shares.map(({ hold }, i) => ({ Id: layerId(host, layers[i]!), Path: hold.guestPath }));
   const root = plan.use(
     combined.reserve(
-      { exclusiveKeys: [scratchFile.key], guestPath: path, layers: () => ({ Layers: documents() }) },
-      [...shares, disk.mount],
+      { exclusiveKeys: [scratchFile.key], guestPath: path, layers: layers.documents },
+      [...layers.uses, disk.mount],
     ),
   );
   if (root === undefined) {
@@ -80,20 +179,12 @@ export async function acquireVMLayers(
     throw new InUseError(scratch, "is mounted on the host. Unmount it first", "this process");
   }
   if (!isThere) await requireFreeFile(host, diskOf(scratch), "layerFolders", signal);
-  await holds.acquireAll(shares.map((share) => (expect) => share.attach(signal, expect)), signal);
+  await layers.attach(holds, signal);
   await acquireScratch(holds, disk, signal);
   await holds.acquire((expect) => root.attach(signal, expect), signal);
   return {
     path,
-    placements: [
-      ...shares.map(({ hold: { name, guestPath } }, i) => ({
-        layer: named[i]!,
-        scratch: false,
-        device: { kind: "vsmb", share: name } as const,
-        path: guestPath,
-      })),
-      diskPlacement(named.at(-1)!, disk, true),
-    ],
+    placements: [...layers.placements(), diskPlacement(named.at(-1)!, disk, true)],
   };
 }
 

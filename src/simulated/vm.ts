@@ -342,6 +342,9 @@ function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPa
     case "Add MappedVirtualDisk":
     case "Remove MappedVirtualDisk":
       return mountedDisk(windows, vm, RequestType === "Add", Settings);
+    case "Add MappedVirtualDiskForContainerScratch":
+      if (vm.os === "Windows") return mountedDisk(windows, vm, true, Settings);
+      break;
     case "Remove SCSIDevice":
       return ejectedDisk(vm, Settings);
     case "Add VPMemDevice":
@@ -351,6 +354,10 @@ function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPa
       return vm.os === "Linux" ? linuxTree(windows, vm, Settings) : windowsTree(windows, vm, Settings);
     case "Remove CombinedLayers":
       return removedTree(vm, Settings);
+    case "Add WCOWBlockCims":
+    case "Remove WCOWBlockCims":
+      if (vm.os === "Windows") return mountedImages(windows, vm, RequestType === "Add", Settings);
+      break;
     case "Add SecurityPolicy":
       if (vm.os === "Linux") return () => {};
   }
@@ -407,6 +414,28 @@ function mountedPMem(
     : unmount(vm, String(MountPath), `pmem ${place}`);
 }
 
+// As the agent of confidential guests does it.
+function mountedImages(windows: Windows, vm: VirtualMachine, adds: boolean, settings: unknown): Change {
+  const keys = adds ? ["BlockCIMs", "VolumeGUID", "MountFlags", "ContainerID"] : ["VolumeGUID"];
+  const { BlockCIMs, VolumeGUID, MountFlags } = objectOf(settings, keys, "Settings");
+  const path = `\\\\?\\Volume{${VolumeGUID}}\\`;
+  const there = vm.mounts[path];
+  if (!adds) {
+    if (there === undefined) unknown(`unmounting images that aren't mounted in the guest: ${path}`);
+    return unmount(vm, path, there.source);
+  }
+  if (MountFlags !== BLOCK_DEVICE) unknown(`mounting images in a guest with the flags ${MountFlags}`);
+  const sources = (BlockCIMs as unknown[] ?? []).map((image, i) => {
+    const { CimName, Lun } = objectOf(image, ["CimName", "Lun"], `Settings.BlockCIMs[${i}]`);
+    if (vm.disks[`0:${Lun}`] === undefined) unknown(`mounting an image on a disk that doesn't exist: LUN ${Lun}`);
+    return `disk 0:${Lun} image ${CimName}`;
+  });
+  if (sources.length === 0 || sources.length === 2) unknown(`mounting ${sources.length} images in a guest`);
+  return mount(windows, vm, path, sources.join(", "));
+}
+
+const BLOCK_DEVICE = 0x10;
+
 function mount(windows: Windows, vm: VirtualMachine, path: string, source: string): Change {
   if (vm.mounts[path] !== undefined) unknown(`mounting at a path of the guest that already has a mount: ${path}`);
   return () => vm.mounts[path] = { source, by: windows.by };
@@ -423,9 +452,17 @@ function unmount(vm: VirtualMachine, path: string, source: string): Change {
 }
 
 function windowsTree(windows: Windows, vm: VirtualMachine, settings: unknown): Change {
-  const { ContainerRootPath, Layers } = objectOf(settings, ["ContainerRootPath", "Layers", "ScratchPath"], "Settings");
+  const keys = ["ContainerRootPath", "Layers", "ScratchPath", "FilterType"];
+  const { ContainerRootPath, Layers, FilterType } = objectOf(settings, keys, "Settings");
   const root = String(ContainerRootPath);
-  const parts = layersOf(Layers).map(({ Path }) => {
+  const layers = layersOf(Layers);
+  if (FilterType !== undefined) {
+    if (FilterType !== "UnionFS" || layers.length !== 1) unknown(`combining ${layers.length} layers by ${FilterType}`);
+    const volume = String(layers[0]!.Path).replace(/Files$/, "");
+    if (vm.mounts[volume] === undefined) unknown(`combining an image that isn't mounted in the guest: ${volume}`);
+    return combined(windows, vm, root, [volume, mountAt(vm, root)]);
+  }
+  const parts = layers.map(({ Path }) => {
     const name = String(Path).slice(SHARE_PREFIX.length);
     if (!String(Path).startsWith(SHARE_PREFIX) || vm.shares[name] === undefined) {
       unknown(`combining a layer that isn't shared with the guest: ${Path}`);
@@ -475,7 +512,7 @@ function requireUnused(vm: VirtualMachine, part: string): void {
 
 function requireUnmounted(vm: VirtualMachine, disk: string): void {
   for (const [path, { source }] of Object.entries(vm.mounts)) {
-    if (source.startsWith(`${disk} `)) {
+    if (source.split(", ").some((part) => part.startsWith(`${disk} `))) {
       throw new SimulationError(`${disk} is removed while it is mounted at ${path}`);
     }
   }

@@ -14,7 +14,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
+import { copyFile, createDirectory, deleteFile, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import { operationOf, perform } from "../ffi/operation.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
@@ -36,6 +36,7 @@ import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { noteBootFile } from "../session/vm_files.ts";
 import { ComputeSystem, isInvalidState } from "./compute_system.ts";
+import { BlockImages } from "./devices/block_images.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
 import { SCSIDisks } from "./devices/scsi.ts";
 import { isUnclearInVM } from "./removal.ts";
@@ -55,16 +56,39 @@ import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/wi
  */
 export type UtilityVMOptions = LinuxVMOptions | WindowsVMOptions;
 
+/** Creates the folder of the disk that a VM writes to. Releasing it removes the folder. */
+async function acquireDiskFolder(host: Host, folder: string, expect: Expect): Promise<Held<HoldOf<"folder">>> {
+  // False if somebody else has created it.
+  let isOurs = true;
+  const held: Held<HoldOf<"folder">> = {
+    hold: { kind: "folder", folder, created: [folder] },
+    restsOn: [],
+    async release() {
+      if (!isOurs) return false;
+      try {
+        await removeOnceFree(host, folder, () => removeDirectory(host, folder));
+        return true;
+      } catch (error) {
+        if (isNotFound(error)) return false;
+        throw error;
+      }
+    },
+  };
+  await createHeld(host, { held, paths: [folder] }, () => void (isOurs = createDirectory(host, folder)), expect);
+  return held;
+}
+
 /** Copies the template to the disk that a VM writes to. Releasing it deletes the copy, also one that failed half-way. */
 async function acquireScratch(
   host: Host,
   { path, template }: { readonly path: string; readonly template: string },
+  restsOn: readonly Held[],
   expect: Expect,
   signal: AbortSignal | undefined,
 ): Promise<Held<HoldOf<"vmScratch">>> {
   const held: Held<HoldOf<"vmScratch">> = {
     hold: { kind: "vmScratch", path, template },
-    restsOn: [],
+    restsOn,
     async release() {
       try {
         // Whoever has the file open, such as a scanner, may close it soon.
@@ -193,7 +217,11 @@ async function create(
   return await withHolds(async (made) => {
     const { scratch } = plan;
     if (scratch !== undefined && kindOf(host, scratch.path) === undefined) {
-      await made.acquire((expect) => acquireScratch(host, scratch, expect, signal), signal);
+      const { folder } = scratch;
+      const restsOn = folder === undefined
+        ? []
+        : [await made.acquire((expect) => acquireDiskFolder(host, folder, expect), signal)];
+      await made.acquire((expect) => acquireScratch(host, scratch, restsOn, expect, signal), signal);
     }
     return await withHolds((holds) => createPlanned(holds, plan, document, { host, signal }));
   });
@@ -305,6 +333,7 @@ export class UtilityVM implements AsyncDisposable {
     setDevices(this, {
       vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),
       scsi: this.#scsi,
+      images: new BlockImages(this),
       vpmem: this.#vpmem,
       combined: new CombinedLayers(this),
       physicallyBacked: plan.physicallyBacked,

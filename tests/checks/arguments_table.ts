@@ -256,6 +256,7 @@ export function tableOf(world: World): Table {
           createScratch: boolean,
           permanent: boolean,
           recover: boolean,
+          formatWithRefs: of("boolean")(false),
           vm: vm(world.windows),
         }),
       ),
@@ -278,7 +279,12 @@ export function tableOf(world: World): Table {
         layers: list([object({ vhdPath: path(LINUX_LAYER), partition: optional(number(5)) })]),
         scratchVhdPath: path(LINUX_SCRATCH),
       }),
-      options: object({ guestRoot: path("/run/c1"), ...limits, vm: vm(world.linux) }, { plain: true }),
+      options: object(
+        { guestRoot: path("/run/c1"), scratchAtRoot: optional(boolean), ...limits, vm: vm(world.linux) },
+        {
+          plain: true,
+        },
+      ),
     },
     getHCSLayers: { vm: vm(world.windows), layerFolders: list([path(BASE)], 0), options: waiting },
     parseWCOWLayers: {

@@ -1,17 +1,20 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import {
+  InUseError,
   InvalidInputError,
   makeMountedWCOWLayers,
   mountWCOWLayers,
+  NoRoomError,
   recover,
   unmountWCOWLayers,
   UnsupportedBuildError,
+  UnwindError,
   type WCOWLayers,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { held, heldKinds } from "../support/calls.ts";
 import { hostWith } from "../support/host.ts";
-import { startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
+import { short, TestVM } from "../support/vm.ts";
 
 const SCRATCH = "C:\\snapshots\\4";
 const FORKED: WCOWLayers = {
@@ -159,12 +162,129 @@ Deno.test("mountWCOWLayers() refuses layers of other forms by name, before anyth
   assertEquals(machine.calls, []);
 });
 
-Deno.test("mountWCOWLayers() refuses images in a VM", async () => {
-  const machine = vmHost();
-  await using vm = await startedVM(machine, WINDOWS);
-  const calls = machine.calls.length;
-  const error = await assertRejects(() => mountWCOWLayers("c1", FORKED, { vm }), InvalidInputError);
-  assertEquals([error.argument, machine.calls.length], ["layers", calls]);
+/** A started VM on a host with the files of {@linkcode MERGED}. */
+async function imagesVM(): Promise<TestVM> {
+  const t = await TestVM.open({ os: "windows" });
+  for (const file of ["3\\l.bcim", "2\\l.bcim", "3\\m.bcim"]) t.host.addFile(`C:\\snapshots\\${file}`, 4096);
+  [SCRATCH, "C:\\snapshots\\5"].forEach((scratch) => t.host.addScratch(scratch));
+  return t;
+}
+
+Deno.test("mountWCOWLayers() attaches images to a VM, which mounts them as one volume, and releases them in reverse", async () => {
+  await using t = await imagesVM();
+  const mounted = await mountWCOWLayers("c1", MERGED, { vm: t.vm, formatWithRefs: true });
+  const volume = mounted.placements[0]!.path;
+  const guid = volume.slice("\\\\?\\Volume{".length, -2);
+  assertEquals(t.requests.map(short), [
+    "Add Scsi/df6d/Attachments/1",
+    "Add Scsi/df6d/Attachments/2",
+    "Add Scsi/df6d/Attachments/3",
+    `Add WCOWBlockCims ${guid}`,
+    "Add Scsi/df6d/Attachments/4",
+    "Add MappedVirtualDiskForContainerScratch c:\\mounts\\scsi\\m0",
+    "Add CombinedLayers c:\\mounts\\scsi\\m0",
+  ]);
+  assertEquals(t.requests[0]!.Settings, { Type: "VirtualDisk", Path: "C:\\snapshots\\3\\m.bcim", ReadOnly: true });
+  assertEquals(t.requests[3]!.GuestRequest!.Settings, {
+    BlockCIMs: [{ CimName: "merged.cim", Lun: 1 }, { CimName: "layer.cim", Lun: 2 }, { CimName: "layer.cim", Lun: 3 }],
+    VolumeGUID: guid,
+    MountFlags: 16,
+    ContainerID: "c1",
+  });
+  assertEquals(t.requests[6]!.GuestRequest!.Settings, {
+    ContainerRootPath: "c:\\mounts\\scsi\\m0",
+    Layers: [{ Id: guid, Path: `${volume}Files` }],
+    FilterType: "UnionFS",
+  });
+  assertEquals(mounted.placements.map(({ layer, path }) => [layer, path]), [
+    ["C:\\snapshots\\3\\l.bcim\\layer.cim", volume],
+    ["C:\\snapshots\\2\\l.bcim\\layer.cim", volume],
+    [SCRATCH, "c:\\mounts\\scsi\\m0"],
+  ]);
+  t.forget();
+  await mounted.release();
+  assertEquals(t.requests.map(short), [
+    "Remove CombinedLayers c:\\mounts\\scsi\\m0",
+    "Remove MappedVirtualDisk c:\\mounts\\scsi\\m0",
+    "Remove Scsi/df6d/Attachments/4",
+    `Remove WCOWBlockCims ${guid}`,
+    "Remove Scsi/df6d/Attachments/3",
+    "Remove Scsi/df6d/Attachments/2",
+    "Remove Scsi/df6d/Attachments/1",
+  ]);
+  assertEquals(t.held(), []);
+  assertEquals(t.accesses.length, 8);
+});
+
+Deno.test("containers with the same images share a volume in a VM, which is removed with the last", async () => {
+  await using t = await imagesVM();
+  const other = { ...MERGED, scratch: "C:\\snapshots\\5" };
+  const [first, second] = await Promise.all([
+    mountWCOWLayers("c1", MERGED, { vm: t.vm }),
+    mountWCOWLayers("c2", other, { vm: t.vm }),
+  ]);
+  assertEquals(first!.placements[0]!.path, second!.placements[0]!.path);
+  assertEquals(t.requests.filter((request) => short(request).includes("WCOWBlockCims")).length, 1);
+  // Other images of the same files are a volume of their own.
+  const one = await mountWCOWLayers("c3", { ...ONE, scratch: "C:\\snapshots\\5" }, { vm: t.vm }).catch((error) =>
+    error
+  );
+  assertEquals(one instanceof InUseError, true);
+  await second!.release();
+  const third = await mountWCOWLayers("c3", { ...ONE, scratch: "C:\\snapshots\\5" }, { vm: t.vm });
+  assertEquals(third.placements[0]!.path === first!.placements[0]!.path, false);
+  await first!.release();
+  // The name alone is the same.
+  const lower: WCOWLayers = { ...ONE, layers: [{ path: "C:\\snapshots\\2\\l.bcim", name: "layer.cim" }] };
+  const fourth = await mountWCOWLayers("c4", lower, { vm: t.vm });
+  assertEquals(fourth.placements[0]!.path === third.placements[0]!.path, false);
+  await third.release();
+  await fourth.release();
+  assertEquals(t.held(), []);
+});
+
+Deno.test("a mount of images in a VM, and its release, leave nothing whichever call fails", async () => {
+  await using t = await imagesVM();
+  const capacity = t.vm.capacity;
+  const count = t.refuseNth([]);
+  await (await mountWCOWLayers("c1", MERGED, { vm: t.vm })).release();
+  const total = count();
+  for (let nth = 1; nth <= total; nth++) {
+    t.refuseNth([nth]);
+    const mounted: { release(): Promise<void> } | undefined = await mountWCOWLayers("c1", MERGED, { vm: t.vm })
+      .catch((error) => error instanceof UnwindError ? error : undefined);
+    await mounted?.release().catch(() => {});
+    t.failNothing();
+    await mounted?.release();
+    assertEquals([t.held(), t.vm.capacity], [[], capacity], `${nth} of ${total}`);
+  }
+});
+
+Deno.test("mountWCOWLayers() refuses what images in a VM can't be, and changes nothing", async () => {
+  await using t = await imagesVM();
+  t.host.addFile("C:\\empty.bcim", 0);
+  const many = Array.from({ length: 64 }, (_, i) => ({ path: `C:\\snapshots\\l${i}.bcim`, name: "layer.cim" }));
+  many.forEach(({ path }) => t.host.addFile(path, 4096));
+  const { vm } = t;
+  for (
+    const [layers, options, argument] of [
+      [FORKED, {}, "layers.kind"],
+      [{ ...ONE, rootHash: HASH }, {}, "layers.rootHash"],
+      [{ ...ONE, storage: "disk", layers: [{ path: "C:\\no.bcim", name: "a" }] }, {}, "layers.layers[0].path"],
+      [{ ...ONE, layers: [{ path: "C:\\empty.bcim", name: "a" }] }, {}, "layers.layers[0].path"],
+      [{ ...ONE, scratch: "C:\\snapshots\\6" }, { createScratch: true }, "createScratch"],
+      [["C:\\layers\\base", SCRATCH], { formatWithRefs: true }, "formatWithRefs"],
+    ] as [WCOWLayers, { createScratch?: boolean }, string][]
+  ) {
+    t.host.addFolder("C:\\snapshots\\6");
+    const error = await assertRejects(() => mountWCOWLayers("c1", layers, { vm, ...options }), InvalidInputError);
+    assertEquals(error.argument, argument);
+  }
+  const full: WCOWLayers = { ...MERGED, layers: many };
+  const error = await assertRejects(() => mountWCOWLayers("c1", full, { vm }), NoRoomError);
+  assertStringIncludes(error.message, "65 images and the scratch disk");
+  assertEquals([t.requests, t.accesses], [[], []]);
+  await assertRejects(() => mountWCOWLayers("c1", ONE, { host: host(), formatWithRefs: true }), InvalidInputError);
 });
 
 Deno.test("mountWCOWLayers() refuses an image that is missing or empty by what names it", async () => {

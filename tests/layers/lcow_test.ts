@@ -331,6 +331,46 @@ Deno.test("mountLCOWLayers() adds once what two containers share, and removes it
   assertEquals(t.accesses.length, 2);
 });
 
+Deno.test("mountLCOWLayers() mounts a scratch at the container's folder if asked to, unless it is mounted already", async () => {
+  await using t = await linux();
+  const options = { vm: t.vm, guestRoot: GUEST_ROOT, scratchAtRoot: true };
+  const first = await mountLCOWLayers("c1", stack(2, 1), options);
+  assertEquals(first.scratchPath, `${GUEST_ROOT}/scratch/c1`);
+  assertEquals(t.requests.map(short).slice(-2), [
+    `Add MappedVirtualDisk ${GUEST_ROOT}`,
+    `Add CombinedLayers ${GUEST_ROOT}/rootfs`,
+  ]);
+  const second = await mountLCOWLayers("c2", stack(1), { ...options, guestRoot: "/run/gcs/c/c2" });
+  assertEquals(second.scratchPath, `${GUEST_ROOT}/scratch/c2`);
+  await first.release();
+
+  // The first one's folder is on the disk that the second one has.
+  const other: LCOWLayers = { ...stack(1), scratchVhdPath: scratch(2) };
+  const [requests, grants] = [t.requests.length, t.accesses.length];
+  for (
+    const [guestRoot, scratchAtRoot] of [
+      [GUEST_ROOT, true],
+      [GUEST_ROOT, false],
+      [`${GUEST_ROOT}/c3`, true],
+      [`${GUEST_ROOT}/c3`, false],
+      ["/run/gcs/c", true],
+      ["/run/gcs/c/c2/rootfs/c3", true],
+    ] as const
+  ) {
+    const mounting = () => mountLCOWLayers("c3", other, { vm: t.vm, guestRoot, scratchAtRoot });
+    await assertRejects(mounting, InUseError, undefined, `${guestRoot} ${scratchAtRoot}`);
+  }
+  assertEquals([t.requests.length, t.accesses.length], [requests, grants]);
+  const again = await mountLCOWLayers("c1", stack(1), options);
+  await second.release();
+  await again.release();
+  assertEquals(t.held(), []);
+  const third = await mountLCOWLayers("c3", other, options);
+  assertEquals(third.scratchPath, `${GUEST_ROOT}/scratch/c3`);
+  await third.release();
+  assertEquals(t.held(), []);
+});
+
 Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to combine, and has it take apart", async () => {
   await using t = await linux();
   t.refuse((_, nth) => nth === 5);

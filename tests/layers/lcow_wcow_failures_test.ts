@@ -16,8 +16,8 @@ interface Kind {
   readonly mount: Mount;
 }
 
-async function windows(): Promise<TestVM> {
-  const t = await TestVM.open({ os: "windows" });
+async function windows(noDirectMap: boolean): Promise<TestVM> {
+  const t = await TestVM.open({ os: "windows", noDirectMap });
   LAYERS.forEach((n) => t.host.addLayer(`C:\\layers\\${n}`));
   [1, 2].forEach((n) => t.host.addScratch(`C:\\scratch\\${n}`));
   return t;
@@ -43,7 +43,8 @@ const mountLCOW: Mount = ({ vm }, container, layers) =>
   }, { vm, guestRoot: `/run/gcs/c/c${container}` });
 
 const kinds: readonly Kind[] = [
-  { name: "WCOW", open: windows, mount: mountWCOW },
+  { name: "WCOW", open: () => windows(true), mount: mountWCOW },
+  { name: "WCOW, mapped directly", open: () => windows(false), mount: mountWCOW },
   { name: "LCOW, mapped", open: () => linux({}), mount: mountLCOW },
   { name: "LCOW, a device each", open: () => linux({ vpmemMultiMapping: false }), mount: mountLCOW },
   {
@@ -88,11 +89,14 @@ for (const { name, open, mount } of kinds) {
     await using t = await open();
     // What another container has, with layers that it shares.
     await using _other = await mount(t, 1, [2, 1]);
-    const taken = t.taken();
     const room = t.vm.capacity;
     const scratches = t.host.paths().filter((path) => path.startsWith("C:\\scratch") && path.endsWith(".vhdx"));
     const grants = scratches.map((path) => t.host.grantsOf(path));
+    const [before, left] = [t.taken(), t.left()];
     const total = await cycle(t, mount, []);
+    // Shares that stay are used again.
+    const taken = name === "WCOW, mapped directly" ? t.taken() : before;
+    assertEquals(t.left(), left);
     assertEquals(grants, [["vm1"], []]);
     for (let first = 1; first <= total; first++) {
       for (let second = first; second <= total; second++) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
 import { listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
@@ -46,6 +46,81 @@ Deno.test("mount --id names the container", async () => {
   using machine = new Machine();
   const { stdout } = await machine.mount(...STACK, "--json", "--id", "c1");
   assertEquals(JSON.parse(stdout).id, "c1");
+});
+
+const SNAPSHOT = {
+  Type: "windows-layer",
+  Source: SCRATCH,
+  Target: "",
+  Options: ["rw", `parentLayerPaths=${JSON.stringify(STACK.slice(0, 2))}`],
+};
+const DOCUMENTS: readonly [name: string, document: unknown, held: readonly string[]][] = [
+  ["a mount of containerd", SNAPSHOT, ["activation", "filter"]],
+  ["a list of mounts", [SNAPSHOT], ["activation", "filter"]],
+  ["an OCI specification", { ociVersion: "1.2.0", windows: { layerFolders: STACK } }, ["activation", "filter"]],
+  ["a mount of images", {
+    type: "CimFS",
+    source: SCRATCH,
+    options: ['parentLayerPaths=["C:\\\\layers\\\\app"]', 'parentCimPaths=["C:\\\\images\\\\app.cim"]'],
+  }, ["activation", "cimVolume", "overlay"]],
+];
+
+for (const [name, document, kinds] of DOCUMENTS) {
+  Deno.test(`mount --from takes ${name}, and unmount gives it back`, async () => {
+    using machine = new Machine();
+    const file = `${machine.file}.mounts`;
+    await Deno.writeTextFile(file, JSON.stringify(document));
+    const [task, ...args] = machine.args("mount:simulated", "--from", file);
+    const granted = args.map((arg) => arg.replace("--allow-read=", `--allow-read=${file},`));
+    const { code, stdout, stderr } = await run([task!, ...granted]);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout.trimEnd(), VOLUME);
+    assertEquals([...new Set(machine.held().map((hold) => hold.split(" ")[0]!))].sort(), kinds);
+    assertEquals((await machine.unmount(SCRATCH)).code, 0);
+    assertEquals(machine.held(), []);
+  });
+}
+
+Deno.test("mount --from=- takes the standard input, without a permission to read", async () => {
+  using machine = new Machine();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: machine.args("mount:simulated", "--from=-"),
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  await input.write(new TextEncoder().encode(JSON.stringify([SNAPSHOT])));
+  await input.close();
+  assertEquals((await child.status).code, 0);
+  assertEquals(machine.held(), [`activation ${SCRATCH}`, `filter ${SCRATCH}`]);
+});
+
+Deno.test("mount --from says what is wrong with the file, and mounts nothing", async () => {
+  using machine = new Machine();
+  const file = `${machine.file}.mounts`;
+  const [task, ...args] = machine.args("mount:simulated", "--from", file);
+  const granted = [task!, ...args.map((arg) => arg.replace("--allow-read=", `--allow-read=${file},`))];
+  for (
+    const [text, problem] of [
+      ["{", `${file} can't be read: `],
+      ["{}", `${file} has neither a mount of containerd nor windows.layerFolders in it`],
+      ["null", `${file} has neither a mount of containerd nor windows.layerFolders in it`],
+      ["[]", "mounts names no layers"],
+      ['[{"type":"overlay"}]', "mounts[0].type is not"],
+    ] as const
+  ) {
+    await Deno.writeTextFile(file, text);
+    const { code, stderr } = await run(granted);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, problem);
+  }
+  const { code, stderr } = await run([task!, ...args]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `Start Deno with --allow-read=${file}, or pass the file as standard input`);
+  assertEquals(machine.held(), []);
 });
 
 Deno.test("unmount in another process gives everything back, and can be called twice", async () => {
@@ -196,6 +271,8 @@ for (
     ["mount", [...STACK, "--id", "--json=no"], "Option '--id' argument is ambiguous"],
     ["mount", [...STACK, "--id"], "Option '--id <value>' argument missing"],
     ["mount", [...STACK, "--json=no"], "Option '--json' does not take an argument"],
+    ["mount", [...STACK, "--from=-"], "--from names the layers: leave out LAYER and SCRATCH"],
+    ["mount", ["--from=-", "--vm=windows"], "--from doesn't go with --vm"],
     ["unmount", [], "unmount needs the folder of the SCRATCH, and nothing else"],
     ["unmount", STACK, "unmount needs the folder of the SCRATCH, and nothing else"],
     ["unmount", [SCRATCH, "--id=c1"], "Unknown option '--id'"],

@@ -11,6 +11,7 @@ import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
+import { BlockImages } from "../../src/uvm/devices/block_images.ts";
 import { CombinedLayers } from "../../src/uvm/devices/combined_layers.ts";
 import { SCSIDisks, type SCSIOptions } from "../../src/uvm/devices/scsi.ts";
 import { setDevices } from "../../src/uvm/devices/vm_devices.ts";
@@ -102,6 +103,11 @@ export class TestVM implements AsyncDisposable {
     return list(this.host).filter((held) => !this.#empty.includes(held));
   }
 
+  /** What is held besides the VM itself and the shares that stay until it ends. */
+  left(): string[] {
+    return this.held().filter((held) => !held.startsWith("vsmbShare "));
+  }
+
   /** As {@linkcode TestVM.held}, with the number of the call that took each. */
   taken(): string[] {
     return this.host.held().map(({ kind, target, by }) => `${kind} ${target} (call ${by?.call})`);
@@ -132,7 +138,8 @@ export function short({ RequestType, ResourcePath, GuestRequest }: ModifySetting
   }
   if (GuestRequest !== undefined) {
     const s = GuestRequest.Settings as Record<string, unknown>;
-    const where = s.ContainerRootPath ?? s.ContainerPath ?? s.MountPath ?? `${s.Controller ?? 0}:${s.Lun ?? 0}`;
+    const where = s.ContainerRootPath ?? s.ContainerPath ?? s.VolumeGUID ?? s.MountPath ??
+      `${s.Controller ?? 0}:${s.Lun ?? 0}`;
     parts.push(`${GuestRequest.RequestType} ${GuestRequest.ResourceType} ${where}`);
   }
   return parts.join(" + ");
@@ -179,6 +186,7 @@ export class FakeVM implements RunningVM {
     setDevices(this, {
       vsmb: this.vsmb,
       scsi: this.scsi,
+      images: new BlockImages(this),
       vpmem: this.vpmem,
       combined: new CombinedLayers(this),
       physicallyBacked: options.physicallyBacked ?? false,

@@ -41,6 +41,40 @@ function setUp() {
 
 const refused = () => new Error("refused");
 
+Deno.test("a device that stays is attached once, and is gone only if it couldn't be attached", async () => {
+  class Lasting extends Manual {
+    readonly stays = true;
+
+    undo(): Promise<void> {
+      this.log.push("undo");
+      return this.fails ? Promise.reject(refused()) : Promise.resolve();
+    }
+
+    fails = true;
+  }
+  const registry = new DeviceRegistry<Lasting>();
+  const device = new Lasting();
+  const reserve = () => registry.reserve("k", () => device);
+
+  const first = reserve();
+  const attached = first.attach(undefined, () => {});
+  await Promise.all([assertRejects(() => attached), device.answer(refused())]);
+  await assertRejects(() => first.release());
+  device.fails = false;
+  assertEquals(await first.release(), true);
+  assertEquals(registry.has("k"), false);
+  assertEquals(device.log, ["attach", "undo", "undo", "undo", "free"]);
+
+  for (let i = 0; i < 2; i++) {
+    const use = reserve();
+    await Promise.all([use.attach(), i === 0 && device.answer()]);
+    assertEquals(registry.find("k"), device);
+    assertEquals([await use.release(), await use.release()], [true, false]);
+    assertEquals([registry.has("k"), registry.find("k")], [true, undefined]);
+  }
+  assertEquals(device.log.slice(5), ["attach"]);
+});
+
 Deno.test("DeviceUse.attach() side by side makes one request and shares its success", async () => {
   const { device, reserve } = setUp();
   const [a, b] = [reserve(), reserve()];

@@ -247,6 +247,8 @@ Deno.test("createUtilityVM() saves the state of a crashed Windows guest where it
   assertEquals(Object.keys(VirtualMachine).slice(-3), ["RegistryChanges", "GuestConnection", "DebugOptions"]);
 });
 
+const CONTAINER = { kind: "folders", layers: [IMAGE], scratch: SCRATCH } as const;
+
 const REFUSED: readonly [argument: string, options: UtilityVMOptions][] = [
   ["options", undefined as unknown as UtilityVMOptions],
   ["options.os", { ...LINUX, os: "macos" as "linux" }],
@@ -275,6 +277,11 @@ const REFUSED: readonly [argument: string, options: UtilityVMOptions][] = [
   ["options.layerFolders[0]", { ...WINDOWS, layerFolders: ["", SCRATCH] }],
   ["options.layerFolders[1]", { ...WINDOWS, layerFolders: [IMAGE, "C:\\nothing"] }],
   ["options.layerFolders", { ...WINDOWS, layerFolders: [SCRATCH, SCRATCH] }],
+  ["options.layerFolders.scratch", { ...WINDOWS, layerFolders: { ...CONTAINER, scratch: "C:\\nothing" } }],
+  ["options.layerFolders.scratch", { ...WINDOWS, layerFolders: { ...CONTAINER, scratch: "scratch" } }],
+  ["options.layerFolders.layers", { ...WINDOWS, layerFolders: { ...CONTAINER, layers: [] } }],
+  ["options.layerFolders", { ...WINDOWS, layerFolders: { ...CONTAINER, layers: [SCRATCH] } }],
+  ["options.layerFolders.kind", { ...WINDOWS, layerFolders: { ...CONTAINER, kind: "blockImages" as "folders" } }],
   ["options.dumpFolder", { ...WINDOWS, dumpFolder: DISK }],
 ];
 

@@ -2,12 +2,23 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@
 import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { MissingPermissionError, NativeError } from "../../src/errors/windows_errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
+import { parseWCOWLayers } from "../../src/layers/parse_layers.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 import { CallBarrier, heldKinds } from "../support/calls.ts";
 import { withFunction } from "../support/host.ts";
-import { DISK, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
+import {
+  createdDocument,
+  DISK,
+  IMAGE,
+  LINUX,
+  SCRATCH,
+  startedVM,
+  vmCalls,
+  vmHost,
+  WINDOWS,
+} from "../support/vm_host.ts";
 
 const CREATE_WINDOWS = [
   "GetServiceProperties",
@@ -70,6 +81,45 @@ Deno.test("createUtilityVM() makes the disk of a Windows guest of its template, 
   }
   assertEquals(vmCalls(host).filter((call) => call === "CopyFileW").length, 1);
   assert(host.exists(DISK), "it stays for the next VM");
+});
+
+Deno.test("createUtilityVM() boots the layers of a container, with the disk in a folder of its scratch", async () => {
+  const layers = parseWCOWLayers({ layerFolders: ["C:\\layers\\app", IMAGE, SCRATCH] });
+  if (layers.kind !== "folders") throw new TypeError(layers.kind);
+  const options = { ...WINDOWS, layerFolders: layers };
+  const [folder, disk] = [`${SCRATCH}\\vm`, `${SCRATCH}\\vm\\sandbox.vhdx`];
+  const newHost = () => {
+    const host = new SimulatedHost();
+    host.addWindowsBootLayer(IMAGE);
+    host.addLayer("C:\\layers\\app");
+    host.addFolder(SCRATCH);
+    return host;
+  };
+  const host = newHost();
+  for (let i = 0; i < 2; i++) {
+    await using _vm = await startedVM(host, options);
+  }
+  assertEquals(vmCalls(host).filter((call) => call === "CopyFileW").length, 1);
+  assertStringIncludes(createdDocument(host), JSON.stringify(`${IMAGE}\\UtilityVM\\Files`));
+  assertStringIncludes(createdDocument(host), JSON.stringify(disk));
+  assert(host.exists(disk), "it stays for the next VM");
+
+  for (const fn of ["CreateDirectoryW", "CopyFileW", "GrantVmAccess", "HcsCreateComputeSystem"]) {
+    for (const effect of ["none", "full"] as const) {
+      const refusing = newHost();
+      refusing.fail({ function: fn, code: "ERROR_ACCESS_DENIED", effect });
+      const error = await assertRejects(() => createUtilityVM(options, { host: refusing }));
+      if (error instanceof UnwindError) await error.release();
+      assertEquals([refusing.exists(disk), refusing.exists(SCRATCH)], [false, true], `${fn} ${effect}`);
+      assertEquals(refusing.exists(folder), false, `${fn} ${effect}`);
+    }
+  }
+  // What somebody else has put there stays.
+  const shared = newHost();
+  shared.addFile(`${folder}\\other.txt`, 1);
+  shared.fail({ function: "HcsCreateComputeSystem", code: "ERROR_ACCESS_DENIED" });
+  await assertRejects(() => createUtilityVM(options, { host: shared }), NativeError);
+  assertEquals([shared.exists(disk), shared.exists(`${folder}\\other.txt`)], [false, true]);
 });
 
 Deno.test("createUtilityVM() undoes everything in reverse where Windows refuses", async () => {

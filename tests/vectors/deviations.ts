@@ -10,6 +10,7 @@ import type { Expected, Outcome } from "./expected.ts";
 import { repeatedNames } from "./injections.ts";
 import { isBadInput } from "./input_oracle.ts";
 import { UNSEEN } from "./machine.ts";
+import { namedLayers } from "./named_layers.ts";
 import { hasClosingSeparator } from "./plain_paths.ts";
 import {
   addsLayer,
@@ -21,11 +22,13 @@ import {
   removes,
   removesLayerOf,
   requestOf,
+  withDiskPath,
 } from "./requests.ts";
 import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
 import { type Call, type Residual, type Step, succeeded } from "./run.ts";
-import { shareNames, withShareNames } from "./shares.ts";
+import { isSpared, shareNames, withoutLasting, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
+import { mapTexts } from "./texts.ts";
 
 /** One difference. */
 export interface Deviation {
@@ -37,6 +40,52 @@ export interface Deviation {
 
 /** All differences, in the order in which they apply. */
 export const DEVIATIONS: readonly Deviation[] = [
+  {
+    ours: "the compute service is called by vmcompute.dll (head: by computecore.dll)",
+    apply: (expected) => withCalls(expected, expected.calls.flatMap((call) => byVmcompute(call))),
+  },
+  {
+    ours: "a Linux VM boots and starts as with v0.12.3 (head: another command line, no security policy)",
+    apply: (expected, { run, step }) => {
+      if (!run.isHead || !/^(CreateLCOW|StartVM)$/.test(step.op)) return undefined;
+      if (step.op === "CreateLCOW") return withCalls(expected, expected.calls.map(withoutBlacklist));
+      const isLinux = run.steps.some(({ op, vm }) => op === "CreateLCOW" && vm === step.vm);
+      const last = expected.calls.at(-1);
+      if (!isLinux || last === undefined) return undefined;
+      const policy = { RequestType: "Add", ResourceType: "SecurityPolicy", Settings: {} };
+      const request = callFor(
+        { ...last, fn: MODIFY, args: { computeSystem: UNSEEN, computeSystemId: UNSEEN } },
+        { RequestType: "Add", GuestRequest: policy },
+      );
+      return { ...expected, calls: [...expected.calls, request] };
+    },
+  },
+  {
+    ours:
+      "a VM gets the disk of a scratch by the path that v0.12.3 takes: Windows the real one, Linux the one that was named",
+    apply: (expected, { run, step, resolvedDrive }) => {
+      if (!run.isHead || step.as === undefined || step.vm === undefined) return undefined;
+      const other = (path: string) =>
+        step.op === "MountLCOWLayers"
+          ? path.replace(resolvedDrive, "C:\\")
+          : path.replace(/^C:\\(?=.*\\sandbox\.vhdx$)/, resolvedDrive);
+      return { ...expected, calls: expected.calls.map((call) => withDiskPath(call, other)) };
+    },
+  },
+  {
+    ours: "a disk is unmounted as with v0.12.3 (head: also told that it is read-only)",
+    apply: (expected) => withCalls(expected, expected.calls.map(withoutReadOnly)),
+  },
+  {
+    ours: "the volume of a scratch is asked for before its filter is detached (head: remembered)",
+    apply: (expected, { run, index }) => {
+      const detach = expected.calls.findIndex(({ fn }) => fn === "HcsDetachOverlayFilter");
+      if (!run.isHead || detach < 0) return undefined;
+      const before = run.trace.slice(0, run.result.steps[index]!.calls[0]);
+      const asked = before.filter(({ fn }) => fn === "GetLayerMountPath").slice(-2);
+      return { ...expected, calls: expected.calls.toSpliced(detach, 0, ...asked) };
+    },
+  },
   {
     ours: "bad input is refused before any native call",
     apply: (_, situation) => isBadInput(situation) ? { calls: [], outcome: { kind: "refused" } } : undefined,
@@ -144,6 +193,20 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    ours: "a share that is mapped directly stays until the VM ends, and is used again, as with head",
+    apply: (expected, { run, made, step }) => {
+      const spared = (call: Call) => isSpared(call, run, made);
+      if (!expected.calls.some(spared)) return undefined;
+      const calls = expected.calls.filter((call) => !spared(call));
+      // What isn't asked for can't fail.
+      const diverges = expected.calls.some((call) => spared(call) && !succeeded(call));
+      if (!diverges) return { ...expected, calls };
+      return step.op === "Release"
+        ? { ...expected, calls, diverges }
+        : { calls: [], outcome: { kind: "any" }, among: true, diverges };
+    },
+  },
+  {
     ours: "a VM that has access to a disk isn't given it again, so that can't fail",
     apply: (expected, { step, made }) => {
       const { access = [] } = residualOf(made);
@@ -156,7 +219,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "if adding one of several layers fails, the others are added as well, and removed",
     apply: (expected, { step, made }) => {
       const failed = expected.calls.findIndex((call) => addsLayer(call) && !succeeded(call));
-      if (failed < 0 || step.as === undefined) return undefined;
+      // Images are added one after another.
+      if (failed < 0 || step.as === undefined || namedLayers(step)?.kind === "blockImages") return undefined;
       // No disk is mounted in the guest before all are attached.
       const isMount = changeOf(expected.calls[failed]!)!.kind === "guest";
       const calls = expected.calls.slice(0, failed + 1).filter((call) => isMount || changeOf(call)!.kind === "device");
@@ -182,6 +246,18 @@ export const DEVIATIONS: readonly Deviation[] = [
         GuestRequest: { RequestType: "Remove", ResourceType: "CombinedLayers", Settings: { ContainerRootPath } },
       });
       return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...apart, hr: UNSEEN }) };
+    },
+  },
+  {
+    ours: "images that the guest refused to mount are unmounted, as they may be mounted nevertheless",
+    apply: (expected) => {
+      const failed = expected.calls.findIndex((call) => mountsImages(call) && !succeeded(call));
+      if (failed < 0) return undefined;
+      const { VolumeGUID } = requestOf(expected.calls[failed]!)!.GuestRequest!.Settings!;
+      const unmount = callFor(expected.calls[failed]!, {
+        GuestRequest: { RequestType: "Remove", ResourceType: "WCOWBlockCims", Settings: { VolumeGUID } },
+      });
+      return { ...expected, calls: expected.calls.toSpliced(failed + 1, 0, { ...unmount, hr: UNSEEN }) };
     },
   },
   {
@@ -224,9 +300,14 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
-    apply: (expected, { run, index }) => {
+    apply: (expected, { run, index, step }) => {
       const removesLayer = removesLayerOf(run, index);
-      const layers = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)].reverse();
+      const recorded = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)];
+      const mount = run.steps.find(({ as }) => as !== undefined && as === step.of) ?? step;
+      // The original removes images in either order.
+      const layers = namedLayers(mount)?.kind === "blockImages"
+        ? recorded.toSorted(([a], [b]) => Number(b.split("/").at(-1)) - Number(a.split("/").at(-1)))
+        : recorded.reverse();
       const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
       const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
       return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
@@ -260,6 +341,33 @@ function withCalls(expected: Expected, calls: readonly Call[]): Expected | undef
   return same ? undefined : { ...expected, calls };
 }
 
+function byVmcompute(call: Call): Call[] {
+  if (call.dll !== "computecore") return [call];
+  const { securityDescriptor: _, identity: __, callbackOptions: ___, ...args } = call.args;
+  const same = { ...call, dll: "vmcompute", args };
+  switch (call.fn) {
+    case "HcsSetComputeSystemCallback":
+      return [{ ...same, fn: "HcsRegisterComputeSystemCallback" }];
+    case "HcsCreateComputeSystem":
+      return [{ ...same, args: { ...args, identity: null } }];
+    case "HcsCloseComputeSystem":
+      return [{ ...same, fn: "HcsUnregisterComputeSystemCallback", args: { callbackHandle: UNSEEN } }, same];
+    default:
+      return [same];
+  }
+}
+
+function withoutBlacklist(call: Call): Call {
+  return mapTexts(call, (text) => text.replace(" initcall_blacklist=virtio_vsock_init", ""));
+}
+
+function withoutReadOnly(call: Call): Call {
+  const { GuestRequest } = requestOf(call) ?? {};
+  if (GuestRequest?.ResourceType !== "MappedVirtualDisk" || GuestRequest.RequestType !== "Remove") return call;
+  const { ReadOnly, ...Settings } = GuestRequest.Settings!;
+  return ReadOnly === undefined ? call : callFor(call, { GuestRequest: { ...GuestRequest, Settings } });
+}
+
 function releasesNothing({ step, mounts, held }: Situation): boolean {
   switch (step.op) {
     case "Release":
@@ -280,10 +388,10 @@ function findsLeftovers({ run, index, step, disk, made, held }: Situation): bool
     const { access: _, ...heldByOriginal } = residualOf(recorded);
     // It leaves to the VM what it found there when it fails; ours has taken it over.
     const isUnwound = run.result.steps[index]!.err !== null;
-    return isUnwound || listed(held) !== listed(heldByOriginal) || isDiskLetGo(made, held);
+    return isUnwound || listed(held) !== listed(withoutLasting(heldByOriginal, recorded)) || isDiskLetGo(made, held);
   }
   // On the host only an image has a name that a later mount meets again.
-  return disk.kind(imageOf(step.layers![0]!)) === "file" && held.cim !== undefined;
+  return held.cim !== undefined && (step.mounts !== undefined || disk.kind(imageOf(step.layers![0]!)) === "file");
 }
 
 function failsToRemove(call: Call): boolean {
@@ -319,6 +427,10 @@ function isCombinedLayers(call: Call): boolean {
 
 function combines(call: Call): boolean {
   return isCombinedLayers(call) && changeOf(call)!.takes;
+}
+
+function mountsImages(call: Call): boolean {
+  return requestOf(call)?.GuestRequest?.ResourceType === "WCOWBlockCims" && changeOf(call)!.takes;
 }
 
 // The end of the file that a call maps into a vPMem device, or 0.

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { namedLayers } from "./named_layers.ts";
 import type { Run, Step } from "./run.ts";
 
 /** The one key of all forms of a path that are the same to Windows. */
@@ -31,14 +32,25 @@ export class Disk {
   readonly stays: readonly string[];
   readonly #kinds = new Map<string, "file" | "folder">();
 
-  /** The disk as the recording says, with a disk in each scratch folder: the original never looked for it. */
-  constructor({ setup, steps }: Run) {
+  /**
+   * The disk as the recording says, with what the original never looked for: a disk in each scratch folder, unless it would
+   * have created one, and the files of images that each have their own.
+   */
+  constructor({ setup, steps, result, isHead }: Run) {
+    const layers = steps.filter(({ op }) => op === "MountWCOWLayers").map((step) => namedLayers(step));
+    const blind = steps.filter((step) => isHostMount(step) && !createsScratch(step, isHead));
     this.folders = setup.dirs.map((path) => path.replace(/\\+$/, ""));
     this.files = [
-      ...setup.files.map(({ path, size, text }) => ({ path, size: size ?? text?.length ?? 0 })),
-      ...steps.filter(isHostMount).map(({ layers }) => ({ path: diskOf(layers!.at(-1)!), size: 2 ** 22 })),
+      ...setup.files.map(({ path, size, text = "" }) => ({ path, size: size ?? sizeOf(path, text) })),
+      ...blind.map((step) => ({ path: diskOf(namedLayers(step)!.scratch), size: DISK_BYTES })),
+      ...layers.flatMap((named) => named?.files ?? []).map((path) => ({ path, size: 2 ** 20 })),
     ];
-    this.stays = steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => diskOf(layers!.at(-1)!));
+    const created = steps.filter((step, i) => createsScratch(step, isHead) && result.steps[i]!.err === null);
+    this.stays = [
+      ...steps.filter(({ op }) => op === "CreateWCOW").map(({ layers }) => layers!.at(-1)!)
+        .flatMap((scratch) => isHead ? [`${scratch}\\vm`, diskOf(`${scratch}\\vm`)] : [diskOf(scratch)]),
+      ...created.map((step) => namedLayers(step)!.scratch).flatMap((scratch) => [scratch, diskOf(scratch)]),
+    ];
     for (const path of this.folders) this.#add(path, "folder");
     for (const { path } of this.files) this.#add(path, "file");
   }
@@ -65,6 +77,18 @@ export class Disk {
   }
 }
 
-function isHostMount({ op, vm, layers }: Step): boolean {
-  return op === "MountWCOWLayers" && vm === undefined && layers !== undefined && layers.length > 1;
+const DISK_BYTES = 2 ** 22;
+
+// The disks of scratches were texts in the recordings.
+function sizeOf(path: string, text: string): number {
+  return path.endsWith("\\sandbox.vhdx") ? DISK_BYTES : text.length;
+}
+
+function isHostMount(step: Step): boolean {
+  return step.op === "MountWCOWLayers" && step.vm === undefined && namedLayers(step) !== undefined;
+}
+
+/** Whether a step creates the disk of a scratch that has none, as head does for plain folders. */
+export function createsScratch(step: Step, isHead: boolean): boolean {
+  return isHead && step.op === "MountWCOWLayers" && namedLayers(step)?.kind === "folders";
 }

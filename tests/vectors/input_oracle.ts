@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Disk, diskOf, imageOf, pathKey } from "./disk.ts";
+import { createsScratch, type Disk, diskOf, imageOf, pathKey } from "./disk.ts";
+import { type NamedLayers, namedLayers } from "./named_layers.ts";
 import { diskMountedAt } from "./requests.ts";
 import { isMountedAt } from "./residual.ts";
 import type { Residual } from "./run.ts";
@@ -19,12 +20,15 @@ type Rule = (situation: Situation) => boolean;
 
 const RULES: Readonly<Record<string, Rule>> = {
   MountWCOWLayers(situation) {
-    const { step: { vm, layers, volumeMountPath }, disk, held } = situation;
-    if (isBadStack(layers!, disk, held)) return true;
+    const { run, step, disk, held } = situation;
+    const { vm, volumeMountPath } = step;
+    const named = namedLayers(step);
+    if (named === undefined || isBadStack(named, disk, held, createsScratch(step, run.isHead))) return true;
     if (volumeMountPath && !isMountable(volumeMountPath, disk, held)) return true;
     if (vm === undefined) return false;
-    const scratchDisk = diskOf(layers!.at(-1)!);
-    return disk.kind(scratchDisk) !== "file" || !isRunning(situation, "CreateWCOW") || isInUse(scratchDisk, situation);
+    const scratchDisk = diskOf(named.scratch);
+    return disk.kind(scratchDisk) !== "file" && !run.isHead || !isRunning(situation, "CreateWCOW") ||
+      isInUse(scratchDisk, situation);
   },
 
   MountLCOWLayers(situation) {
@@ -58,14 +62,18 @@ function isAbsolute(path: string): boolean {
   return /^([a-z]:\\+[^\\]|\\\\[^\\])/i.test(path) && !path.includes("\0");
 }
 
-function isBadStack(folders: readonly string[], disk: Disk, held: Residual): boolean {
-  if (folders.length < 2 || !folders.every(isAbsolute)) return true;
-  const layers = folders.slice(0, -1);
-  const scratch = pathKey(folders.at(-1)!);
-  const inUse = [...layers, ...held.active ?? []].map(pathKey);
-  if (hasTwins(layers) || inUse.includes(scratch)) return true;
+function isBadStack(
+  { kind, folders, scratch, files }: NamedLayers,
+  disk: Disk,
+  held: Residual,
+  createsScratch: boolean,
+): boolean {
+  if (folders.length + files.length === 0 || ![...folders, ...files, scratch].every(isAbsolute)) return true;
+  const inUse = [...folders, ...held.active ?? []].map(pathKey);
+  if (hasTwins(folders) || inUse.includes(pathKey(scratch))) return true;
   // If the topmost layer has an image, the folders of the layers play no part.
-  const needed = disk.kind(imageOf(layers[0]!)) === "file" ? [scratch] : folders;
+  const hasImage = kind !== "folders" || disk.kind(imageOf(folders[0]!)) === "file";
+  const needed = [...hasImage ? [] : folders, ...createsScratch ? [] : [scratch]];
   return needed.some((folder) => disk.kind(folder) !== "folder");
 }
 

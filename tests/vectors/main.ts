@@ -1,6 +1,6 @@
 /**
- * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `handmade/` and
- * `gcs/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests need
+ * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `head/`, `handmade/`
+ * and `gcs/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests need
  * neither. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
@@ -9,22 +9,26 @@
 import { CHECKOUT, EXCHANGE, prepareWine } from "../wine/prepare.ts";
 import type { MachineMaker } from "./machine.ts";
 import { play, type Verdict } from "./player.ts";
-import { readRuns, RECORDINGS, type Run } from "./run.ts";
+import { filesIn, readRuns, RECORDINGS } from "./recordings.ts";
 import { simulatedMachine } from "./simulated.ts";
 import { wineMachine } from "./wine.ts";
 import { playWire } from "./wire_player.ts";
-import { isWireRun, WIRE_RECORDINGS, type WireRun } from "./wire_run.ts";
+import { isWireRun, WIRE_RECORDINGS } from "./wire_run.ts";
 
 const folder = Deno.env.get("HCS_LAYERS_VECTORS");
 const FOLDERS = folder ? [folder] : [...RECORDINGS, WIRE_RECORDINGS];
 
 async function playAll(newMachine: MachineMaker): Promise<number> {
   const verdicts: Verdict[] = [];
-  for (const run of await readRuns(FOLDERS) as (Run | WireRun)[]) {
+  for (const run of await readRuns(FOLDERS)) {
     const verdict = isWireRun(run) ? await playWire(run) : await play(run, newMachine);
     verdicts.push(verdict);
     if (verdict.outcome === "failed") {
-      console.log(`${run.name} (${run.upstream}) differs: ${verdict.reason!.replaceAll("\n", "\n  ")}`);
+      console.log(
+        `${!isWireRun(run) && run.isHead ? "head/" : ""}${run.name} (${run.upstream}) differs: ${
+          verdict.reason!.replaceAll("\n", "\n  ")
+        }`,
+      );
     }
   }
   const of = (outcome: Verdict["outcome"]) => verdicts.filter((verdict) => verdict.outcome === outcome);
@@ -50,9 +54,10 @@ async function playUnderWine(): Promise<number> {
   }
   await using _ = wine;
   await Deno.mkdir(`${wine.exchange}/vectors`);
-  for (const folder of FOLDERS.filter((folder) => folder !== WIRE_RECORDINGS)) {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (name.endsWith(".json")) await Deno.copyFile(`${folder}/${name}`, `${wine.exchange}/vectors/${name}`);
+  // Runs of different folders may have the same name.
+  for (const [i, folder] of FOLDERS.filter((folder) => folder !== WIRE_RECORDINGS).entries()) {
+    for (const { name, path } of await filesIn(folder)) {
+      await Deno.copyFile(path, `${wine.exchange}/vectors/${i}-${name}`);
     }
   }
   const { code } = await wine.run(["run", "-A", `${CHECKOUT}\\tests\\vectors\\main.ts`, "--wine"], {

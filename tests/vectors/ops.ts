@@ -8,9 +8,12 @@ import {
   createUtilityVM,
   getHCSLayers,
   type LinuxVMOptions,
+  makeMountedWCOWLayers,
   mountLCOWLayers,
   mountSandboxVolume,
   mountWCOWLayers,
+  parseLCOWLayers,
+  parseWCOWLayers,
   releaseCimFSHostLayers,
   removeSandboxMountPoint,
   toHostHcsSchemaLayers,
@@ -20,6 +23,7 @@ import {
 } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
+import type { Layer } from "../../src/hcsschema/layer_document.ts";
 import { pathKey } from "./disk.ts";
 import type { Run, Step } from "./run.ts";
 
@@ -56,6 +60,8 @@ export class Mount {
 /** What the steps of a run share. */
 export interface Stage {
   readonly host: Host;
+  /** Whether the steps are those of the original's head. */
+  readonly isHead: boolean;
   /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it is released. */
   readonly mounts: Map<string, Mount>;
   /** All that may have to be released at the end, also what has no name, or one that something else has now. */
@@ -85,10 +91,11 @@ export const OPS: Readonly<Record<string, Op>> = {
   },
 
   CreateWCOW({ vm, layers, options = {} }, stage) {
+    const container = { kind: "folders", layers: layers!.slice(0, -1), scratch: layers!.at(-1)! } as const;
     return createVM(stage, {
       ...commonOptions(vm!, options),
       os: "windows",
-      layerFolders: layers!,
+      layerFolders: stage.isHead ? container : layers!,
       ...(options.noDirectMap === "true" && { noDirectMap: true }),
     });
   },
@@ -111,16 +118,46 @@ export const OPS: Readonly<Record<string, Op>> = {
       mountLCOWLayers(containerID!, { layers, scratchVhdPath: scratch! }, {
         vm: stage.vms.get(vm!)!,
         guestRoot: guestRoot!,
+        scratchAtRoot: stage.isHead,
       }),
     );
     return { rootfs: path, scratch: scratchPath };
   },
 
-  async MountWCOWLayers({ as, vm, containerID, layers, volumeMountPath }, stage) {
-    const { host, vms } = stage;
+  async MountWCOWLayers({ as, vm, containerID, layers, mounts, volumeMountPath }, stage) {
+    const { host, vms, isHead } = stage;
     const options = { host, vm: vms.get(vm!), volumeMountPath: volumeMountPath || undefined };
-    const mounted = await keep(stage, as!, mountWCOWLayers(containerID!, layers!, options));
-    return { path: mounted.path };
+    if (!isHead) {
+      const mounted = await keep(stage, as!, mountWCOWLayers(containerID!, layers!, options));
+      return { path: mounted.path };
+    }
+    const parsed = parseWCOWLayers({ mounts, layerFolders: layers });
+    const createScratch = parsed.kind === "folders";
+    const { path, placements } = await keep(
+      stage,
+      as!,
+      mountWCOWLayers(containerID!, parsed, { ...options, createScratch }),
+    );
+    const documents = parsed.kind === "folders" && options.vm !== undefined
+      ? await getHCSLayers(options.vm, parsed.layers)
+      : await makeMountedWCOWLayers(parsed, parsed.kind === "folders" ? path : placements[0]!.path, { host });
+    return { path, layers: asRecorded(documents) };
+  },
+
+  async MakeMountedWCOWLayers({ layers, mounts, path }, { host }) {
+    const parsed = parseWCOWLayers({ mounts, layerFolders: layers });
+    return { layers: asRecorded(await makeMountedWCOWLayers(parsed, path!, { host })) };
+  },
+
+  // deno-lint-ignore require-await
+  async ParseLCOWLayers({ layers, mounts }) {
+    const parsed = parseLCOWLayers({ mounts, layerFolders: layers });
+    return {
+      layers: {
+        Layers: parsed.layers.map(({ vhdPath, partition = 0 }) => ({ VHDPath: vhdPath, Partition: partition })),
+        ScratchVHDPath: parsed.scratchVhdPath,
+      },
+    };
   },
 
   async GetHCSLayers({ vm, layers }, { vms }) {
@@ -168,6 +205,10 @@ export const RELEASING: ReadonlySet<string> = new Set(["Release", "RemoveSandbox
 /** Whether a step goes by names, and not by what was mounted: it may give back what isn't held. */
 export function releasesByName(step: Step): boolean {
   return RELEASING.has(step.op) && step.of === undefined;
+}
+
+function asRecorded(layers: readonly Layer[]): Record<string, string | undefined>[] {
+  return layers.map(({ Id, Path }) => ({ LayerID: Id, MountedPath: Path }));
 }
 
 /** Why a run can't be played. */

@@ -26,13 +26,16 @@ import {
   recordedStep,
   show,
 } from "./expected.ts";
+import { withRecordedVolumes } from "./guest_volumes.ts";
 import { RecordedFailures } from "./injections.ts";
 import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
+import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
 import { removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
+import { withoutLasting } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 
 /** What came of a run. */
@@ -64,7 +67,10 @@ function machineFor(run: Run): MachineOptions {
 
 function usesImages(run: Run): boolean {
   const disk = new Disk(run);
-  return run.steps.some(({ layers }) => layers?.[0] !== undefined && disk.kind(imageOf(layers[0])) === "file");
+  return run.steps.some((step) =>
+    namedLayers(step)?.kind === "images" ||
+    step.layers?.[0] !== undefined && disk.kind(imageOf(step.layers[0])) === "file"
+  );
 }
 
 class Playback {
@@ -86,7 +92,7 @@ class Playback {
     this.#machine = machine;
     this.#disk = new Disk(run);
     this.#failures = new RecordedFailures(run);
-    this.#stage = { host: machine.host, mounts: new Map(), leftovers: [], vms: new Map() };
+    this.#stage = { host: machine.host, isHead: run.isHead, mounts: new Map(), leftovers: [], vms: new Map() };
   }
 
   /** Plays all, and returns the first difference. */
@@ -119,7 +125,12 @@ class Playback {
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
     if (releasesByName(step)) made.forEach((_, i) => this.#byName.add(before.length + i));
-    const actual = { ...outcome, calls: recordable(this.#run, made) };
+    const recorded = <T>(ours: T): T => withRecordedVolumes(ours, this.#machine.trace(), this.#run.trace);
+    const actual = {
+      ...outcome,
+      ...("result" in outcome && { result: recorded(outcome.result) }),
+      calls: recorded(recordable(this.#run, made)),
+    };
     this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
     if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
@@ -197,7 +208,9 @@ class Playback {
 
   // What is held, and should not be.
   async #leftDifference(): Promise<string | undefined> {
-    if (!this.#diverged && !this.#reportedHeld) return this.#heldDifference(this.#run.result.residual);
+    if (!this.#diverged && !this.#reportedHeld) {
+      return this.#heldDifference(withoutLasting(this.#run.result.residual, this.#run.trace));
+    }
     // What could not be removed can be now.
     this.#machine.fail([]);
     // What was mounted last may rest on what is left of what was mounted before.
@@ -213,7 +226,8 @@ class Playback {
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
     });
-    return { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
+    const all = { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
+    return withoutLasting(all, this.#machine.trace());
   }
 
   #heldDifference(expected: Residual): string | undefined {

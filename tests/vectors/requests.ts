@@ -60,8 +60,8 @@ export function changeOf(call: Call): Change | undefined {
     const what = ResourcePath.endsWith("/Shares") ? `vsmb:${Settings?.Name}` : ResourcePath;
     return { takes: RequestType === "Add", kind: "device", what };
   }
-  const { ContainerRootPath, ContainerPath, MountPath } = GuestRequest?.Settings ?? {};
-  const path = ContainerRootPath ?? ContainerPath ?? MountPath;
+  const { ContainerRootPath, ContainerPath, MountPath, VolumeGUID } = GuestRequest?.Settings ?? {};
+  const path = ContainerRootPath ?? ContainerPath ?? MountPath ?? VolumeGUID;
   if (path === undefined) return undefined;
   return { takes: GuestRequest!.RequestType === "Add", kind: "guest", what: `${GuestRequest!.ResourceType}:${path}` };
 }
@@ -70,7 +70,9 @@ export function changeOf(call: Call): Change | undefined {
 export function requestKey(call: Call): string {
   const { RequestType, GuestRequest } = requestOf(call)!;
   const { kind, what } = changeOf(call) ?? { kind: "guest", what: removes(call) ? removedDevice(call) : "" };
-  return [RequestType ?? GuestRequest?.RequestType, kind, GuestRequest?.ResourceType, what].join(" ");
+  // The names of volumes are random.
+  const thing = GuestRequest?.ResourceType === "WCOWBlockCims" ? "" : what;
+  return [RequestType ?? GuestRequest?.RequestType, kind, GuestRequest?.ResourceType, thing].join(" ");
 }
 
 /** Whether a call adds a layer, which is done side by side with the others: shares, vPMem, and disks to read. */

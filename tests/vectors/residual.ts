@@ -18,6 +18,7 @@ const TAKES: Readonly<Record<string, Entry>> = {
   ActivateLayer: { kind: "active", by: "id" },
   PrepareLayer: { kind: "prepared", by: "id" },
   CimMountImage: { kind: "cim", by: "volumeId" },
+  CimMergeMountImage: { kind: "cim", by: "volumeId" },
   HcsAttachOverlayFilter: { kind: "overlay", by: "volumePath" },
   SetVolumeMountPointW: { kind: "mountpoint", by: "volumeMountPoint" },
   GrantVmAccess: { kind: "access", by: "filepath" },

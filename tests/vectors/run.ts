@@ -30,6 +30,8 @@ export interface Run {
   readonly trace: readonly Call[];
   /** Whether the Go original does right here. */
   readonly upstream: "right" | "defect";
+  /** Whether it is the original's head, and not v0.12.3. */
+  readonly isHead: boolean;
 }
 
 /** A file on disk before the run: a size, or a text. */
@@ -49,12 +51,20 @@ export interface Step {
   readonly containerID?: string;
   readonly guestRoot?: string;
   readonly layers?: readonly string[];
+  readonly mounts?: readonly RecordedMount[];
   readonly lcowLayers?: readonly { readonly vhd: string; readonly partition: number }[];
   readonly scratch?: string;
   readonly volumeMountPath?: string;
   readonly hostPath?: string;
   readonly volumeName?: string;
   readonly path?: string;
+}
+
+/** A mount of containerd. */
+export interface RecordedMount {
+  readonly type: string;
+  readonly source?: string;
+  readonly options?: readonly string[];
 }
 
 /** What came of one call. Which results there are depends on the operation. */
@@ -127,18 +137,3 @@ export function recordable(run: Run, calls: readonly Call[]): Call[] {
 const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs"];
 // The original never takes back what a VM may open.
 const NEVER_RECORDED = "RevokeVmAccess";
-
-/** The folders with the runs of this checkout. */
-export const RECORDINGS: readonly string[] = ["v0.12.3", "handmade"].map((name) => `${import.meta.dirname}/${name}`);
-
-/** The runs of some folders, by name. */
-export async function readRuns(folders: readonly string[]): Promise<Run[]> {
-  const files: { name: string; path: string }[] = [];
-  for (const folder of folders) {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (name.endsWith(".json")) files.push({ name, path: `${folder}/${name}` });
-    }
-  }
-  files.sort((a, b) => a.name < b.name ? -1 : 1);
-  return await Promise.all(files.map(async ({ path }) => JSON.parse(await Deno.readTextFile(path))));
-}

@@ -56,8 +56,17 @@ function asRecorded({ dll, function: fn, args, result }: CompletedCall): Call {
   const call = { dll: dll.toLowerCase(), fn, args: Object.fromEntries(decoded), hr: result };
   // The length goes in and out by one buffer, which the simulation doesn't show.
   if (fn === "GetLayerMountPath") call.args.length = UNSEEN;
+  if (fn === "CimMergeMountImage") call.args = mergeArguments(call.args);
   if (/^Hcs.*(ComputeSystem|ServiceProperties)/.test(fn)) call.args = systemArguments(call.args);
   return call;
+}
+
+function mergeArguments({ images, ...args }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const paths = (images as { imageDir: string; imageName: string }[]).flatMap(({ imageDir, imageName }, i) => [
+    [`imageDir${i}`, imageDir],
+    [`imageName${i}`, imageName],
+  ]);
+  return { ...args, ...Object.fromEntries(paths) };
 }
 
 // Without the buffers for answers. Handles are not the same from one machine to the other, and have no name here.

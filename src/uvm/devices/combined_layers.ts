@@ -37,6 +37,11 @@ export class CombinedLayers {
     this.#vm = vm;
   }
 
+  /** Returns whether a path in a Linux guest is in or around what a combination has. */
+  isUsed(path: string): boolean {
+    return [...this.#keys].some((key) => meet(path, key));
+  }
+
   /**
    * Reserves a combination, which rests on its layers. Returns undefined if its exclusive keys and those of another one
    * meet.
@@ -76,6 +81,7 @@ export class CombinedLayers {
   }
 }
 
-function meet(key: string, other: string): boolean {
+/** Returns whether two paths in a Linux guest are the same, or one is in the other. */
+export function meet(key: string, other: string): boolean {
   return key === other || key.startsWith(`${other}/`) || other.startsWith(`${key}/`);
 }

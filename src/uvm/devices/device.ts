@@ -29,6 +29,7 @@
  *   failed. Another use may attach the device meanwhile. If no step was done yet, the device stays attached and passes to
  *   that use, and the next `release()` of the first use does nothing. If a step was done, the removal is finished first,
  *   and then the device is attached again.
+ * - A device that stays in the VM is still attached after the last release, without any use, and the next use takes it.
  * - If a wait is aborted, its use no longer holds the device, unless it is the only one: the request is under way, and
  *   its outcome needs a use that can release it.
  *
@@ -55,6 +56,8 @@ export interface Device<H extends Hold = Hold> {
   readonly removal: readonly (() => Promise<void>)[];
   /** Frees its slot. */
   free(): void;
+  /** Whether it stays in the VM after its last use, until the VM ends, for the next one. Default: false. */
+  readonly stays?: boolean;
 }
 
 /** The devices of one kind in a VM, by keys such as the file. */
@@ -66,10 +69,10 @@ export class DeviceRegistry<D extends Device> {
     return this.#entries.has(key);
   }
 
-  /** Returns the device for `key`, if it is attached. */
+  /** Returns the device for `key`, if it is attached and in use. */
   find(key: string): D | undefined {
     const entry = this.#entries.get(key);
-    return entry?.state === "attached" ? entry.device : undefined;
+    return entry?.state === "attached" && entry.holders.size > 0 ? entry.device : undefined;
   }
 
   /**
@@ -104,6 +107,11 @@ class Entry<D extends Device> {
   readonly holders = new Set<DeviceUse<D>>();
 
   constructor(readonly device: D, readonly forget: () => void) {}
+
+  /** Whether it remains attached without any use. */
+  get stays(): boolean {
+    return this.device.stays === true && this.state === "attached";
+  }
 
   attach(): void {
     this.state = "attaching";
@@ -243,7 +251,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   }
 
   /**
-   * Releases the device; the last use removes it from the VM. Concurrent calls share one release. Returns false if there was
+   * Releases the device; the last use removes it from the VM, unless it stays there. Concurrent calls share one release. Returns false if there was
    * nothing left to release.
    *
    * @throws what the VM reports. The device is still held, and another call continues where this one stopped.
@@ -257,7 +265,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
     while (entry.holders.has(this)) {
       if (entry.state === "attaching" || entry.state === "removing") {
         await entry.pending.catch(() => {});
-      } else if (entry.holders.size > 1) {
+      } else if (entry.holders.size > 1 || entry.stays) {
         entry.holders.delete(this);
         this.#leave();
         return true;
@@ -278,8 +286,8 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
   }
 
   #leave(): void {
-    const { uses, device, forget } = this.#entry;
-    if (uses.delete(this) && uses.size === 0) {
+    const { uses, device, forget, stays } = this.#entry;
+    if (uses.delete(this) && uses.size === 0 && !stays) {
       forget();
       device.free();
     }

@@ -22,6 +22,7 @@ import type { DeviceCapacity } from "../../errors/vm_errors.ts";
 import {
   attachDisk,
   detachDisk,
+  formatAndMountDisk,
   type LCOWMappedVirtualDisk,
   type ModifySettingRequest,
   mountDisk,
@@ -36,6 +37,7 @@ import { FileAccess } from "../file_access.ts";
 import { noteVMFile } from "../../session/vm_files.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
+import { meet } from "./combined_layers.ts";
 import { type Device, DeviceRegistry, type DeviceUse } from "./device.ts";
 import { SlotAllocator } from "./slot_allocator.ts";
 
@@ -56,7 +58,7 @@ export interface SCSIAttachment extends Device<HoldOf<"scsiAttachment">> {
 /** A disk mounted in the guest. */
 export type SCSIMount = Device<HoldOf<"scsiMount">>;
 
-/** How a Linux guest mounts a disk. A Windows guest has no options. */
+/** How a guest mounts a disk. A Windows guest has only `formatWithRefs`, and a Linux guest all others. */
 export interface SCSIMountOptions {
   /** The partition, counted from 1. Default: the whole disk. */
   readonly partition?: number;
@@ -68,6 +70,8 @@ export interface SCSIMountOptions {
   readonly options?: readonly string[];
   /** File system to format the disk with if it has none. */
   readonly filesystem?: "ext4" | "xfs";
+  /** Whether the guest formats it with ReFS. */
+  readonly formatWithRefs?: boolean;
 }
 
 /** Options of {@linkcode SCSIDisks}. */
@@ -83,6 +87,8 @@ export class SCSIDisks {
   readonly #vm: RunningVM;
   readonly #slots: SlotAllocator;
   readonly #folders = new SlotAllocator(Infinity);
+  /** Where disks are mounted at a path that was asked for. */
+  readonly #places = new Set<string>();
   readonly #own = new Set<string>();
   readonly #accesses = new DeviceRegistry<SCSIAccess>();
   readonly #attachments = new DeviceRegistry<SCSIAttachment>();
@@ -106,6 +112,11 @@ export class SCSIDisks {
   /** Returns whether a disk has a slot. */
   has(file: HostFile): boolean {
     return this.#attachments.has(file.key);
+  }
+
+  /** Returns whether a path in the guest is in a disk that is mounted at a path that was asked for. */
+  isMountedAbove(path: string): boolean {
+    return [...this.#places].some((place) => path.startsWith(`${place}/`));
   }
 
   /** Reserves the VM's right to open a disk's file. */
@@ -179,11 +190,17 @@ export class SCSIDisks {
   }
 
   /**
-   * Reserves a mount of an attached disk.
+   * Reserves a mount of an attached disk. `place` returns where a disk is mounted that isn't mounted with these options yet, or
+   * throws. Default: at a path that the guest is told of.
    *
    * @throws {InvalidInputError} if a Windows guest can't do it: it supports no options, and only controller 0.
+   * @throws {InUseError} if another disk is mounted at, in or around that place.
    */
-  reserveMount(attachment: DeviceUse<SCSIAttachment>, options: SCSIMountOptions = {}): DeviceUse<SCSIMount> {
+  reserveMount(
+    attachment: DeviceUse<SCSIAttachment>,
+    options: SCSIMountOptions = {},
+    place?: () => string,
+  ): DeviceUse<SCSIMount> {
     const vm = this.#vm;
     const { controller, lun } = attachment.hold;
     const slot = { controller, lun };
@@ -195,7 +212,8 @@ export class SCSIDisks {
         controller,
       );
     }
-    if (!linux && Object.keys(options).length > 0) {
+    const { formatWithRefs = false, ...ofLinux } = options;
+    if (!linux && Object.keys(ofLinux).length > 0) {
       throw new InvalidInputError("options", "are not available with a Windows guest", options);
     }
     const key = JSON.stringify([
@@ -206,18 +224,36 @@ export class SCSIDisks {
       options.encrypted ?? false,
       (options.options ?? []).toSorted(),
       options.filesystem ?? "",
+      formatWithRefs,
     ]);
     return this.#mounts.reserve(key, () => {
-      const folder = this.#folders.allocate()!;
-      const guestPath = linux ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`;
-      const { mount, unmount } = linux ? linuxDisk(slot, guestPath, options) : windowsDisk(slot, guestPath);
+      const { guestPath, free } = place === undefined ? this.#newFolder() : this.#claim(place());
+      const { mount, unmount } = linux
+        ? linuxDisk(slot, guestPath, options)
+        : windowsDisk(slot, guestPath, formatWithRefs);
       return {
         hold: { kind: "scsiMount", vm: vm.id, guestPath, ...slot },
         attach: () => vm.modify(mount),
         ...removalFrom(vm, { requests: [() => unmount], canRemoveNothing: linux }),
-        free: () => this.#folders.free(folder),
+        free,
       };
     }, [attachment]);
+  }
+
+  #newFolder(): { readonly guestPath: string; readonly free: () => void } {
+    const folder = this.#folders.allocate()!;
+    return {
+      guestPath: this.#vm.os === "linux" ? `/run/mounts/scsi/m${folder}` : `c:\\mounts\\scsi\\m${folder}`,
+      free: () => this.#folders.free(folder),
+    };
+  }
+
+  #claim(guestPath: string): { readonly guestPath: string; readonly free: () => void } {
+    if ([...this.#places].some((other) => meet(guestPath, other))) {
+      throw new InUseError(guestPath, `is where another disk is mounted in the VM ${this.#vm.id}`, this.#vm.id);
+    }
+    this.#places.add(guestPath);
+    return { guestPath, free: () => void this.#places.delete(guestPath) };
   }
 }
 
@@ -230,9 +266,9 @@ interface GuestRequests {
   readonly unmount: ModifySettingRequest;
 }
 
-function windowsDisk({ lun }: SCSISlot, guestPath: string): GuestRequests {
+function windowsDisk({ lun }: SCSISlot, guestPath: string, formatWithRefs: boolean): GuestRequests {
   const disk: WCOWMappedVirtualDisk = { ContainerPath: guestPath, Lun: lun };
-  return { mount: mountDisk(disk), unmount: unmountDisk(disk) };
+  return { mount: formatWithRefs ? formatAndMountDisk(disk) : mountDisk(disk), unmount: unmountDisk(disk) };
 }
 
 function linuxDisk({ controller, lun }: SCSISlot, guestPath: string, options: SCSIMountOptions): GuestRequests {

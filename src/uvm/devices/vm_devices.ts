@@ -10,6 +10,7 @@
 import { InvalidInputError } from "../../errors/input_error.ts";
 import { VMStateError } from "../../errors/vm_errors.ts";
 import type { GuestOS, RunningVM } from "../running_vm.ts";
+import type { BlockImages } from "./block_images.ts";
 import type { CombinedLayers } from "./combined_layers.ts";
 import type { SCSIDisks } from "./scsi.ts";
 import type { VPMemDevices } from "./vpmem.ts";
@@ -21,6 +22,8 @@ export interface VMDevices {
   readonly vsmb: VSMBShares;
   /** Its disks. */
   readonly scsi: SCSIDisks;
+  /** The images on its disks; for a Windows guest. */
+  readonly images: BlockImages;
   /** Its persistent memory; for a Linux guest. */
   readonly vpmem: VPMemDevices;
   /** The layers that its guest has combined. */

@@ -5,6 +5,9 @@
  * each time it is attached, `s1`, `s2` and so on in hexadecimal, because a guest may remember names. A folder is shared
  * once, even if it is named by different paths.
  *
+ * A share whose files may be mapped into the VM's memory stays until the VM ends, and is used again: the guest may have its
+ * files open after the containers have ended.
+ *
  * @module
  */
 
@@ -65,7 +68,7 @@ export class VSMBShares {
     });
   }
 
-  /** Returns the share of a folder, or undefined if it isn't shared. */
+  /** Returns the share of a folder, or undefined if no container uses it. */
   find(folder: HostFile): VSMBShare | undefined {
     return this.#shares.find(folder.key);
   }
@@ -85,6 +88,7 @@ export class VSMBShares {
       },
       ...removalFrom(vm, { requests: [() => removeShare(name)] }),
       free: forget,
+      stays: options.NoDirectmap !== true,
     };
   }
 }

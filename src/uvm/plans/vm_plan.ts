@@ -86,8 +86,8 @@ export interface VMPlan {
   readonly vpmem: VPMemOptions;
   /** Whether the guest encrypts scratch disks. */
   readonly encryptScratch: boolean;
-  /** The disk that a Windows guest writes to, copied from the template if it is missing. */
-  readonly scratch?: { readonly path: string; readonly template: string };
+  /** The disk that a Windows guest writes to, copied from the template if it is missing; and its folder, if that is missing. */
+  readonly scratch?: { readonly path: string; readonly template: string; readonly folder?: string };
   /** What a Linux guest needs to boot. */
   readonly sockets?: { readonly log: boolean };
 }

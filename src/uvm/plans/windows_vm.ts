@@ -11,8 +11,22 @@ import { diskOf, templateOf, utilityVMOf, windowsPath } from "../../checks/windo
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type DebugOptions, type RegistryKey, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
-import { type Check, type Checked, fieldsOf, itemsOf, oneOf, optional } from "../../options.ts";
+import { type Check, type Checked, fieldsOf, hasKind, itemsOf, oneOf, optional } from "../../options.ts";
 import { COMMON_OPTIONS, commonSettings, type CommonVMOptions, requireConsistent, type VMPlan } from "./vm_plan.ts";
+
+/**
+ * The layers of a container that a Windows VM boots from: what `parseWCOWLayers` returns for plain folders.
+ *
+ * @category Layers in a VM
+ */
+export interface BootLayers {
+  /** Plain folders; no others can be booted. */
+  readonly kind: "folders";
+  /** Folders of the read-only layers, the topmost first. The VM boots from the first one with a folder `UtilityVM`. */
+  readonly layers: readonly string[];
+  /** Folder of the container's scratch. The disk that the guest writes to is in its folder `vm`, which is created if missing. */
+  readonly scratch: string;
+}
 
 /**
  * Options of a Windows VM.
@@ -25,9 +39,10 @@ export interface WindowsVMOptions extends CommonVMOptions {
   /**
    * Absolute paths of the folders of the image to boot: the read-only layers, the topmost first, then the folder for the
    * disk that the guest writes to. The VM boots from the first layer with a folder `UtilityVM`. If the disk,
-   * `sandbox.vhdx`, is missing, it is copied from the template in that layer. It stays when the VM is closed.
+   * `sandbox.vhdx`, is missing, it is copied from the template in that layer. It stays when the VM is closed. Or the layers of the
+   * container that the VM is for.
    */
-  layerFolders: readonly string[];
+  layerFolders: readonly string[] | BootLayers;
   /** Whether folders of the host are never mapped into the guest's memory. Default: false. */
   noDirectMap?: boolean;
   /** Whether containers see the network compartments of the whole VM. Default: false. */
@@ -58,17 +73,42 @@ const registryValue = documentOf<RegistryValue>({
 const OPTIONS = {
   ...COMMON_OPTIONS,
   os: oneOf("windows"),
-  layerFolders: (folders: unknown, argument: string) =>
-    itemsOf(folders, argument, windowsPath, {
-      least: 2,
-      problem: "needs at least two folders: one of the image, and one for the disk",
-    }),
+  layerFolders: bootFolders,
   noDirectMap: optional(boolean),
   disableCompartmentNamespace: optional(boolean),
   processDumpLocation: optional(text),
   dumpFolder: optional(windowsPath),
   registryValues: optional((values: unknown, argument: string) => itemsOf(values, argument, registryValue)),
 } as const satisfies Record<keyof WindowsVMOptions, Check<unknown>>;
+
+/** Where a VM boots from. */
+interface BootFolders {
+  /** The folders of which one has the utility VM. */
+  readonly images: readonly string[];
+  /** The folder that has to be there for the disk, and what names it. */
+  readonly scratch: string;
+  readonly argument: string;
+  /** The folder of the disk. */
+  readonly disk: string;
+}
+
+function bootFolders(folders: unknown, argument: string): BootFolders {
+  if (hasKind(folders)) {
+    const { layers, scratch } = fieldsOf(folders, {
+      kind: oneOf("folders"),
+      layers: (value: unknown, argument: string) =>
+        itemsOf(value, argument, windowsPath, { least: 1, problem: "names no layer" }),
+      scratch: windowsPath,
+    }, argument);
+    return { images: layers, scratch, argument: `${argument}.scratch`, disk: join(scratch, "vm") };
+  }
+  const images = itemsOf(folders, argument, windowsPath, {
+    least: 2,
+    problem: "needs at least two folders: one of the image, and one for the disk",
+  });
+  const scratch = images.at(-1)!;
+  return { images, scratch, argument: `${argument}[${images.length - 1}]`, disk: scratch };
+}
 
 /** {@linkcode WindowsVMOptions} as the caller gave them, each checked. */
 export type WindowsVMInput = Checked<typeof OPTIONS>;
@@ -91,23 +131,24 @@ export function windowsVMInput(options: unknown): WindowsVMInput {
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  */
 export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
-  const { layerFolders: folders } = options;
+  const { images, scratch, argument, disk } = options.layerFolders;
   const { settings, ...common } = commonSettings(options, host, (overcommit) => ({ EnableHotHint: overcommit }));
   const values = registryOf(options);
   const noDirectMap = common.physicallyBacked || (options.noDirectMap ?? false);
-  const scratchFolder = folders.at(-1)!;
-  requireKind(host, scratchFolder, `options.layerFolders[${folders.length - 1}]`, "folder");
-  const image = folders.find((folder) => kindOf(host, utilityVMOf(folder)) === "folder");
+  requireKind(host, scratch, argument, "folder");
+  const hasFolder = kindOf(host, disk) !== undefined;
+  if (hasFolder) requireKind(host, disk, argument, "folder");
+  const image = images.find((folder) => kindOf(host, utilityVMOf(folder)) === "folder");
   if (image === undefined) {
     throw new InvalidInputError(
       "options.layerFolders",
       "has no folder with a utility VM in it (UtilityVM)",
-      folders,
+      images,
     );
   }
   const files = join(utilityVMOf(image), "Files");
   const template = templateOf(image);
-  const path = diskOf(scratchFolder);
+  const path = diskOf(disk);
   requireKind(host, files, "options.layerFolders", "folder");
   if (kindOf(host, path) === undefined) requireKind(host, template, "options.layerFolders", "file");
   const debug = debugOf(host, options.dumpFolder, common.id);
@@ -138,7 +179,7 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
     scsi: { controllers: 1, own: [{ controller: 0, lun: 0, hostPath: path }] },
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
     encryptScratch: false,
-    scratch: { path, template },
+    scratch: { path, template, ...(!hasFolder && { folder: disk }) },
   };
 }
 

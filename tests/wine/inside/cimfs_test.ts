@@ -24,7 +24,13 @@ const IMAGE = { folder: "C:\\layers\\cim-layers", name: "Ärger 😀.cim" };
 const info = { Flavour: 1, HomeDir: "" };
 
 Deno.test("the calls below are every function of cimfs.dll", () => {
-  assertEquals(Object.keys(cimfs.cimfsSymbols), ["CimDismountImage", "CimMountImage"]);
+  assertEquals(Object.keys(cimfs.cimfsSymbols), [
+    "CimDismountImage",
+    "CimMountImage",
+    "CimMergeMountImage",
+    "CimMergeMountVerifiedImage",
+    "CimMountVerifiedImage",
+  ]);
 });
 
 for (const calls of ["pool", "thread"] as const) {
@@ -59,6 +65,50 @@ for (const calls of ["pool", "thread"] as const) {
       );
     });
   }
+
+  Deno.test(`images of their own files, merged and verified, are mounted by what was passed (${calls})`, async () => {
+    using recorder = new Recorder();
+    recorder.wantRaw();
+    using host = windowsHost({ calls });
+    const [[guid, bytes]] = VOLUMES;
+    const images = [IMAGE, { folder: "C:\\l.bcim\\", name: "layer.cim" }, { folder: "D:\\", name: "ü" }];
+    const merged = {
+      numCimPaths: 3,
+      imageDir0: IMAGE.folder,
+      imageName0: IMAGE.name,
+      imageDir1: "C:\\l.bcim",
+      imageName1: "layer.cim",
+      imageDir2: "D:\\",
+      imageName2: "ü",
+    };
+    const hash = Uint8Array.from({ length: 32 }, (_, i) => 255 - i);
+    const { SINGLE_FILE, BLOCK_DEVICE } = cimfs.cimMountFlag;
+    await cimfs.mountImage(host, IMAGE, guid, SINGLE_FILE, hash);
+    await cimfs.mountMergedImage(host, images, guid, BLOCK_DEVICE);
+    await cimfs.mountMergedImage(host, images, guid, SINGLE_FILE, hash);
+    const verified = { hashSize: 32, hash: "non-null" };
+    const raw = { volumeId: bytes, hash: hash.toHex() };
+    assertEquals(recorder.calls.map(({ fn, args, raw }) => [fn, args, raw]), [
+      [
+        "CimMountVerifiedImage",
+        { imagePath: IMAGE.folder, fsName: IMAGE.name, flags: 0x20, volumeId: guid, ...verified },
+        raw,
+      ],
+      ["CimMergeMountImage", { ...merged, flags: 0x10, volumeId: guid }, { volumeId: bytes }],
+      ["CimMergeMountVerifiedImage", { ...merged, flags: 0x20, volumeId: guid, ...verified }, raw],
+    ]);
+    for (const fn of ["CimMountVerifiedImage", "CimMergeMountImage", "CimMergeMountVerifiedImage"]) {
+      recorder.fail({ [`${fn}#*`]: 0x80070002 });
+      const error = await assertRejects(
+        () =>
+          fn === "CimMountVerifiedImage"
+            ? cimfs.mountImage(host, IMAGE, guid, SINGLE_FILE, hash)
+            : cimfs.mountMergedImage(host, images, guid, SINGLE_FILE, fn === "CimMergeMountImage" ? undefined : hash),
+        NativeError,
+      );
+      assertEquals([error.operation, error.path], [fn, `${IMAGE.folder}\\${IMAGE.name}`]);
+    }
+  });
 
   Deno.test(`CimMountImage and CimDismountImage that fail become a NativeError (${calls})`, async () => {
     using recorder = new Recorder();
