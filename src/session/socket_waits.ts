@@ -4,8 +4,10 @@
  * @module
  */
 
+import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { createSocketEvent, type SocketEvent, startWinsock } from "../ffi/ws2_32.ts";
+import { log } from "../log.ts";
 
 interface Wait {
   /** Tries again. Returns whether the wait is over. */
@@ -20,6 +22,7 @@ export class SocketWaits {
   #winsock: Disposable | undefined;
   #event: SocketEvent | undefined;
   #watching: Promise<void> | undefined;
+  #isStuck = false;
 
   /** Returns the event for the sockets of one more user, until {@linkcode SocketWaits.close}. */
   open(host: Host): SocketEvent {
@@ -39,11 +42,7 @@ export class SocketWaits {
   /** Ends the use of one user, whose sockets must be closed. After the last one, the thread is free and the event is closed. */
   async close(): Promise<void> {
     if (--this.#users > 0) return;
-    if (this.#watching !== undefined) {
-      // It may not have been set when the last wait ended.
-      if (this.#waits.size === 0) this.#event?.set();
-      await this.#watching;
-    }
+    await this.#watching;
     // Somebody may have come meanwhile.
     if (this.#users > 0) return;
     const event = this.#event;
@@ -82,7 +81,20 @@ export class SocketWaits {
     if (this.#waits.size === 0) return;
     this.#retryAll();
     // The thread has nothing to wait for any more.
-    if (this.#waits.size === 0) this.#event?.set();
+    if (this.#waits.size > 0) return;
+    this.#isStuck = true;
+    try {
+      this.free();
+    } catch (error) {
+      log("warn", () => `the thread that waited for sockets waits on: ${messageOf(error)}`);
+    }
+  }
+
+  /** Frees the thread that waits for nothing any more, if that failed before. */
+  free(): void {
+    if (!this.#isStuck) return;
+    this.#event?.set();
+    this.#isStuck = false;
   }
 
   async #watch(event: SocketEvent): Promise<void> {

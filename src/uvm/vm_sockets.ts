@@ -159,6 +159,7 @@ export class VMSockets implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.closeAll();
     if (this.#event === undefined) return;
+    this.#waits.free();
     this.#event = undefined;
     await this.#waits.close();
   }

@@ -471,7 +471,7 @@ export class World {
       run: async (signal) => {
         const vm = await createUtilityVM(
           windows
-            ? { os: "windows", id, layerFolders: [BOOT, vmScratchOf(slot)] }
+            ? { os: "windows", noDirectMap: true, id, layerFolders: [BOOT, vmScratchOf(slot)] }
             : { os: "linux", id, bootFolder: LINUX_BOOT },
           { host: process.host, signal },
         );
