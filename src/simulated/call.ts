@@ -158,7 +158,7 @@ export const HRESULT: Style = { done: 0, fail: (code) => code | 0 };
 export const BOOL: Style = byLastError(0, 1);
 /** A handle, all ones for a failure, and `GetLastError`. */
 export const HANDLE: Style = byLastError(0xffffffffffffffffn);
-/** File attributes, all ones for a failure, and `GetLastError`. */
+/** A number of 32 bits, all ones for a failure, and `GetLastError`. */
 export const ATTRIBUTES: Style = byLastError(0xffffffff);
 /** An address, NULL for a failure. */
 export const ADDRESS: Style = byLastError(0n);
