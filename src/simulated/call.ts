@@ -27,6 +27,13 @@ export interface Process {
   readonly service: ComputeService;
   /** Its sockets to guests. */
   readonly sockets: GuestNetwork;
+  /** The VMs, by their ids, whose guests are connected with it, with what ends that. */
+  readonly guests: Map<string, () => void>;
+  /** Does what a guest is asked for, as a call that can be seen, and can fail. */
+  inGuest(
+    call: { readonly name: string; readonly vm: string; readonly request: object },
+    answer: (context: Context) => Promise<object | undefined>,
+  ): Promise<object | undefined>;
   /** An error in something that happened without a call. The next call throws it. */
   fault: Error | undefined;
 }
