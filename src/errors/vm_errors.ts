@@ -144,3 +144,8 @@ export class GuestConnectionError extends LayerError {
     this.reason = reason;
   }
 }
+
+/** Returns whether a VM that has ended for its users runs still: only its guest can't be reached any more. */
+export function runsWithoutGuest({ state, end }: { readonly state: string; readonly end?: unknown }): boolean {
+  return state === "ended" && end instanceof VMStateError && end.cause instanceof GuestConnectionError;
+}

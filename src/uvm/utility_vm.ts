@@ -43,6 +43,7 @@ import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
 import { FileAccess } from "./file_access.ts";
+import type { DirectGuest } from "./direct_guest.ts";
 import type { GuestSockets } from "./guest_sockets.ts";
 import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
@@ -106,6 +107,9 @@ interface HeldSystem extends Held<HoldOf<"computeSystem">> {
 }
 
 const LATE_LIMIT_MS = 10_000;
+
+// As long as the container tools wait for the start, the sockets and the first requests together.
+const START_LIMIT_MS = 120_000;
 
 /** Creates the VM. Releasing it ends the VM. */
 async function acquireSystem(
@@ -284,7 +288,8 @@ export class UtilityVM implements AsyncDisposable {
   readonly #vpmem: VPMemDevices;
   #progress: "created" | "starting" | "running" = "created";
   #sockets: GuestSockets | undefined;
-  #guest: GuestConnectionInfo = {};
+  #guest: DirectGuest | undefined;
+  #capabilities: GuestConnectionInfo = {};
 
   static {
     newVM = (init) => new UtilityVM(init);
@@ -314,13 +319,13 @@ export class UtilityVM implements AsyncDisposable {
 
   /** Its state. */
   get state(): "created" | "running" | "ended" {
-    if (this.#system.end !== undefined) return "ended";
+    if (this.end !== undefined) return "ended";
     return this.#progress === "running" ? "running" : "created";
   }
 
   /** Why it has ended; undefined if it has not. */
   get end(): VMStateError | undefined {
-    return this.#system.end;
+    return this.#system.end ?? this.#guest?.end;
   }
 
   /** How many slots it has for disks and persistent memory, and how many are used. */
@@ -330,26 +335,31 @@ export class UtilityVM implements AsyncDisposable {
 
   /** What the guest can do. Known once the VM is started. */
   get capabilities(): GuestConnectionInfo {
-    return this.#guest;
+    return this.#capabilities;
   }
 
   /**
    * Boots it, and waits until its guest responds. A Linux guest receives entropy, and its log is written to that of the
    * library.
    *
-   * Windows doesn't limit the time of this: pass a time limit, such as `{ timeout: 120_000 }`.
+   * With the direct connection, `timeout` is two minutes by default. Windows doesn't limit the time of this: with another
+   * connection, pass a time limit, such as `{ timeout: 120_000 }`.
    *
+   * @throws {GuestError} if the guest refuses what it is told.
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
    */
   async start(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
-    await this.#perform(options, (signal) => this.#start(signal));
+    const { signal, timeout = this.#plan.guestConnection === "direct" ? START_LIMIT_MS : undefined } = limitsOf(
+      options,
+    );
+    await perform(this.host, { signal, timeout }, [this.id], (signal) => this.#start(signal));
   }
 
   async #start(signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#system.end !== undefined) throw this.#system.end;
+    if (this.end !== undefined) throw this.end;
     if (this.#progress !== "created") throw new VMStateError(this.id, "starting");
     this.#progress = "starting";
     try {
@@ -367,20 +377,31 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   async #boot(signal: AbortSignal | undefined): Promise<void> {
-    const { sockets } = this.#plan;
-    if (sockets !== undefined) {
+    const { sockets: services, guestConnection } = this.#plan;
+    if (services !== undefined) {
       // Those of a start that failed.
       await this.#closeSockets();
       const { serveGuest } = await import("./guest_sockets.ts");
-      this.#sockets = await serveGuest(this.host, this, sockets);
+      this.#sockets = await serveGuest(this.host, this, services);
     }
+    const sockets = this.#sockets;
     // A scanner can have a disk of the VM open that was just made.
     const start = () => onceFree(this.host, `each disk of ${this.id}`, () => this.#system.start({ signal }), signal);
+    if (guestConnection === "direct" && sockets !== undefined) {
+      // Windows doesn't wait for the guest. One without entropy never connects.
+      await Promise.all([start(), this.#system.during(sockets.served, signal)]);
+      const { DirectGuest } = await import("./direct_guest.ts");
+      const { runtimeId, os } = this;
+      const guest = await DirectGuest.connect({ system: this.#system, os, runtimeId, sockets }, signal);
+      this.#capabilities = guest.capabilities;
+      this.#guest = guest;
+      return;
+    }
     const started = sockets === undefined ? start() : sessionOf(this.host).linuxStarts.run(start, signal);
     // A guest without entropy never starts, so a failure to send it ends the wait.
-    await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
+    await Promise.race([started, sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });
-    this.#guest = guestOf(GuestConnectionInfo ?? {});
+    this.#capabilities = guestOf(GuestConnectionInfo ?? {});
     if (this.os === "linux") await this.#system.modify(openSecurityPolicy, { signal });
   }
 
@@ -406,7 +427,7 @@ export class UtilityVM implements AsyncDisposable {
     const document = modifyRequest(request, "request");
     await this.#perform(options, async (signal) => {
       if (this.state === "created") throw new VMStateError(this.id, "notStarted");
-      await this.#system.modify(document, { signal });
+      await (this.#guest ?? this.#system).modify(document, { signal });
     });
   }
 
