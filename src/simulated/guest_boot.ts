@@ -55,10 +55,18 @@ export function bootGuest({ process, later }: Context, vm: VirtualMachine): void
       // Called before `answer` returns, while the machine is locked.
       modify: (request) => modifyGuest(machine!, machine!.state.systems[vm.id]!, request),
     });
-    await guest.serve();
+    note("connected");
+    try {
+      await guest.serve();
+    } finally {
+      note("lost");
+    }
+  }
+
+  function note(bridge: NonNullable<VirtualMachine["bridge"]>): void {
     later(({ windows }) => {
       const system = windows.state.systems[vm.id];
-      if (system !== undefined && system.state !== "Stopped") system.isGuestLost = true;
+      if (system !== undefined) system.bridge = bridge;
     });
   }
 

@@ -25,10 +25,10 @@ export interface VirtualMachine {
   readonly endsWithHandle: boolean;
   /** The call that created it. */
   readonly by: Acquirer;
-  /** Whether the compute service doesn't talk with its guest: nothing else does, but who listens for it. */
+  /** Whether the compute service doesn't talk with its guest. */
   readonly isDirect?: boolean;
-  /** Whether its guest can't be reached any more, though it runs. */
-  isGuestLost?: boolean;
+  /** Whether somebody is connected with its guest, or can't reach it any more. */
+  bridge?: "connected" | "lost";
   /** Its state. */
   state: "Created" | "Running" | "Paused" | "Stopped";
   /** The numbers of the processes that have a handle of it, each once for every handle. */
@@ -197,8 +197,8 @@ export function modifyVM(
   } else if (Settings !== undefined) {
     unknown("receiving a request with settings but without a resource");
   }
-  if (GuestRequest !== undefined && vm.isDirect) {
-    unknown("sending a guest's part to a VM without GuestConnection");
+  if (GuestRequest !== undefined && vm.bridge !== undefined) {
+    unknown("sending the compute service the part of a guest with which somebody else is connected");
   }
   if (GuestRequest !== undefined && part !== "host") {
     changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
@@ -237,7 +237,7 @@ function onHost(
     case "Scsi":
       return disk(windows, vm, { guid: parts[1] ?? "", lun: Number(parts[3]) }, type, settings);
     case "VirtualPMem":
-      if (!withGuest && !vm.isDirect) unknown("adding vPMem without the guest's part");
+      if (!withGuest && vm.bridge === undefined) unknown("adding vPMem without the guest's part");
       return pmem(windows, vm, { device: Number(parts[2]), offset: parts[4] }, type, settings);
     default:
       return unknown(`changing ${path}`);
@@ -277,7 +277,7 @@ function disk(
     if (there === undefined) unknown(`detaching a disk from an empty slot: ${key}`);
     if (there.by === undefined) unknown(`detaching the disk that the VM was created with: ${key}`);
     requireUnmounted(vm, `disk ${key}`);
-    if (vm.os === "Linux" && !there.ejected && !vm.isGuestLost) {
+    if (vm.os === "Linux" && !there.ejected && vm.bridge !== "lost") {
       throw new SimulationError(`the Linux guest did not eject the disk at ${key} before it is detached`);
     }
     return () => {
@@ -312,7 +312,7 @@ function pmem(
     if (offset === undefined && there === undefined && isMapped) throw win32Failure(win32.ERROR_NOT_FOUND);
     if (there === undefined) unknown(`removing vPMem that doesn't exist: ${key}`);
     if (there.by === undefined) unknown(`removing the vPMem that the VM was created with: ${key}`);
-    if (vm.isDirect) requireUnmounted(vm, `pmem ${key}`);
+    if (vm.bridge !== undefined) requireUnmounted(vm, `pmem ${key}`);
     return () => {
       delete vm.pmem[key];
       detachFile(windows, vm, there.path);
@@ -368,7 +368,7 @@ function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPa
       if (vm.os === "Linux") return () => {};
       break;
     case "Update HvSocket":
-      if (vm.os === "Windows" && vm.isDirect) return () => {};
+      if (vm.os === "Windows" && vm.bridge !== undefined) return () => {};
   }
   return unknown(`receiving the request ${what} for a ${vm.os} guest`);
 }
@@ -416,7 +416,7 @@ function mountedPMem(
     ? {}
     : objectOf(MappingInfo, ["DeviceOffsetInBytes", "DeviceSizeInBytes"], "Settings.MappingInfo");
   const place = MappingInfo === undefined ? `${DeviceNumber}` : `${DeviceNumber}+${DeviceOffsetInBytes}`;
-  if (vm.isDirect) {
+  if (vm.bridge !== undefined) {
     if (adds && vm.pmem[place] === undefined) unknown(`mounting vPMem that doesn't exist in the guest: ${place}`);
   } else {
     const onHost = hostPath?.replace("VirtualMachine/Devices/VirtualPMem/Devices/", "").replace("/Mappings/", "+");
@@ -495,7 +495,7 @@ function requireUnused(vm: VirtualMachine, part: string): void {
 
 function requireUnmounted(vm: VirtualMachine, disk: string): void {
   // Who can't reach the guest can't unmount it there either.
-  if (vm.isGuestLost) return;
+  if (vm.bridge === "lost") return;
   for (const [path, { source }] of Object.entries(vm.mounts)) {
     if (source === disk || source.startsWith(`${disk} `)) {
       throw new SimulationError(`${disk} is removed while it is mounted at ${path}`);
