@@ -119,6 +119,7 @@ const ENDS = {
   failed: "broke",
   invalid: "was given up, because the guest sent something that is no message",
   hung: "was given up, because the guest doesn't answer",
+  late: "was given up, because the guest wasn't ready within two minutes",
 } as const;
 
 /** How a connection with a guest ended. */

@@ -9,7 +9,7 @@ import { kindOf } from "../checks/existing.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
 import { HungCallError, InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
-import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
+import { type DeviceCapacity, GuestConnectionError, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
@@ -43,8 +43,8 @@ import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
 import { FileAccess } from "./file_access.ts";
-import type { DirectGuest } from "./direct_guest.ts";
-import type { GuestSockets } from "./guest_sockets.ts";
+import { DirectGuest } from "./direct_guest.ts";
+import { type GuestSockets, serveGuest } from "./guest_sockets.ts";
 import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/windows_vm.ts";
@@ -342,10 +342,11 @@ export class UtilityVM implements AsyncDisposable {
    * Boots it, and waits until its guest responds. A Linux guest receives entropy, and its log is written to that of the
    * library.
    *
-   * With the direct connection, `timeout` is two minutes by default. Windows doesn't limit the time of this: with another
-   * connection, pass a time limit, such as `{ timeout: 120_000 }`.
+   * With the direct connection, a guest has two minutes for this unless `timeout` says otherwise. Nothing limits the time with
+   * another connection: pass a time limit, such as `{ timeout: 120_000 }`.
    *
-   * @throws {GuestError} if the guest refuses what it is told.
+   * @throws {GuestConnectionError} if the guest isn't ready within two minutes. The VM is ended.
+   * @throws {GuestError} if the guest refuses what it is told. The VM is ended.
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
@@ -381,7 +382,6 @@ export class UtilityVM implements AsyncDisposable {
     if (services !== undefined) {
       // Those of a start that failed.
       await this.#closeSockets();
-      const { serveGuest } = await import("./guest_sockets.ts");
       this.#sockets = await serveGuest(this.host, this, services);
     }
     const sockets = this.#sockets;
@@ -390,7 +390,6 @@ export class UtilityVM implements AsyncDisposable {
     if (guestConnection === "direct" && sockets !== undefined) {
       // Windows doesn't wait for the guest. One without entropy never connects.
       await Promise.all([start(), this.#system.during(sockets.served, signal)]);
-      const { DirectGuest } = await import("./direct_guest.ts");
       const { runtimeId, os } = this;
       const guest = await DirectGuest.connect({ system: this.#system, os, runtimeId, sockets }, signal);
       this.#capabilities = guest.capabilities;
