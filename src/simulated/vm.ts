@@ -488,13 +488,14 @@ function removedTree(vm: VirtualMachine, settings: unknown): Change {
 }
 
 function requireUnused(vm: VirtualMachine, part: string): void {
+  // Who can't reach the guest can't take anything apart there.
+  if (vm.bridge === "lost") return;
   for (const [root, { parts }] of Object.entries(vm.trees)) {
     if (parts.includes(part)) throw new SimulationError(`${part} is removed while the container at ${root} uses it`);
   }
 }
 
 function requireUnmounted(vm: VirtualMachine, disk: string): void {
-  // Who can't reach the guest can't unmount it there either.
   if (vm.bridge === "lost") return;
   for (const [path, { source }] of Object.entries(vm.mounts)) {
     if (source === disk || source.startsWith(`${disk} `)) {

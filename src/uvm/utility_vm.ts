@@ -352,10 +352,15 @@ export class UtilityVM implements AsyncDisposable {
    * @throws the reason of `signal`. The VM is ended.
    */
   async start(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
-    const { signal, timeout = this.#plan.guestConnection === "direct" ? START_LIMIT_MS : undefined } = limitsOf(
-      options,
-    );
-    await perform(this.host, { signal, timeout }, [this.id], (signal) => this.#start(signal));
+    const { signal, timeout } = limitsOf(options);
+    const isOurs = timeout === undefined && this.#plan.guestConnection === "direct";
+    const limits = { signal, timeout: isOurs ? START_LIMIT_MS : timeout };
+    try {
+      await perform(this.host, limits, [this.id], (signal) => this.#start(signal));
+    } catch (cause) {
+      const isLate = isOurs && !signal?.aborted && cause instanceof DOMException && cause.name === "TimeoutError";
+      throw isLate ? new GuestConnectionError("late", { cause }) : cause;
+    }
   }
 
   async #start(signal: AbortSignal | undefined): Promise<void> {
@@ -432,7 +437,11 @@ export class UtilityVM implements AsyncDisposable {
 
   /** Returns its properties in the compute service. */
   async properties(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<SystemProperties> {
-    return await this.#perform(options, (signal) => this.#system.properties(undefined, { signal }));
+    return await this.#perform(options, async (signal) => {
+      signal?.throwIfAborted();
+      if (this.end !== undefined) throw this.end;
+      return await this.#system.properties(undefined, { signal });
+    });
   }
 
   /**
