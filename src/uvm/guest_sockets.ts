@@ -21,6 +21,8 @@ const LONGEST_LINE = 1024 * 1024;
 export interface GuestSockets extends AsyncDisposable {
   /** Resolves when the guest has received its entropy, or all sockets are closed. Rejects if sending it failed. */
   readonly served: Promise<void>;
+  /** Resolves when the guest's log has ended, or all sockets are closed. */
+  readonly logged: Promise<void>;
   /** Waits until the guest connects to its bridge, once. Returns `undefined` if all sockets are closed before. */
   accept(): Promise<GuestConnection | undefined>;
 }
@@ -64,6 +66,7 @@ export async function serveGuest(
   }
   return {
     served: served ?? Promise.resolve(),
+    logged: logged ?? Promise.resolve(),
     accept: async () => bridge && await acceptOne(bridge),
     async [Symbol.asyncDispose]() {
       // What waits for a socket ends when it is closed.

@@ -15,7 +15,7 @@ import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, deleteFile, isNotFound } from "../ffi/kernel32.ts";
-import { operationOf, perform } from "../ffi/operation.ts";
+import { deadline, operationOf, perform } from "../ffi/operation.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -107,6 +107,9 @@ interface HeldSystem extends Held<HoldOf<"computeSystem">> {
 }
 
 const LATE_LIMIT_MS = 10_000;
+
+// What is under way of a log when its VM ends is there at once.
+const LOG_LIMIT_MS = 2_000;
 
 // As long as the container tools wait for the start, the sockets and the first requests together.
 const START_LIMIT_MS = 120_000;
@@ -470,6 +473,7 @@ export class UtilityVM implements AsyncDisposable {
     await this.#perform(options, async (signal) => {
       signal?.throwIfAborted();
       try {
+        if (this.#guest !== undefined) await this.#endGuest();
         await this.#closeSockets();
       } finally {
         await this.#holds.release({ signal });
@@ -484,6 +488,21 @@ export class UtilityVM implements AsyncDisposable {
   /** {@linkcode UtilityVM.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  // A guest ends with its VM, rather than with its connection, and what it says last is heard.
+  async #endGuest(): Promise<void> {
+    try {
+      if (this.#system.end === undefined) await this.#system.terminate();
+    } catch (error) {
+      // It ends when its handle is closed.
+      log("warn", () => `ending the VM ${this.id}: ${messageOf(error)}`);
+      return;
+    }
+    const over = new AbortController();
+    const limit = deadline(this.host, LOG_LIMIT_MS, over.signal).catch(() => {});
+    await Promise.race([this.#sockets?.logged, limit]);
+    over.abort();
   }
 
   async #closeSockets(): Promise<void> {

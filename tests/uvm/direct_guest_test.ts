@@ -100,6 +100,22 @@ Deno.test("a Windows VM is created in its guest with the host's time zone, and c
   assertEquals([host.held(), heldKinds(host)], [[], []]);
 });
 
+Deno.test("sockets listen before the start, and are closed after the end, before the handle", async () => {
+  for (const [options, listeners] of [[LINUX, 3], [WINDOWS, 1]] as const) {
+    const host = vmHost();
+    await (await startedVM(host, options)).close();
+    const order = ["HcsCreateComputeSystem", "listen", "HcsStartComputeSystem", "guest:NegotiateProtocol"];
+    order.push(
+      "HcsTerminateComputeSystem",
+      "WSACleanup",
+      "HcsUnregisterComputeSystemCallback",
+      "HcsCloseComputeSystem",
+    );
+    const calls = host.calls.map((call) => call.function).filter((name) => order.includes(name));
+    assertEquals(calls, order.flatMap((name) => name === "listen" ? Array(listeners).fill(name) : [name]));
+  }
+});
+
 const PMEM = {
   ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0",
   RequestType: "Add",
