@@ -136,6 +136,7 @@ export class DirectGuest {
   }
 
   async #takeBack({ ResourcePath }: ModifySettingRequest): Promise<void> {
+    if (this.#system.end !== undefined) return;
     try {
       await this.#system.modify({ ResourcePath: ResourcePath!, RequestType: "Remove" });
     } catch (error) {
@@ -154,11 +155,12 @@ export class DirectGuest {
 
 // What of a VM the container tools never change twice at once: it was never tried with guests.
 const ALONE = /^VirtualMachine\/Devices\/(VirtualPMem|VirtualSmb)\//;
+const ALONE_IN_GUEST: readonly unknown[] = ["SecurityPolicy", "VPMemDevice"];
 const SLOT = /^VirtualMachine\/Devices\/Scsi\//;
 
 /** Whether a change waits for others, and others for it. What mounts disks of different slots doesn't. */
 function isAlone({ ResourcePath = "", RequestType, GuestRequest }: ModifySettingRequest): boolean {
-  if (ALONE.test(ResourcePath) || GuestRequest?.ResourceType === "SecurityPolicy") return true;
+  if (ALONE.test(ResourcePath) || ALONE_IN_GUEST.includes(GuestRequest?.ResourceType)) return true;
   if (SLOT.test(ResourcePath)) return RequestType === "Remove";
   const ofDisk = GuestRequest?.ResourceType === "MappedVirtualDisk" || GuestRequest?.ResourceType === "SCSIDevice";
   return ofDisk && GuestRequest?.RequestType === "Remove";

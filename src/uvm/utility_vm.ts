@@ -309,7 +309,7 @@ export class UtilityVM implements AsyncDisposable {
     this.os = plan.os;
     plan.bootFiles.forEach((path) => noteBootFile(this.host, path, this));
     this.#scsi = new SCSIDisks(this, plan.scsi);
-    this.#vpmem = new VPMemDevices(this, plan.vpmem);
+    this.#vpmem = new VPMemDevices(this, { ...plan.vpmem, removesInParts: plan.guestConnection === "direct" });
     setDevices(this, {
       vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),
       scsi: this.#scsi,
@@ -422,8 +422,12 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   /**
-   * Changes it: the host's part and the guest's part in one request.
+   * Changes it: the host's part and the guest's part. With the direct connection these are two requests, and the wait for them
+   * ends when `signal` is aborted, but not the change; if the guest refuses to add something, the host's part is taken back.
+   * Of a VM whose guest is lost, something can still be removed from the host.
    *
+   * @throws {GuestError} if the guest refuses, with what it says.
+   * @throws {UnexpectedAnswerError} if the answer of the guest can't be read: it may have made the change.
    * @throws {NativeError} if the host or the guest refuses, with the events that it reports.
    * @throws {VMStateError} if the VM isn't running, or ends meanwhile.
    */

@@ -6,7 +6,7 @@ import { GuestConnectionError, GuestError, VMStateError } from "../../src/errors
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
-import type { SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
+import type { NativeCall, SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { destroyLayer } from "../../src/storage/mod.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
 import { held, heldKinds, settle } from "../support/calls.ts";
@@ -287,6 +287,28 @@ Deno.test("a removal from the host that fails after the connection is lost is st
     "vpmemFile",
   ]);
   host.failNothing();
+  await mounted.release();
+  await vm.close();
+  assertEquals(held(host), []);
+});
+
+Deno.test("persistent memory of which the guest's part is removed, and the host's isn't, is removed first and added again by the next mount", async () => {
+  const host = hostWithLayers();
+  const { vm, mounted } = await LCOW_VM(host);
+  const isRemoval = ({ args }: NativeCall) => /VirtualPMem.*"Remove"/.test(String(args.configuration));
+  host.fail({ function: "HcsModifyComputeSystem", code: REFUSED, when: isRemoval });
+  await assertRejects(() => mounted.release());
+  host.failNothing();
+  host.addFile("C:\\scratch2.vhdx", 2 ** 24);
+  const from = host.calls.length;
+  const again = await mountLCOWLayers("c2", { ...LCOW, scratchVhdPath: "C:\\scratch2.vhdx" }, {
+    vm,
+    guestRoot: "/run/c2",
+  });
+  assertEquals(asked(host, from).filter((what) => /PMem/.test(what)), [
+    ...["host Remove VirtualPMem", "host Add VirtualPMem", "guest Add VPMemDevice"],
+  ]);
+  await again.release();
   await mounted.release();
   await vm.close();
   assertEquals(held(host), []);
