@@ -119,6 +119,7 @@ const ENDS = {
   failed: "broke",
   invalid: "was given up, because the guest sent something that is no message",
   hung: "was given up, because the guest doesn't answer",
+  late: "was given up, because the guest wasn't ready within two minutes",
 } as const;
 
 /** How a connection with a guest ended. */
@@ -143,4 +144,9 @@ export class GuestConnectionError extends LayerError {
     super(`The connection with the guest ${ENDS[reason]}${more && `: ${more}`}`, options);
     this.reason = reason;
   }
+}
+
+/** Returns whether a VM that has ended for its users runs still: only its guest can't be reached any more. */
+export function runsWithoutGuest({ state, end }: { readonly state: string; readonly end?: unknown }): boolean {
+  return state === "ended" && end instanceof VMStateError && end.cause instanceof GuestConnectionError;
 }

@@ -11,6 +11,8 @@ import { fromWin32, win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import type { TimeZoneDate, TimeZoneInformation } from "../hcsschema/guest_messages.ts";
+import { present } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
 import type { Host } from "./host.ts";
 import { noted } from "./operation.ts";
@@ -128,6 +130,10 @@ export const kernel32Symbols = {
     result: "i32", /* BOOL */
   },
   GetSystemTimeAsFileTime: { parameters: ["buffer" /* FILETIME* */], result: "void" },
+  GetTimeZoneInformation: {
+    parameters: ["buffer" /* TIME_ZONE_INFORMATION* */],
+    result: "u32", /* DWORD, all ones on failure */
+  },
   GetVolumeInformationW: {
     parameters: [
       "buffer", /* LPCWSTR volume\ */
@@ -838,6 +844,36 @@ export function diskNumberOf(host: Host, volume: string): number {
   const output = new Uint8Array(EXTENTS + EXTENT_BYTES);
   deviceIoControl(host, device.value, { code: IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, output, path: volume });
   return new DataView(output.buffer).getUint32(EXTENTS, true);
+}
+
+const TIME_ZONE_BYTES = 172;
+const ZONE_NAME_BYTES = 64;
+const NO_TIME_ZONE = 0xffffffff;
+const DATE_KEYS = ["Year", "Month", "DayOfWeek", "Day", "Hour", "Minute", "Second", "Milliseconds"] as const;
+
+/**
+ * Returns the time zone of the host.
+ *
+ * @throws {NativeError} if Windows can't tell it.
+ */
+export function timeZone(host: Host): TimeZoneInformation {
+  const zone = new Uint8Array(TIME_ZONE_BYTES);
+  if (host.symbols(kernel32).GetTimeZoneInformation(zone) === NO_TIME_ZONE) {
+    throw lastError(host, "GetTimeZoneInformation");
+  }
+  const view = new DataView(zone.buffer);
+  const nameAt = (at: number) => fromWide(zone.subarray(at, at + ZONE_NAME_BYTES));
+  const dateAt = (at: number): TimeZoneDate =>
+    present(Object.fromEntries(DATE_KEYS.map((key, i) => [key, view.getUint16(at + 2 * i, true)])));
+  return present({
+    Bias: view.getInt32(0, true),
+    StandardName: nameAt(4),
+    StandardDate: dateAt(68),
+    StandardBias: view.getInt32(84, true),
+    DaylightName: nameAt(88),
+    DaylightDate: dateAt(152),
+    DaylightBias: view.getInt32(168, true),
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * ws2_32.dll: sockets between this host and the guests of its VMs (AF_HYPERV), which Deno doesn't offer. Loaded only for
- * Linux VMs.
+ * ws2_32.dll: sockets between this host and the guests of its VMs (AF_HYPERV), which Deno doesn't offer. Loaded when a
+ * VM is started.
  *
  * @module
  */

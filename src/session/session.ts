@@ -142,7 +142,7 @@ interface VMFile {
   /** Returns its key, see `host_file.ts`. */
   keyOf(): string;
   /** The VM. */
-  readonly vm: { readonly id: string; readonly state: string };
+  readonly vm: { readonly id: string; readonly state: string; readonly end?: unknown };
 }
 
 /** What this process remembers about one machine. */
@@ -154,8 +154,8 @@ export class Session {
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
   /**
-   * The lock for starting Linux VMs: a start can keep its thread until the guest has what it waits for from this process, which
-   * needs another thread to notice the guest.
+   * The lock for starting Linux VMs with whose guests the compute service talks: a start can keep its thread until the guest
+   * has what it waits for from this process, which needs another thread to notice the guest.
    */
   readonly linuxStarts: Mutex = new Mutex();
   /** What waits for its sockets to guests. */

@@ -6,6 +6,7 @@
 
 import { type HostFile, hostFile } from "../checks/host_file.ts";
 import { isWithin } from "../checks/windows_path.ts";
+import { runsWithoutGuest } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { access, openFile } from "../ffi/kernel32.ts";
@@ -19,6 +20,8 @@ export interface FileUser {
   readonly id: string;
   /** Its state. */
   readonly state: string;
+  /** Why it has ended. */
+  readonly end?: unknown;
 }
 
 /** Notes that a VM uses a file or folder, until the result is called. */
@@ -53,7 +56,7 @@ export function isOpenToVM(host: Host, file: string): boolean {
 export function vmUsing(host: Host, path: string): FileUser | undefined {
   const { vmFiles } = sessionOf(host);
   for (const use of vmFiles) {
-    if (use.vm.state === "ended") vmFiles.delete(use);
+    if (use.vm.state === "ended" && !runsWithoutGuest(use.vm)) vmFiles.delete(use);
   }
   if (vmFiles.size === 0) return undefined;
   const { key } = hostFile(host, path);

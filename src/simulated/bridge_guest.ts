@@ -17,6 +17,8 @@ export interface GuestStream {
   write(bytes: Uint8Array<ArrayBuffer>): unknown;
   /** Closes it. */
   close(): void;
+  /** Closes it, and has the other end learn why. */
+  fail?(error: Error): void;
 }
 
 /** A message that a guest received. */
@@ -39,6 +41,14 @@ export interface BridgeGuestOptions {
   readonly capabilities?: object | undefined;
   /** Does what a request about a resource asks for. Throws a {@linkcode Failure} if that fails. Default: nothing. */
   modify?(request: Readonly<Record<string, unknown>>): void | Promise<void>;
+  /**
+   * Runs what a request, by its name, asks for. Throws a {@linkcode Failure} in place of what `answer` does. Default: that.
+   */
+  around?(
+    name: string,
+    request: Readonly<Record<string, unknown>>,
+    answer: () => Promise<object | undefined>,
+  ): Promise<object | undefined>;
   /** Returns the bytes with which it answers a message, or nothing. Default: what `usual` returns. */
   respond?(message: GuestMessage, usual: () => Promise<Bytes | undefined>): Promise<Bytes | undefined>;
 }
@@ -78,8 +88,8 @@ const UNSUPPORTED_PROTOCOL_VERSION = 0xc037010c;
 const INVALID_JSON = 0xc037010d;
 const SYSTEM_NOT_FOUND = 0xc037010e;
 
-// The names of the requests, by their types without the kind.
-const REQUESTS: Readonly<Record<number, string>> = {
+/** The names of the requests, by their types without the kind. */
+export const REQUESTS: Readonly<Record<number, string>> = {
   0x0100101: "Create",
   0x0100201: "Start",
   0x0100301: "ShutdownGraceful",
@@ -156,6 +166,9 @@ export class BridgeGuest {
           this.#respond(message).catch(failed.reject);
         }),
       ]);
+    } catch (error) {
+      this.#stream.fail?.(error as Error);
+      throw error;
     } finally {
       this.#stop("closed");
     }
@@ -253,11 +266,16 @@ export class BridgeGuest {
 
   // Returns what the answer has besides its base, or nothing if there is none.
   async #answer(message: GuestMessage, request: Request): Promise<object | undefined> {
-    const { os, protocol = 4 } = this.#options;
     const name = REQUESTS[message.type & 0x0fffffff];
     if (message.type >>> 28 !== 1 || name === undefined || this.#isNegotiated === (name === "NegotiateProtocol")) {
       throw this.#notKnown(message);
     }
+    const answer = () => this.#usualAnswer(name, message, request);
+    return await (this.#options.around?.(name, request, answer) ?? answer());
+  }
+
+  async #usualAnswer(name: string, message: GuestMessage, request: Request): Promise<object | undefined> {
+    const { os, protocol = 4 } = this.#options;
     switch (name) {
       case "NegotiateProtocol":
         if (!(Number(request.MinimumVersion) <= protocol && protocol <= Number(request.MaximumVersion))) {

@@ -43,6 +43,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   GetFileInformationByHandleEx: ({ size }) => ({ information: size }),
   GetFileSizeEx: () => ({ size: 8 }),
   GetFinalPathNameByHandleW: ({ units: count }) => ({ path: units(count) }),
+  GetTimeZoneInformation: () => ({ zone: 172 }),
   GetVolumeInformationW: ({ units: count }) => ({ fileSystem: units(count) }),
   GetVolumeNameForVolumeMountPointW: ({ units: count }) => ({ volumeName: units(count) }),
   GetVolumePathNamesForVolumeNameW: ({ units: count }) => ({ names: units(count), needed: 4 }),

@@ -27,6 +27,13 @@ export interface Process {
   readonly service: ComputeService;
   /** Its sockets to guests. */
   readonly sockets: GuestNetwork;
+  /** The VMs, by their ids, whose guests are connected with it, with what ends that. */
+  readonly guests: Map<string, () => void>;
+  /** Does what a guest is asked for, as a call that can be seen, and can fail. */
+  inGuest(
+    call: { readonly name: string; readonly vm: string; readonly request: object },
+    answer: (context: Context) => Promise<object | undefined>,
+  ): Promise<object | undefined>;
   /** An error in something that happened without a call. The next call throws it. */
   fault: Error | undefined;
 }
@@ -158,7 +165,7 @@ export const HRESULT: Style = { done: 0, fail: (code) => code | 0 };
 export const BOOL: Style = byLastError(0, 1);
 /** A handle, all ones for a failure, and `GetLastError`. */
 export const HANDLE: Style = byLastError(0xffffffffffffffffn);
-/** File attributes, all ones for a failure, and `GetLastError`. */
+/** A number of 32 bits, all ones for a failure, and `GetLastError`. */
 export const ATTRIBUTES: Style = byLastError(0xffffffff);
 /** An address, NULL for a failure. */
 export const ADDRESS: Style = byLastError(0n);

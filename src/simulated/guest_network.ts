@@ -13,6 +13,7 @@ class Pipe {
   readonly #listeners: (() => void)[] = [];
   #unread = 0;
   #closed = false;
+  #fault: Error | undefined;
   #wake = Promise.withResolvers<void>();
 
   write(bytes: Uint8Array): void {
@@ -25,6 +26,12 @@ class Pipe {
   close(): void {
     this.#closed = true;
     this.#signal();
+  }
+
+  /** Has the next read throw, after what was written. */
+  fail(fault: Error): void {
+    this.#fault ??= fault;
+    this.close();
   }
 
   get closed(): boolean {
@@ -55,7 +62,10 @@ class Pipe {
   /** Reads up to `target.length` bytes. Returns how many, 0 at the end, and `undefined` if there are none yet. */
   tryRead(target: Uint8Array): number | undefined {
     const chunk = this.#chunks.shift();
-    if (chunk === undefined) return this.#closed ? 0 : undefined;
+    if (chunk === undefined) {
+      if (this.#fault !== undefined) throw this.#fault;
+      return this.#closed ? 0 : undefined;
+    }
     const part = chunk.subarray(0, target.length);
     target.set(part);
     if (part.length < chunk.length) this.#chunks.unshift(chunk.subarray(part.length));
@@ -127,6 +137,17 @@ export class Connection {
     this.#out.onChange(listener);
   }
 
+  /** Closes this end, and has the other one learn of a fault when it reads. */
+  fail(fault: Error): void {
+    this.#out.fail(fault);
+    this.close();
+  }
+
+  /** Whether this end is closed, or the other one. */
+  get isClosed(): boolean {
+    return this.#out.closed;
+  }
+
   /** Closes this end, which also ends waiting reads. */
   close(): void {
     this.#out.close();
@@ -146,6 +167,8 @@ interface Listener {
  */
 export class GuestNetwork {
   readonly #listeners = new Map<string, Listener>();
+  // What guests have of their connections, with the addresses.
+  readonly #connected = new Map<Connection, string>();
   /** How many times WSAStartup was called without WSACleanup. */
   started = 0;
 
@@ -180,7 +203,18 @@ export class GuestNetwork {
     const [guest, host] = Connection.pair();
     listener.arrived.push(host);
     listener.onArrival();
+    for (const [other] of this.#connected) if (other.isClosed) this.#connected.delete(other);
+    this.#connected.set(guest, address);
     return guest;
+  }
+
+  /** Breaks all connections with a guest, and leaves its VM as it is. */
+  disconnect(runtimeId: string): void {
+    for (const [connection, address] of this.#connected) {
+      if (!address.startsWith(`${runtimeId}/`)) continue;
+      connection.close();
+      this.#connected.delete(connection);
+    }
   }
 }
 

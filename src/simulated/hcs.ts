@@ -5,7 +5,6 @@
  */
 
 import { fromWin32, win32 } from "../errors/codes.ts";
-import { vsockService } from "../ffi/ws2_32.ts";
 import {
   big,
   buffer,
@@ -21,7 +20,7 @@ import {
 } from "./call.ts";
 import { closeSystem } from "./closing.ts";
 import type { NotificationName } from "./compute_service.ts";
-import { addressOf } from "./guest_network.ts";
+import { boot, bootGuest, TERMINATED_DURING_START } from "./guest_boot.ts";
 import { runtimeIdOf } from "./runtime_id.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
 import { type Document, InvalidDocument, modifyVM, objectOf, openDisks, stopVM, type VirtualMachine } from "./vm.ts";
@@ -29,7 +28,6 @@ import { type Document, InvalidDocument, modifyVM, objectOf, openDisks, stopVM, 
 export { runtimeIdOf };
 
 const OPERATION_PENDING = 0xc0370103;
-const TERMINATED_DURING_START = 0xc0370100;
 // vmcompute.dll has these codes; it is computecore.dll that returns 0x8037….
 const INVALID_STATE = 0xc0370105;
 const INVALID_JSON = 0xc037010d;
@@ -271,9 +269,10 @@ export const hcsFunctions: SimulatedDll = {
       const started = windows.state.systems[vm.id];
       if (started === undefined || started.state === "Stopped") throw new Failure(TERMINATED_DURING_START);
       started.state = "Running";
+      if (started.isDirect) context.later((now) => bootGuest(now, started));
     };
     const start = (now: Context) => operate(now, vm, "HcsStartComputeSystem", "SystemStartCompleted", run);
-    if (vm.os === "Windows") return start(context);
+    if (vm.os === "Windows" || vm.isDirect) return start(context);
     // Windows waits for the guest, and the guest waits for its entropy.
     const booted = boot(context, vm).then(() => context.later(start));
     if (context.process.service.completionOf("HcsStartComputeSystem") === "synchronous") return booted;
@@ -337,31 +336,6 @@ function powerOn(context: Context, vm: VirtualMachine, result: Result): void {
         },
       ],
     }));
-}
-
-const ENTROPY_PORT = 1;
-const ENTROPY_BYTES = 512;
-const LOG_PORT = 109;
-
-// Resolves once the guest has its entropy.
-async function boot({ process, windows }: Context, vm: VirtualMachine): Promise<void> {
-  const runtimeId = runtimeIdOf(vm.id);
-  const entropy = process.sockets.connect(addressOf(runtimeId, vsockService(ENTROPY_PORT)));
-  if (entropy === undefined) {
-    // A VM that was ended meanwhile doesn't boot any more.
-    if (windows.state.systems[vm.id] !== vm || vm.state === "Stopped") throw new Failure(TERMINATED_DURING_START);
-    throw new SimulationError(`nobody listens for the guest of ${vm.id}, so it never boots`);
-  }
-  const bytes = new Uint8Array(ENTROPY_BYTES);
-  for (let at = 0, read; at < bytes.length; at += read) {
-    read = await entropy.read(bytes.subarray(at));
-    if (read === 0) throw new Failure(TERMINATED_DURING_START);
-  }
-  entropy.close();
-  if (!vm.commandLine.includes(`vsockexec -o ${LOG_PORT}`) && !vm.commandLine.includes(` -e ${LOG_PORT} `)) return;
-  const log = process.sockets.connect(addressOf(runtimeId, vsockService(LOG_PORT)));
-  const line = { level: "info", msg: "GCS started", time: "2024-01-01T00:00:00Z" };
-  log?.write(new TextEncoder().encode(`${JSON.stringify(line)}\n`));
 }
 
 const GUEST_CONNECTION = {
@@ -437,6 +411,7 @@ function newVM({ windows }: Context, id: string, document: unknown): VirtualMach
     owner: String(system.Owner ?? ""),
     os: commandLine === "" ? "Windows" : "Linux",
     commandLine,
+    ...(machine.GuestConnection === undefined && { isDirect: true }),
     endsWithHandle: system.ShouldTerminateOnLastHandleClosed === true,
     by: windows.by,
     state: "Created",

@@ -382,6 +382,21 @@ export const kernel32Functions: SimulatedDll = {
     put64(time, fileTime(windows.now));
   }),
 
+  // Central Europe, of which a guest can be told all that there is to tell.
+  GetTimeZoneInformation: define(ATTRIBUTES, { zone: buffer }, (_, { zone }) => {
+    const view = viewOf(zone, 172);
+    const change = (at: number, month: number, hour: number) =>
+      [0, month, 0, 5, hour, 0, 0, 0].forEach((part, i) => view.setUint16(at + 2 * i, part, true));
+    view.setInt32(0, -60, true);
+    putText(zone.subarray(4, 68), "W. Europe Standard Time");
+    change(68, 10, 3);
+    view.setInt32(84, 0, true);
+    putText(zone.subarray(88, 152), "W. Europe Daylight Time");
+    change(152, 3, 2);
+    view.setInt32(168, -60, true);
+    return 1;
+  }),
+
   // Of an image it is cimfs: Get-CimDiskImage of the PowerShell module CimDiskImage looks for that, without regard to case.
   GetVolumeInformationW: define(
     BOOL,

@@ -24,7 +24,9 @@ import { failuresIn, type ObservedAnswers } from "./answers.ts";
 import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
 import {
   type Context,
+  define,
   HandleTable,
+  HRESULT,
   type Process,
   put64,
   type RawResult,
@@ -32,6 +34,7 @@ import {
   type SimulatedFunction,
   since,
 } from "./call.ts";
+import { REQUESTS } from "./bridge_guest.ts";
 import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
@@ -278,9 +281,14 @@ const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const CLOSES = ["CloseHandle", "FindClose"];
 
-const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map(
-  [...DLLS.values()].flatMap((functions) => Object.entries(functions)),
-);
+// What a guest is asked for can fail, and take time, as a function of Windows can.
+const IN_GUEST = define(HRESULT, {}, () => {});
+const GUEST_REQUESTS = Object.values(REQUESTS).map((name) => `guest:${name}`);
+
+const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map([
+  ...[...DLLS.values()].flatMap((functions) => Object.entries(functions)),
+  ...GUEST_REQUESTS.map((name): [string, SimulatedFunction] => [name, IN_GUEST]),
+]);
 
 // A call, with all that is needed to run it.
 interface Call extends NativeCall {
@@ -380,6 +388,8 @@ export class SimulatedHost implements Host {
         this.#machine.services,
       ),
       sockets: new GuestNetwork(),
+      guests: new Map(),
+      inGuest: (call, answer) => this.#inGuest(call, answer),
       fault: undefined,
       handles: new HandleTable(),
       lastError: 0,
@@ -1024,6 +1034,25 @@ export class SimulatedHost implements Host {
     return this.#pool === undefined ? start() : this.#pool.run(start);
   }
 
+  // Has a guest do what it is asked for, unless a failure is injected for that.
+  async #inGuest(
+    { name, vm, request }: Parameters<Process["inGuest"]>[0],
+    answer: Parameters<Process["inGuest"]>[1],
+  ): Promise<object | undefined> {
+    const call: NativeCall = { dll: "guest", function: name, args: { vm, request } };
+    await this.#interventions.run(call);
+    let answered: object | undefined = {};
+    const run = async (context: Context) => void (answered = await answer(context));
+    const values = {};
+    const failure = this.#failures.of(call);
+    const status = await this.#start(
+      { ...call, fn: { ...IN_GUEST, run }, values, failure, record: this.#trace.add(call) },
+      [],
+    );
+    if (status !== 0) throw new Failure(Number(status) >>> 0);
+    return answered;
+  }
+
   #requireRunning(): void {
     if (this.#hasEnded) throw new SimulationError(`the process ${this.#id} has ended`);
   }
@@ -1116,10 +1145,10 @@ export class SimulatedHost implements Host {
     if (effectAfter !== undefined) {
       this.#machine.scheduler.afterward(effectAfter, () => {
         try {
-          this.#effect(call, call.fn.run);
+          const done = this.#effect(call, call.fn.run);
+          if (done instanceof Promise) done.catch(unheard);
         } catch (error) {
-          // Nobody is there any more to hear of it.
-          if (!(error instanceof Failure)) throw error;
+          unheard(error);
         }
       });
     }
@@ -1144,7 +1173,11 @@ export class SimulatedHost implements Host {
   #later<T>(body: (context: Context) => T, fn = ""): T {
     const later: Context["later"] = (next) => this.#later(next, fn);
     const after: Context["after"] = (ms, next) => this.#machine.scheduler.afterward(ms, () => this.#later(next, fn));
-    const result = this.#commit((windows) => body({ windows, process: this.#process, later, after }), fn);
+    const result = this.#commit((windows) => {
+      const result = body({ windows, process: this.#process, later, after });
+      endGuests(windows, this.#process);
+      return result;
+    }, fn);
     this.#process.service.deliver();
     return result;
   }
@@ -1172,6 +1205,11 @@ export class SimulatedHost implements Host {
   }
 }
 
+// Nobody is there any more to hear of a failure.
+function unheard(error: unknown): void {
+  if (!(error instanceof Failure)) throw error;
+}
+
 // Returns the state of a new machine.
 function stateOfNew(options: SimulatedHostOptions): Pick<Machine, "state" | "shared"> {
   const { build = 20348, revision = 2031, company = {}, file } = options;
@@ -1182,6 +1220,16 @@ function stateOfNew(options: SimulatedHostOptions): Pick<Machine, "state" | "sha
     state: indexed(state),
     shared: file === undefined ? undefined : new SharedState(file, state, indexed),
   };
+}
+
+// Ends the guests whose VMs have ended.
+function endGuests({ state }: Windows, { guests }: Process): void {
+  for (const [vm, end] of guests) {
+    const system = state.systems[vm];
+    if (system !== undefined && system.state !== "Stopped") continue;
+    guests.delete(vm);
+    end();
+  }
 }
 
 // Whether somebody has something open, which can be a process that was killed meanwhile.
@@ -1207,9 +1255,12 @@ function isTimed(clock: SimulatedHostOptions["clock"], seed: number | undefined)
   return clock === "automatic" || clock === undefined && seed !== undefined;
 }
 
-const SLOW = [...DLLS.keys()].flatMap(({ symbols }) =>
-  Object.entries(symbols).filter(([, { nonblocking }]) => nonblocking === true).map(([name]) => name)
-);
+const SLOW = [
+  ...[...DLLS.keys()].flatMap(({ symbols }) =>
+    Object.entries(symbols).filter(([, { nonblocking }]) => nonblocking === true).map(([name]) => name)
+  ),
+  ...GUEST_REQUESTS,
+];
 
 function requireDrive(letter: string): void {
   if (!/^[a-z]:$/i.test(letter)) {

@@ -25,6 +25,10 @@ export interface VirtualMachine {
   readonly endsWithHandle: boolean;
   /** The call that created it. */
   readonly by: Acquirer;
+  /** Whether the compute service doesn't talk with its guest. */
+  readonly isDirect?: boolean;
+  /** Whether somebody is connected with its guest, or can't reach it any more. */
+  bridge?: "connected" | "lost";
   /** Its state. */
   state: "Created" | "Running" | "Paused" | "Stopped";
   /** The numbers of the processes that have a handle of it, each once for every handle. */
@@ -165,6 +169,11 @@ export function stopVM(windows: Windows, vm: VirtualMachine): void {
 const REQUEST_KEYS = ["ResourcePath", "RequestType", "Settings", "GuestRequest"];
 const GUEST_REQUEST_KEYS = ["RequestType", "ResourceType", "Settings"];
 
+/** Does what a guest is asked for by who is connected with it, or throws a {@linkcode Failure} without a change. */
+export function modifyGuest(windows: Windows, vm: VirtualMachine, request: unknown): void {
+  inGuest(windows, vm, objectOf(request, GUEST_REQUEST_KEYS, "$.Request"), undefined)();
+}
+
 /** One change of a request. All changes are checked before any of them is made. */
 type Change = () => void;
 
@@ -187,6 +196,9 @@ export function modifyVM(
     if (part !== "guest") changes.push(change);
   } else if (Settings !== undefined) {
     unknown("receiving a request with settings but without a resource");
+  }
+  if (GuestRequest !== undefined && vm.bridge !== undefined) {
+    unknown("sending the compute service the part of a guest with which somebody else is connected");
   }
   if (GuestRequest !== undefined && part !== "host") {
     changes.push(inGuest(windows, vm, objectOf(GuestRequest, GUEST_REQUEST_KEYS, "$.GuestRequest"), path));
@@ -225,7 +237,7 @@ function onHost(
     case "Scsi":
       return disk(windows, vm, { guid: parts[1] ?? "", lun: Number(parts[3]) }, type, settings);
     case "VirtualPMem":
-      if (!withGuest) unknown("adding vPMem without the guest's part");
+      if (!withGuest && vm.bridge === undefined) unknown("adding vPMem without the guest's part");
       return pmem(windows, vm, { device: Number(parts[2]), offset: parts[4] }, type, settings);
     default:
       return unknown(`changing ${path}`);
@@ -265,7 +277,7 @@ function disk(
     if (there === undefined) unknown(`detaching a disk from an empty slot: ${key}`);
     if (there.by === undefined) unknown(`detaching the disk that the VM was created with: ${key}`);
     requireUnmounted(vm, `disk ${key}`);
-    if (vm.os === "Linux" && !there.ejected) {
+    if (vm.os === "Linux" && !there.ejected && vm.bridge !== "lost") {
       throw new SimulationError(`the Linux guest did not eject the disk at ${key} before it is detached`);
     }
     return () => {
@@ -300,6 +312,7 @@ function pmem(
     if (offset === undefined && there === undefined && isMapped) throw win32Failure(win32.ERROR_NOT_FOUND);
     if (there === undefined) unknown(`removing vPMem that doesn't exist: ${key}`);
     if (there.by === undefined) unknown(`removing the vPMem that the VM was created with: ${key}`);
+    if (vm.bridge !== undefined) requireUnmounted(vm, `pmem ${key}`);
     return () => {
       delete vm.pmem[key];
       detachFile(windows, vm, there.path);
@@ -360,6 +373,9 @@ function inGuest(windows: Windows, vm: VirtualMachine, request: Document, hostPa
       break;
     case "Add SecurityPolicy":
       if (vm.os === "Linux") return () => {};
+      break;
+    case "Update HvSocket":
+      if (vm.os === "Windows" && vm.bridge !== undefined) return () => {};
   }
   return unknown(`receiving the request ${what} for a ${vm.os} guest`);
 }
@@ -407,8 +423,12 @@ function mountedPMem(
     ? {}
     : objectOf(MappingInfo, ["DeviceOffsetInBytes", "DeviceSizeInBytes"], "Settings.MappingInfo");
   const place = MappingInfo === undefined ? `${DeviceNumber}` : `${DeviceNumber}+${DeviceOffsetInBytes}`;
-  const onHost = hostPath?.replace("VirtualMachine/Devices/VirtualPMem/Devices/", "").replace("/Mappings/", "+");
-  if (onHost !== place) unknown(`receiving a request about vPMem ${onHost} for the host and ${place} for the guest`);
+  if (vm.bridge !== undefined) {
+    if (adds && vm.pmem[place] === undefined) unknown(`mounting vPMem that doesn't exist in the guest: ${place}`);
+  } else {
+    const onHost = hostPath?.replace("VirtualMachine/Devices/VirtualPMem/Devices/", "").replace("/Mappings/", "+");
+    if (onHost !== place) unknown(`receiving a request about vPMem ${onHost} for the host and ${place} for the guest`);
+  }
   return adds
     ? mount(windows, vm, String(MountPath), `pmem ${place}`)
     : unmount(vm, String(MountPath), `pmem ${place}`);
@@ -505,14 +525,17 @@ function removedTree(vm: VirtualMachine, settings: unknown): Change {
 }
 
 function requireUnused(vm: VirtualMachine, part: string): void {
+  // Who can't reach the guest can't take anything apart there.
+  if (vm.bridge === "lost") return;
   for (const [root, { parts }] of Object.entries(vm.trees)) {
     if (parts.includes(part)) throw new SimulationError(`${part} is removed while the container at ${root} uses it`);
   }
 }
 
 function requireUnmounted(vm: VirtualMachine, disk: string): void {
+  if (vm.bridge === "lost") return;
   for (const [path, { source }] of Object.entries(vm.mounts)) {
-    if (source.split(", ").some((part) => part.startsWith(`${disk} `))) {
+    if (source.split(", ").some((part) => part === disk || part.startsWith(`${disk} `))) {
       throw new SimulationError(`${disk} is removed while it is mounted at ${path}`);
     }
   }

@@ -102,8 +102,10 @@ function connectionOf(fn: string, socket: Socket): Connection {
   return socket.connection;
 }
 
-function closeSocket({ sockets }: Process, { listens, address, connection }: Socket): void {
+function closeSocket({ sockets }: Process, socket: Socket): void {
+  const { listens, address, connection } = socket;
   if (listens) sockets.close(address!);
+  socket.isShutDown = true;
   connection?.close();
 }
 
@@ -139,7 +141,8 @@ export const ws2Functions: SimulatedDll = {
       const selected = handle.event = eventOf(process, event);
       // Of what has happened before, it tells as well.
       if (handle.connection?.isReadable) selected.set();
-      handle.connection?.onChange(() => selected.set());
+      // Not what the process itself ends.
+      handle.connection?.onChange(() => handle.isShutDown || selected.set());
     },
   ),
 
@@ -226,8 +229,9 @@ export const ws2Functions: SimulatedDll = {
 
   shutdown: define(SOCKET_STATUS, { socket: big, how: number }, ({ process }, { socket }) => {
     const handle = socketOf(process, socket);
-    connectionOf("shutdown", handle).close();
+    const connection = connectionOf("shutdown", handle);
     handle.isShutDown = true;
+    connection.close();
   }),
 
   socket: define(

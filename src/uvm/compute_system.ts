@@ -246,6 +246,16 @@ export class ComputeSystem implements AsyncDisposable {
     this.#notifications.finish(new VMStateError(this.id, "exited"));
   }
 
+  /**
+   * Waits for `work` while the system lives. If the wait ends early, `work` still goes on.
+   *
+   * @throws {VMStateError} if the system ends.
+   * @throws the reason of `signal`.
+   */
+  during<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#notifications.during(work, signal);
+  }
+
   /** Waits until it has stopped running for any reason, but at most `limit` milliseconds. Returns whether it has. */
   waitForExit(limit: number): Promise<boolean> {
     return this.#notifications.waitForExit(limit);

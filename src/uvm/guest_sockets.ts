@@ -1,6 +1,6 @@
 /**
- * What a Linux guest needs from its host to boot: entropy, and a receiver for its log. Without either, its `init` waits
- * forever.
+ * What a guest connects to when it boots. A Linux guest needs entropy and a receiver for its log: without either, its
+ * `init` waits forever. A guest that this process talks with itself connects to its bridge.
  *
  * @module
  */
@@ -21,27 +21,42 @@ const LONGEST_LINE = 1024 * 1024;
 export interface GuestSockets extends AsyncDisposable {
   /** Resolves when the guest has received its entropy, or all sockets are closed. Rejects if sending it failed. */
   readonly served: Promise<void>;
+  /** Resolves when the guest's log has ended, or all sockets are closed. */
+  readonly logged: Promise<void>;
+  /** Waits until the guest connects to its bridge, once. Returns `undefined` if all sockets are closed before. */
+  accept(): Promise<GuestConnection | undefined>;
+}
+
+/** What a guest is served with. */
+export interface GuestServices {
+  /** Whether it gets entropy. Default: true. */
+  readonly entropy?: boolean;
+  /** Whether its log is received. */
+  readonly log: boolean;
+  /** The service that it connects to so that it can be asked for something. Default: none. */
+  readonly bridge?: string;
 }
 
 /**
  * Listens for a guest, and serves it when it boots.
  *
  * @param vm The VM: its id for the log, its GUID for the sockets.
- * @param options With `log`, the log of the guest is received.
  * @throws {NativeError} if Windows doesn't support such sockets.
  */
 export async function serveGuest(
   host: Host,
   vm: { readonly id: string; readonly runtimeId: string },
-  options: { readonly log: boolean },
+  services: GuestServices,
 ): Promise<GuestSockets> {
   const sockets = new VMSockets(host, vm.runtimeId);
-  let served: Promise<void>;
+  let bridge: GuestListener | undefined;
+  let served: Promise<void> | undefined;
   let logged: Promise<void> | undefined;
   try {
-    const entropy = sockets.listen(vsockService(ENTROPY_PORT));
-    const log = options.log ? sockets.listen(vsockService(LOG_PORT)) : undefined;
-    served = serveEntropy(entropy);
+    const entropy = services.entropy === false ? undefined : sockets.listen(vsockService(ENTROPY_PORT));
+    const log = services.log ? sockets.listen(vsockService(LOG_PORT)) : undefined;
+    bridge = services.bridge === undefined ? undefined : sockets.listen(services.bridge);
+    served = entropy && serveEntropy(entropy);
     logged = log && forwardLog(log, vm.id);
   } catch (error) {
     await sockets[Symbol.asyncDispose]().catch((error) =>
@@ -50,7 +65,9 @@ export async function serveGuest(
     throw error;
   }
   return {
-    served,
+    served: served ?? Promise.resolve(),
+    logged: logged ?? Promise.resolve(),
+    accept: async () => bridge && await acceptOne(bridge),
     async [Symbol.asyncDispose]() {
       // What waits for a socket ends when it is closed.
       sockets.closeAll();

@@ -8,6 +8,7 @@ import { isInUse } from "../checks/existing.ts";
 import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { runsWithoutGuest, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
@@ -33,13 +34,13 @@ export interface Removal {
   undo(error: unknown): Promise<void>;
 }
 
-/** Returns how something is removed from a VM. If the VM has ended, there is nothing to remove. */
+/** Returns how something is removed from a VM. If the VM has ended, there is nothing to remove; if only its guest, what the host has. */
 export function removalFrom(vm: RunningVM, what: Removable): Removal {
   const steps = what.requests.map((request) => new Step(vm, request, what));
   return {
     removal: steps.map((step) => () => step.run()),
     async undo(error) {
-      if (neverReachedWindows(error) || vm.state === "ended") return;
+      if (neverReachedWindows(error) || vm.state === "ended" && !runsWithoutGuest(vm)) return;
       if (what.file !== undefined && !mayBeOpen(vm, what.file)) return;
       for (const step of steps) await step.run(error);
     },
@@ -63,7 +64,7 @@ class Step {
     try {
       await this.#vm.modify(this.#request());
     } catch (error) {
-      if (this.#vm.state !== "ended" && !(earlier !== undefined && await this.#isGone(error, earlier))) {
+      if (!hasEnded(this.#vm, error) && !(earlier !== undefined && await this.#isGone(error, earlier))) {
         this.#failed = error;
         throw error;
       }
@@ -81,6 +82,11 @@ class Step {
     // Nobody knows which error says that there is nothing.
     return !canRemoveNothing && !isRefused(error) && !isSame(error, earlier);
   }
+}
+
+// A VM that runs without its guest says so to what the guest alone could remove: that is gone for everybody.
+function hasEnded(vm: RunningVM, error: unknown): boolean {
+  return vm.state === "ended" && (error instanceof VMStateError || !runsWithoutGuest(vm));
 }
 
 function mayBeOpen({ host }: RunningVM, file: string): boolean {

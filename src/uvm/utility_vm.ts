@@ -9,13 +9,13 @@ import { kindOf } from "../checks/existing.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import { messageOf } from "../errors/printable.ts";
 import { HungCallError, InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
-import { type DeviceCapacity, VMStateError } from "../errors/vm_errors.ts";
+import { type DeviceCapacity, GuestConnectionError, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { copyFile, createDirectory, deleteFile, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
-import { operationOf, perform } from "../ffi/operation.ts";
+import { deadline, operationOf, perform } from "../ffi/operation.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
 import {
@@ -44,7 +44,8 @@ import { setDevices } from "./devices/vm_devices.ts";
 import { VPMemDevices } from "./devices/vpmem.ts";
 import { VSMBShares } from "./devices/vsmb.ts";
 import { FileAccess } from "./file_access.ts";
-import type { GuestSockets } from "./guest_sockets.ts";
+import { DirectGuest } from "./direct_guest.ts";
+import { type GuestSockets, serveGuest } from "./guest_sockets.ts";
 import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
 import type { VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/windows_vm.ts";
@@ -130,6 +131,12 @@ interface HeldSystem extends Held<HoldOf<"computeSystem">> {
 }
 
 const LATE_LIMIT_MS = 10_000;
+
+// What is under way of a log when its VM ends is there at once.
+const LOG_LIMIT_MS = 2_000;
+
+// As long as the container tools wait for the start, the sockets and the first requests together.
+const START_LIMIT_MS = 120_000;
 
 /** Creates the VM. Releasing it ends the VM. */
 async function acquireSystem(
@@ -312,7 +319,8 @@ export class UtilityVM implements AsyncDisposable {
   readonly #vpmem: VPMemDevices;
   #progress: "created" | "starting" | "running" = "created";
   #sockets: GuestSockets | undefined;
-  #guest: GuestConnectionInfo = {};
+  #guest: DirectGuest | undefined;
+  #capabilities: GuestConnectionInfo = {};
 
   static {
     newVM = (init) => new UtilityVM(init);
@@ -329,7 +337,7 @@ export class UtilityVM implements AsyncDisposable {
     this.os = plan.os;
     plan.bootFiles.forEach((path) => noteBootFile(this.host, path, this));
     this.#scsi = new SCSIDisks(this, plan.scsi);
-    this.#vpmem = new VPMemDevices(this, plan.vpmem);
+    this.#vpmem = new VPMemDevices(this, { ...plan.vpmem, removesInParts: plan.guestConnection === "direct" });
     setDevices(this, {
       vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),
       scsi: this.#scsi,
@@ -343,13 +351,13 @@ export class UtilityVM implements AsyncDisposable {
 
   /** Its state. */
   get state(): "created" | "running" | "ended" {
-    if (this.#system.end !== undefined) return "ended";
+    if (this.end !== undefined) return "ended";
     return this.#progress === "running" ? "running" : "created";
   }
 
   /** Why it has ended; undefined if it has not. */
   get end(): VMStateError | undefined {
-    return this.#system.end;
+    return this.#system.end ?? this.#guest?.end;
   }
 
   /** How many slots it has for disks and persistent memory, and how many are used. */
@@ -359,26 +367,37 @@ export class UtilityVM implements AsyncDisposable {
 
   /** What the guest can do. Known once the VM is started. */
   get capabilities(): GuestConnectionInfo {
-    return this.#guest;
+    return this.#capabilities;
   }
 
   /**
    * Boots it, and waits until its guest responds. A Linux guest receives entropy, and its log is written to that of the
    * library.
    *
-   * Windows doesn't limit the time of this: pass a time limit, such as `{ timeout: 120_000 }`.
+   * With the direct connection, a guest has two minutes for this unless `timeout` says otherwise. Nothing limits the time with
+   * another connection: pass a time limit, such as `{ timeout: 120_000 }`.
    *
+   * @throws {GuestConnectionError} if the guest isn't ready within two minutes. The VM is ended.
+   * @throws {GuestError} if the guest refuses what it is told. The VM is ended.
    * @throws {NativeError} if Windows refuses, with the events that it reports.
    * @throws {VMStateError} if the VM was started before, or ends meanwhile.
    * @throws the reason of `signal`. The VM is ended.
    */
   async start(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
-    await this.#perform(options, (signal) => this.#start(signal));
+    const { signal, timeout } = limitsOf(options);
+    const isOurs = timeout === undefined && this.#plan.guestConnection === "direct";
+    const limits = { signal, timeout: isOurs ? START_LIMIT_MS : timeout };
+    try {
+      await perform(this.host, limits, [this.id], (signal) => this.#start(signal));
+    } catch (cause) {
+      const isLate = isOurs && !signal?.aborted && cause instanceof DOMException && cause.name === "TimeoutError";
+      throw isLate ? new GuestConnectionError("late", { cause }) : cause;
+    }
   }
 
   async #start(signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#system.end !== undefined) throw this.#system.end;
+    if (this.end !== undefined) throw this.end;
     if (this.#progress !== "created") throw new VMStateError(this.id, "starting");
     this.#progress = "starting";
     try {
@@ -396,20 +415,29 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   async #boot(signal: AbortSignal | undefined): Promise<void> {
-    const { sockets } = this.#plan;
-    if (sockets !== undefined) {
+    const { sockets: services, guestConnection } = this.#plan;
+    if (services !== undefined) {
       // Those of a start that failed.
       await this.#closeSockets();
-      const { serveGuest } = await import("./guest_sockets.ts");
-      this.#sockets = await serveGuest(this.host, this, sockets);
+      this.#sockets = await serveGuest(this.host, this, services);
     }
+    const sockets = this.#sockets;
     // A scanner can have a disk of the VM open that was just made.
     const start = () => onceFree(this.host, `each disk of ${this.id}`, () => this.#system.start({ signal }), signal);
+    if (guestConnection === "direct" && sockets !== undefined) {
+      // Windows doesn't wait for the guest. One without entropy never connects.
+      await Promise.all([start(), this.#system.during(sockets.served, signal)]);
+      const { runtimeId, os } = this;
+      const guest = await DirectGuest.connect({ system: this.#system, os, runtimeId, sockets }, signal);
+      this.#capabilities = guest.capabilities;
+      this.#guest = guest;
+      return;
+    }
     const started = sockets === undefined ? start() : sessionOf(this.host).linuxStarts.run(start, signal);
     // A guest without entropy never starts, so a failure to send it ends the wait.
-    await Promise.race([started, this.#sockets?.served.then(() => started) ?? started]);
+    await Promise.race([started, sockets?.served.then(() => started) ?? started]);
     const { GuestConnectionInfo } = await this.#system.properties(guestConnectionProperties, { signal });
-    this.#guest = guestOf(GuestConnectionInfo ?? {});
+    this.#capabilities = guestOf(GuestConnectionInfo ?? {});
     if (this.os === "linux") await this.#system.modify(openSecurityPolicy, { signal });
   }
 
@@ -423,8 +451,12 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   /**
-   * Changes it: the host's part and the guest's part in one request.
+   * Changes it: the host's part and the guest's part. With the direct connection these are two requests, and the wait for them
+   * ends when `signal` is aborted, but not the change; if the guest refuses to add something, the host's part is taken back.
+   * Of a VM whose guest is lost, something can still be removed from the host.
    *
+   * @throws {GuestError} if the guest refuses, with what it says.
+   * @throws {UnexpectedAnswerError} if the answer of the guest can't be read: it may have made the change.
    * @throws {NativeError} if the host or the guest refuses, with the events that it reports.
    * @throws {VMStateError} if the VM isn't running, or ends meanwhile.
    */
@@ -435,13 +467,17 @@ export class UtilityVM implements AsyncDisposable {
     const document = modifyRequest(request, "request");
     await this.#perform(options, async (signal) => {
       if (this.state === "created") throw new VMStateError(this.id, "notStarted");
-      await this.#system.modify(document, { signal });
+      await (this.#guest ?? this.#system).modify(document, { signal });
     });
   }
 
   /** Returns its properties in the compute service. */
   async properties(options: Pick<HostOptions, "signal" | "timeout"> = {}): Promise<SystemProperties> {
-    return await this.#perform(options, (signal) => this.#system.properties(undefined, { signal }));
+    return await this.#perform(options, async (signal) => {
+      signal?.throwIfAborted();
+      if (this.end !== undefined) throw this.end;
+      return await this.#system.properties(undefined, { signal });
+    });
   }
 
   /**
@@ -470,6 +506,7 @@ export class UtilityVM implements AsyncDisposable {
     await this.#perform(options, async (signal) => {
       signal?.throwIfAborted();
       try {
+        if (this.#guest !== undefined) await this.#endGuest();
         await this.#closeSockets();
       } finally {
         await this.#holds.release({ signal });
@@ -484,6 +521,21 @@ export class UtilityVM implements AsyncDisposable {
   /** {@linkcode UtilityVM.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  // A guest ends with its VM, rather than with its connection, and what it says last is heard.
+  async #endGuest(): Promise<void> {
+    try {
+      if (this.#system.end === undefined) await this.#system.terminate();
+    } catch (error) {
+      // It ends when its handle is closed.
+      log("warn", () => `ending the VM ${this.id}: ${messageOf(error)}`);
+      return;
+    }
+    const over = new AbortController();
+    const limit = deadline(this.host, LOG_LIMIT_MS, over.signal).catch(() => {});
+    await Promise.race([this.#sockets?.logged, limit]);
+    over.abort();
   }
 
   async #closeSockets(): Promise<void> {

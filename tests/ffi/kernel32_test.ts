@@ -175,3 +175,18 @@ Deno.test("readBytes() reads all of a file, of any length", () => {
     host.remove("C:\\f");
   }
 });
+
+Deno.test("timeZone() is what a guest is told: names, and when which time begins, without what is 0", () => {
+  const host = new SimulatedHost();
+  assertEquals(kernel32.timeZone(host), {
+    Bias: -60,
+    StandardName: "W. Europe Standard Time",
+    StandardDate: { Month: 10, Day: 5, Hour: 3 },
+    DaylightName: "W. Europe Daylight Time",
+    DaylightDate: { Month: 3, Day: 5, Hour: 2 },
+    DaylightBias: -60,
+  });
+  host.fail({ function: "GetTimeZoneInformation", code: 87 });
+  const error = assertThrows(() => kernel32.timeZone(host), NativeError);
+  assertEquals([error.operation, error.win32], ["GetTimeZoneInformation", 87]);
+});

@@ -19,7 +19,8 @@ import { APP, BASE, BLANK, type Holder, HOST_SCENARIOS, hostOf, NEW, OURS, type 
 function inVM(options: UtilityVMOptions, mount: (vm: UtilityVM) => Promise<Holder>): Scenario {
   return {
     async prepare() {
-      const host = await hostOf("layers", 20348);
+      // A guest that never connects is waited for for two minutes.
+      const host = await hostOf("layers", 20348, { clock: "automatic", completion: "synchronous" });
       host.addWindowsBootLayer("C:\\boot");
       host.addScratch("C:\\bootScratch");
       host.addLinuxBootFolder("C:\\lcow", "rootfs.vhd");

@@ -24,7 +24,10 @@ export const DENIED = 0x80070005;
 
 const ACCESS = ["GrantVmAccess", "RevokeVmAccess"];
 
-/** A VM that is started, unless it is asked not to be. */
+/**
+ * A VM that is started, unless it is asked not to be. By default the compute service talks with its guest, so that one call
+ * changes both sides.
+ */
 export class TestVM implements AsyncDisposable {
   readonly vm: UtilityVM;
   readonly host: SimulatedHost;
@@ -48,9 +51,12 @@ export class TestVM implements AsyncDisposable {
     host.addWindowsBootLayer("C:\\image");
     host.addScratch("C:\\image\\scratch");
     const vm = await createUtilityVM(
-      options.os === "linux"
-        ? { id: "vm1", bootFolder: "C:\\boot", ...options }
-        : { id: "vm1", layerFolders: ["C:\\image", "C:\\image\\scratch"], ...options },
+      options.os === "linux" ? { id: "vm1", bootFolder: "C:\\boot", guestConnection: "internal", ...options } : {
+        id: "vm1",
+        layerFolders: ["C:\\image", "C:\\image\\scratch"],
+        guestConnection: "internal",
+        ...options,
+      },
       { host },
     );
     if (start) await vm.start();

@@ -15,8 +15,14 @@ export const IMAGE = "C:\\layers\\uvmbase";
 export const SCRATCH = "C:\\layers\\uvmscratch";
 export const DISK = `${SCRATCH}\\sandbox.vhdx`;
 
-export const LINUX: LinuxVMOptions = { os: "linux", id: "vm1", bootFolder: BOOT };
-export const WINDOWS: WindowsVMOptions = { os: "windows", id: "vm1", layerFolders: [IMAGE, SCRATCH] };
+/** VMs with whose guests the compute service talks, so that one call changes both sides. */
+export const LINUX: LinuxVMOptions = { os: "linux", id: "vm1", bootFolder: BOOT, guestConnection: "internal" };
+export const WINDOWS: WindowsVMOptions = {
+  os: "windows",
+  id: "vm1",
+  layerFolders: [IMAGE, SCRATCH],
+  guestConnection: "internal",
+};
 
 /** A host with what {@linkcode LINUX} and {@linkcode WINDOWS} boot; the disk of the latter is there already. */
 export function vmHost(options?: SimulatedHostOptions): SimulatedHost {

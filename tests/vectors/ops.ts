@@ -241,6 +241,6 @@ function commonOptions(id: string, { fullyPhysicallyBacked }: Readonly<Record<st
 }
 
 async function createVM({ host, vms }: Stage, options: UtilityVMOptions): Promise<Readonly<Record<string, unknown>>> {
-  vms.set(options.id!, await createUtilityVM(options, { host }));
+  vms.set(options.id!, await createUtilityVM({ guestConnection: "internal", ...options }, { host }));
   return {};
 }

@@ -20,7 +20,15 @@ async function runVM(wine: WineRoot, kind: string, env: Record<string, string>, 
   const folder = Deno.makeTempDirSync({ dir: wine.exchange });
   Deno.writeTextFileSync(`${folder}/trace`, "");
   const result = await wine.run([
-    ...["run", "--no-prompt", "--allow-env=SystemRoot", "--allow-read", "--allow-write", grant],
+    ...[
+      "run",
+      "--no-prompt",
+      "--allow-env=SystemRoot",
+      "--allow-read",
+      "--allow-write",
+      "--allow-net=127.0.0.1",
+      grant,
+    ],
     ...[`${CHECKOUT}\\tests\\wine\\inside\\vm.ts`, kind],
   ], {
     env: { HCS_RECORD_FILE: `${EXCHANGE}\\${folder.slice(wine.exchange.length + 1)}\\trace`, ...env },
@@ -84,9 +92,29 @@ const failures: AcrossTest[] = [
   },
 }));
 
+const direct: AcrossTest[] = [
+  ["windows", ["GrantVmAccess"], ["NegotiateProtocol", "Create", "Start", "ModifySettings", "ModifySettings"]],
+  ["linux", [], ["NegotiateProtocol", "ModifySettings", "ModifySettings"]],
+].map(([os, granted, asked]) => ({
+  name: `a VM whose ${os} guest this process talks with lives and ends, over real sockets`,
+  async run(wine) {
+    const { lines, calls } = await runVM(wine, `direct-${os}`, { HCS_RECORD_LATE: "1" });
+    const entropy = os === "linux" ? ["512 bytes of entropy"] : [];
+    assertEquals(lines, ["created", ...entropy, "running 4", "ended", (asked as string[]).join(" ")]);
+    assertEquals(calls.map(short), [
+      ...["GetServiceProperties", ...granted as string[], `Create${PENDING}`, "RegisterCallback", "GetProperties"],
+      ...[`Start${PENDING}`, "Modify", `Terminate${PENDING}`, "UnregisterCallback", "Close"],
+      ...os === "windows" ? ["RevokeVmAccess"] : [],
+    ]);
+    const { configuration } = calls.find(({ fn }) => fn === "HcsCreateComputeSystem")!.args;
+    assertEquals("GuestConnection" in JSON.parse(String(configuration)).VirtualMachine, false);
+  },
+}));
+
 /** All of them, one after another. */
 export const acrossVM: readonly AcrossTest[] = [
   ...cycles,
+  ...direct,
   ...failures,
   {
     name: "a VM can't be created under grants with paths: the error names --allow-ffi, and the process ends",

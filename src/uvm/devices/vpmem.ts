@@ -3,7 +3,7 @@
  * 4 GiB, next to each other.
  *
  * A file has the life of a device (see `device.ts`). One request attaches it and one removes it; each has a part for the
- * host and a part for the guest. If the VM boots from persistent memory, it uses device 0 for that.
+ * host and a part for the guest. Where this process asks the guest itself, these are two steps of the removal. If the VM boots from persistent memory, it uses device 0 for that.
  *
  * @module
  */
@@ -46,6 +46,8 @@ export interface VPMemOptions {
   readonly deviceSizeBytes: number;
   /** Whether several files are mapped into one device. The devices then have 4 GiB at most. */
   readonly multiMapping: boolean;
+  /** Whether the guest's part of a removal is a request of its own, so that it is known which part is done. Default: false. */
+  readonly removesInParts?: boolean;
   /** The file that the VM boots from, if it is on device 0. */
   readonly bootPath?: string | undefined;
 }
@@ -158,10 +160,12 @@ export class VPMemDevices {
     { add, remove, free }: { add: ModifySettingRequest; remove: ModifySettingRequest; free: () => void },
   ): VPMemFile {
     const vm = this.#vm;
+    const { GuestRequest, ...onHost } = remove;
+    const parts = this.#options.removesInParts ? [{ GuestRequest: GuestRequest! }, onHost] : [remove];
     return {
       hold: { kind: "vpmemFile", vm: vm.id, hostPath, guestPath, device },
       attach: () => onceFree(vm.host, hostPath, () => vm.modify(add)),
-      ...removalFrom(vm, { requests: [() => remove], file: hostPath }),
+      ...removalFrom(vm, { requests: parts.map((part) => () => part), file: hostPath }),
       free,
     };
   }

@@ -10,6 +10,7 @@ import { kindOf, requireKind } from "../../checks/existing.ts";
 import { windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
+import { vsockService } from "../../ffi/ws2_32.ts";
 import { type Chipset, linuxVM, type VirtualPMemController } from "../../hcsschema/create.ts";
 import type { VirtualPMemImageFormat } from "../../hcsschema/requests.ts";
 import { type Check, type Checked, fieldsOf, oneOf, optional } from "../../options.ts";
@@ -121,6 +122,8 @@ const DEFAULT_PMEM_BYTES = 4 * 2 ** 30;
 export const ENTROPY_PORT = 1;
 /** The vsock port to which the guest writes its log. */
 export const LOG_PORT = 109;
+// The vsock port to which the guest connects to be asked for something.
+const BRIDGE_PORT = 0x40000000;
 
 /**
  * Checks the options of a Linux VM, without a look at the host.
@@ -190,7 +193,10 @@ export function planLinuxVM(host: Host, options: LinuxVMInput): VMPlan {
       ...(onPMem && { bootPath: boot.root }),
     },
     encryptScratch: options.encryptScratch ?? false,
-    sockets: { log: (options.forwardStdout ?? false) || (options.forwardStderr ?? true) },
+    sockets: {
+      log: (options.forwardStdout ?? false) || (options.forwardStderr ?? true),
+      ...(common.guestConnection === "direct" && { bridge: vsockService(BRIDGE_PORT) }),
+    },
   };
 }
 

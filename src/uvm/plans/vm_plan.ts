@@ -13,6 +13,7 @@ import { type Check, type Checked, fieldsOf, oneOf, optional } from "../../optio
 import { requireBuild } from "../../session/builds.ts";
 import type { SCSIOptions } from "../devices/scsi.ts";
 import type { VPMemOptions } from "../devices/vpmem.ts";
+import type { GuestServices } from "../guest_sockets.ts";
 import type { GuestOS } from "../running_vm.ts";
 
 /**
@@ -58,10 +59,11 @@ export interface CommonVMOptions {
     bandwidthMaximum?: number;
   };
   /**
-   * The connection to the guest. With `"internal"`, the default, the compute service connects to the guest and forwards the
-   * guest's part of each change of the VM. With `"none"`, there is no connection.
+   * The connection to the guest. With `"direct"`, the default, this process talks with the guest, as the container tools
+   * do. With `"internal"`, the compute service connects to the guest and forwards the guest's part of each change: that is
+   * unproven, as nobody is known to use it with the guests of today. With `"none"`, there is no connection.
    */
-  guestConnection?: "internal" | "none";
+  guestConnection?: "direct" | "internal" | "none";
 }
 
 /** A planned VM. Nothing has been changed yet. */
@@ -88,8 +90,10 @@ export interface VMPlan {
   readonly encryptScratch: boolean;
   /** The disk that a Windows guest writes to, copied from the template if it is missing; and its folder, if that is missing. */
   readonly scratch?: { readonly path: string; readonly template: string; readonly folder?: string };
-  /** What a Linux guest needs to boot. */
-  readonly sockets?: { readonly log: boolean };
+  /** Who talks with the guest. */
+  readonly guestConnection: NonNullable<CommonVMOptions["guestConnection"]>;
+  /** What the guest connects to when it boots. */
+  readonly sockets?: GuestServices;
 }
 
 const DEFAULT_MEMORY_IN_MB = 1024;
@@ -104,6 +108,8 @@ export interface CommonVMSettings {
   readonly processorCount: number;
   /** Whether no file of the host may be mapped into it. */
   readonly physicallyBacked: boolean;
+  /** Who talks with the guest. */
+  readonly guestConnection: NonNullable<CommonVMOptions["guestConnection"]>;
   /** Returns the settings for the document, for the number of processors that the VM gets. */
   settings(processors: number): VMSettings;
 }
@@ -128,7 +134,7 @@ export const COMMON_OPTIONS = {
   processorWeight: number,
   cpuGroupId: optional(guid),
   storageQoS: optional((limits: unknown, argument: string) => fieldsOf(limits, LIMITS, argument)),
-  guestConnection: optional(oneOf("internal", "none")),
+  guestConnection: optional(oneOf("direct", "internal", "none")),
 } as const satisfies Record<keyof CommonVMOptions, Check<unknown>>;
 
 function guid(value: unknown, argument: string): string {
@@ -179,7 +185,9 @@ export function commonSettings(
     IopsMaximum: options.storageQoS?.iopsMaximum ?? 0,
     BandwidthMaximum: options.storageQoS?.bandwidthMaximum ?? 0,
   };
+  const { guestConnection = "direct" } = options;
   return {
+    guestConnection,
     id: options.id ?? crypto.randomUUID(),
     processorCount: options.processorCount ?? DEFAULT_PROCESSORS,
     physicallyBacked,
@@ -188,7 +196,7 @@ export function commonSettings(
       memory,
       processor: { Count: processors, ...processor },
       storageQoS,
-      guestConnection: options.guestConnection !== "none",
+      guestConnection: guestConnection === "internal",
     }),
   };
 }

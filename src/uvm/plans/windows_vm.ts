@@ -70,6 +70,9 @@ const registryValue = documentOf<RegistryValue>({
   CustomType: optional(wholeNumber()),
 });
 
+// The service to which the guest connects to be asked for something.
+const BRIDGE_SERVICE = "acef5661-84a1-4e44-856b-6245e69f4620";
+
 const OPTIONS = {
   ...COMMON_OPTIONS,
   os: oneOf("windows"),
@@ -180,6 +183,7 @@ export function planWindowsVM(host: Host, options: WindowsVMInput): VMPlan {
     vpmem: { deviceCount: 0, deviceSizeBytes: 0, multiMapping: false },
     encryptScratch: false,
     scratch: { path, template, ...(!hasFolder && { folder: disk }) },
+    ...(common.guestConnection === "direct" && { sockets: { entropy: false, log: false, bridge: BRIDGE_SERVICE } }),
   };
 }
 
