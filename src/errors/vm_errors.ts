@@ -122,7 +122,11 @@ const ENDS = {
   late: "was given up, because the guest wasn't ready within two minutes",
 } as const;
 
-/** How a connection with a guest ended. */
+/**
+ * How a connection with a guest ended.
+ *
+ * @category Errors
+ */
 export type GuestConnectionEnd = keyof typeof ENDS;
 
 /**
