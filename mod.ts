@@ -94,6 +94,6 @@ export {
   NativeError,
   UnsupportedBuildError,
 } from "./src/errors/windows_errors.ts";
-export { NoRoomError, VMStateError } from "./src/errors/vm_errors.ts";
-export type { DeviceCapacity } from "./src/errors/vm_errors.ts";
+export { GuestConnectionError, GuestError, NoRoomError, VMStateError } from "./src/errors/vm_errors.ts";
+export type { DeviceCapacity, GuestConnectionEnd } from "./src/errors/vm_errors.ts";
 export { ReleaseError, UnwindError } from "./src/holds/release_errors.ts";

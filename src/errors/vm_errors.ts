@@ -112,7 +112,7 @@ export class GuestError extends NativeError {
   }
 }
 
-const ENDS = {
+const ENDS: Readonly<Record<GuestConnectionEnd, string>> = {
   closed: "was closed by this process",
   ended: "was closed by the guest",
   torn: "ended in the middle of a message",
@@ -120,13 +120,17 @@ const ENDS = {
   invalid: "was given up, because the guest sent something that is no message",
   hung: "was given up, because the guest doesn't answer",
   late: "was given up, because the guest wasn't ready within two minutes",
-} as const;
-
-/** How a connection with a guest ended. */
-export type GuestConnectionEnd = keyof typeof ENDS;
+};
 
 /**
- * The connection with the service in a guest is lost. Whether the requests that wait for an answer have an effect, nobody
+ * How a connection with a guest ended.
+ *
+ * @category Errors
+ */
+export type GuestConnectionEnd = "closed" | "ended" | "torn" | "failed" | "invalid" | "hung" | "late";
+
+/**
+ * The connection with the service in a guest is lost, or was never made. Whether the requests that wait for an answer have an effect, nobody
  * knows.
  *
  * @category Errors

@@ -9,12 +9,14 @@ import { BridgeGuest } from "./bridge_guest.ts";
 import type { Context } from "./call.ts";
 import { addressOf, type Connection } from "./guest_network.ts";
 import { runtimeIdOf } from "./runtime_id.ts";
-import { Failure, SimulationError } from "./simulation_error.ts";
+import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
 import { modifyGuest, type VirtualMachine } from "./vm.ts";
 import type { Windows } from "./windows.ts";
 
 /** What the start of a VM fails with that is ended meanwhile. */
 export const TERMINATED_DURING_START = 0xc0370100;
+
+const E_FAIL = 0x80004005;
 
 const ENTROPY_PORT = 1;
 const LOG_PORT = 109;
@@ -47,11 +49,18 @@ export function bootGuest({ process, later }: Context, vm: VirtualMachine): void
     let machine: Windows | undefined;
     const guest = new BridgeGuest(bridge, {
       os: vm.os,
-      around: (name, request, answer) =>
-        process.inGuest({ name: `guest:${name}`, vm: vm.id, request }, ({ windows }) => {
-          machine = windows;
-          return answer();
-        }),
+      around: async (name, request, answer) => {
+        const call = { name: `guest:${name}`, vm: vm.id, request };
+        try {
+          return await process.inGuest(call, ({ windows }) => {
+            machine = windows;
+            return answer();
+          });
+        } catch (error) {
+          // Removing what isn't there is an error, whatever the guest says about it.
+          throw error instanceof UnknownSituation && isRemoval(request) ? new Failure(E_FAIL) : error;
+        }
+      },
       // Called before `answer` returns, while the machine is locked.
       modify: (request) => modifyGuest(machine!, machine!.state.systems[vm.id]!, request),
     });
@@ -79,6 +88,10 @@ export function bootGuest({ process, later }: Context, vm: VirtualMachine): void
     writeLog(connect, vm);
     return connect(BRIDGE_PORT);
   }
+}
+
+function isRemoval({ Request }: { readonly Request?: unknown }): boolean {
+  return (Request as { RequestType?: unknown } | undefined)?.RequestType === "Remove";
 }
 
 type Connect = (service: number | string) => Connection | undefined;

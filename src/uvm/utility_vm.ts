@@ -526,7 +526,8 @@ export class UtilityVM implements AsyncDisposable {
   // A guest ends with its VM, rather than with its connection, and what it says last is heard.
   async #endGuest(): Promise<void> {
     try {
-      if (this.#system.end === undefined) await this.#system.terminate();
+      const isGone = ["exited", "closed"].includes(this.#system.end?.reason ?? "");
+      if (!isGone) await this.#system.terminate();
     } catch (error) {
       // It ends when its handle is closed.
       log("warn", () => `ending the VM ${this.id}: ${messageOf(error)}`);

@@ -4,12 +4,16 @@ import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import { LayerError, mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
 import type { Mounted } from "../../src/holds/mounted.ts";
 import type { InjectedFailure } from "../../src/simulated/mod.ts";
+import type { CommonVMOptions } from "../../src/uvm/plans/vm_plan.ts";
 import { TestVM } from "../support/vm.ts";
 
 const LAYERS = [3, 2, 1];
 
+/** Who asks the guest. */
+type Connection = Pick<CommonVMOptions, "guestConnection">;
+
 interface Kind {
-  readonly open: () => Promise<TestVM>;
+  readonly open: (connection: Connection) => Promise<TestVM>;
   readonly mount: (t: TestVM, container: number, layers: readonly number[]) => Promise<Mounted>;
 }
 
@@ -28,9 +32,9 @@ const mountLinux: Kind["mount"] = ({ vm }, container, layers) =>
 
 const KINDS: Readonly<Record<string, Kind>> = {
   "Windows": {
-    async open() {
+    async open(connection) {
       // Shares that are mapped directly aren't changed again.
-      const t = await TestVM.open({ os: "windows", noDirectMap: true });
+      const t = await TestVM.open({ os: "windows", noDirectMap: true, ...connection });
       LAYERS.forEach((n) => t.host.addLayer(`C:\\layers\\${n}`));
       [1, 2].forEach((n) => t.host.addScratch(`C:\\scratch\\${n}`));
       return t;
@@ -38,9 +42,12 @@ const KINDS: Readonly<Record<string, Kind>> = {
     mount: ({ vm }, container, layers) =>
       mountWCOWLayers("c", [...layers.map((n) => `C:\\layers\\${n}`), `C:\\scratch\\${container}`], { vm }),
   },
-  "Linux, mapped files": { open: () => linux({}), mount: mountLinux },
-  "Linux, a device each": { open: () => linux({ vpmemMultiMapping: false }), mount: mountLinux },
-  "Linux, disks alone": { open: () => linux({ vpmemDeviceCount: 0 }), mount: mountLinux },
+  "Linux, mapped files": { open: linux, mount: mountLinux },
+  "Linux, a device each": {
+    open: (connection) => linux({ ...connection, vpmemMultiMapping: false }),
+    mount: mountLinux,
+  },
+  "Linux, disks alone": { open: (connection) => linux({ ...connection, vpmemDeviceCount: 0 }), mount: mountLinux },
 };
 
 const WAYS: readonly Omit<InjectedFailure, "function">[] = [
@@ -54,11 +61,19 @@ const PARTIAL = [{ code: "ERROR_ACCESS_DENIED", effect: "partial" }, {
   effect: "partial",
 }] as const;
 
-const CHANGES = ["HcsModifyComputeSystem", "GrantVmAccess", "RevokeVmAccess"];
+const CHANGES = ["HcsModifyComputeSystem", "guest:ModifySettings", "GrantVmAccess", "RevokeVmAccess"];
 
-for (const [name, { open, mount }] of Object.entries(KINDS)) {
+const RUNS = Object.entries(KINDS).flatMap(([name, kind]) =>
+  (["internal", "direct"] as const).map((guestConnection) => ({
+    ...kind,
+    name: `${name}, ${guestConnection}`,
+    guestConnection,
+  }))
+);
+
+for (const { name, guestConnection, open, mount } of RUNS) {
   Deno.test(`every single failure of every change of a VM that lives on: ${name}`, async () => {
-    await using t = await open();
+    await using t = await open({ guestConnection });
     await using _other = await mount(t, 1, [2, 1]);
     const before = () => [t.taken(), t.vm.capacity, ...[1, 2].map((n) => grantsOf(t, n))];
     const expected = before();
@@ -68,7 +83,7 @@ for (const [name, { open, mount }] of Object.entries(KINDS)) {
     let count = 0;
     for (const fn of CHANGES) {
       const total = calls.filter((call) => call === fn).length;
-      const ways = [...WAYS, ...fn === "HcsModifyComputeSystem" ? PARTIAL : []];
+      const ways = [...WAYS, ...fn === "HcsModifyComputeSystem" && guestConnection === "internal" ? PARTIAL : []];
       for (const way of ways) {
         for (let nth = 1; nth <= total; nth++) {
           const failure = t.host.fail({ ...way, function: fn, nth });

@@ -34,7 +34,7 @@ export async function playWire(run: WireRun): Promise<Verdict> {
 }
 
 function notSupported({ level, steps }: WireRun): string | undefined {
-  if (level === "vm") return "VMs don't use the bridge";
+  if (level === "vm") return "whole lives of VMs are in tests/uvm/direct_recorded_test.ts";
   return steps.some(({ op }) => OPS[op] === undefined) ? "the library starts no processes in guests" : undefined;
 }
 
