@@ -12,7 +12,9 @@ import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireCimMount, dismount } from "../host_holds/cim_mount.ts";
 import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { onlyCall } from "../session/hung_call.ts";
 import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
+import { sessionOf } from "../session/session.ts";
 
 /**
  * An image mounted by {@linkcode mountCimImage}.
@@ -62,7 +64,12 @@ export async function mountCimImage(
     requireKind(host, path, "image", "file");
     const place = { kind: "image", image: path, volume: root, isPermanent: permanent === true } as const;
     return await withPlaceRecord(host, place, signal, async (holds) => {
-      await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
+      await holds.acquire(async (expect) => {
+        const records = sessionOf(host).records(host);
+        // Images that were mounted side by side were seen to crash hosts.
+        using _lock = records && await onlyCall(host, records, "CimMountImage", path, signal);
+        return await acquireCimMount(host, { volume: root, image: path }, expect);
+      }, signal);
       return mounted(host, holds, { image: path, volume: root });
     });
   });
