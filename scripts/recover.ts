@@ -9,12 +9,13 @@ import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } 
 import { CommandError, UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
 import { holdRow } from "./support/holds.ts";
-import { mountRow } from "./support/mounts.ts";
+import { mountRow, named } from "./support/mounts.ts";
 import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 
 const help = `\
 Releases what processes left mounted that have ended, and what is left of mounts that were taken apart by something else.
+Ends VMs that such processes have created, and revokes their rights to files.
 Leaves alone what living processes mounted, and what ${
   program("mount")
 } left mounted on purpose. It can be run at any time.
@@ -45,7 +46,7 @@ async function recoverAll(dryRun: boolean, simulate: string | undefined, signal:
   const errors = failed.map(({ error }) => error);
   throw new CommandError(
     `${failed.length} of ${recovered.length} mounts could not be released: ` +
-      failed.map(({ mount, error }) => `${mount.scratch}: ${(error as Error).message}`).join("; "),
+      failed.map(({ mount, error }) => `${named(mount)}: ${(error as Error).message}`).join("; "),
     {
       cause: new AggregateError(errors),
       holds: errors.flatMap((error) => error instanceof ReleaseError ? error.holds : []),

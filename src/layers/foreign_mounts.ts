@@ -16,7 +16,7 @@ import { foldersWithDisk, ifReadable, type LayerStore, type ScratchFacts } from 
 import type { Attached } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
 import { isDiskInUse } from "./mount_records.ts";
-import { NOWHERE, orUndefined, placeOf, placeOfVolume } from "./place.ts";
+import { NOWHERE, orUndefined, placeOf, placeOfVolume } from "./volume_place.ts";
 
 const UNKNOWN = {
   id: undefined,

@@ -70,6 +70,8 @@ export interface VMPlan {
   readonly os: GuestOS;
   /** Its id. */
   readonly id: string;
+  /** Name of the program that creates it. */
+  readonly owner: string;
   /** The number of processors in its options. */
   readonly processorCount: number;
   /** Returns its document, for the number of processors that it gets. */
@@ -100,6 +102,8 @@ const DEFAULT_OWNER = "hcs-layers";
 export interface CommonVMSettings {
   /** Id of the VM. */
   readonly id: string;
+  /** Name of the program that creates it. */
+  readonly owner: string;
   /** The number of processors in its options. */
   readonly processorCount: number;
   /** Whether no file of the host may be mapped into it. */
@@ -179,12 +183,14 @@ export function commonSettings(
     IopsMaximum: options.storageQoS?.iopsMaximum ?? 0,
     BandwidthMaximum: options.storageQoS?.bandwidthMaximum ?? 0,
   };
+  const owner = options.owner ?? DEFAULT_OWNER;
   return {
     id: options.id ?? crypto.randomUUID(),
+    owner,
     processorCount: options.processorCount ?? DEFAULT_PROCESSORS,
     physicallyBacked,
     settings: (processors) => ({
-      owner: options.owner ?? DEFAULT_OWNER,
+      owner,
       memory,
       processor: { Count: processors, ...processor },
       storageQoS,
