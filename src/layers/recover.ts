@@ -7,7 +7,7 @@
 import { boolean, hostOptions } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { diskOf } from "../checks/windows_path.ts";
+import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
@@ -26,6 +26,7 @@ import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts";
+import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { leftOf } from "./earlier_mount.ts";
 import { infoOf, infoOfPlace, infoOfVM, type MountInfo, placesOn, recordsOn, vmsOn } from "./list_mounts.ts";
 import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
@@ -40,6 +41,13 @@ import { recordedHolds, releaseRecorded } from "./unmount.ts";
 export interface RecoverOptions extends HostOptions {
   /** Whether only to tell what would be done. Default: false. */
   dryRun?: boolean | undefined;
+  /**
+   * What is unmounted, as {@linkcode unmountWCOWLayers} does it, although it has no record, as after records were lost: the scratch in a
+   * folder, be it that of another tool; or, with `true`, all scratches that Windows has attached to the host, except for those in the
+   * folders of docker, containerd and Windows. Windows doesn't tell whether a process needs them yet: name only what nobody needs. `true`
+   * needs the grant for virtdisk.dll. Default: nothing.
+   */
+  adopt?: string | boolean | undefined;
 }
 
 /**
@@ -89,13 +97,22 @@ export interface RecoveredMount {
  * @category Mounts on the host
  */
 export async function recover(options: RecoverOptions = {}): Promise<RecoveredMount[]> {
-  const { host, signal, timeout, dryRun } = hostOptions(options, { dryRun: optional(boolean) });
-  return await perform(host, { signal, timeout }, [], (signal) => recoverAll(host, dryRun === true, signal));
+  const { host, signal, timeout, dryRun, adopt } = hostOptions(options, {
+    dryRun: optional(boolean),
+    adopt: optional((value, argument) => typeof value === "boolean" ? value : namedFolder(value, argument)),
+  });
+  const how = { dryRun: dryRun === true, adopt: adopt ?? false };
+  return await perform(host, { signal, timeout }, [adopt], (signal) => recoverAll(host, how, signal));
 }
 
-async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | undefined): Promise<RecoveredMount[]> {
+async function recoverAll(
+  host: Host,
+  { dryRun, adopt }: { readonly dryRun: boolean; readonly adopt: string | boolean },
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
+  if (adopt === true) requireGrantsFor(host, "list");
   requireBuild(host, "library", "Mounting layers");
   const recovered: RecoveredMount[] = [];
   for (const record of recordsOn(host)) {
@@ -129,6 +146,15 @@ async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | und
     else if (dryRun) recovered.push(await planned(mount, () => plannedOfVM(host, vm), signal));
     else recovered.push(await recoverVM(host, vm, mount, signal));
   }
+  for (const mount of await toAdopt(host, adopt, signal)) {
+    signal?.throwIfAborted();
+    const { scratch } = mount;
+    recovered.push(
+      dryRun
+        ? await planned(mount, () => adoptedHolds(host, scratch, signal), signal)
+        : await outcomeOf(mount, () => releaseAdopted(host, scratch, signal), signal),
+    );
+  }
   if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
   return recovered;
 }
@@ -137,6 +163,11 @@ const LEFT = { outcome: "left", planned: [], released: [], error: undefined } as
 
 function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
   return owner.state === "ended" && !(permanent && state === "mounted");
+}
+
+async function toAdopt(host: Host, adopt: string | boolean, signal: AbortSignal | undefined): Promise<MountInfo[]> {
+  if (adopt === false) return [];
+  return adopt === true ? await allAdoptable(host, signal) : await adoptable(host, adopt);
 }
 
 async function planned(
@@ -174,8 +205,8 @@ async function recoverOne(
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
   const { scratch } = found;
-  try {
-    const released = await changeScratch(host, scratch, signal, async (records) => {
+  return await outcomeOf(mount, () =>
+    changeScratch(host, scratch, signal, async (records) => {
       const record = await recordOf(host, records, scratch);
       // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
       if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
@@ -192,9 +223,19 @@ async function recoverOne(
         signal,
         finish: () => halfScratchOf(host, record).release(),
       });
-    });
-    const outcome = released === undefined ? "left" : "released";
-    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
+    }), signal);
+}
+
+// Nothing was released if somebody else was faster.
+async function outcomeOf(
+  mount: MountInfo,
+  release: () => Promise<ReleasedHold[] | undefined>,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    const released = await release();
+    if (released === undefined) return { mount, ...LEFT };
+    return { mount, outcome: "released", planned: [], released, error: undefined };
   } catch (error) {
     signal?.throwIfAborted();
     return { mount, outcome: "failed", planned: [], released: [], error };
@@ -218,19 +259,8 @@ async function recoverPlace(
   mount: MountInfo,
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
-  try {
-    const released = await releaseRecordedPlace(
-      host,
-      place,
-      signal,
-      () => placeHolds(host, place).release({ signal }),
-    );
-    const outcome = released === undefined ? "left" : "released";
-    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
-  } catch (error) {
-    signal?.throwIfAborted();
-    return { mount, outcome: "failed", planned: [], released: [], error };
-  }
+  const release = () => placeHolds(host, place).release({ signal });
+  return await outcomeOf(mount, () => releaseRecordedPlace(host, place, signal, release), signal);
 }
 
 // By a VM with the same id, which has its rights with it.
@@ -264,20 +294,15 @@ async function recoverVM(
   mount: MountInfo,
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
-  try {
-    const released = await changeScratch(host, subjectOfVM(found), signal, async (records) => {
+  const recovered = await outcomeOf(mount, () =>
+    changeScratch(host, subjectOfVM(found), signal, async (records) => {
       if (JSON.stringify(await records?.readVM(host, found)) !== JSON.stringify(found)) return undefined;
       const released = await vmHolds(host, found).release({ signal });
       await records?.closeVM(host, found);
       return released;
-    });
-    if (released === undefined) return { mount, ...LEFT };
-    const error = halfCopyOf(host, found);
-    return { mount, outcome: error === undefined ? "released" : "failed", planned: [], released, error };
-  } catch (error) {
-    signal?.throwIfAborted();
-    return { mount, outcome: "failed", planned: [], released: [], error };
-  }
+    }), signal);
+  const error = recovered.outcome === "released" ? halfCopyOf(host, found) : undefined;
+  return error === undefined ? recovered : { ...recovered, outcome: "failed", error };
 }
 
 // Something else can have made the file since. Nothing tells its copy from that.

@@ -29,6 +29,7 @@ const WAYS: Readonly<
   list: [(host) => onMounts(host, (host) => listMounts({ host }))],
   recover: [
     (host) => onMounts(host, (host) => recover({ host })),
+    (host) => onMounts(host, (host) => recover({ host, adopt: true })),
     async (host) => {
       const other = host.otherProcess();
       await createUtilityVM({ os: "windows", id: "vm", layerFolders: ["C:\\image", SCRATCH] }, { host: other });
