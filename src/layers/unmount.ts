@@ -139,6 +139,8 @@ interface Recorded {
   readonly scratch: string;
   readonly record: MountRecord | undefined;
   readonly containerId?: string | undefined;
+  /** The volume of its image, for one without a record. */
+  readonly image?: string | undefined;
   readonly volumeMountPath?: string | undefined;
   readonly signal: AbortSignal | undefined;
   /** What to do after that, before the record is removed. */
@@ -149,10 +151,10 @@ interface Recorded {
 export async function releaseRecorded(
   host: Host,
   records: Records | undefined,
-  { record, containerId, finish, ...mount }: Recorded,
+  { record, containerId, image: named, finish, ...mount }: Recorded,
 ): Promise<ReleasedHold[]> {
   noteRecord(mount.signal, record);
-  const image = await imageToRelease(host, records, record, containerId);
+  const image = await imageToRelease(host, records, record, containerId) ?? (record === undefined ? named : undefined);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
   if (finish !== undefined) released.push(...await finish());

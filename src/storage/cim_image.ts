@@ -22,6 +22,8 @@ import { sessionOf } from "../session/session.ts";
  * @category Results
  */
 export interface MountedCimImage extends Mounted {
+  /** The id of its record, by which `releaseMount` knows it. Undefined if the host keeps none. */
+  readonly id?: string;
   /** Path of the image. */
   readonly image: string;
   /** Its volume, `\\?\Volume{guid}\`. */
@@ -63,14 +65,14 @@ export async function mountCimImage(
     requireBuild(host, "cimFs", "CimFS");
     requireKind(host, path, "image", "file");
     const place = { kind: "image", image: path, volume: root, isPermanent: permanent === true } as const;
-    return await withPlaceRecord(host, place, signal, async (holds) => {
+    return await withPlaceRecord(host, place, signal, async (holds, id) => {
       await holds.acquire(async (expect) => {
         const records = sessionOf(host).records(host);
         // Images that were mounted side by side were seen to crash hosts.
         using _lock = records && await onlyCall(host, records, "CimMountImage", path, signal);
         return await acquireCimMount(host, { volume: root, image: path }, expect);
       }, signal);
-      return mounted(host, holds, { image: path, volume: root });
+      return mounted(host, holds, { ...id !== undefined && { id }, image: path, volume: root });
     });
   });
 }
