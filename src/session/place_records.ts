@@ -9,7 +9,7 @@ import { currentProcess, now } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { type PlaceRecord, type PlannedPlace, type Subject, subjectOf } from "../records/place.ts";
+import { type PlannedPlace, type Subject, subjectOf } from "../records/place.ts";
 import { changeScratch } from "./scratch_changes.ts";
 import { onceReachable } from "./waiting.ts";
 

@@ -31,7 +31,7 @@ for (const adopt of [true, SCRATCH, SCRATCH.toUpperCase()]) {
     const host = stackHost();
     await mountWCOWLayers("c1", STACK, { host: recordless(host), volumeMountPath: MOUNT });
     const before = held(host);
-    const scratch = adopt === true ? SCRATCH : adopt;
+    const scratch = typeof adopt === "string" ? adopt : SCRATCH;
     const steps = ["mountPoint", "folder", "filter", "activation"];
     assertEquals(await adopted(host, { adopt, dryRun: true }), [[scratch, "released", ...steps]]);
     assertEquals([await adopted(host, {}), held(host)], [[], before]);
