@@ -44,6 +44,8 @@ export { releaseCimFSHostLayers, unmountWCOWLayers } from "./src/layers/unmount.
 export type { UnmountWCOWLayersOptions } from "./src/layers/unmount.ts";
 export { findMounts, listMounts } from "./src/layers/list_mounts.ts";
 export type { MountInfo, MountOwner } from "./src/layers/list_mounts.ts";
+export { releaseMount } from "./src/layers/release_mount.ts";
+export type { SavedMount } from "./src/layers/release_mount.ts";
 export { recover } from "./src/layers/recover.ts";
 export type { RecoveredMount, RecoverOptions } from "./src/layers/recover.ts";
 export { mountSandboxVolume, removeSandboxMountPoint } from "./src/layers/sandbox_volume.ts";
@@ -83,6 +85,7 @@ export {
   HungCallError,
   InUseError,
   NotMountedError,
+  OwnHoldError,
   RecordError,
   UnexpectedAnswerError,
   UntrustedFolderError,

@@ -14,12 +14,12 @@ import { columns } from "./support/text.ts";
 
 const help = `\
 Lists the layers that are mounted on this host, by whichever process, and by docker and containerd, and all other virtual
-disks and images that Windows has attached, a line each: container, state, scratch (or disk or image), mount points or
-volume, process or tool, since when. Prints nothing if nothing is mounted.
+disks and images that Windows has attached, and the VMs of this library, a line each: container, state, scratch (or disk,
+image or VM), mount points or volume, process or tool, since when. Prints nothing if nothing is mounted.
 
 Usage: ${program("list")} [OPTION]... [WHAT]
 
-  WHAT                 list only what this belongs to: the id of a mount or container, the folder of a scratch or
+  WHAT                 list only what this belongs to: the id of a mount, container or VM, the folder of a scratch or
                        layer, the file of a disk or image, a volume, a folder or drive letter at which it is mounted,
                        or a disk as \\\\.\\PhysicalDrive3
 

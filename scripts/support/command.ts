@@ -145,8 +145,8 @@ function parse({ options }: Command) {
   }
   try {
     return parseArgs({
-      // The one option whose value may be left out, which parseArgs doesn't know.
-      args: Deno.args.map((arg) => arg === "--simulate" ? "--simulate=" : arg),
+      // Options whose value may be left out, which parseArgs doesn't know.
+      args: Deno.args.map((arg) => arg === "--simulate" || arg === "--adopt" ? `${arg}=` : arg),
       options: config,
       allowPositionals: true,
     });

@@ -20,9 +20,9 @@ export function mountRow(mount: MountInfo): string[] {
   ];
 }
 
-/** The folder of a scratch; of what is none, the file of its disk, or the volume of its image. */
-export function named({ scratch, disk, image, volume }: MountInfo): string {
-  return disk ?? (scratch || (image?.path || image?.volume || volume || "-"));
+/** The folder of a scratch; of what is none, the file of its disk, the volume of its image, or the id of the VM. */
+export function named({ scratch, disk, image, volume, vm }: MountInfo): string {
+  return disk ?? vm?.id ?? (scratch || (image?.path || image?.volume || volume || "-"));
 }
 
 function who({ tool, pid, state }: MountInfo["owner"], isMeantToStay: boolean): string {

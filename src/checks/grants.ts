@@ -10,6 +10,7 @@ import { computestorage } from "../ffi/computestorage.ts";
 import { type Host, type PossibleDlls, requireGrants } from "../ffi/host.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
 import { ntdll } from "../ffi/ntdll.ts";
+import { ole32 } from "../ffi/ole32.ts";
 import type { Dll } from "../ffi/table.ts";
 import { virtdisk } from "../ffi/virtdisk.ts";
 import { vmcompute } from "../ffi/vmcompute.ts";
@@ -32,6 +33,7 @@ export const dllsOf = {
   mountPoint: [kernel32, ntdll],
   scratchDisk: [kernel32, virtdisk, vmcompute],
   unmount: LAYERS,
+  vm: [...LAYERS, advapi32, ole32],
 } satisfies Record<string, readonly Dll[]>;
 
 /** An operation. */

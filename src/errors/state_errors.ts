@@ -98,6 +98,29 @@ export class ClosedError extends LayerError {
 }
 
 /**
+ * Something can be released only by the process that holds it: it is in a VM of that process, or ends with it. Nothing was changed.
+ *
+ * @category Errors
+ */
+export class OwnHoldError extends LayerError {
+  /** The class name. */
+  override readonly name = "OwnHoldError";
+  /** What it is. */
+  readonly hold: { readonly kind: string };
+
+  /** An error that names it. */
+  constructor(hold: { readonly kind: string }) {
+    super(
+      `Only the process that has it can release this, which is in a VM or ends with that process: ${
+        printable(hold)
+      }. ` +
+        "What a process left that has ended, recover() releases",
+    );
+    this.hold = hold;
+  }
+}
+
+/**
  * A folder in which records of mounts are to be kept can be changed by others than the system and administrators, so that
  * nothing in it can be acted upon. Nothing was changed.
  *

@@ -18,7 +18,8 @@ import type { MountInfo } from "./list_mounts.ts";
 import { isDiskInUse } from "./mount_records.ts";
 import { NOWHERE, orUndefined, placeOf, placeOfVolume } from "./volume_place.ts";
 
-const UNKNOWN = {
+/** What nobody tells of a mount. */
+export const UNKNOWN = {
   id: undefined,
   containerId: undefined,
   layers: [],

@@ -17,11 +17,13 @@ import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
+import type { VMRecord } from "../records/vm_record.ts";
 import { sessionOf } from "../session/session.ts";
+import { isVMThere } from "../uvm/left_vm.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
 import { isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
-import { NOWHERE, orUndefined, type Place, placeOf } from "./volume_place.ts";
+import { NOWHERE, orUndefined, type Place, placeOf, toUndefined } from "./volume_place.ts";
 
 /**
  * Who mounted something.
@@ -55,14 +57,17 @@ export interface MountInfo {
   /** Id of the container. Undefined if another tool mounted, and it isn't known for which container. */
   readonly containerId: string | undefined;
   /**
-   * What is mounted if it isn't the layers of a container: a `volume` by {@linkcode mountSandboxVolume}, or an `image` by
-   * `mountCimImage`. Both have no layers, and an empty `scratch`.
+   * What is there if it isn't the layers of a container: a `volume` by {@linkcode mountSandboxVolume}, an `image` by
+   * `mountCimImage`, or a `vm` of `createUtilityVM`. These have no layers, and an empty `scratch`.
    */
-  readonly kind?: "volume" | "image";
+  readonly kind?: "volume" | "image" | "vm";
+  /** The VM, if it is one: its id, and the files that it may open because of this library. */
+  readonly vm?: { readonly id: string; readonly files: readonly string[] };
   /**
    * Whether it is complete (`mounted`), incomplete (`partial`: it is being mounted or unmounted, or that ended half-way), or was taken
    * apart by something else (`gone`: the disk isn't attached, and perhaps a folder or an image is left). If another tool mounted,
-   * `partial` also if the disk is in use, but Windows names no volume, as if it is attached to a VM.
+   * `partial` also if the disk is in use, but Windows names no volume, as if it is attached to a VM. A VM is `mounted` while Windows
+   * knows it, and `gone` if its process has ended as well and its rights to files are left.
    */
   readonly state: "mounted" | "partial" | "gone";
   /** Folder of the scratch layer, or of another disk. Empty for an image that is mounted and belongs to no scratch. */
@@ -149,6 +154,7 @@ async function mountsFor(
     list(await infoOf(host, record));
   }
   const places = placesOn(host).map((place) => infoOfPlace(host, place));
+  for (const vm of vmsOn(host)) places.push(await infoOfVM(host, vm));
   const attached = await attachedToHost(host, signal);
   const images = places.filter(({ kind }) => kind === "image").map(({ volume }) => volume && pathKey(volume));
   for await (const mount of foreignMounts(host, attached, isListed, signal)) {
@@ -168,7 +174,7 @@ async function mountsFor(
 }
 
 /**
- * Returns the mounts that something belongs to: the id of a mount or a container, the folder of a scratch or layer, the path of an image
+ * Returns the mounts that something belongs to: the id of a mount, a container or a VM, the folder of a scratch or layer, the path of an image
  * or a disk's file, a volume, a folder or drive letter at which it is mounted, or the device of its disk, `\\.\PhysicalDrive3`. Without
  * the grant for virtdisk.dll, disks and devices that only Windows tells of are not found.
  *
@@ -192,10 +198,11 @@ export async function findMounts(what: string, options: HostOptions = {}): Promi
   requireText(what, "what");
   const key = keyOf(what);
   return (await mountsOn(options, "find")).filter((mount) => {
-    const { id, containerId, scratch, disk, diskNumber, layers, image, volume, mountPoints } = mount;
+    const { id, containerId, vm, scratch, disk, diskNumber, layers, image, volume, mountPoints } = mount;
+    const its = [...layers, ...mountPoints, ...vm?.files ?? []];
     const file = disk ?? (scratch && diskOf(scratch));
     const device = diskNumber === undefined ? undefined : `\\\\.\\PhysicalDrive${diskNumber}`;
-    return [id, containerId, scratch, file, device, ...layers, image?.path, image?.volume, volume, ...mountPoints]
+    return [id, containerId, vm?.id, scratch, file, device, image?.path, image?.volume, volume, ...its]
       .some((handle) => handle !== undefined && handle !== "" && keyOf(handle) === key);
   });
 }
@@ -225,6 +232,32 @@ async function recordSince(host: Host, scratch: string): Promise<MountRecord | u
 /** Returns the records of volumes and images that are mounted by themselves. */
 export function placesOn(host: Host): readonly PlaceRecord[] {
   return sessionOf(host).records(host)?.places(host) ?? [];
+}
+
+/** Returns the records of VMs. */
+export function vmsOn(host: Host): readonly VMRecord[] {
+  return sessionOf(host).records(host)?.vms(host) ?? [];
+}
+
+/** Returns what a record and Windows tell of a VM. */
+export async function infoOfVM(host: Host, record: VMRecord): Promise<MountInfo> {
+  const { id, vm, files, process: { pid, start }, since } = record;
+  const state = ownerState(host, record);
+  const isThere = !isOfEarlierBoot(host, record) && await isVMThere(host, vm).catch(toUndefined) !== false;
+  return {
+    id,
+    containerId: undefined,
+    kind: "vm",
+    vm: { id: vm, files },
+    state: isThere ? "mounted" : state === "ended" ? "gone" : "partial",
+    scratch: "",
+    layers: [],
+    image: undefined,
+    ...NOWHERE,
+    owner: { tool: "hcs-layers", pid, start, state },
+    since,
+    permanent: false,
+  };
 }
 
 /** Returns what a record and Windows tell of a volume or an image that is mounted by itself. */

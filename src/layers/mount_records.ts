@@ -27,14 +27,14 @@ export type PlannedMount = Omit<MountPlan, "id" | "process" | "boot" | "since" |
  * Runs `mount` with an empty list, as {@linkcode withHolds} does, and with a record of what it is about to take. The record stays
  * until all of the list is released.
  *
- * @param mount Gets a function to call once everything is mounted, with the volume of the scratch.
+ * @param mount Gets a function to call once everything is mounted, with the volume of the scratch, and the id of the record.
  */
 export async function withRecord<T>(
   host: Host,
   records: Records | undefined,
   planned: PlannedMount,
   signal: AbortSignal | undefined,
-  mount: (holds: HoldList, complete: (volume: string) => Promise<void>) => Promise<T>,
+  mount: (holds: HoldList, complete: (volume: string) => Promise<void>, id: string | undefined) => Promise<T>,
 ): Promise<T> {
   const { scratch } = planned;
   const plan = records && {
@@ -55,7 +55,7 @@ export async function withRecord<T>(
       return await mount(holds, async (volume) => {
         if (plan !== undefined) await onceReachable(host, records!.folder, () => records!.complete(host, plan, volume));
         sessionOf(host).mounts.setMount(scratch, { holds, volume, id: plan?.id });
-      });
+      }, plan?.id);
     });
   } catch (error) {
     if (list === undefined || list.holds.length === 0) await records?.close(host, scratch);

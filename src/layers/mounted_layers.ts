@@ -69,6 +69,8 @@ export interface LayerPlacement {
  * @category What a mount returns
  */
 export interface MountedLayers extends Mounted {
+  /** The id of its record, by which {@linkcode releaseMount} knows it. Undefined in a VM, and if the host keeps none. */
+  readonly id?: string;
   /** Root of the container's file system: `\\?\Volume{guid}\` on the host, `c:\mounts\scsi\mN` in a VM. */
   readonly path: string;
   /** The folder at which that volume is also mounted, if the option was set. */
@@ -83,6 +85,8 @@ export interface MountedLayers extends Mounted {
  * @category What a mount returns
  */
 export interface MountedVolume extends Mounted {
+  /** The id of its record, by which {@linkcode releaseMount} knows it. Undefined if the host keeps none. */
+  readonly id?: string;
   /** The folder at which the volume is mounted. */
   readonly path: string;
   /** The volume, `\\?\Volume{guid}\`. */

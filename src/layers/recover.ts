@@ -7,7 +7,8 @@
 import { boolean, hostOptions } from "../checks/arguments.ts";
 import { kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { diskOf } from "../checks/windows_path.ts";
+import { diskOf, namedFolder } from "../checks/windows_path.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { perform } from "../ffi/operation.ts";
@@ -19,12 +20,15 @@ import { newFileOf } from "../host_holds/new_file.ts";
 import { optional } from "../options.ts";
 import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
+import { subjectOfVM, type VMRecord } from "../records/vm_record.ts";
 import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
+import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts";
+import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { leftOf } from "./earlier_mount.ts";
-import { infoOf, infoOfPlace, type MountInfo, placesOn, recordsOn } from "./list_mounts.ts";
+import { infoOf, infoOfPlace, infoOfVM, type MountInfo, placesOn, recordsOn, vmsOn } from "./list_mounts.ts";
 import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { recordedHolds, releaseRecorded } from "./unmount.ts";
@@ -37,6 +41,13 @@ import { recordedHolds, releaseRecorded } from "./unmount.ts";
 export interface RecoverOptions extends HostOptions {
   /** Whether only to tell what would be done. Default: false. */
   dryRun?: boolean | undefined;
+  /**
+   * What is unmounted, as {@linkcode unmountWCOWLayers} does it, although it has no record, as after records were lost: the scratch in a
+   * folder, be it that of another tool; or, with `true`, all scratches that Windows has attached to the host, except for those in the
+   * folders of docker, containerd and Windows. Windows doesn't tell whether a process needs them yet: name only what nobody needs. `true`
+   * needs the grant for virtdisk.dll. Default: nothing.
+   */
+  adopt?: string | boolean | undefined;
 }
 
 /**
@@ -49,12 +60,12 @@ export interface RecoveredMount {
   readonly mount: MountInfo;
   /**
    * What was done, or would be: `released`; `left` alone, because its process lives or it is meant to outlive that, or because
-   * somebody else has released it meanwhile; or `failed`.
+   * somebody else has released it meanwhile; or `failed`. Of a VM, half a copy of its disk can be left, which `error` tells once.
    */
   readonly outcome: "released" | "left" | "failed";
   /** With `dryRun`, what would be released, in the order of the releases; what is gone already is passed over. Empty otherwise. */
   readonly planned: readonly Hold[];
-  /** What was released, in the order of the releases. Empty with `dryRun`. */
+  /** What was released, in the order of the releases. Empty with `dryRun`, and mostly if it failed. */
   readonly released: readonly ReleasedHold[];
   /** Why it failed, such as a {@linkcode ReleaseError}. */
   readonly error: unknown;
@@ -62,7 +73,8 @@ export interface RecoveredMount {
 
 /**
  * Releases what processes left mounted that have ended: the mounts of {@linkcode mountWCOWLayers} that are incomplete, or not
- * `permanent`, with their mount points, folders, images and disks, and scratches that were half created. Mounts that something else
+ * `permanent`, with their mount points, folders, images and disks, and scratches that were half created. VMs of theirs that are
+ * still there are ended, and the rights of their VMs to files are revoked. Mounts that something else
  * took apart are released as well, as far as something is left. Mounts of living processes are left alone, so it is safe while
  * others mount and unmount, twice, and in two processes at once.
  *
@@ -85,20 +97,29 @@ export interface RecoveredMount {
  * @category Mounts on the host
  */
 export async function recover(options: RecoverOptions = {}): Promise<RecoveredMount[]> {
-  const { host, signal, timeout, dryRun } = hostOptions(options, { dryRun: optional(boolean) });
-  return await perform(host, { signal, timeout }, [], (signal) => recoverAll(host, dryRun === true, signal));
+  const { host, signal, timeout, dryRun, adopt } = hostOptions(options, {
+    dryRun: optional(boolean),
+    adopt: optional((value, argument) => typeof value === "boolean" ? value : namedFolder(value, argument)),
+  });
+  const how = { dryRun: dryRun === true, adopt: adopt ?? false };
+  return await perform(host, { signal, timeout }, [adopt], (signal) => recoverAll(host, how, signal));
 }
 
-async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | undefined): Promise<RecoveredMount[]> {
+async function recoverAll(
+  host: Host,
+  { dryRun, adopt }: { readonly dryRun: boolean; readonly adopt: string | boolean },
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount[]> {
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
+  if (adopt === true) requireGrantsFor(host, "list");
   requireBuild(host, "library", "Mounting layers");
   const recovered: RecoveredMount[] = [];
   for (const record of recordsOn(host)) {
     signal?.throwIfAborted();
     const mount = await infoOf(host, record);
     if (!isLeftBehind(mount)) {
-      recovered.push({ mount, outcome: "left", planned: [], released: [], error: undefined });
+      recovered.push({ mount, ...LEFT });
     } else if (dryRun) {
       recovered.push(await planned(mount, () => plannedHolds(host, record, signal), signal));
     } else {
@@ -109,7 +130,7 @@ async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | und
     signal?.throwIfAborted();
     const mount = infoOfPlace(host, place);
     if (!isLeftBehind(mount)) {
-      recovered.push({ mount, outcome: "left", planned: [], released: [], error: undefined });
+      recovered.push({ mount, ...LEFT });
     } else {
       recovered.push(
         dryRun
@@ -118,12 +139,35 @@ async function recoverAll(host: Host, dryRun: boolean, signal: AbortSignal | und
       );
     }
   }
+  for (const vm of vmsOn(host)) {
+    signal?.throwIfAborted();
+    const mount = await infoOfVM(host, vm);
+    if (mount.owner.state !== "ended" || isUsedAgain(host, vm)) recovered.push({ mount, ...LEFT });
+    else if (dryRun) recovered.push(await planned(mount, () => plannedOfVM(host, vm), signal));
+    else recovered.push(await recoverVM(host, vm, mount, signal));
+  }
+  for (const mount of await toAdopt(host, adopt, signal)) {
+    signal?.throwIfAborted();
+    const { scratch } = mount;
+    recovered.push(
+      dryRun
+        ? await planned(mount, () => adoptedHolds(host, scratch, signal), signal)
+        : await outcomeOf(mount, () => releaseAdopted(host, scratch, signal), signal),
+    );
+  }
   if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
   return recovered;
 }
 
+const LEFT = { outcome: "left", planned: [], released: [], error: undefined } as const;
+
 function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
   return owner.state === "ended" && !(permanent && state === "mounted");
+}
+
+async function toAdopt(host: Host, adopt: string | boolean, signal: AbortSignal | undefined): Promise<MountInfo[]> {
+  if (adopt === false) return [];
+  return adopt === true ? await allAdoptable(host, signal) : await adoptable(host, adopt);
 }
 
 async function planned(
@@ -161,8 +205,8 @@ async function recoverOne(
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
   const { scratch } = found;
-  try {
-    const released = await changeScratch(host, scratch, signal, async (records) => {
+  return await outcomeOf(mount, () =>
+    changeScratch(host, scratch, signal, async (records) => {
       const record = await recordOf(host, records, scratch);
       // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
       if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
@@ -179,9 +223,19 @@ async function recoverOne(
         signal,
         finish: () => halfScratchOf(host, record).release(),
       });
-    });
-    const outcome = released === undefined ? "left" : "released";
-    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
+    }), signal);
+}
+
+// Nothing was released if somebody else was faster.
+async function outcomeOf(
+  mount: MountInfo,
+  release: () => Promise<ReleasedHold[] | undefined>,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  try {
+    const released = await release();
+    if (released === undefined) return { mount, ...LEFT };
+    return { mount, outcome: "released", planned: [], released, error: undefined };
   } catch (error) {
     signal?.throwIfAborted();
     return { mount, outcome: "failed", planned: [], released: [], error };
@@ -205,19 +259,57 @@ async function recoverPlace(
   mount: MountInfo,
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
-  try {
-    const released = await releaseRecordedPlace(
-      host,
-      place,
-      signal,
-      () => placeHolds(host, place).release({ signal }),
-    );
-    const outcome = released === undefined ? "left" : "released";
-    return { mount, outcome, planned: [], released: released ?? [], error: undefined };
-  } catch (error) {
-    signal?.throwIfAborted();
-    return { mount, outcome: "failed", planned: [], released: [], error };
-  }
+  const release = () => placeHolds(host, place).release({ signal });
+  return await outcomeOf(mount, () => releaseRecordedPlace(host, place, signal, release), signal);
+}
+
+// By a VM with the same id, which has its rights with it.
+function isUsedAgain(host: Host, { id, vm }: VMRecord): boolean {
+  const isSame = (other: VMRecord) => other.id !== id && other.vm.toUpperCase() === vm.toUpperCase();
+  return vmsOn(host).some((other) => isSame(other) && !isOwnerGone(host, other));
+}
+
+// While the VM is there, its rights stay.
+function vmHolds(host: Host, record: VMRecord): HoldList {
+  requireGrantsFor(host, "vm");
+  const { vm, owner, files } = record;
+  const holds = new HoldList();
+  const rights = files.map((file) => leftAccessOf(host, vm, file));
+  rights.forEach((right) => holds.adopt(right));
+  holds.adopt(leftVMOf(host, { vm, owner, isGone: isOfEarlierBoot(host, record) }, rights));
+  return holds;
+}
+
+async function plannedOfVM(host: Host, record: VMRecord): Promise<readonly Hold[]> {
+  const { holds } = vmHolds(host, record);
+  const isHeld = (hold: Hold) =>
+    hold.kind === "vmAccess" ? hasAccess(host, hold.vm, hold.hostPath) : isVMThere(host, record.vm);
+  const held = await Promise.all(holds.map(isHeld));
+  return holds.filter((_, i) => held[i]);
+}
+
+async function recoverVM(
+  host: Host,
+  found: VMRecord,
+  mount: MountInfo,
+  signal: AbortSignal | undefined,
+): Promise<RecoveredMount> {
+  const recovered = await outcomeOf(mount, () =>
+    changeScratch(host, subjectOfVM(found), signal, async (records) => {
+      if (JSON.stringify(await records?.readVM(host, found)) !== JSON.stringify(found)) return undefined;
+      const released = await vmHolds(host, found).release({ signal });
+      await records?.closeVM(host, found);
+      return released;
+    }), signal);
+  const error = recovered.outcome === "released" ? halfCopyOf(host, found) : undefined;
+  return error === undefined ? recovered : { ...recovered, outcome: "failed", error };
+}
+
+// Something else can have made the file since. Nothing tells its copy from that.
+function halfCopyOf(host: Host, { newScratch, isCopied, process: { pid } }: VMRecord): InUseError | undefined {
+  if (newScratch === undefined || isCopied || kindOf(host, newScratch) === undefined) return undefined;
+  const advice = "Delete it unless something else has made it since";
+  return new InUseError(newScratch, `may be half a copy, as process ${pid} ended before it was complete. ${advice}`);
 }
 
 // The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it. If the

@@ -58,9 +58,9 @@ export async function mountSandboxVolume(
     const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
     using _claim = claim(host, folder, "hostPath");
     const place = { kind: "volume", folder, volume, isPermanent: permanent === true } as const;
-    return await withPlaceRecord(host, place, signal, async (holds) => {
+    return await withPlaceRecord(host, place, signal, async (holds, id) => {
       await acquireMountPointAt(host, holds, { folder, volume }, signal);
-      return mounted(host, holds, { path, volume });
+      return mounted(host, holds, { ...id !== undefined && { id }, path, volume });
     });
   });
 }

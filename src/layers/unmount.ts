@@ -106,9 +106,23 @@ async function unmount(
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
+  const scratch = realPathIfTold(host, named);
+  requireUnused(host, scratch);
+  return await changeScratch(host, scratch, signal, async (records) => {
+    const record = await recordOf(host, records, scratch);
+    const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
+    return await releaseRecorded(host, records, { scratch, record, containerId, volumeMountPath: place, signal });
+  });
+}
+
+/**
+ * Throws if a scratch can't be unmounted now.
+ *
+ * @throws {InUseError} if this process is mounting it, or has it in a VM.
+ */
+export function requireUnused(host: Host, scratch: string): void {
   const session = sessionOf(host);
   const { mounts } = session;
-  const scratch = realPathIfTold(host, named);
   // Its steps would take the disk from under a call of the mount.
   if (mounts.isMounting(scratch)) {
     throw session.refusalOf(scratch) ??
@@ -118,11 +132,6 @@ async function unmount(
   if (vm !== undefined) {
     throw new InUseError(scratch, `is used by the VM ${vm.id}. Release what was mounted in it, or close the VM`, vm.id);
   }
-  return await changeScratch(host, scratch, signal, async (records) => {
-    const record = await recordOf(host, records, scratch);
-    const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
-    return await releaseRecorded(host, records, { scratch, record, containerId, volumeMountPath: place, signal });
-  });
 }
 
 /** What is known of a mount to release. */
@@ -130,6 +139,8 @@ interface Recorded {
   readonly scratch: string;
   readonly record: MountRecord | undefined;
   readonly containerId?: string | undefined;
+  /** The volume of its image, for one without a record. */
+  readonly image?: string | undefined;
   readonly volumeMountPath?: string | undefined;
   readonly signal: AbortSignal | undefined;
   /** What to do after that, before the record is removed. */
@@ -140,10 +151,10 @@ interface Recorded {
 export async function releaseRecorded(
   host: Host,
   records: Records | undefined,
-  { record, containerId, finish, ...mount }: Recorded,
+  { record, containerId, image: named, finish, ...mount }: Recorded,
 ): Promise<ReleasedHold[]> {
   noteRecord(mount.signal, record);
-  const image = await imageToRelease(host, records, record, containerId);
+  const image = await imageToRelease(host, records, record, containerId) ?? (record === undefined ? named : undefined);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
   if (finish !== undefined) released.push(...await finish());

@@ -48,7 +48,8 @@ export function orUndefined<T>(ask: () => T): T | undefined {
   }
 }
 
-function toUndefined(error: unknown): undefined {
+/** Returns undefined for what Windows doesn't tell, and logs why. */
+export function toUndefined(error: unknown): undefined {
   if (!(error instanceof LayerError)) throw error;
   log("debug", () => messageOf(error));
 }

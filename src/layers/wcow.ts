@@ -228,7 +228,7 @@ async function mount(
       volumeMountPath: place,
       isPermanent: permanent === true,
     };
-    return await withRecord(host, records, planned, signal, async (holds, complete) => {
+    return await withRecord(host, records, planned, signal, async (holds, complete, id) => {
       const scratchFile = isNewScratch ? [await acquireNewScratch(host, holds, stack, signal)] : [];
       const created = holds.held;
       const mount = { host, records, stack, scratchFile };
@@ -242,7 +242,7 @@ async function mount(
       await complete(path);
       signal?.throwIfAborted();
       holds.disown(created);
-      return mounted(host, holds, { path, volumeMountPath, placements });
+      return mounted(host, holds, { ...id !== undefined && { id }, path, volumeMountPath, placements });
     });
   });
 }

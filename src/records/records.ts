@@ -30,6 +30,7 @@ import { fileLock } from "./file_lock.ts";
 import { closedLine, firstLine, mountedLine, type MountPlan, type MountRecord, recordIn } from "./record.ts";
 import { isPlaceLine, placeIn, placeLine, type PlaceRecord, subjectOf } from "./place.ts";
 import { createTrustedFolder } from "./trusted_folder.ts";
+import { isVMLine, type OwnedVM, subjectOfVM, vmIn, vmLine, type VMRecord } from "./vm_record.ts";
 
 const FOLDER = "hcs-layers";
 const MOUNTS = "mounts";
@@ -100,6 +101,27 @@ export class Records {
     await this.#begin(host, subjectOf(place), placeLine(place));
   }
 
+  /** {@linkcode read} for a VM. */
+  async readVM(host: Host, vm: Pick<OwnedVM, "id">): Promise<VMRecord | undefined> {
+    const path = await this.#path(subjectOfVM(vm));
+    return readFile(host, path, (content) => vmOf(content, path));
+  }
+
+  /** {@linkcode begin} for a VM. */
+  async beginVM(host: Host, plan: OwnedVM): Promise<void> {
+    await this.#begin(host, subjectOfVM(plan), vmLine(plan));
+  }
+
+  /** Adds a line to the record of a VM. Returns once that is on the disk. */
+  async addToVM(host: Host, vm: Pick<OwnedVM, "id">, line: string): Promise<void> {
+    append(host, await this.#path(subjectOfVM(vm)), line);
+  }
+
+  /** {@linkcode close} for a VM of which nothing is left. */
+  async closeVM(host: Host, vm: Pick<OwnedVM, "id">): Promise<void> {
+    await this.close(host, subjectOfVM(vm));
+  }
+
   /** Writes down that everything is mounted. Returns once that is on the disk. */
   async complete(host: Host, { scratch }: MountPlan, volume: string): Promise<void> {
     append(host, await this.#path(scratch), mountedLine(volume));
@@ -147,6 +169,11 @@ export class Records {
   /** Returns the records of volumes and images that are mounted by themselves. */
   places(host: Host): PlaceRecord[] {
     return this.#readAll(host, (host, path) => readFile(host, path, (content) => placeOf(content, path))).records;
+  }
+
+  /** Returns the records of VMs. */
+  vms(host: Host): VMRecord[] {
+    return this.#readAll(host, (host, path) => readFile(host, path, (content) => vmOf(content, path))).records;
   }
 
   #readAll<T>(
@@ -212,26 +239,43 @@ function keyOf(scratch: string): Promise<string> {
 }
 
 function readRecord(host: Host, path: string): MountRecord | undefined {
-  // One of a place that makes no sense is told as well.
-  return readFile(host, path, (content) => isPlace(content) ? void placeOf(content, path) : recordIn(content, path));
+  return readFile(host, path, (content) => {
+    if (!isOfAKind(content)) return recordIn(content, path);
+    // One of another kind that makes no sense is told as well.
+    otherOf(content, path);
+    return undefined;
+  });
 }
 
 // What is closed or torn is none.
 function placeOf(content: string, path: string): PlaceRecord | undefined {
-  const [line, ...later] = content.split("\n").slice(0, -1);
-  return line === undefined || !isPlaceLine(line) || later.some((line) => `${line}\n` === closedLine())
-    ? undefined
-    : placeIn(line, path);
+  const [line] = openLines(content);
+  return line === undefined || !isPlaceLine(line) || isVMLine(line) ? undefined : placeIn(line, path);
 }
 
-function isPlace(content: string): boolean {
+function vmOf(content: string, path: string): VMRecord | undefined {
+  const lines = openLines(content);
+  return lines[0] === undefined || !isVMLine(lines[0]) ? undefined : vmIn(lines, path);
+}
+
+function otherOf(content: string, path: string): PlaceRecord | VMRecord | undefined {
+  return placeOf(content, path) ?? vmOf(content, path);
+}
+
+// None of a record that is closed.
+function openLines(content: string): string[] {
+  const lines = content.split("\n").slice(0, -1);
+  return lines.slice(1).some((line) => `${line}\n` === closedLine()) ? [] : lines;
+}
+
+function isOfAKind(content: string): boolean {
   const [line] = content.split("\n").slice(0, -1);
   return line !== undefined && isPlaceLine(line);
 }
 
 function isEmpty(host: Host, path: string): boolean {
-  return readFile(host, path, (content) => isPlace(content) ? placeOf(content, path) : recordIn(content, path)) ===
-    undefined;
+  const read = (content: string) => isOfAKind(content) ? otherOf(content, path) : recordIn(content, path);
+  return readFile(host, path, read) === undefined;
 }
 
 function readFile<T>(host: Host, path: string, read: (content: string) => T | undefined): T | undefined {

@@ -9,23 +9,23 @@ import { currentProcess, now } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
-import { type PlaceRecord, type PlannedPlace, type Subject, subjectOf } from "../records/place.ts";
+import { type PlannedPlace, type Subject, subjectOf } from "../records/place.ts";
 import { changeScratch } from "./scratch_changes.ts";
 import { onceReachable } from "./waiting.ts";
 
 /**
  * Runs `mount` with an empty list, as {@linkcode withHolds} does, and with a record of what it is about to take. The record stays
- * until all of the list is released. A release leaves alone what somebody else has mounted there since.
+ * until all of the list is released; `mount` gets its id. A release leaves alone what somebody else has mounted there since.
  */
 export function withPlaceRecord<T>(
   host: Host,
   planned: PlannedPlace,
   signal: AbortSignal | undefined,
-  mount: (holds: HoldList) => Promise<T>,
+  mount: (holds: HoldList, id: string | undefined) => Promise<T>,
 ): Promise<T> {
   const subject = subjectOf(planned);
   return changeScratch(host, subject, signal, async (records) => {
-    if (records === undefined) return await withHolds(mount);
+    if (records === undefined) return await withHolds((holds) => mount(holds, undefined));
     const place = {
       ...planned,
       id: crypto.randomUUID(),
@@ -39,7 +39,7 @@ export function withPlaceRecord<T>(
       return await withHolds(async (holds) => {
         list = holds;
         guardReleases(host, holds, subject, place.id);
-        return await mount(holds);
+        return await mount(holds, place.id);
       });
     } catch (error) {
       if (list === undefined || list.holds.length === 0) await records.close(host, subject);
@@ -81,10 +81,13 @@ export function releasePlace<T>(
   });
 }
 
-/** {@linkcode releasePlace} if its record is still the same. Returns undefined otherwise: somebody else was faster. */
+/**
+ * {@linkcode releasePlace} if its record is still the same, or if neither has one. Returns undefined otherwise: somebody else was
+ * faster.
+ */
 export function releaseRecordedPlace<T>(
   host: Host,
-  place: PlaceRecord,
+  place: Subject & { readonly id: string | undefined },
   signal: AbortSignal | undefined,
   release: () => Promise<T>,
 ): Promise<T | undefined> {

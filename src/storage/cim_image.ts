@@ -12,7 +12,9 @@ import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireCimMount, dismount } from "../host_holds/cim_mount.ts";
 import { optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { onlyCall } from "../session/hung_call.ts";
 import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
+import { sessionOf } from "../session/session.ts";
 
 /**
  * An image mounted by {@linkcode mountCimImage}.
@@ -20,6 +22,8 @@ import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
  * @category Results
  */
 export interface MountedCimImage extends Mounted {
+  /** The id of its record, by which `releaseMount` knows it. Undefined if the host keeps none. */
+  readonly id?: string;
   /** Path of the image. */
   readonly image: string;
   /** Its volume, `\\?\Volume{guid}\`. */
@@ -61,9 +65,14 @@ export async function mountCimImage(
     requireBuild(host, "cimFs", "CimFS");
     requireKind(host, path, "image", "file");
     const place = { kind: "image", image: path, volume: root, isPermanent: permanent === true } as const;
-    return await withPlaceRecord(host, place, signal, async (holds) => {
-      await holds.acquire((expect) => acquireCimMount(host, { volume: root, image: path }, expect), signal);
-      return mounted(host, holds, { image: path, volume: root });
+    return await withPlaceRecord(host, place, signal, async (holds, id) => {
+      await holds.acquire(async (expect) => {
+        const records = sessionOf(host).records(host);
+        // Images that were mounted side by side were seen to crash hosts.
+        using _lock = records && await onlyCall(host, records, "CimMountImage", path, signal);
+        return await acquireCimMount(host, { volume: root, image: path }, expect);
+      }, signal);
+      return mounted(host, holds, { ...id !== undefined && { id }, image: path, volume: root });
     });
   });
 }

@@ -380,7 +380,8 @@ async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promis
   }
 }
 
-function hasStopped(error: unknown): error is NativeError {
+/** Whether there is no such system, or it has stopped. */
+export function hasStopped(error: unknown): error is NativeError {
   const code = error instanceof NativeError ? computeCodeOf(error.code) : undefined;
   return code === SYSTEM_ALREADY_STOPPED || code === SYSTEM_NOT_FOUND;
 }

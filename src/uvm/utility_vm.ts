@@ -35,6 +35,7 @@ import { createHeld } from "../session/creations.ts";
 import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { noteBootFile } from "../session/vm_files.ts";
+import { type OwnVMRecord, withVMRecord } from "../session/vm_records.ts";
 import { ComputeSystem, isInvalidState } from "./compute_system.ts";
 import { BlockImages } from "./devices/block_images.ts";
 import { CombinedLayers } from "./devices/combined_layers.ts";
@@ -111,9 +112,10 @@ async function acquireAccess(
   host: Host,
   vm: string,
   path: string,
+  record: OwnVMRecord | undefined,
   expect: Expect,
 ): Promise<Held<HoldOf<"vmAccess">>> {
-  const access = new FileAccess(host, vm, path);
+  const access = new FileAccess(host, vm, path, record);
   await access.look();
   const held = {
     hold: { kind: "vmAccess", vm, hostPath: path },
@@ -220,18 +222,25 @@ async function create(
   [plan.id, plan.scratch?.path].forEach((what) => operationOf(signal)?.concerns(what));
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
+  const { scratch } = plan;
+  const newScratch = scratch && kindOf(host, scratch.path) === undefined ? scratch : undefined;
+  const planned = { vm: plan.id, owner: plan.owner, newScratch: newScratch?.path };
   // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
-  return await withHolds(async (made) => {
-    const { scratch } = plan;
-    if (scratch !== undefined && kindOf(host, scratch.path) === undefined) {
-      const { folder } = scratch;
-      const restsOn = folder === undefined
-        ? []
-        : [await made.acquire((expect) => acquireDiskFolder(host, folder, expect), signal)];
-      await made.acquire((expect) => acquireScratch(host, scratch, restsOn, expect, signal), signal);
-    }
-    return await withHolds((holds) => createPlanned(holds, plan, document, { host, signal }));
-  });
+  return await withVMRecord(host, planned, (record) =>
+    withHolds(async (made) => {
+      record?.coversHolds(made);
+      if (newScratch !== undefined) {
+        const { folder } = newScratch;
+        const restsOn = folder === undefined
+          ? []
+          : [await made.acquire((expect) => acquireDiskFolder(host, folder, expect), signal)];
+        await made.acquire((expect) => acquireScratch(host, newScratch, restsOn, expect, signal), signal);
+        await record?.isCopied();
+      }
+      const vm = await withHolds((holds) => createPlanned(holds, plan, document, { host, record, signal }));
+      made.disown(made.held);
+      return vm;
+    }));
 }
 
 // All options are checked before the host is looked at.
@@ -250,10 +259,11 @@ async function createPlanned(
   holds: HoldList,
   { scratch, ...plan }: VMPlan,
   document: object,
-  { host, signal }: { host: Host; signal: AbortSignal | undefined },
+  { host, record, signal }: { host: Host; record: OwnVMRecord | undefined; signal: AbortSignal | undefined },
 ): Promise<UtilityVM> {
+  record?.coversHolds(holds);
   if (scratch !== undefined) {
-    await holds.acquire((expect) => acquireAccess(host, plan.id, scratch.path, expect), signal);
+    await holds.acquire((expect) => acquireAccess(host, plan.id, scratch.path, record, expect), signal);
   }
   const { system } = await holds.acquire(
     (expect) => acquireSystem(host, plan.id, document, signal, expect),
@@ -263,7 +273,7 @@ async function createPlanned(
   if (!isGuid(RuntimeId)) {
     throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "has no RuntimeId", RuntimeId);
   }
-  return newVM({ holds, system, plan, runtimeId: RuntimeId });
+  return newVM({ holds, record, system, plan, runtimeId: RuntimeId });
 }
 
 async function hostProcessors(host: Host): Promise<number> {
@@ -281,6 +291,7 @@ async function hostProcessors(host: Host): Promise<number> {
 
 interface UtilityVMInit {
   readonly holds: HoldList;
+  readonly record: OwnVMRecord | undefined;
   readonly system: ComputeSystem;
   readonly plan: Omit<VMPlan, "scratch">;
   readonly runtimeId: string;
@@ -327,7 +338,7 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   private constructor(init: UtilityVMInit) {
-    const { holds, system, plan, runtimeId } = init;
+    const { holds, record, system, plan, runtimeId } = init;
     this.#holds = holds;
     this.#system = system;
     this.#plan = plan;
@@ -336,7 +347,7 @@ export class UtilityVM implements AsyncDisposable {
     this.host = system.host;
     this.os = plan.os;
     plan.bootFiles.forEach((path) => noteBootFile(this.host, path, this));
-    this.#scsi = new SCSIDisks(this, plan.scsi);
+    this.#scsi = new SCSIDisks(this, plan.scsi, record);
     this.#vpmem = new VPMemDevices(this, { ...plan.vpmem, removesInParts: plan.guestConnection === "direct" });
     setDevices(this, {
       vsmb: new VSMBShares(this, { noDirectMap: plan.noDirectMap }),

@@ -26,6 +26,7 @@ export type Kind =
   | "host"
   | "number"
   | "path"
+  | "pathOrBoolean"
   | "settings"
   | "signal"
   | "size"
@@ -268,7 +269,14 @@ export function tableOf(world: World): Table {
     releaseCimFSHostLayers: { scratchFolder: path(SCRATCH), containerId: text("c1"), options },
     listMounts: { options },
     findMounts: { what: text("c1"), options },
-    recover: { options: onHost(allOptional({ dryRun: boolean })) },
+    releaseMount: {
+      mount: document<mod.SavedMount>({
+        id: optional(text("1")),
+        holds: list([object({ kind: choice("activation"), scratch: path(SCRATCH) })], 0),
+      }),
+      options,
+    },
+    recover: { options: onHost(allOptional({ dryRun: boolean, adopt: of("pathOrBoolean")(SCRATCH) })) },
     mountSandboxVolume: { hostPath: path("C:\\mnt\\new"), volumeName: path(VOLUME), options: mountOptions },
     removeSandboxMountPoint: { hostPath: path("C:\\mnt\\new"), options },
     makeMountedWCOWLayers: { layerFolders: paths(TOP, BASE, SCRATCH), volume: path(VOLUME), options },

@@ -54,6 +54,7 @@ const FITTING: Readonly<Record<Kind, readonly string[]>> = {
   host: [],
   number: ["a number"],
   path: [],
+  pathOrBoolean: ["a boolean"],
   signal: [],
   size: [],
   string: ["an empty text", "a text", "a text with NUL"],

@@ -1547,6 +1547,65 @@ const BRIDGE_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const OWNER_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/uvm/file_access.ts",
+    text: `      await this.#record?.willOpen(this.#path);\n`,
+    replacement: "",
+    breaks: "a right of a VM isn't written down before it is granted",
+    tests: ["tests/layers/recover_vms_test.ts"],
+  },
+  {
+    file: "src/uvm/left_vm.ts",
+    text: `if (isGone || Owner !== owner) {`,
+    replacement: `if (isGone) {`,
+    breaks: "a VM of another program with the same id is ended",
+    tests: ["tests/layers/recover_vms_test.ts"],
+  },
+  {
+    file: "src/layers/recover.ts",
+    text: ` || isUsedAgain(host, vm)`,
+    replacement: "",
+    breaks: "the rights of a living VM are revoked because of an ended one with its id",
+    tests: ["tests/layers/recover_vms_test.ts"],
+  },
+  {
+    file: "src/session/vm_records.ts",
+    text: `if (this.#files.size > 0 || `,
+    replacement: `if (`,
+    breaks: "the record of a VM goes before its rights are revoked",
+    tests: ["tests/layers/recover_vms_test.ts"],
+  },
+  {
+    file: "src/layers/adopt.ts",
+    text: `owner.tool !== "unknown" || `,
+    replacement: "",
+    breaks: "scratches of docker are adopted without being named",
+    tests: ["tests/layers/recover_adopt_test.ts"],
+  },
+  {
+    file: "src/layers/adopt.ts",
+    text: `if (kindOf(host, scratch) === undefined || await hasRecord(host, scratch)) return undefined;`,
+    replacement: "",
+    breaks: "what somebody has mounted with a record meanwhile is adopted",
+    tests: ["tests/layers/recover_adopt_test.ts"],
+  },
+  {
+    file: "src/layers/release_mount.ts",
+    text: `    if (record?.id !== id) return leave(scratch, holds);\n`,
+    replacement: "",
+    breaks: "old JSON of a mount releases what somebody has mounted since",
+    tests: ["tests/layers/release_mount_test.ts"],
+  },
+  {
+    file: "src/storage/cim_image.ts",
+    text: `        using _lock = records && await onlyCall(host, records, "CimMountImage", path, signal);\n`,
+    replacement: "",
+    breaks: "images are mounted side by side by several processes",
+    tests: ["tests/situations/processes_test.ts"],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
 export const MUTANTS: readonly Mutant[] = [
   ...RECORD_MUTANTS,
@@ -1555,4 +1614,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...LATER_MUTANTS,
   ...TIME_MUTANTS,
   ...BRIDGE_MUTANTS,
+  ...OWNER_MUTANTS,
 ];

@@ -2,46 +2,24 @@
 // success without it. Then what was acquired is released, and unmounted by another process: nothing is left, and nothing
 // of others was touched.
 import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
-import {
-  createUtilityVM,
-  LayerError,
-  mountLCOWLayers,
-  mountWCOWLayers,
-  type UtilityVM,
-  type UtilityVMOptions,
-} from "../../mod.ts";
+import { LayerError } from "../../mod.ts";
 import type { CompletedCall, InjectedFailure, SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { GIB, inAnotherProcess } from "../support/host.ts";
 import { difference, failuresOf, isBeyondTheOwner, isRight, removeTold, type State, stateOf } from "./failures.ts";
-import { APP, BASE, BLANK, type Holder, HOST_SCENARIOS, hostOf, NEW, OURS, type Scenario } from "./scenarios.ts";
-
-function inVM(options: UtilityVMOptions, mount: (vm: UtilityVM) => Promise<Holder>): Scenario {
-  return {
-    async prepare() {
-      // A guest that never connects is waited for for two minutes.
-      const host = await hostOf("layers", 20348, { clock: "automatic", completion: "synchronous" });
-      host.addWindowsBootLayer("C:\\boot");
-      host.addScratch("C:\\bootScratch");
-      host.addLinuxBootFolder("C:\\lcow", "rootfs.vhd");
-      host.addLinuxBootFolder("C:\\lcow");
-      ["a", "b"].forEach((name) => host.addLinuxLayer(`C:\\linux\\${name}.vhd`, 2 ** 20));
-      host.addFile("C:\\linux\\scratch.vhdx", 2 ** 20);
-      return host;
-    },
-    async acquire(host, holders) {
-      const vm = await createUtilityVM(options, { host });
-      holders.push({ release: () => vm.close() });
-      await vm.start();
-      holders.push(await mount(vm));
-    },
-  };
-}
-
-function mountLinux(vm: UtilityVM): Promise<Holder> {
-  const layers = ["a", "b"].map((name) => ({ vhdPath: `C:\\linux\\${name}.vhd` }));
-  return mountLCOWLayers("ours", { layers, scratchVhdPath: "C:\\linux\\scratch.vhdx" }, { vm, guestRoot: "/run/c" });
-}
+import {
+  BASE,
+  BLANK,
+  type Holder,
+  HOST_SCENARIOS,
+  hostOf,
+  inVM,
+  mountLinux,
+  NEW,
+  OURS,
+  type Scenario,
+  WINDOWS_VM,
+} from "./scenarios.ts";
 
 function helper(run: (host: SimulatedHost) => Promise<Holder | AsyncDisposable | void>, build = 20348): Scenario {
   return {
@@ -64,10 +42,7 @@ const VM_DISKS = {
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...HOST_SCENARIOS,
-  "a Windows VM": inVM(
-    { os: "windows", id: "ours", layerFolders: ["C:\\boot", "C:\\bootScratch"] },
-    (vm) => mountWCOWLayers("ours", [APP, BASE, OURS], { vm }),
-  ),
+  "a Windows VM": WINDOWS_VM,
   "a Linux VM that maps files": inVM(LINUX, mountLinux),
   "a Linux VM with a device for each file": inVM({ ...LINUX, vpmemMultiMapping: false }, mountLinux),
   "a Linux VM with disks alone": inVM({ ...LINUX, rootFile: "initrd.img", vpmemDeviceCount: 0 }, mountLinux),

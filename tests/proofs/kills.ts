@@ -14,7 +14,7 @@ import { withWrapped } from "../support/host.ts";
 import { deno } from "../support/processes.ts";
 import { difference, INFALLIBLE, isSame, type State, stateOf } from "./failures.ts";
 import { drawn, type Findings, type ProofOptions, randomOf, report } from "./report.ts";
-import { type Holder, HOST_SCENARIOS, type Scenario } from "./scenarios.ts";
+import { type Holder, KILL_SCENARIOS, type Scenario } from "./scenarios.ts";
 
 /** Returns a host that calls `kill` at a point: before the first call at 0, after it at 1, before the second at 2. */
 export function killedAt<H extends Host>(host: H, point: number, kill: () => void): { host: H; points(): number } {
@@ -171,7 +171,7 @@ async function realProcesses(
 /** The proof. With `count` 0, no real process is killed. */
 export async function kills(options: ProofOptions): Promise<Findings> {
   const found: Findings[] = [];
-  for (const [name, scenario] of Object.entries(HOST_SCENARIOS)) {
+  for (const [name, scenario] of Object.entries(KILL_SCENARIOS)) {
     const memory = await inMemory(name, scenario);
     found.push(memory, await realProcesses(name, scenario, memory.nobodys, options));
   }

@@ -14,7 +14,7 @@ Deno.test("one or two calls of a mount and its release fail: after that, recover
 
 Deno.test("killed at any call of a mount, its release or recover(): the next recover() leaves nothing", async () => {
   const { covered, leaks } = await kills({ seed: 1, count: 1 });
-  assertEquals([covered.length, leaks], [10, []]);
+  assertEquals([covered.length, leaks], [14, []]);
 });
 
 Deno.test("records, answers, files and input that make no sense give typed errors, and cost nobody anything", async () => {

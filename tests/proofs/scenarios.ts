@@ -4,7 +4,17 @@
  * @module
  */
 
-import { mountSandboxVolume, mountWCOWLayers, removeSandboxMountPoint, unmountWCOWLayers } from "../../mod.ts";
+import {
+  createUtilityVM,
+  mountLCOWLayers,
+  mountSandboxVolume,
+  mountWCOWLayers,
+  recover,
+  removeSandboxMountPoint,
+  unmountWCOWLayers,
+  type UtilityVM,
+  type UtilityVMOptions,
+} from "../../mod.ts";
 import type { SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { dismountCimImage, mountCimImage } from "../../src/storage/mod.ts";
 import { GIB, hostWith, inAnotherProcess } from "../support/host.ts";
@@ -108,4 +118,52 @@ export const HOST_SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
     unmount: (host) => dismountCimImage(VOLUME, { host }),
   },
+};
+
+/** What is mounted in a VM. */
+export function inVM(options: UtilityVMOptions, mount: (vm: UtilityVM) => Promise<Holder>): Scenario {
+  return {
+    async prepare(hostOptions) {
+      // A guest that never connects is waited for for two minutes.
+      const host = await hostOf("layers", 20348, { clock: "automatic", completion: "synchronous", ...hostOptions });
+      host.addWindowsBootLayer("C:\\boot");
+      host.addScratch("C:\\bootScratch");
+      host.addLinuxBootFolder("C:\\lcow", "rootfs.vhd");
+      host.addLinuxBootFolder("C:\\lcow");
+      ["a", "b"].forEach((name) => host.addLinuxLayer(`C:\\linux\\${name}.vhd`, 2 ** 20));
+      host.addFile("C:\\linux\\scratch.vhdx", 2 ** 20);
+      return host;
+    },
+    async acquire(host, holders) {
+      const vm = await createUtilityVM(options, { host });
+      holders.push({ release: () => vm.close() });
+      await vm.start();
+      holders.push(await mount(vm));
+    },
+    // A record that could not be removed.
+    unmount(host) {
+      const other = host.otherProcess();
+      host.endProcess();
+      return recover({ host: other }).finally(() => other.endProcess());
+    },
+  };
+}
+
+/** Mounts layers in a Linux VM of {@linkcode inVM}. */
+export function mountLinux(vm: UtilityVM): Promise<Holder> {
+  const layers = ["a", "b"].map((name) => ({ vhdPath: `C:\\linux\\${name}.vhd` }));
+  return mountLCOWLayers("ours", { layers, scratchVhdPath: "C:\\linux\\scratch.vhdx" }, { vm, guestRoot: "/run/c" });
+}
+
+/** A Windows VM with layers. */
+export const WINDOWS_VM: Scenario = inVM(
+  { os: "windows", id: "ours", layerFolders: ["C:\\boot", "C:\\bootScratch"] },
+  (vm) => mountWCOWLayers("ours", [APP, BASE, OURS], { vm }),
+);
+
+/** All of which a killed process can leave something. */
+export const KILL_SCENARIOS: Readonly<Record<string, Scenario>> = {
+  ...HOST_SCENARIOS,
+  "a Windows VM with layers": WINDOWS_VM,
+  "a Linux VM with layers": inVM({ os: "linux", id: "ours", bootFolder: "C:\\lcow" }, mountLinux),
 };

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@st
 import config from "../../deno.json" with { type: "json" };
 import { listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
-import { attachDisk, mountCimImage } from "../../src/storage/mod.ts";
+import { activateLayer, attachDisk, mountCimImage } from "../../src/storage/mod.ts";
 import { type Ended, Machine, ROOT, run } from "./run.ts";
 import { hostInFront } from "../support/host.ts";
 
@@ -260,6 +260,22 @@ Deno.test("recover releases what a process left that was killed, and only tells 
   assertEquals(stdout.trimEnd().split("\n").slice(1), [`  filter      ${SCRATCH}`, `  activation  ${SCRATCH}`]);
   assertEquals(machine.held(), held);
   assertMatch((await run(machine.args("recover:simulated"))).stdout, row);
+  assertEquals(machine.held(), []);
+});
+
+Deno.test("recover --adopt unmounts a scratch that has no record, or all of them", async () => {
+  using machine = new Machine();
+  const host = new SimulatedHost({ file: machine.file });
+  host.addScratch(SCRATCH);
+  host.addScratch("C:\\other");
+  await activateLayer(SCRATCH, { host });
+  await activateLayer("C:\\other", { host });
+  host.endProcess();
+  const adopt = async (...args: string[]) => (await run(machine.args("recover:simulated", ...args))).stdout;
+  assertEquals([await adopt(), machine.held().length], ["", 2]);
+  assertMatch(await adopt(`--adopt=${SCRATCH.replaceAll("\\", "/")}`), /^- {2}mounted {2}.*unknown {2}-\n$/);
+  assertEquals(machine.held().length, 1);
+  assertMatch(await adopt("--adopt"), /^- {2}mounted {2}C:\\other .*unknown {2}-\n$/);
   assertEquals(machine.held(), []);
 });
 

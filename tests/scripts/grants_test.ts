@@ -1,8 +1,9 @@
 // The grants of the tasks against what the commands call.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
-import { listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
+import { createUtilityVM, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { hostWith, inAnotherProcess } from "../support/host.ts";
 
@@ -26,7 +27,19 @@ const WAYS: Readonly<
     return from;
   }),
   list: [(host) => onMounts(host, (host) => listMounts({ host }))],
-  recover: [(host) => onMounts(host, (host) => recover({ host }))],
+  recover: [
+    (host) => onMounts(host, (host) => recover({ host })),
+    (host) => onMounts(host, (host) => recover({ host, adopt: true })),
+    async (host) => {
+      const other = host.otherProcess();
+      await createUtilityVM({ os: "windows", id: "vm", layerFolders: ["C:\\image", SCRATCH] }, { host: other });
+      await ComputeSystem.open(host, "vm");
+      other.endProcess();
+      const from = host.calls.length;
+      await recover({ host });
+      return from;
+    },
+  ],
   vhd: [
     (host) => storage.createVhdx(NEW, { size: SIZE, host }),
     (host) => storage.createDifferencingDisk(NEW, DISK, { host }),
@@ -61,6 +74,7 @@ for (const [task, ways] of Object.entries(WAYS)) {
         cimLayers: ["C:\\l\\image"],
         scratches: [SCRATCH],
         folders: ["C:\\d"],
+        windowsBoot: ["C:\\image"],
       });
       const from = await way(host);
       for (const { dll } of host.calls.slice(typeof from === "number" ? from : 0)) called.add(dll);

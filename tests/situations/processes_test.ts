@@ -1,9 +1,16 @@
 // Several processes on one machine: who waits for whom, and what each leaves alone.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
-import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { changeScratch } from "../../src/session/scratch_changes.ts";
-import { activateLayer, createScratch, deactivateLayer, NativeError, prepareLayer } from "../../src/storage/mod.ts";
+import {
+  activateLayer,
+  createScratch,
+  deactivateLayer,
+  mountCimImage,
+  NativeError,
+  prepareLayer,
+} from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
 import { hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 import { SCRATCH as VM_SCRATCH, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
@@ -40,6 +47,23 @@ Deno.test("CimMountImage runs in one process at a time", async () => {
   });
   await Promise.all(mounting);
   assertEquals([most, held(host).length], [1, 6]);
+});
+
+Deno.test("mountCimImage() waits for CimMountImage of another process", async () => {
+  let running = 0;
+  let most = 0;
+  const latency = async (call: NativeCall) => {
+    if (call.function !== "CimMountImage") return;
+    most = Math.max(most, ++running);
+    await host.sleep(40);
+    running--;
+  };
+  const host = hostWith({ cimLayers: ["C:\\layers\\top"] }, { clock: "automatic", latency });
+  await Promise.all([host.otherProcess(), host.otherProcess()].map((process, i) => {
+    const volume = `\\\\?\\Volume{${i}1111111-2222-3333-4444-555555555555}\\`;
+    return mountCimImage("C:\\layers\\cim-layers\\top.cim", volume, { host: process });
+  }));
+  assertEquals([most, held(host).length], [1, 2]);
 });
 
 Deno.test("another process changes a scratch without an end: who waits for it can give up, and is told after a minute", async () => {

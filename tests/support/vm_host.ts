@@ -38,9 +38,10 @@ export async function startedVM(host: SimulatedHost, options: LinuxVMOptions | W
 
 const COMPUTE = /^(Hcs|GrantVmAccess|RevokeVmAccess|CopyFileW|DeleteFileW)/;
 
-/** The calls about VMs from a point on, in order, with the codes of those that didn't just succeed. */
+/** The calls about VMs from a point on, except for their records, in order, with the codes of those that didn't just succeed. */
 export function vmCalls(host: SimulatedHost, from = 0): string[] {
-  return host.calls.slice(from).filter((call) => COMPUTE.test(call.function)).map(shortCall);
+  const isOfRecord = ({ args: { path } }: CompletedCall) => `${path}`.startsWith("C:\\ProgramData");
+  return host.calls.slice(from).filter((call) => COMPUTE.test(call.function) && !isOfRecord(call)).map(shortCall);
 }
 
 function shortCall({ function: fn, result }: CompletedCall): string {

@@ -100,9 +100,15 @@ export const plainPath = (text: string) => text.replaceAll("/", "\\").toLowerCas
 
 // Those that layers in plain folders don't need: across_cimfs.ts has them.
 const ONLY_IMAGES = /(cimfs|computestorage|advapi32)\.dll$/;
+// Those that only VMs need, and an option.
+const RARELY = /(ole32|virtdisk)\.dll$/;
+
+function isNeeded(command: string, grant: string): boolean {
+  return !ONLY_IMAGES.test(grant) && !(command === "recover" && RARELY.test(grant));
+}
 
 const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
-  withoutEachGrant(argumentsOf(command)).filter(({ grant }) => !ONLY_IMAGES.test(grant)).map(({ grant, rest }) => ({
+  withoutEachGrant(argumentsOf(command)).filter(({ grant }) => isNeeded(command, grant)).map(({ grant, rest }) => ({
     name: `deno task ${command} without ${grant} names that grant, and leaves nothing held`,
     async run(wine) {
       const stage = new Stage(wine);
@@ -116,6 +122,22 @@ const grants: AcrossTest[] = COMMANDS.flatMap((command) =>
     },
   }))
 );
+
+const adopting: AcrossTest = {
+  name: "deno task recover --adopt needs its grant for virtdisk.dll, without which it changes nothing",
+  async run(wine) {
+    const [{ grant, rest } = { grant: "", rest: [] }] = withoutEachGrant(argumentsOf("recover"))
+      .filter(({ grant }) => grant.endsWith("virtdisk.dll"));
+    const stage = new Stage(wine);
+    const run = async (args: readonly string[]) =>
+      await wine.run([...args, "--adopt"], { cwd: CHECKOUT, env: { ...stage.env, HCS_RECORD_FILE: "" } });
+    const { code, stderr } = await run(rest);
+    const named = new Set(stderr.match(/--allow-[a-z]+=[^\s;]+/g)?.map(plainPath));
+    assertEquals([code, [...named]], [1, [plainPath(grant)]], stderr);
+    const granted = await run(argumentsOf("recover"));
+    assertEquals([granted.code, granted.stdout], [0, ""], granted.stderr);
+  },
+};
 
 const ungranted: AcrossTest[] = COMMANDS.map((command) => ({
   name: `deno task ${command} without any grant names all that it needs`,
@@ -248,6 +270,7 @@ export const across: readonly AcrossTest[] = [
     },
   },
   ...grants,
+  adopting,
   ...ungranted,
   ...killed,
 ];

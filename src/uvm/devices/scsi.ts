@@ -35,6 +35,7 @@ import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { FileAccess } from "../file_access.ts";
 import { noteVMFile } from "../../session/vm_files.ts";
+import type { OwnVMRecord } from "../../session/vm_records.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
 import { meet } from "./combined_layers.ts";
@@ -85,6 +86,7 @@ export interface SCSIOptions {
 /** The disks of a VM. */
 export class SCSIDisks {
   readonly #vm: RunningVM;
+  readonly #record: OwnVMRecord | undefined;
   readonly #slots: SlotAllocator;
   readonly #folders = new SlotAllocator(Infinity);
   /** Where disks are mounted at a path that was asked for. */
@@ -95,8 +97,9 @@ export class SCSIDisks {
   readonly #mounts = new DeviceRegistry<SCSIMount>();
 
   /** Starts with only the VM's own disks. */
-  constructor(vm: RunningVM, options: SCSIOptions) {
+  constructor(vm: RunningVM, options: SCSIOptions, record?: OwnVMRecord) {
     this.#vm = vm;
+    this.#record = record;
     this.#slots = new SlotAllocator(options.controllers * LUNS_PER_CONTROLLER);
     for (const { controller, lun, hostPath } of options.own) {
       this.#slots.claim(controller * LUNS_PER_CONTROLLER + lun);
@@ -123,7 +126,7 @@ export class SCSIDisks {
   reserveAccess(file: HostFile): DeviceUse<SCSIAccess> {
     const { host, id } = this.#vm;
     return this.#accesses.reserve(file.key, () => {
-      const access = new FileAccess(host, id, file.path);
+      const access = new FileAccess(host, id, file.path, this.#record);
       return {
         hold: { kind: "vmAccess", vm: id, hostPath: file.path },
         async attach() {

@@ -72,6 +72,8 @@ export interface VMPlan {
   readonly os: GuestOS;
   /** Its id. */
   readonly id: string;
+  /** Name of the program that creates it. */
+  readonly owner: string;
   /** The number of processors in its options. */
   readonly processorCount: number;
   /** Returns its document, for the number of processors that it gets. */
@@ -104,6 +106,8 @@ const DEFAULT_OWNER = "hcs-layers";
 export interface CommonVMSettings {
   /** Id of the VM. */
   readonly id: string;
+  /** Name of the program that creates it. */
+  readonly owner: string;
   /** The number of processors in its options. */
   readonly processorCount: number;
   /** Whether no file of the host may be mapped into it. */
@@ -186,13 +190,15 @@ export function commonSettings(
     BandwidthMaximum: options.storageQoS?.bandwidthMaximum ?? 0,
   };
   const { guestConnection = "direct" } = options;
+  const owner = options.owner ?? DEFAULT_OWNER;
   return {
     guestConnection,
     id: options.id ?? crypto.randomUUID(),
+    owner,
     processorCount: options.processorCount ?? DEFAULT_PROCESSORS,
     physicallyBacked,
     settings: (processors) => ({
-      owner: options.owner ?? DEFAULT_OWNER,
+      owner,
       memory,
       processor: { Count: processors, ...processor },
       storageQoS,

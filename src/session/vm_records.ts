@@ -1,0 +1,92 @@
+/**
+ * The records of VMs of this process: what outlives a VM is written down before it is there.
+ *
+ * @module
+ */
+
+import type { Host } from "../ffi/host.ts";
+import { currentProcess, now } from "../ffi/kernel32.ts";
+import { bootTime } from "../ffi/ntdll.ts";
+import type { HoldList } from "../holds/hold_list.ts";
+import type { Records } from "../records/records.ts";
+import { copiedLine, fileLine, type OwnedVM, type PlannedVM } from "../records/vm_record.ts";
+import { sessionOf } from "./session.ts";
+import { onceReachable } from "./waiting.ts";
+
+/** The record of a VM of this process. It stays until all lists and files that it knows are released. */
+export class OwnVMRecord {
+  readonly #host: Host;
+  readonly #records: Records;
+  readonly #plan: OwnedVM;
+  readonly #files = new Set<string>();
+  readonly #lists: HoldList[] = [];
+
+  /** A record that is written down. */
+  constructor(host: Host, records: Records, plan: OwnedVM) {
+    this.#host = host;
+    this.#records = records;
+    this.#plan = plan;
+  }
+
+  /** Keeps the record until a list is empty. */
+  coversHolds(holds: HoldList): void {
+    this.#lists.push(holds);
+    holds.guardReleases(async (release) => {
+      const released = await release();
+      await this.closeIfOver();
+      return released;
+    });
+  }
+
+  /** Writes down that the new disk is copied. Returns once that is on the disk. */
+  async isCopied(): Promise<void> {
+    await this.#add(copiedLine());
+  }
+
+  /** Writes down that the VM is about to be allowed to open a file. Returns once that is on the disk. */
+  async willOpen(file: string): Promise<void> {
+    if (this.#files.has(file)) return;
+    await this.#add(fileLine(file));
+    this.#files.add(file);
+  }
+
+  /** Notes that the VM can't open a file any more. */
+  async cantOpen(file: string): Promise<void> {
+    if (this.#files.delete(file)) await this.closeIfOver();
+  }
+
+  /** Removes the record if nothing is left of the VM. */
+  async closeIfOver(): Promise<void> {
+    if (this.#files.size > 0 || this.#lists.some(({ holds }) => holds.length > 0)) return;
+    await this.#records.closeVM(this.#host, this.#plan);
+  }
+
+  async #add(line: string): Promise<void> {
+    await onceReachable(this.#host, this.#records.folder, () => this.#records.addToVM(this.#host, this.#plan, line));
+  }
+}
+
+/** Runs `create` with a record of the VM that it creates; with none if the host keeps none. */
+export async function withVMRecord<T>(
+  host: Host,
+  planned: PlannedVM,
+  create: (record: OwnVMRecord | undefined) => Promise<T>,
+): Promise<T> {
+  const records = sessionOf(host).records(host);
+  if (records === undefined) return await create(undefined);
+  const plan = {
+    ...planned,
+    id: crypto.randomUUID(),
+    process: currentProcess(host),
+    boot: `${bootTime(host)}`,
+    since: now(host),
+  };
+  const record = new OwnVMRecord(host, records, plan);
+  try {
+    await onceReachable(host, records.folder, () => records.beginVM(host, plan));
+    return await create(record);
+  } catch (error) {
+    await record.closeIfOver();
+    throw error;
+  }
+}
