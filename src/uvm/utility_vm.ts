@@ -516,11 +516,13 @@ export class UtilityVM implements AsyncDisposable {
   async close(options: ReleaseOptions = {}): Promise<void> {
     await this.#perform(options, async (signal) => {
       signal?.throwIfAborted();
+      const hasGuest = this.#guest !== undefined;
       try {
-        if (this.#guest !== undefined) await this.#endGuest();
+        if (hasGuest) await this.#endGuest();
         await this.#closeSockets();
       } finally {
-        await this.#holds.release({ signal });
+        // What has begun with the end of the guest is done to its end.
+        await this.#holds.release({ signal: hasGuest ? undefined : signal });
       }
     });
   }
