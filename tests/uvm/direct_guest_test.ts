@@ -14,7 +14,8 @@ import { held, heldKinds, settle } from "../support/calls.ts";
 import { BOOT, createdDocument, IMAGE, SCRATCH, startedVM, vmHost } from "../support/vm_host.ts";
 
 const LINUX = { os: "linux", id: "vm1", bootFolder: BOOT } as const;
-const WINDOWS = { os: "windows", id: "vm1", layerFolders: [IMAGE, SCRATCH] } as const;
+// Shares that are mapped directly stay until the VM ends.
+const WINDOWS = { os: "windows", id: "vm1", layerFolders: [IMAGE, SCRATCH], noDirectMap: true } as const;
 
 /** What the host and the guest were asked for, in order. */
 function asked(host: SimulatedHost, from = 0): string[] {

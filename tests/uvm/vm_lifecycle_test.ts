@@ -107,7 +107,8 @@ Deno.test("createUtilityVM() boots the layers of a container, with the disk in a
   for (const fn of ["CreateDirectoryW", "CopyFileW", "GrantVmAccess", "HcsCreateComputeSystem"]) {
     for (const effect of ["none", "full"] as const) {
       const refusing = newHost();
-      refusing.fail({ function: fn, code: "ERROR_ACCESS_DENIED", effect });
+      // What a call that was denied may have made can be another's, and stays.
+      refusing.fail({ function: fn, code: effect === "none" ? "ERROR_ACCESS_DENIED" : "ERROR_TIMEOUT", effect });
       const error = await assertRejects(() => createUtilityVM(options, { host: refusing }));
       if (error instanceof UnwindError) await error.release();
       assertEquals([refusing.exists(disk), refusing.exists(SCRATCH)], [false, true], `${fn} ${effect}`);
