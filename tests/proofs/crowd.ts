@@ -49,11 +49,15 @@ async function live(args: readonly string[], killAfter: number, delay: number): 
   const errors = new Response(child.stderr).text();
   const wrong: string[] = [];
   let steps = 0;
+  let hasEnded = false;
   for await (const line of linesOf(child.stdout)) {
     if (line.startsWith("WRONG ")) wrong.push(line.slice(6));
-    else if (line.startsWith("step ") && ++steps === killAfter) setTimeout(() => child.kill("SIGKILL"), delay);
+    else if (line.startsWith("step ") && ++steps === killAfter) {
+      setTimeout(() => hasEnded || child.kill("SIGKILL"), delay);
+    }
   }
   const { success, signal } = await child.status;
+  hasEnded = true;
   const wasKilled = signal === "SIGKILL";
   if (!success && !wasKilled) wrong.push(`a process ends with ${await errors}`);
   else await errors;

@@ -708,6 +708,7 @@ export class World {
   }
 }
 
+const CONNECTION = /^(WSA.*|accept|recv|send)$/;
 const LOOKS: readonly string[] = ["list", "find", "dry run"];
 const IN_VM: readonly string[] = ["computeSystem", "vsmbShare", "scsiAttachment", "vpmem", "guestMount", "layerTree"];
 
@@ -748,7 +749,10 @@ async function possibleFailures(): Promise<typeof failures> {
   const onCalls = (does: string, calls: readonly CompletedCall[]) => {
     const known = found.get(does) ?? new Map();
     found.set(does, known);
-    for (const failure of failuresOf(calls)) if (failure.code !== 0) known.set(JSON.stringify(failure), failure);
+    for (const failure of failuresOf(calls)) {
+      // With its connection, what a guest has is lost: the tests of direct guests try that.
+      if (failure.code !== 0 && !CONNECTION.test(failure.function)) known.set(JSON.stringify(failure), failure);
+    }
   };
   const world = await World.open({ seed: 1, counts: new Map(), onCalls });
   const does = (does: Single["does"], on: number, more: Partial<Single> = {}) =>
