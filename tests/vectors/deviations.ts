@@ -25,7 +25,7 @@ import {
   withDiskPath,
 } from "./requests.ts";
 import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
-import { type Call, type Residual, type Step, succeeded } from "./run.ts";
+import { type Call, GUEST, type Residual, type Step, succeeded } from "./run.ts";
 import { isSpared, shareNames, withoutLasting, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 import { mapTexts } from "./texts.ts";
@@ -171,10 +171,26 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "the properties of a new VM are asked for once",
     apply: (expected, { step }) => {
       if (!step.op.startsWith("Create")) return undefined;
-      const isRepeat = ({ fn }: Call, i: number) =>
-        fn === "HcsGetComputeSystemProperties" && fn === expected.calls[i - 1]!.fn;
-      return withCalls(expected, expected.calls.filter((call, i) => !isRepeat(call, i)));
+      const isRepeated = ({ fn }: Call, i: number) =>
+        fn === "HcsGetComputeSystemProperties" && fn === expected.calls[i + 1]?.fn;
+      return withCalls(expected, expected.calls.filter((call, i) => !isRepeated(call, i)));
     },
+  },
+  {
+    ours: "a VM that was not created is let go of, once it is terminated",
+    apply: (expected, { step }) => {
+      const last = expected.calls.at(-1);
+      if (!step.op.startsWith("Create") || last?.fn !== "HcsTerminateComputeSystem") return undefined;
+      const { computeSystem, computeSystemId } = last.args;
+      const unregister = { ...last, fn: "HcsUnregisterComputeSystemCallback", args: { callbackHandle: UNSEEN } };
+      const close = { ...last, fn: "HcsCloseComputeSystem", args: { computeSystem, computeSystemId } };
+      return { ...expected, calls: [...expected.calls, unregister, close] };
+    },
+  },
+  {
+    ours: "of a VM that ended while it started, the library says so itself",
+    apply: (expected, { run, step }) =>
+      step.op === "StartVM" && run.guest?.crash !== undefined ? { ...expected, outcome: { kind: "own" } } : undefined,
   },
   {
     ours: "the places of all devices are found before the VM is touched",
@@ -314,6 +330,33 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    ours: "a VM listens for its guest from its start on, and not from its creation",
+    apply: (expected, { run, step }) => {
+      const isDifferent = run.guest !== undefined && (!run.guest.isStarted || run.fail.startsWith("socket"));
+      return isDifferent && step.op.startsWith("Create") && succeeds(expected) ? { ...expected } : undefined;
+    },
+  },
+  {
+    ours: "what a mount has added that is cancelled is removed, and nothing more is added",
+    apply: (expected, { run, step }) => {
+      const { cancelledAt } = run.guest ?? {};
+      if (!step.isCancelled || cancelledAt === undefined) return undefined;
+      const request = run.trace.filter(({ dll }) => dll === GUEST)[cancelledAt - 1]!;
+      const calls = expected.calls.slice(0, expected.calls.indexOf(request) + 1);
+      return { calls, outcome: { kind: "own" }, diverges: true };
+    },
+  },
+  {
+    ours: "once a guest is lost, nothing is added to its VM, and what is on the host is removed",
+    apply: (expected, { run: { guest }, index, step }) => {
+      const { step: lost = Infinity, isIdle } = guest?.lostAt ?? {};
+      if (index < lost || step.as === undefined && step.op !== "Release") return undefined;
+      if (index > lost || isIdle) return { calls: [], outcome: { kind: "own" }, diverges: true };
+      const unanswered = expected.calls.findIndex(({ dll, hr }) => dll === GUEST && hr === UNSEEN);
+      return { calls: expected.calls.slice(0, unanswered + 1), outcome: { kind: "own" }, diverges: true };
+    },
+  },
+  {
     ours: "volumes and mount folders have a closing \\",
     apply: (expected) => withCalls(expected, expected.calls.map(withSeparators)),
   },
@@ -330,6 +373,10 @@ export const DEVIATIONS: readonly Deviation[] = [
 // What the original leaves alone after a failure of these, ours does too: the disk rests under its filter. In a VM the
 // original goes on.
 const STOPPING = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
+
+function succeeds({ outcome }: Expected): boolean {
+  return outcome.kind === "done";
+}
 
 function done(result: Readonly<Record<string, unknown>>): Outcome {
   return { kind: "done", result };

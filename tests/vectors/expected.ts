@@ -5,9 +5,10 @@
  */
 
 import { fromWin32, hex } from "../../src/errors/codes.ts";
+import { GuestError } from "../../src/errors/vm_errors.ts";
 import { InUseError, InvalidInputError, NativeError, UnwindError, VMStateError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
-import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
+import { addsLayer, changeOf, isSCSI, MODIFY, removedDevice, withDiskPath } from "./requests.ts";
 import { isDocument } from "./texts.ts";
 import { type Call, isPending, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
@@ -54,7 +55,7 @@ export function recordedStep(run: Run, step: number, resolvedDrive: string): Exp
   const { err, panic, ...result } = run.result.steps[step]!;
   if (panic !== undefined) return { calls, outcome: { kind: "own" } };
   if (err === null || isOfRecorder(err) || result.op === "Stat") return { calls, outcome: { kind: "done", result } };
-  const failed = calls.filter((call) => !succeeded(call));
+  const failed = calls.filter((call) => !succeeded(call) && call.hr !== UNSEEN);
   const code = codeIn(err.errno ?? err.text.match(/\((0x[0-9a-f]+)\)/i)?.[1]);
   const culprit = code === undefined ? failed[0] : failed.find(({ hr }) => Number(hr) === code);
   if (culprit !== undefined) {
@@ -96,13 +97,19 @@ function matches(expected: Outcome, errors: readonly unknown[]): boolean {
     case "native":
       return errors.some((error) =>
         error instanceof NativeError && error.code === expected.code &&
-        (expected.operation === undefined || error.operation === expected.operation)
+        (expected.operation === undefined || operationOf(error) === expected.operation)
       );
     case "own":
       return errors.length > 0 && !(errors[0] instanceof NativeError);
     case "any":
       return true;
   }
+}
+
+/** The name of the call that failed. What a guest was asked for stands among the native calls. */
+export function operationOf(error: NativeError): string {
+  if (!(error instanceof GuestError)) return error.operation;
+  return error.operation === "ModifySettings" ? MODIFY : `guest:${error.operation}`;
 }
 
 function describe(outcome: Outcome): string {

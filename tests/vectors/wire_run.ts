@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Call, RecordedSocket, SetupFile } from "./run.ts";
+
 /** One recorded connection. */
 export interface WireRun {
   /** Its name, which is that of the file. */
@@ -18,6 +20,12 @@ export interface WireRun {
   readonly steps: readonly WireStep[];
   /** What went over the connection, in order. */
   readonly wire: readonly WireEvent[];
+  /** What is on disk before the run of a VM. */
+  readonly setup?: { readonly dirs: readonly string[] | null; readonly files: readonly SetupFile[] | null };
+  /** The native calls of a VM. */
+  readonly calls?: readonly (Call & { readonly seq: number })[];
+  /** The sockets of a VM. */
+  readonly sockets?: readonly RecordedSocket[];
 }
 
 /** One call. Which arguments there are depends on the operation. */
@@ -38,6 +46,8 @@ export interface WireStep {
   readonly propertyType?: string;
   readonly settings?: object;
   readonly value?: unknown;
+  readonly vm?: string;
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** An error of Go. */
