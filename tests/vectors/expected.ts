@@ -33,6 +33,8 @@ export interface Expected {
   readonly diverges?: boolean;
   /** Set if ours makes other calls too, in an order of its own. */
   readonly among?: boolean;
+  /** Set if ours makes more calls after these. */
+  readonly begins?: boolean;
   /** Set if what was held before the step has to be held after it. */
   readonly rollsBack?: boolean;
 }

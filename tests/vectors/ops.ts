@@ -25,8 +25,7 @@ import type { Host } from "../../src/ffi/host.ts";
 import { attribute, fileAttributes } from "../../src/ffi/kernel32.ts";
 import type { Layer } from "../../src/hcsschema/layer_document.ts";
 import { pathKey } from "./disk.ts";
-import { removes } from "./requests.ts";
-import type { Call, Run, Step } from "./run.ts";
+import type { Run, Step } from "./run.ts";
 
 /** Something that a step has to be able to give back. */
 export interface Releasable {
@@ -166,6 +165,11 @@ export const OPS: Readonly<Record<string, Op>> = {
     };
   },
 
+  async Parallel({ steps }, stage) {
+    await Promise.all(steps!.map((step) => OPS[step.op]!(step, stage)));
+    return {};
+  },
+
   async GetHCSLayers({ vm, layers }, { vms }) {
     return { layers: await getHCSLayers(vms.get(vm!)!, layers!) };
   },
@@ -220,17 +224,8 @@ function asRecorded(layers: readonly Layer[]): Record<string, string | undefined
 /** Why a run can't be played. */
 export function notSupported(run: Run): string | undefined {
   if (run.steps.some(({ options }) => options?.securityPolicy)) return "the library has no security policies";
-  if (run.guest !== undefined && run.trace.some(refusesRemovalByState)) {
-    return "a VM whose state forbids a removal is taken for one that is about to end";
-  }
   const op = run.steps.find((step) => !Object.hasOwn(OPS, step.op))?.op;
   return op && `${op} is not supported`;
-}
-
-const INVALID_STATE = 0xc0370105;
-
-function refusesRemovalByState(call: Call): boolean {
-  return removes(call) && Number(call.hr) === INVALID_STATE;
 }
 
 async function keep<T extends Releasable>(stage: Stage, name: string, mounting: Promise<T>): Promise<T> {

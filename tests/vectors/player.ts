@@ -33,7 +33,7 @@ import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
-import { removesLayerOf } from "./requests.ts";
+import { isAboutToEnd, removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import { withoutLasting } from "./shares.ts";
@@ -138,6 +138,10 @@ class Playback {
       calls: recorded(recordable(this.#run, made)),
     };
     this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
+    if (expected.begins) {
+      return outcomeDifference(expected.outcome, actual) ??
+        callsDifference(expected.calls, actual.calls, { prefix: true });
+    }
     if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ??
@@ -227,7 +231,9 @@ class Playback {
   }
 
   #held(): Residual {
-    const { mountpoint, access: _, guest, ...held } = residualOf(this.#machine.trace());
+    const trace = this.#machine.trace();
+    const { mountpoint, access: _, guest, device, ...held } = residualOf(trace);
+    const hasEnded = trace.some(isAboutToEnd);
     // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
@@ -235,10 +241,11 @@ class Playback {
     const all = {
       ...held,
       ...(links && links.length > 0 && { mountpoint: links }),
+      ...(device && !hasEnded && { device }),
       // What a guest has that is lost, it keeps for itself.
-      ...(guest && !this.#run.guest?.lostAt && { guest }),
+      ...(guest && !hasEnded && !this.#run.guest?.lostAt && { guest }),
     };
-    return withoutLasting(all, this.#machine.trace());
+    return withoutLasting(all, trace);
   }
 
   #heldDifference(expected: Residual): string | undefined {

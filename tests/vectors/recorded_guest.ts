@@ -50,11 +50,12 @@ export class RecordedGuest {
     this.#isLost = true;
   }
 
-  #request(): void {
-    const { lostAt, cancelledAt } = this.#recording;
+  #request(): Promise<void> | undefined {
+    const { lostAt, cancelledAt, lateAt } = this.#recording;
     this.#requests++;
     if (lostAt?.isIdle === false && this.#requests === lostAt.request) this.#lose();
     if (this.#requests === cancelledAt) this.#cancel?.();
+    return this.#requests === lateAt ? this.#host.sleep(300) : undefined;
   }
 
   #listenToSockets(): void {

@@ -50,6 +50,8 @@ export interface GuestRecording {
   readonly cancelledAt?: number;
   /** The status with which its VM ended by itself, in place of its next connection. */
   readonly crash?: number;
+  /** The request that it answered late. */
+  readonly lateAt?: number;
   /** Whether it answered nothing. */
   readonly silent: boolean;
 }
@@ -87,6 +89,8 @@ export interface Step {
   readonly hostPath?: string;
   readonly volumeName?: string;
   readonly path?: string;
+  /** The steps that it does at once. */
+  readonly steps?: readonly Step[];
   /** Whether it was cancelled. */
   readonly isCancelled?: boolean;
 }

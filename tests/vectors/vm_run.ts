@@ -20,7 +20,7 @@ const RUNTIME_ID = "9110e989-1957-5bb5-84f5-2c6a80dc185c";
 
 /** Returns a recorded VM as a run. */
 export function asRun(run: WireRun): Run {
-  const recorded = withStart(run);
+  const recorded = withParallel(withStart(run));
   const { name, upstream, wire, steps } = recorded;
   const happened = [
     ...(recorded.calls ?? []).map(({ seq, dll, fn, args, hr }) => ({
@@ -68,10 +68,11 @@ const LEFT_OUT: Readonly<Record<string, object>> = {
   NameToGuid: { guid: "non-null" },
 };
 
-function stepOf({ seq: _, err, value: __, options, ...step }: WireStep): Step {
+function stepOf({ seq: _, err, value: __, options, steps, ...step }: WireStep): Step {
   const texts = Object.entries(options ?? {}).map(([name, value]) => [name, String(value)]);
   const isCancelled = err?.is?.includes("context.Canceled") ?? false;
-  return { ...step, options: Object.fromEntries(texts), isCancelled } as Step;
+  const atOnce = steps && { steps: steps.map(stepOf) };
+  return { ...step, options: Object.fromEntries(texts), isCancelled, ...atOnce } as Step;
 }
 
 // Ours listens when a VM is started. If that failed, the original ended the VM that it had created.
@@ -86,6 +87,17 @@ function withStart(run: WireRun): WireRun {
     { op: "CloseVM", vm: vm!, err: null, seq: [end + 1, to] },
   ];
   return { ...run, steps };
+}
+
+// Steps that were made at once, as one.
+function withParallel(run: WireRun): WireRun {
+  const atOnce = run.steps.filter(({ as }) => run.steps.some((other) => other.op === "parallel" && other.as === as));
+  const steps = atOnce.filter(({ op, as }) => as !== undefined && op !== "parallel");
+  if (steps.length === 0) return run;
+  const seq = [Math.min(...steps.map(({ seq }) => seq[0])), Math.max(...steps.map(({ seq }) => seq[1]))] as const;
+  const parallel: WireStep = { op: "Parallel", seq, err: null, steps };
+  const others = run.steps.filter((step) => !atOnce.includes(step) || step.as === undefined);
+  return { ...run, steps: [...others, parallel].sort((a, b) => a.seq[0] - b.seq[0]) };
 }
 
 // Every failure is one that the recorder injected, by the number of its call.
@@ -107,7 +119,8 @@ function failuresOf(trace: readonly Call[], sockets: readonly RecordedSocket[]):
 function guestOf({ wire, calls = [], sockets = [], steps }: WireRun): GuestRecording {
   const requests = wire.filter(isRequest);
   const lost = wire.find(({ dir, event }) => dir === "guest→host" && event === "close");
-  const cancelled = wire.find(({ dir }) => dir === "harness");
+  const interference = (text: string) => wire.find(({ dir, event }) => dir === "harness" && event!.includes(text));
+  const [cancelled, late] = [interference("cancels"), interference("ms later")];
   const exit = calls.find(({ fn, args }) => fn === "(notification)" && Number(args.status) !== 0);
   const requestsBefore = (seq: number) => requests.filter((request) => request.seq < seq).length;
   const lostStep = steps.findIndex(({ seq }) => lost !== undefined && lost.seq < seq[1]);
@@ -123,6 +136,7 @@ function guestOf({ wire, calls = [], sockets = [], steps }: WireRun): GuestRecor
       },
     }),
     ...(cancelled && { cancelledAt: requestsBefore(cancelled.seq) }),
+    ...(late && { lateAt: requestsBefore(late.seq) }),
     ...(exit && { crash: Number(exit.args.status) }),
     silent: requests.length > 0 && !wire.some(({ dir, header }) => dir === "guest→host" && header !== undefined),
   };

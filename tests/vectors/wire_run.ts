@@ -26,6 +26,11 @@ export interface WireRun {
   readonly calls?: readonly (Call & { readonly seq: number })[];
   /** The sockets of a VM. */
   readonly sockets?: readonly RecordedSocket[];
+  /** What was held in a VM before it was closed, among others. */
+  readonly result?: {
+    readonly hostResourcesBeforeCloseVM?: readonly string[];
+    readonly guestMountsBeforeCloseVM?: readonly string[];
+  };
 }
 
 /** One call. Which arguments there are depends on the operation. */
@@ -47,6 +52,8 @@ export interface WireStep {
   readonly settings?: object;
   readonly value?: unknown;
   readonly vm?: string;
+  readonly as?: string;
+  readonly steps?: readonly WireStep[];
   readonly options?: Readonly<Record<string, unknown>>;
 }
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { WIRE_DEVIATIONS } from "./wire_deviations.ts";
+import { asRun } from "./vm_run.ts";
 import { playWire } from "./wire_player.ts";
 import { WIRE_RECORDINGS, type WireRun } from "./wire_run.ts";
 
@@ -18,8 +19,24 @@ Deno.test("the bridge sends and makes of answers what the recorded connections d
   assertEquals(WIRE_DEVIATIONS.map(({ ours }) => ours).filter((ours) => !met.has(ours)), []);
 });
 
+Deno.test("asRun() has held in a VM what the recordings say", () => {
+  for (const run of runs.filter(({ level }) => level === "vm")) {
+    const { residual: { device = [], guest = [] } } = asRun(run).result;
+    const { hostResourcesBeforeCloseVM = [], guestMountsBeforeCloseVM = [] } = run.result!;
+    assertEquals(device.toSorted(), hostResourcesBeforeCloseVM, run.name);
+    assertEquals(guest.toSorted(), guestMountsBeforeCloseVM.map((what) => what.replace(" ", ":")), run.name);
+  }
+});
+
 // deno-lint-ignore no-explicit-any
 type Doctor = (run: any) => void;
+
+// deno-lint-ignore no-explicit-any
+function edit({ args }: any, doctor: Doctor): void {
+  const document = JSON.parse(args.configuration);
+  doctor(document);
+  args.configuration = JSON.stringify(document);
+}
 
 Deno.test("playWire() finds what differs from a recording", async () => {
   const doctored: [name: string, doctor: Doctor, difference: string][] = [
@@ -58,6 +75,8 @@ Deno.test("playWire() finds what differs from a recording", async () => {
     ["lcow-start-vm-crashes", ({ calls }) => calls[6].args.status = "0x0", "any function with 0xc0370106"],
     ["lcow-cancelled-in-mount", ({ wire }) => wire[6].json.Request.RequestType = "", "step 3, MountLCOWLayers"],
     ["lcow-bridge-lost-in-combine", ({ wire }) => wire[8].json.Request.RequestType = "", "step 3, MountLCOWLayers"],
+    ["lcow-parallel-vpmem", ({ wire }) => wire[7].json.Request.RequestType = "", "step 3, Parallel"],
+    ["lcow-release-detach-fails", ({ calls }) => edit(calls[9], (request) => request.Extra = 1), "step 4, Release"],
     ["wcow-vm-lifecycle", ({ wire }) => wire[6].json.Request.Settings.ParentAddress = "", "Settings.ParentAddress is"],
     ["wcow-vm-lifecycle", ({ wire }) => wire[2].json.ContainerConfig = "{}", "args.ContainerConfig"],
     ["guest-negotiate", ({ wire }) => wire[1].json.Version = 3, "expected 0x20100b01 0"],
