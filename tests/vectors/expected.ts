@@ -18,8 +18,8 @@ export type Outcome =
   | { readonly kind: "done"; readonly result?: Readonly<Record<string, unknown>> }
   /** With an error that says what has to be changed in the arguments. */
   | { readonly kind: "refused" }
-  /** With an answer of Windows; `operation` if the recording tells. */
-  | { readonly kind: "native"; readonly code: number; readonly operation?: string }
+  /** With an answer of Windows, or with one of a guest and its words; `operation` if the recording tells. */
+  | { readonly kind: "native"; readonly code: number; readonly operation?: string; readonly words?: string }
   /** With an error of the library's own. */
   | { readonly kind: "own" }
   /** In a way that the recording doesn't tell. */
@@ -61,7 +61,8 @@ export function recordedStep(run: Run, step: number, resolvedDrive: string): Exp
   const code = codeIn(err.errno ?? err.text.match(/\((0x[0-9a-f]+)\)/i)?.[1]);
   const culprit = code === undefined ? failed[0] : failed.find(({ hr }) => Number(hr) === code);
   if (culprit !== undefined) {
-    return { calls, outcome: { kind: "native", operation: culprit.fn, code: Number(culprit.hr) } };
+    const { fn: operation, hr, words } = culprit;
+    return { calls, outcome: { kind: "native", operation, code: Number(hr), ...(words && { words }) } };
   }
   if (code === undefined) return { calls, outcome: { kind: "own" } };
   // What it began failed later.
@@ -99,7 +100,8 @@ function matches(expected: Outcome, errors: readonly unknown[]): boolean {
     case "native":
       return errors.some((error) =>
         error instanceof NativeError && error.code === expected.code &&
-        (expected.operation === undefined || operationOf(error) === expected.operation)
+        (expected.operation === undefined || operationOf(error) === expected.operation) &&
+        error.message.includes(expected.words ?? "")
       );
     case "own":
       return errors.length > 0 && !(errors[0] instanceof NativeError);
@@ -121,7 +123,9 @@ function describe(outcome: Outcome): string {
     case "refused":
       return "an InvalidInputError, InUseError or VMStateError";
     case "native":
-      return `a NativeError of ${outcome.operation ?? "any function"} with ${hex(outcome.code)}`;
+      return `a NativeError of ${outcome.operation ?? "any function"} with ${hex(outcome.code)}${
+        outcome.words ? ` and ${JSON.stringify(outcome.words)}` : ""
+      }`;
     case "own":
       return "an error that is no NativeError";
     case "any":

@@ -4,12 +4,14 @@
  * @module
  */
 
+import { vsockService } from "../../src/ffi/ws2_32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { addressOf } from "../../src/simulated/guest_network.ts";
 import { runtimeIdOf } from "../../src/simulated/runtime_id.ts";
 import type { GuestRecording } from "./run.ts";
 
 const VM = "vm1";
+const LOG_PORT = 109;
 const REQUESTS = ["NegotiateProtocol", "Create", "Start", "ModifySettings"];
 const HOST_SIDE = ["listen", "accept", "close-listener"];
 
@@ -60,7 +62,7 @@ export class RecordedGuest {
 
   #listenToSockets(): void {
     const { guests } = this.#host;
-    const { connects, crash, silent } = this.#recording;
+    const { connects, crash, sockets } = this.#recording;
     const [listen, accept, close, connect] = [guests.listen, guests.accept, guests.close, guests.connect];
     guests.listen = (address, ...rest) => this.#note(address, "listen", listen.call(guests, address, ...rest));
     guests.accept = (address) => this.#note(address, "accept", accept.call(guests, address));
@@ -71,13 +73,32 @@ export class RecordedGuest {
         return undefined;
       }
       const connection = connect.call(guests, address);
-      const isBridge = address === addressOf(this.#runtimeId, connects.at(-1)!);
-      if (connection !== undefined && isBridge) {
+      if (connection === undefined) return undefined;
+      const { write } = connection;
+      if (address === addressOf(this.#runtimeId, vsockService(LOG_PORT))) {
+        const { text } = sockets.find(({ event }) => event === "log")!;
+        connection.write = () => write.call(connection, new TextEncoder().encode(text));
+      } else if (address === addressOf(this.#runtimeId, connects.at(-1)!)) {
         this.#listenToIds(connection);
-        if (silent) connection.write = () => true;
+        connection.write = (bytes) => this.#recording.silent || write.call(connection, this.#recorded(bytes));
       }
       return connection;
     };
+  }
+
+  // What was answered under the id, or else to another request, if it means the same: ours can have asked in another order.
+  #recorded(answer: Uint8Array): Uint8Array {
+    const header = new DataView(answer.buffer, answer.byteOffset);
+    const id = header.getBigUint64(8, true);
+    const { Result } = JSON.parse(new TextDecoder().decode(answer.subarray(16)));
+    const { answers } = this.#recording;
+    const same = [answers.get(id), ...answers.values()].find((recorded) =>
+      recorded?.type === header.getUint32(0, true) && recorded.result === Result
+    );
+    if (same === undefined) return answer;
+    const bytes = same.bytes.slice();
+    new DataView(bytes.buffer).setBigUint64(8, id, true);
+    return bytes;
   }
 
   #note<T>(address: string, event: string, result: T): T {

@@ -42,6 +42,8 @@ export interface GuestRecording {
   readonly isStarted: boolean;
   /** What happened to sockets. */
   readonly sockets: readonly RecordedSocket[];
+  /** What it answered, by the ids of the requests. */
+  readonly answers: ReadonlyMap<bigint, Answer>;
   /** The services that it connected to. */
   readonly connects: readonly string[];
   /** When it closed the bridge: in this step, in place of the answer to this request; or before the step. */
@@ -54,6 +56,15 @@ export interface GuestRecording {
   readonly lateAt?: number;
   /** Whether it answered nothing. */
   readonly silent: boolean;
+}
+
+/** An answer of a guest. */
+export interface Answer {
+  readonly type: number;
+  /** The HRESULT in it, as a signed number. */
+  readonly result: number;
+  /** The whole message. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** What happened to a socket. */
@@ -127,6 +138,8 @@ export interface Call {
   readonly fn: string;
   readonly args: Readonly<Record<string, unknown>>;
   readonly hr: string;
+  /** What a guest says about its failure. */
+  readonly words?: string;
 }
 
 /**

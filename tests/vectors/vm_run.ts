@@ -13,7 +13,7 @@ import { residualOf } from "./residual.ts";
 import { type Call, GUEST, type GuestRecording, type RecordedSocket, type Run, type Step, succeeded } from "./run.ts";
 import { mapTexts } from "./texts.ts";
 import { typeOf } from "./wire_deviations.ts";
-import type { WireEvent, WireRun, WireStep } from "./wire_run.ts";
+import { bytesOf, type WireEvent, type WireRun, type WireStep } from "./wire_run.ts";
 
 const VM = "vm1";
 const RUNTIME_ID = "9110e989-1957-5bb5-84f5-2c6a80dc185c";
@@ -125,6 +125,12 @@ function guestOf({ wire, calls = [], sockets = [], steps }: WireRun): GuestRecor
   const requestsBefore = (seq: number) => requests.filter((request) => request.seq < seq).length;
   const lostStep = steps.findIndex(({ seq }) => lost !== undefined && lost.seq < seq[1]);
   return {
+    answers: new Map(
+      wire.filter(({ dir, header }) => dir === "guest→host" && header !== undefined).map((event) => [
+        BigInt(event.header!.id),
+        { type: typeOf(event), result: (event.json as AnswerBody).Result ?? 0, bytes: bytesOf(event) },
+      ]),
+    ),
     isStarted: steps.some(({ op }) => op === "StartVM"),
     sockets,
     connects: sockets.filter(({ event }) => event === "guest-connect").map(({ service }) => service!),
@@ -149,9 +155,17 @@ function isRequest({ dir, header }: WireEvent): boolean {
 function requestCall(event: WireEvent, wire: readonly WireEvent[]): Call {
   const { id } = event.header!;
   const answer = wire.find(({ dir, header }) => dir === "guest→host" && header?.id === id);
-  const { Result = 0 } = (answer?.json ?? {}) as { Result?: number };
+  const { Result = 0, ErrorMessage, ErrorRecords } = (answer?.json ?? {}) as AnswerBody;
+  const words = ErrorMessage ?? ErrorRecords?.[0]?.Message;
   const hr = answer === undefined ? UNSEEN : `0x${(Result >>> 0).toString(16).padStart(8, "0")}`;
-  return guestCall(REQUESTS[typeOf(event) & 0x0fffffff]!, event.json as Readonly<Record<string, unknown>>, hr);
+  const call = guestCall(REQUESTS[typeOf(event) & 0x0fffffff]!, event.json as Readonly<Record<string, unknown>>, hr);
+  return words === undefined ? call : { ...call, words };
+}
+
+interface AnswerBody {
+  readonly Result?: number;
+  readonly ErrorMessage?: string;
+  readonly ErrorRecords?: readonly { readonly Message: string }[];
 }
 
 /** The call that stands for a request to a guest. A change is one to the VM of which the host has no part. */

@@ -70,7 +70,12 @@ Deno.test("playWire() finds what differs from a recording", async () => {
     ["lcow-vm-lifecycle", ({ sockets }) => sockets.splice(1, 1), "sockets of 0000006d"],
     ["lcow-no-forwarding", ({ steps }) => steps[0].options = {}, "KernelCmdLine is"],
     ["lcow-vm-lifecycle", ({ steps }) => steps[1].value.capabilities.More = true, "result capabilities.More is"],
-    ["lcow-combine-fails", ({ wire }) => wire[9].json.Result = 0, "expected a NativeError of any function"],
+    ["lcow-combine-fails", ({ wire }) => wire[9].json.Result = 0, "step 3, MountLCOWLayers: call 7"],
+    [
+      "wcow-combine-fails",
+      ({ wire }) => wire[11].json.ErrorRecords[0].Message = "other words",
+      'with 0x80070005 and "other words"',
+    ],
     ["lcow-start-no-bridge", ({ steps }) => steps[1].err = null, "expected success"],
     ["lcow-start-vm-crashes", ({ calls }) => calls[6].args.status = "0x0", "any function with 0xc0370106"],
     ["lcow-cancelled-in-mount", ({ wire }) => wire[6].json.Request.RequestType = "", "step 3, MountLCOWLayers"],
