@@ -233,7 +233,8 @@ class Playback {
   #held(): Residual {
     const trace = this.#machine.trace();
     const { mountpoint, access: _, guest, device, ...held } = residualOf(trace);
-    const hasEnded = trace.some(isAboutToEnd);
+    const { lostAt, crash } = this.#run.guest ?? {};
+    const hasEnded = trace.some(isAboutToEnd) || lostAt !== undefined && crash !== undefined;
     // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
@@ -243,7 +244,7 @@ class Playback {
       ...(links && links.length > 0 && { mountpoint: links }),
       ...(device && !hasEnded && { device }),
       // What a guest has that is lost, it keeps for itself.
-      ...(guest && !hasEnded && !this.#run.guest?.lostAt && { guest }),
+      ...(guest && !hasEnded && !lostAt && { guest }),
     };
     return withoutLasting(all, trace);
   }

@@ -11,6 +11,7 @@ import { runtimeIdOf } from "../../src/simulated/runtime_id.ts";
 import type { GuestRecording } from "./run.ts";
 
 const VM = "vm1";
+const ENTROPY_PORT = 1;
 const LOG_PORT = 109;
 const REQUESTS = ["NegotiateProtocol", "Create", "Start", "ModifySettings"];
 const HOST_SIDE = ["listen", "accept", "close-listener"];
@@ -23,6 +24,7 @@ export class RecordedGuest {
   // By service.
   readonly #sockets = new Map<string, string[]>();
   readonly #ids: bigint[] = [];
+  #entropyBytes = 0;
   #requests = 0;
   #cancel: (() => void) | undefined;
   #isLost = false;
@@ -48,8 +50,11 @@ export class RecordedGuest {
   }
 
   #lose(): void {
-    if (!this.#isLost) this.#host.guests.disconnect(this.#runtimeId);
+    if (this.#isLost) return;
     this.#isLost = true;
+    this.#host.guests.disconnect(this.#runtimeId);
+    const { crash } = this.#recording;
+    if (crash !== undefined) this.#host.notify(VM, "SystemExited", crash);
   }
 
   #request(): Promise<void> | undefined {
@@ -75,7 +80,14 @@ export class RecordedGuest {
       const connection = connect.call(guests, address);
       if (connection === undefined) return undefined;
       const { write } = connection;
-      if (address === addressOf(this.#runtimeId, vsockService(LOG_PORT))) {
+      if (address === addressOf(this.#runtimeId, vsockService(ENTROPY_PORT))) {
+        const { read } = connection;
+        connection.read = async (target) => {
+          const size = await read.call(connection, target);
+          this.#entropyBytes += size;
+          return size;
+        };
+      } else if (address === addressOf(this.#runtimeId, vsockService(LOG_PORT))) {
         const { text } = sockets.find(({ event }) => event === "log")!;
         connection.write = () => write.call(connection, new TextEncoder().encode(text));
       } else if (address === addressOf(this.#runtimeId, connects.at(-1)!)) {
@@ -128,6 +140,10 @@ export class RecordedGuest {
   difference(): string | undefined {
     const wrong = this.#ids.findIndex((id, i) => id !== BigInt(i));
     if (wrong >= 0) return `request ${wrong} was sent as ${this.#ids[wrong]}`;
+    const entropy = this.#recording.sockets.find(({ event }) => event === "entropy")?.bytes ?? 0;
+    if (this.#entropyBytes !== entropy) {
+      return `the guest got ${this.#entropyBytes} bytes of entropy, expected ${entropy}`;
+    }
     for (const [service, events] of this.#recordedSockets()) {
       const made = this.#sockets.get(service)?.join() ?? "";
       if (made !== events.join()) return `sockets of ${service}: ${made || "none"}, expected ${events.join()}`;

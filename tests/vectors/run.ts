@@ -50,7 +50,7 @@ export interface GuestRecording {
   readonly lostAt?: { readonly step: number; readonly request: number; readonly isIdle: boolean };
   /** The request during which the recorder cancelled the step. */
   readonly cancelledAt?: number;
-  /** The status with which its VM ended by itself, in place of its next connection. */
+  /** The status with which its VM ended by itself: when the connection was lost, or else in place of its next connection. */
   readonly crash?: number;
   /** The request that it answered late. */
   readonly lateAt?: number;

@@ -20,7 +20,7 @@ const RUNTIME_ID = "9110e989-1957-5bb5-84f5-2c6a80dc185c";
 
 /** Returns a recorded VM as a run. */
 export function asRun(run: WireRun): Run {
-  const recorded = withParallel(withStart(run));
+  const recorded = withParallel(withStart({ ...run, wire: run.wire ?? [] }));
   const { name, upstream, wire, steps } = recorded;
   const happened = [
     ...(recorded.calls ?? []).map(({ seq, dll, fn, args, hr }) => ({
@@ -92,11 +92,11 @@ function withStart(run: WireRun): WireRun {
 // Steps that were made at once, as one.
 function withParallel(run: WireRun): WireRun {
   const atOnce = run.steps.filter(({ as }) => run.steps.some((other) => other.op === "parallel" && other.as === as));
-  const steps = atOnce.filter(({ op, as }) => as !== undefined && op !== "parallel");
+  const steps = atOnce.filter(({ op }) => op !== "parallel");
   if (steps.length === 0) return run;
   const seq = [Math.min(...steps.map(({ seq }) => seq[0])), Math.max(...steps.map(({ seq }) => seq[1]))] as const;
   const parallel: WireStep = { op: "Parallel", seq, err: null, steps };
-  const others = run.steps.filter((step) => !atOnce.includes(step) || step.as === undefined);
+  const others = run.steps.filter((step) => !atOnce.includes(step));
   return { ...run, steps: [...others, parallel].sort((a, b) => a.seq[0] - b.seq[0]) };
 }
 
@@ -116,9 +116,15 @@ function failuresOf(trace: readonly Call[], sockets: readonly RecordedSocket[]):
   return failures.join();
 }
 
-function guestOf({ wire, calls = [], sockets = [], steps }: WireRun): GuestRecording {
+function guestOf(run: WireRun): GuestRecording {
+  const { wire, steps } = run;
+  const [calls, sockets] = [run.calls ?? [], run.sockets ?? []];
   const requests = wire.filter(isRequest);
-  const lost = wire.find(({ dir, event }) => dir === "guest→host" && event === "close");
+  // The connections of a VM that is terminated are reset.
+  const end = calls.find(({ fn }) => fn === "HcsTerminateComputeSystem")?.seq ?? Infinity;
+  const isLoss = ({ dir, event, seq }: WireEvent) =>
+    dir === "guest→host" && (event === "close" || event === "reset") && seq < end;
+  const lost = wire.find(isLoss);
   const interference = (text: string) => wire.find(({ dir, event }) => dir === "harness" && event!.includes(text));
   const [cancelled, late] = [interference("cancels"), interference("ms later")];
   const exit = calls.find(({ fn, args }) => fn === "(notification)" && Number(args.status) !== 0);
@@ -128,13 +134,13 @@ function guestOf({ wire, calls = [], sockets = [], steps }: WireRun): GuestRecor
     answers: new Map(
       wire.filter(({ dir, header }) => dir === "guest→host" && header !== undefined).map((event) => [
         BigInt(event.header!.id),
-        { type: typeOf(event), result: (event.json as AnswerBody).Result ?? 0, bytes: bytesOf(event) },
+        { type: typeOf(event), result: (event.json as AnswerBody | undefined)?.Result ?? 0, bytes: bytesOf(event) },
       ]),
     ),
     isStarted: steps.some(({ op }) => op === "StartVM"),
     sockets,
     connects: sockets.filter(({ event }) => event === "guest-connect").map(({ service }) => service!),
-    ...(lost && {
+    ...(lost && lostStep >= 0 && {
       lostAt: {
         step: lostStep,
         request: requestsBefore(lost.seq),

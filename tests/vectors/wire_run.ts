@@ -23,9 +23,9 @@ export interface WireRun {
   /** What is on disk before the run of a VM. */
   readonly setup?: { readonly dirs: readonly string[] | null; readonly files: readonly SetupFile[] | null };
   /** The native calls of a VM. */
-  readonly calls?: readonly (Call & { readonly seq: number })[];
+  readonly calls?: readonly (Call & { readonly seq: number })[] | null;
   /** The sockets of a VM. */
-  readonly sockets?: readonly RecordedSocket[];
+  readonly sockets?: readonly RecordedSocket[] | null;
   /** What was held in a VM before it was closed, among others. */
   readonly result?: {
     readonly hostResourcesBeforeCloseVM?: readonly string[];

@@ -68,6 +68,7 @@ Deno.test("playWire() finds what differs from a recording", async () => {
     ["lcow-mm-1", ({ steps }) => steps[2].value.rootfs = "/rootfs", "result rootfs is"],
     ["lcow-mm-1", ({ steps }) => steps.splice(3, 1), "before it: held: device"],
     ["lcow-vm-lifecycle", ({ sockets }) => sockets.splice(1, 1), "sockets of 0000006d"],
+    ["lcow-vm-lifecycle", ({ sockets }) => sockets[7].bytes = 1, "the guest got 512 bytes of entropy, expected 1"],
     ["lcow-no-forwarding", ({ steps }) => steps[0].options = {}, "KernelCmdLine is"],
     ["lcow-vm-lifecycle", ({ steps }) => steps[1].value.capabilities.More = true, "result capabilities.More is"],
     ["lcow-combine-fails", ({ wire }) => wire[9].json.Result = 0, "step 3, MountLCOWLayers: call 7"],
