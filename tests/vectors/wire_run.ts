@@ -14,6 +14,8 @@ export interface WireRun {
   readonly level: "bridge" | "vm" | "guest";
   /** Whether the Go original does right here. */
   readonly upstream: "right" | "defect";
+  /** What it does wrong. */
+  readonly upstreamNote?: string;
   /** The operating system in the guest. */
   readonly guest: "lcow" | "wcow";
   /** The calls. */
