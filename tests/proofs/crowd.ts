@@ -42,6 +42,15 @@ interface Life {
   readonly wasKilled: boolean;
 }
 
+// It may have ended by itself.
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+}
+
 /** Runs a process, and kills it some time after it has made so many steps. */
 async function live(args: readonly string[], killAfter: number, delay: number): Promise<Life> {
   // To see who has been killed.
@@ -49,15 +58,13 @@ async function live(args: readonly string[], killAfter: number, delay: number): 
   const errors = new Response(child.stderr).text();
   const wrong: string[] = [];
   let steps = 0;
-  let hasEnded = false;
   for await (const line of linesOf(child.stdout)) {
     if (line.startsWith("WRONG ")) wrong.push(line.slice(6));
     else if (line.startsWith("step ") && ++steps === killAfter) {
-      setTimeout(() => hasEnded || child.kill("SIGKILL"), delay);
+      setTimeout(() => kill(child), delay);
     }
   }
   const { success, signal } = await child.status;
-  hasEnded = true;
   const wasKilled = signal === "SIGKILL";
   if (!success && !wasKilled) wrong.push(`a process ends with ${await errors}`);
   else await errors;

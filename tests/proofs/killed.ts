@@ -5,7 +5,7 @@ import { KILL_SCENARIOS, WHEN_UNKNOWN } from "./scenarios.ts";
 
 const [file, scenario, point] = Deno.args;
 const { host } = killedAt(
-  new SimulatedHost({ file: file!, whenUnknown: WHEN_UNKNOWN }),
+  new SimulatedHost({ file: file!, whenUnknown: WHEN_UNKNOWN, clock: "automatic", completion: "synchronous" }),
   Number(point),
   () => Deno.kill(Deno.pid, "SIGKILL"),
 );

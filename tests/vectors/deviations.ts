@@ -16,6 +16,7 @@ import {
   addsLayer,
   callFor,
   changeOf,
+  isAboutToEnd,
   isSCSI,
   MODIFY,
   removedDevice,
@@ -25,7 +26,7 @@ import {
   withDiskPath,
 } from "./requests.ts";
 import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
-import { type Call, type Residual, type Step, succeeded } from "./run.ts";
+import { type Call, GUEST, type Residual, type Step, succeeded } from "./run.ts";
 import { isSpared, shareNames, withoutLasting, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 import { mapTexts } from "./texts.ts";
@@ -171,10 +172,28 @@ export const DEVIATIONS: readonly Deviation[] = [
     ours: "the properties of a new VM are asked for once",
     apply: (expected, { step }) => {
       if (!step.op.startsWith("Create")) return undefined;
-      const isRepeat = ({ fn }: Call, i: number) =>
-        fn === "HcsGetComputeSystemProperties" && fn === expected.calls[i - 1]!.fn;
-      return withCalls(expected, expected.calls.filter((call, i) => !isRepeat(call, i)));
+      const isRepeated = ({ fn }: Call, i: number) =>
+        fn === "HcsGetComputeSystemProperties" && fn === expected.calls[i + 1]?.fn;
+      return withCalls(expected, expected.calls.filter((call, i) => !isRepeated(call, i)));
     },
+  },
+  {
+    ours: "a VM that was not created is let go of, once it is terminated",
+    apply: (expected, { step }) => {
+      const last = expected.calls.at(-1);
+      if (!step.op.startsWith("Create") || last?.fn !== "HcsTerminateComputeSystem") return undefined;
+      const { computeSystem, computeSystemId } = last.args;
+      const unregister = { ...last, fn: "HcsUnregisterComputeSystemCallback", args: { callbackHandle: UNSEEN } };
+      const close = { ...last, fn: "HcsCloseComputeSystem", args: { computeSystem, computeSystemId } };
+      return { ...expected, calls: [...expected.calls, unregister, close] };
+    },
+  },
+  {
+    ours: "of a VM that ended while it started, the library says so itself",
+    apply: (expected, { run, step }) =>
+      step.op === "StartVM" && run.guest?.crash !== undefined && !succeeds(expected)
+        ? { ...expected, outcome: { kind: "own" } }
+        : undefined,
   },
   {
     ours: "the places of all devices are found before the VM is touched",
@@ -299,18 +318,69 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    ours: "persistent memory that is taken back is named by its place alone",
+    apply: (expected) => withCalls(expected, expected.calls.map(withoutSettings)),
+  },
+  {
     ours: "layers are removed last first, and a disk after all that is mounted of the disks",
     apply: (expected, { run, index, step }) => {
       const removesLayer = removesLayerOf(run, index);
       const recorded = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)];
+      // What the guest refused is taken back at once.
+      const isTakenBack = ([device]: (typeof recorded)[number]) =>
+        expected.calls.some((call) => changeOf(call)?.takes && !succeeded(call) && removedDevice(call) === device);
       const mount = run.steps.find(({ as }) => as !== undefined && as === step.of) ?? step;
       // The original removes images in either order.
       const layers = namedLayers(mount)?.kind === "blockImages"
         ? recorded.toSorted(([a], [b]) => Number(b.split("/").at(-1)) - Number(a.split("/").at(-1)))
-        : recorded.reverse();
+        : [...recorded.filter(isTakenBack), ...recorded.filter((device) => !isTakenBack(device)).reverse()];
       const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
       const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
       return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
+    },
+  },
+  {
+    ours: "a VM listens for its guest from its start on, and not from its creation",
+    apply: (expected, { run, step }) => {
+      const isDifferent = run.guest !== undefined && (!run.guest.isStarted || run.fail.startsWith("socket"));
+      return isDifferent && step.op.startsWith("Create") && succeeds(expected) ? { ...expected } : undefined;
+    },
+  },
+  {
+    ours: "what a mount has added that is cancelled is removed, and nothing more is added",
+    apply: (expected, { run, step }) => {
+      const { cancelledAt } = run.guest ?? {};
+      if (!step.isCancelled || cancelledAt === undefined) return undefined;
+      const request = run.trace.filter(({ dll }) => dll === GUEST)[cancelledAt - 1]!;
+      const calls = expected.calls.slice(0, expected.calls.indexOf(request) + 1);
+      return { calls, outcome: { kind: "own" }, diverges: true };
+    },
+  },
+  {
+    ours:
+      "a VM whose state forbids a removal, and that isn't paused, is taken for one that is about to end, with all in it",
+    apply: (expected, { step }) => {
+      const refused = expected.calls.findIndex(isAboutToEnd);
+      if (step.op !== "Release" || refused < 0) return undefined;
+      return { calls: expected.calls.slice(0, refused + 1), outcome: { kind: "done" }, begins: true, diverges: true };
+    },
+  },
+  {
+    ours: "mounts that are made at once go on in any order, once all of their layers in vPMem are there",
+    apply: (expected, { step }) => {
+      if (step.op !== "Parallel") return undefined;
+      const grant = expected.calls.findIndex(({ fn }) => fn === "GrantVmAccess");
+      return { calls: expected.calls.slice(0, grant), outcome: { kind: "done" }, begins: true, diverges: true };
+    },
+  },
+  {
+    ours: "once a guest is lost, nothing is added to its VM, and what is on the host is removed",
+    apply: (expected, { run: { guest }, index, step }) => {
+      const { step: lost = Infinity, isIdle } = guest?.lostAt ?? {};
+      if (index < lost || step.as === undefined && step.op !== "Release") return undefined;
+      if (index > lost || isIdle) return { calls: [], outcome: { kind: "own" }, diverges: true };
+      const unanswered = expected.calls.findIndex(({ dll, hr }) => dll === GUEST && hr === UNSEEN);
+      return { calls: expected.calls.slice(0, unanswered + 1), outcome: { kind: "own" }, diverges: true };
     },
   },
   {
@@ -330,6 +400,10 @@ export const DEVIATIONS: readonly Deviation[] = [
 // What the original leaves alone after a failure of these, ours does too: the disk rests under its filter. In a VM the
 // original goes on.
 const STOPPING = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
+
+function succeeds({ outcome }: Expected): boolean {
+  return outcome.kind === "done";
+}
 
 function done(result: Readonly<Record<string, unknown>>): Outcome {
   return { kind: "done", result };
@@ -443,6 +517,12 @@ function mappedUpTo(call: Call): number {
 function mountsScratch(call: Call): boolean {
   return requestOf(call)?.GuestRequest?.ResourceType === "MappedVirtualDisk" && changeOf(call)!.takes &&
     !addsLayer(call);
+}
+
+function withoutSettings(call: Call): Call {
+  const { Settings, ...request } = requestOf(call) ?? {};
+  const isMemory = request.ResourcePath?.startsWith("VirtualMachine/Devices/VirtualPMem/") ?? false;
+  return isMemory && removes(call) && Settings !== undefined ? callFor(call, request) : call;
 }
 
 function withSeparators(call: Call): Call {

@@ -5,9 +5,10 @@
  */
 
 import { fromWin32, hex } from "../../src/errors/codes.ts";
+import { GuestError } from "../../src/errors/vm_errors.ts";
 import { InUseError, InvalidInputError, NativeError, UnwindError, VMStateError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
-import { addsLayer, changeOf, isSCSI, removedDevice, withDiskPath } from "./requests.ts";
+import { addsLayer, changeOf, isSCSI, MODIFY, removedDevice, withDiskPath } from "./requests.ts";
 import { isDocument } from "./texts.ts";
 import { type Call, isPending, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
@@ -17,8 +18,8 @@ export type Outcome =
   | { readonly kind: "done"; readonly result?: Readonly<Record<string, unknown>> }
   /** With an error that says what has to be changed in the arguments. */
   | { readonly kind: "refused" }
-  /** With an answer of Windows; `operation` if the recording tells. */
-  | { readonly kind: "native"; readonly code: number; readonly operation?: string }
+  /** With an answer of Windows, or with one of a guest and its words; `operation` if the recording tells. */
+  | { readonly kind: "native"; readonly code: number; readonly operation?: string; readonly words?: string }
   /** With an error of the library's own. */
   | { readonly kind: "own" }
   /** In a way that the recording doesn't tell. */
@@ -32,6 +33,8 @@ export interface Expected {
   readonly diverges?: boolean;
   /** Set if ours makes other calls too, in an order of its own. */
   readonly among?: boolean;
+  /** Set if ours makes more calls after these. */
+  readonly begins?: boolean;
   /** Set if what was held before the step has to be held after it. */
   readonly rollsBack?: boolean;
 }
@@ -54,11 +57,12 @@ export function recordedStep(run: Run, step: number, resolvedDrive: string): Exp
   const { err, panic, ...result } = run.result.steps[step]!;
   if (panic !== undefined) return { calls, outcome: { kind: "own" } };
   if (err === null || isOfRecorder(err) || result.op === "Stat") return { calls, outcome: { kind: "done", result } };
-  const failed = calls.filter((call) => !succeeded(call));
+  const failed = calls.filter((call) => !succeeded(call) && call.hr !== UNSEEN);
   const code = codeIn(err.errno ?? err.text.match(/\((0x[0-9a-f]+)\)/i)?.[1]);
   const culprit = code === undefined ? failed[0] : failed.find(({ hr }) => Number(hr) === code);
   if (culprit !== undefined) {
-    return { calls, outcome: { kind: "native", operation: culprit.fn, code: Number(culprit.hr) } };
+    const { fn: operation, hr, words } = culprit;
+    return { calls, outcome: { kind: "native", operation, code: Number(hr), ...(words && { words }) } };
   }
   if (code === undefined) return { calls, outcome: { kind: "own" } };
   // What it began failed later.
@@ -96,13 +100,20 @@ function matches(expected: Outcome, errors: readonly unknown[]): boolean {
     case "native":
       return errors.some((error) =>
         error instanceof NativeError && error.code === expected.code &&
-        (expected.operation === undefined || error.operation === expected.operation)
+        (expected.operation === undefined || operationOf(error) === expected.operation) &&
+        error.message.includes(expected.words ?? "")
       );
     case "own":
       return errors.length > 0 && !(errors[0] instanceof NativeError);
     case "any":
       return true;
   }
+}
+
+/** The name of the call that failed. What a guest was asked for stands among the native calls. */
+export function operationOf(error: NativeError): string {
+  if (!(error instanceof GuestError)) return error.operation;
+  return error.operation === "ModifySettings" ? MODIFY : `guest:${error.operation}`;
 }
 
 function describe(outcome: Outcome): string {
@@ -112,7 +123,9 @@ function describe(outcome: Outcome): string {
     case "refused":
       return "an InvalidInputError, InUseError or VMStateError";
     case "native":
-      return `a NativeError of ${outcome.operation ?? "any function"} with ${hex(outcome.code)}`;
+      return `a NativeError of ${outcome.operation ?? "any function"} with ${hex(outcome.code)}${
+        outcome.words ? ` and ${JSON.stringify(outcome.words)}` : ""
+      }`;
     case "own":
       return "an error that is no NativeError";
     case "any":

@@ -79,7 +79,7 @@ export function failsRequest(injection: Injection, before: readonly string[], ke
 const CALL_NOT_IMPLEMENTED = 120;
 
 function parse(text: string): Injection {
-  const [, fn, nth, code] = text.match(/^\s*(\w+)#(\d+|\*)=(0x[0-9a-f]+)\s*$/i) ?? [];
+  const [, fn, nth, code] = text.match(/^\s*([\w:]+)#(\d+|\*)=(0x[0-9a-f]+)\s*$/i) ?? [];
   if (fn === undefined) throw new TypeError(`not an injected failure: ${text}`);
   const hresult = /VolumeMountPointW$/.test(fn) ? fromWin32(Number(code)) : Number(code);
   return { fn, code: hresult, ...(nth !== "*" && { nth: Number(nth) }) };

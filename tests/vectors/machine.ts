@@ -6,7 +6,7 @@
 
 import type { Host } from "../../src/ffi/host.ts";
 import type { Injection } from "./injections.ts";
-import type { Call } from "./run.ts";
+import type { Call, GuestRecording } from "./run.ts";
 
 /** What the machine can't see of a call. It is not compared. */
 export const UNSEEN = "(not seen)";
@@ -25,6 +25,10 @@ export interface Machine extends Disposable {
   addVolume(guid: string): void;
   /** Injects failures, in place of those before. */
   fail(injections: readonly Injection[]): void;
+  /** Has the guest do what was recorded before a step. `cancel` cancels the step, if that was recorded. */
+  beforeStep?(cancel: (() => void) | undefined): Promise<void>;
+  /** What of its sockets and of the messages to the guest is otherwise than recorded, in the end. */
+  guestDifference?(): string | undefined;
   /** The calls so far, with `dll`, `fn` and `args` as in the recordings. */
   trace(): Call[];
   /** What is left on it besides what was added. */
@@ -39,6 +43,8 @@ export interface MachineOptions {
   readonly revision: number;
   /** Whether operations of the compute service end late, on another thread. */
   readonly late: boolean;
+  /** What the guest did, if there is one. */
+  readonly guest?: GuestRecording;
 }
 
 /** Makes a machine. */

@@ -1,7 +1,7 @@
 /**
  * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `head/`, `handmade/`
  * and `gcs/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests need
- * neither. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
+ * neither, and VMs with one are played on the simulated host alone. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
  */

@@ -62,6 +62,10 @@ export interface Stage {
   readonly host: Host;
   /** Whether the steps are those of the original's head. */
   readonly isHead: boolean;
+  /** Whether the VMs talk with their guests themselves. */
+  readonly isDirect: boolean;
+  /** Cancels the step, if the recorder did that. */
+  signal?: AbortSignal | undefined;
   /** What was mounted, by the step's `as`, or by the key of the folder of a mount point. Stays here when it is released. */
   readonly mounts: Map<string, Mount>;
   /** All that may have to be released at the end, also what has no name, or one that something else has now. */
@@ -78,11 +82,11 @@ export const OPS: Readonly<Record<string, Op>> = {
   CreateLCOW({ vm, path, options = {} }, stage) {
     const { vpmemNoMultiMapping, vpmemDeviceCount, vpmemSizeBytes, encryptScratch } = options;
     return createVM(stage, {
-      ...commonOptions(vm!, options),
+      ...commonOptions(vm!, options, stage),
       os: "linux",
       bootFolder: path!,
-      // The recorded guest's log went nowhere.
-      forwardStderr: false,
+      // The log of guests that nobody talked to went nowhere.
+      forwardStderr: stage.isDirect && options.forwardStderr !== "false",
       ...(encryptScratch === "true" && { encryptScratch: true }),
       ...(vpmemNoMultiMapping === "true" && { vpmemMultiMapping: false }),
       ...(vpmemDeviceCount !== undefined && { vpmemDeviceCount: Number(vpmemDeviceCount) }),
@@ -93,16 +97,16 @@ export const OPS: Readonly<Record<string, Op>> = {
   CreateWCOW({ vm, layers, options = {} }, stage) {
     const container = { kind: "folders", layers: layers!.slice(0, -1), scratch: layers!.at(-1)! } as const;
     return createVM(stage, {
-      ...commonOptions(vm!, options),
+      ...commonOptions(vm!, options, stage),
       os: "windows",
       layerFolders: stage.isHead ? container : layers!,
       ...(options.noDirectMap === "true" && { noDirectMap: true }),
     });
   },
 
-  async StartVM({ vm }, { vms }) {
-    await vms.get(vm!)?.start();
-    return {};
+  async StartVM({ vm }, { vms, signal, isDirect }) {
+    await vms.get(vm!)?.start({ signal });
+    return isDirect ? { capabilities: vms.get(vm!)?.capabilities.GuestDefinedCapabilities } : {};
   },
 
   async CloseVM({ vm }, { vms }) {
@@ -119,6 +123,7 @@ export const OPS: Readonly<Record<string, Op>> = {
         vm: stage.vms.get(vm!)!,
         guestRoot: guestRoot!,
         scratchAtRoot: stage.isHead,
+        signal: stage.signal,
       }),
     );
     return { rootfs: path, scratch: scratchPath };
@@ -158,6 +163,11 @@ export const OPS: Readonly<Record<string, Op>> = {
         ScratchVHDPath: parsed.scratchVhdPath,
       },
     };
+  },
+
+  async Parallel({ steps }, stage) {
+    await Promise.all(steps!.map((step) => OPS[step.op]!(step, stage)));
+    return {};
   },
 
   async GetHCSLayers({ vm, layers }, { vms }) {
@@ -213,6 +223,7 @@ function asRecorded(layers: readonly Layer[]): Record<string, string | undefined
 
 /** Why a run can't be played. */
 export function notSupported(run: Run): string | undefined {
+  if (run.steps.some(({ options }) => options?.securityPolicy)) return "the library has no security policies";
   const op = run.steps.find((step) => !Object.hasOwn(OPS, step.op))?.op;
   return op && `${op} is not supported`;
 }
@@ -233,14 +244,17 @@ async function keep<T extends Releasable>(stage: Stage, name: string, mounting: 
 
 type CommonOptions = Pick<LinuxVMOptions, "id" | "owner" | "guestConnection" | "fullyPhysicallyBacked">;
 
-// The recorded VMs talked to nobody.
-function commonOptions(id: string, { fullyPhysicallyBacked }: Readonly<Record<string, string>>): CommonOptions {
-  const owner = "oracle";
+function commonOptions(
+  id: string,
+  { fullyPhysicallyBacked }: Readonly<Record<string, string>>,
+  { isDirect }: Stage,
+): CommonOptions {
   const backed = fullyPhysicallyBacked === "true" && { fullyPhysicallyBacked: true };
-  return { id, owner, guestConnection: "none", ...backed };
+  // The other recorded VMs talked to nobody.
+  return { id, ...(isDirect ? { owner: "witness" } : { owner: "oracle", guestConnection: "none" }), ...backed };
 }
 
 async function createVM({ host, vms }: Stage, options: UtilityVMOptions): Promise<Readonly<Record<string, unknown>>> {
-  vms.set(options.id!, await createUtilityVM({ guestConnection: "internal", ...options }, { host }));
+  vms.set(options.id!, await createUtilityVM(options, { host }));
   return {};
 }

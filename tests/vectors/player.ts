@@ -22,6 +22,7 @@ import {
   callsDifference,
   errorsIn,
   type Expected,
+  operationOf,
   outcomeDifference,
   recordedStep,
   show,
@@ -32,7 +33,7 @@ import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
-import { removesLayerOf } from "./requests.ts";
+import { isAboutToEnd, removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import { withoutLasting } from "./shares.ts";
@@ -62,7 +63,7 @@ export async function play(run: Run, newMachine: MachineMaker): Promise<Verdict>
 // The original asks no build for CIM images; ours wants one that can run containers on them.
 function machineFor(run: Run): MachineOptions {
   const windows = usesImages(run) ? { build: 20348, revision: 2031 } : { build: run.result.osBuild, revision: 0 };
-  return { ...windows, late: isLate(run) };
+  return { ...windows, late: isLate(run), ...(run.guest && { guest: run.guest }) };
 }
 
 function usesImages(run: Run): boolean {
@@ -92,7 +93,9 @@ class Playback {
     this.#machine = machine;
     this.#disk = new Disk(run);
     this.#failures = new RecordedFailures(run);
-    this.#stage = { host: machine.host, isHead: run.isHead, mounts: new Map(), leftovers: [], vms: new Map() };
+    const { isHead, guest } = run;
+    const shared = { mounts: new Map(), leftovers: [], vms: new Map() };
+    this.#stage = { host: machine.host, isHead, isDirect: guest !== undefined, ...shared };
   }
 
   /** Plays all, and returns the first difference. */
@@ -122,6 +125,9 @@ class Playback {
     const situation = this.#situation(step, index, before);
     const expected = this.#expected(situation);
     this.#machine.fail(this.#failures.at(index, before));
+    const cancelling = step.isCancelled ? new AbortController() : undefined;
+    this.#stage.signal = cancelling?.signal;
+    await this.#machine.beforeStep?.(cancelling && (() => cancelling.abort(new Error("cancelled"))));
     const outcome = await this.#perform(step);
     const made = this.#machine.trace().slice(before.length);
     if (releasesByName(step)) made.forEach((_, i) => this.#byName.add(before.length + i));
@@ -132,6 +138,10 @@ class Playback {
       calls: recorded(recordable(this.#run, made)),
     };
     this.#diverged ||= expected.diverges ?? this.#run.upstream === "defect";
+    if (expected.begins) {
+      return outcomeDifference(expected.outcome, actual) ??
+        callsDifference(expected.calls, actual.calls, { prefix: true });
+    }
     if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ??
@@ -177,7 +187,7 @@ class Playback {
     const met = made.filter((call) => !succeeded(call) && this.#failures.caused(call));
     const reported = "error" in actual ? errorsIn(actual.error) : [];
     const isReported = ({ fn, hr }: Call) =>
-      reported.some((error) => error instanceof NativeError && error.operation === fn && error.code === Number(hr));
+      reported.some((error) => error instanceof NativeError && operationOf(error) === fn && error.code === Number(hr));
     const missing = met.find((call) => givesBack(call) && !isReported(call) && !this.#isRemovedLink(call));
     if (missing !== undefined) return `the failure of ${missing.fn} was not reported`;
     const surplus = met.length === 0 ? reported[0] : reported.find((error) => error instanceof SimulationError);
@@ -203,7 +213,7 @@ class Playback {
 
   async #end(): Promise<string | undefined> {
     return await this.#leftDifference() ?? this.#strayDifference() ?? this.#accessDifference() ?? this.#left() ??
-      this.#loss();
+      this.#loss() ?? this.#machine.guestDifference?.();
   }
 
   // What is held, and should not be.
@@ -221,13 +231,22 @@ class Playback {
   }
 
   #held(): Residual {
-    const { mountpoint, access: _, ...held } = residualOf(this.#machine.trace());
+    const trace = this.#machine.trace();
+    const { mountpoint, access: _, guest, device, ...held } = residualOf(trace);
+    const { lostAt, crash } = this.#run.guest ?? {};
+    const hasEnded = trace.some(isAboutToEnd) || lostAt !== undefined && crash !== undefined;
     // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;
     });
-    const all = { ...held, ...(links && links.length > 0 && { mountpoint: links }) };
-    return withoutLasting(all, this.#machine.trace());
+    const all = {
+      ...held,
+      ...(links && links.length > 0 && { mountpoint: links }),
+      ...(device && !hasEnded && { device }),
+      // What a guest has that is lost, it keeps for itself.
+      ...(guest && !hasEnded && !lostAt && { guest }),
+    };
+    return withoutLasting(all, trace);
   }
 
   #heldDifference(expected: Residual): string | undefined {

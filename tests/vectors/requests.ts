@@ -89,11 +89,27 @@ export function removes(call: Call): boolean {
   return (request?.RequestType ?? request?.GuestRequest?.RequestType) === "Remove";
 }
 
+/** Whether a VM refused to have something removed because it is about to end. */
+export function isAboutToEnd(call: Call): boolean {
+  return removes(call) && Number(call.hr) === INVALID_STATE;
+}
+
+const INVALID_STATE = 0xc0370105;
+
 /** The device that a call of {@linkcode removes} is about: a guest lets go of a disk before the host detaches it. */
 export function removedDevice(call: Call): string {
   const { GuestRequest } = requestOf(call)!;
+  if (GuestRequest?.ResourceType === "VPMemDevice" && requestOf(call)!.ResourcePath === undefined) {
+    return vpmemDevice(String(GuestRequest.Settings!.MountPath));
+  }
   if (GuestRequest?.ResourceType !== "SCSIDevice") return changeOf(call)!.what;
   return `${SCSI}${FIRST_CONTROLLER}/Attachments/${GuestRequest.Settings!.Lun ?? 0}`;
+}
+
+// A guest has it mounted at its place on the host.
+function vpmemDevice(mountPath: string): string {
+  const [, device, offset] = mountPath.match(/\/p(\d+)(?:-(\d+)-\d+)?$/) ?? [];
+  return `VirtualMachine/Devices/VirtualPMem/Devices/${device}${offset === undefined ? "" : `/Mappings/${offset}`}`;
 }
 
 /** Tells the calls that remove what the recording had added as a layer, up to the end of a step. */

@@ -32,6 +32,48 @@ export interface Run {
   readonly upstream: "right" | "defect";
   /** Whether it is the original's head, and not v0.12.3. */
   readonly isHead: boolean;
+  /** What the guest did, if the original talked with it itself. */
+  readonly guest?: GuestRecording;
+}
+
+/** What a guest did. */
+export interface GuestRecording {
+  /** Whether its VM is started. */
+  readonly isStarted: boolean;
+  /** What happened to sockets. */
+  readonly sockets: readonly RecordedSocket[];
+  /** What it answered, by the ids of the requests. */
+  readonly answers: ReadonlyMap<bigint, Answer>;
+  /** The services that it connected to. */
+  readonly connects: readonly string[];
+  /** When it closed the bridge: in this step, in place of the answer to this request; or before the step. */
+  readonly lostAt?: { readonly step: number; readonly request: number; readonly isIdle: boolean };
+  /** The request during which the recorder cancelled the step. */
+  readonly cancelledAt?: number;
+  /** The status with which its VM ended by itself: when the connection was lost, or else in place of its next connection. */
+  readonly crash?: number;
+  /** The request that it answered late. */
+  readonly lateAt?: number;
+  /** Whether it answered nothing. */
+  readonly silent: boolean;
+}
+
+/** An answer of a guest. */
+export interface Answer {
+  readonly type: number;
+  /** The HRESULT in it, as a signed number. */
+  readonly result: number;
+  /** The whole message. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What happened to a socket. */
+export interface RecordedSocket {
+  readonly seq: number;
+  readonly event: string;
+  readonly service?: string;
+  readonly bytes?: number;
+  readonly text?: string;
 }
 
 /** A file on disk before the run: a size, or a text. */
@@ -58,6 +100,10 @@ export interface Step {
   readonly hostPath?: string;
   readonly volumeName?: string;
   readonly path?: string;
+  /** The steps that it does at once. */
+  readonly steps?: readonly Step[];
+  /** Whether it was cancelled. */
+  readonly isCancelled?: boolean;
 }
 
 /** A mount of containerd. */
@@ -83,12 +129,17 @@ export interface RecordedError {
   readonly errno?: string;
 }
 
-/** One native call. */
+/** Where a call to a guest stands in place of a DLL. */
+export const GUEST = "guest";
+
+/** One native call, or one to a guest. */
 export interface Call {
   readonly dll: string;
   readonly fn: string;
   readonly args: Readonly<Record<string, unknown>>;
   readonly hr: string;
+  /** What a guest says about its failure. */
+  readonly words?: string;
 }
 
 /**
@@ -134,6 +185,6 @@ export function recordable(run: Run, calls: readonly Call[]): Call[] {
   );
 }
 
-const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs"];
+const RECORDED_DLLS = ["vmcompute", "computestorage", "cimfs", GUEST];
 // The original never takes back what a VM may open.
 const NEVER_RECORDED = "RevokeVmAccess";

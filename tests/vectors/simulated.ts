@@ -10,12 +10,17 @@ import { resolved } from "../support/paths.ts";
 import { failsRequest } from "./injections.ts";
 import { type Machine, type MachineMaker, UNSEEN } from "./machine.ts";
 import { MODIFY, requestKey } from "./requests.ts";
-import type { Call } from "./run.ts";
+import { RecordedGuest } from "./recorded_guest.ts";
+import { type Call, GUEST } from "./run.ts";
+import { guestCall } from "./vm_run.ts";
 
 /** A simulated machine. The recordings have mount paths with a closing `\`. */
-export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine => {
+export const simulatedMachine: MachineMaker = ({ late, guest: recorded, ...windows }): Machine => {
   const completion = late ? LATE_MS : "synchronous";
-  const host = new SimulatedHost({ ...windows, completion, mountPathSeparator: true });
+  // Guests are waited for by the clock.
+  const clock = recorded && "automatic";
+  const host = new SimulatedHost({ ...windows, completion, mountPathSeparator: true, ...(clock && { clock }) });
+  const guest = recorded && new RecordedGuest(host, recorded);
   return {
     host,
     resolvedDrive: resolved("C:\\"),
@@ -28,13 +33,14 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
     addVolume: (guid) => void host.addVolume(guid),
     fail(injections) {
       host.failNothing();
-      const keys = () => host.calls.filter((call) => call.function === MODIFY).map(asRecorded).map(requestKey);
+      const keys = () => host.calls.map(asRecorded).filter((call) => call.fn === MODIFY).map(requestKey);
       for (const injection of injections) {
         const { fn, code, nth, request } = injection;
         if (request !== undefined) {
           const when = (call: NativeCall) =>
             failsRequest(injection, keys(), requestKey(asRecorded({ ...call, result: "" })));
           host.fail({ function: fn, code, when });
+          if (recorded) host.fail({ function: "guest:ModifySettings", code, when });
           continue;
         }
         // The recordings count from the start of a run, and the host counts from now.
@@ -43,6 +49,8 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
         else if (nth > made) host.fail({ function: fn, code, nth: nth - made });
       }
     },
+    beforeStep: async (cancel) => await guest?.beforeStep(cancel),
+    guestDifference: () => guest?.difference(),
     trace: () => host.calls.map(asRecorded),
     held: () => host.held().map(({ kind, target }) => `${kind} ${target}`),
     [Symbol.dispose]() {},
@@ -52,6 +60,7 @@ export const simulatedMachine: MachineMaker = ({ late, ...windows }): Machine =>
 const LATE_MS = 3;
 
 function asRecorded({ dll, function: fn, args, result }: CompletedCall): Call {
+  if (dll === GUEST) return guestCall(fn.replace(/^guest:/, ""), args.request as Record<string, unknown>, result);
   const decoded = Object.entries(args).map(([name, value]) => [name, value === "buffer" ? "non-null" : value]);
   const call = { dll: dll.toLowerCase(), fn, args: Object.fromEntries(decoded), hr: result };
   // The length goes in and out by one buffer, which the simulation doesn't show.

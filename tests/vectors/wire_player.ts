@@ -16,14 +16,17 @@ import { BridgeGuest, guestMessage } from "../../src/simulated/bridge_guest.ts";
 import { Failure } from "../../src/simulated/simulation_error.ts";
 import { BridgeConnection } from "../../src/uvm/bridge/connection.ts";
 import { type StreamEnd, streamPair } from "../support/streams.ts";
-import type { Verdict } from "./player.ts";
+import { play, type Verdict } from "./player.ts";
+import { simulatedMachine } from "./simulated.ts";
+import { asRun } from "./vm_run.ts";
 import { typeOf, WIRE_DEVIATIONS, type WireExpected, type WireOutcome } from "./wire_deviations.ts";
 import { bytesOf, type WireEvent, type WireRun, type WireStep } from "./wire_run.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Plays a recorded connection. */
+/** Plays a recorded connection. A whole VM is played on the simulated host, as the runs without a connection are. */
 export async function playWire(run: WireRun): Promise<Verdict> {
+  if (run.level === "vm") return await play(asRun(run), simulatedMachine);
   const reason = notSupported(run);
   if (reason !== undefined) return { outcome: "skipped", reason, deviations: [] };
   const deviations = new Set<string>();
@@ -33,8 +36,7 @@ export async function playWire(run: WireRun): Promise<Verdict> {
     : { outcome: "failed", reason: difference, deviations: [] };
 }
 
-function notSupported({ level, steps }: WireRun): string | undefined {
-  if (level === "vm") return "whole lives of VMs are in tests/uvm/direct_recorded_test.ts";
+function notSupported({ steps }: WireRun): string | undefined {
   return steps.some(({ op }) => OPS[op] === undefined) ? "the library starts no processes in guests" : undefined;
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Call, RecordedSocket, SetupFile } from "./run.ts";
+
 /** One recorded connection. */
 export interface WireRun {
   /** Its name, which is that of the file. */
@@ -12,12 +14,25 @@ export interface WireRun {
   readonly level: "bridge" | "vm" | "guest";
   /** Whether the Go original does right here. */
   readonly upstream: "right" | "defect";
+  /** What it does wrong. */
+  readonly upstreamNote?: string;
   /** The operating system in the guest. */
   readonly guest: "lcow" | "wcow";
   /** The calls. */
   readonly steps: readonly WireStep[];
   /** What went over the connection, in order. */
   readonly wire: readonly WireEvent[];
+  /** What is on disk before the run of a VM. */
+  readonly setup?: { readonly dirs: readonly string[] | null; readonly files: readonly SetupFile[] | null };
+  /** The native calls of a VM. */
+  readonly calls?: readonly (Call & { readonly seq: number })[] | null;
+  /** The sockets of a VM. */
+  readonly sockets?: readonly RecordedSocket[] | null;
+  /** What was held in a VM before it was closed, among others. */
+  readonly result?: {
+    readonly hostResourcesBeforeCloseVM?: readonly string[];
+    readonly guestMountsBeforeCloseVM?: readonly string[];
+  };
 }
 
 /** One call. Which arguments there are depends on the operation. */
@@ -38,6 +53,10 @@ export interface WireStep {
   readonly propertyType?: string;
   readonly settings?: object;
   readonly value?: unknown;
+  readonly vm?: string;
+  readonly as?: string;
+  readonly steps?: readonly WireStep[];
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** An error of Go. */
