@@ -82,8 +82,8 @@ function create(host: Host, path: string, created: string[], unmarked: string[])
         create(host, parent, created, unmarked);
         continue;
       }
-      // The call failed after its effect.
-      if (!wasThere && kindOf(host, path) !== undefined) unmarked.unshift(path);
+      // The call failed after its effect; or nobody can tell, and the release looks again.
+      if (!wasThere && mayBeThere(host, path)) unmarked.unshift(path);
       throw error;
     }
     if (isNew) {
@@ -109,6 +109,15 @@ function mark(host: Host, path: string): boolean {
 /** Returns whether this library created a folder. What would leave one for good is asked twice: an answer can be wrong once. */
 export function isMarked(host: Host, path: string): boolean {
   return hasMark(host, path) || hasMark(host, path);
+}
+
+function mayBeThere(host: Host, path: string): boolean {
+  try {
+    return kindOf(host, path) !== undefined;
+  } catch (error) {
+    log("debug", () => `${path}: ${messageOf(error)}`);
+    return true;
+  }
 }
 
 function exists(host: Host, path: string): boolean {

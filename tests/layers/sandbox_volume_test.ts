@@ -8,9 +8,9 @@ import {
   removeSandboxMountPoint,
 } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
-import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { type InjectedFailure, SimulatedHost } from "../../src/simulated/mod.ts";
 import { changes, held } from "../support/calls.ts";
-import { MOUNT } from "../support/host.ts";
+import { hostInFront, MOUNT } from "../support/host.ts";
 
 const VOLUME = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
 const OTHER = "\\\\?\\Volume{66666666-2222-3333-4444-555555555555}\\";
@@ -198,4 +198,23 @@ Deno.test("of two calls that mount at one folder, the second is refused, and the
   assertEquals(changes(host).filter((call) => call.startsWith("Set")).length, 1);
   await (first as PromiseFulfilledResult<MountedVolume>).value.release();
   assertEquals([held(host), host.paths()], [[], ["C:"]]);
+});
+
+Deno.test("a folder whose creation times out after its effect is removed, also if the look after that fails", async () => {
+  const play = async (...failures: InjectedFailure[]) => {
+    const host = new SimulatedHost();
+    host.addFolder("C:\\mnt");
+    const volume = host.addVolume("11111111-2222-3333-4444-555555555555");
+    failures.forEach((failure) => host.fail(failure));
+    await assertRejects(() =>
+      mountSandboxVolume("C:\\mnt\\c1", volume, { host: hostInFront(host, { records: false }) })
+    );
+    return host;
+  };
+  const creation = { function: "CreateDirectoryW", code: "ERROR_TIMEOUT", effect: "full", nth: 1 } as const;
+  const { calls } = await play(creation);
+  const created = calls.findIndex((call) => call.function === "CreateDirectoryW");
+  const looks = calls.slice(0, created).filter((call) => call.function === "GetFileAttributesW").length;
+  const host = await play(creation, { function: "GetFileAttributesW", code: "ERROR_TIMEOUT", nth: looks + 1 });
+  assertEquals([host.exists("C:\\mnt\\c1"), host.held()], [false, []]);
 });
