@@ -5,7 +5,7 @@
  */
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
-import { hasVolume, kindOf } from "../checks/existing.ts";
+import { hasVolume } from "../checks/existing.ts";
 import { volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -80,8 +80,7 @@ export async function acquireLayerCim(
 // The call can fail after it had its effect. A volume that was there before is not its effect; one of which Windows doesn't tell
 // whether it is there may be.
 async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Expect): Promise<void> {
-  // If Windows doesn't tell, this fails: nobody could say whose image a call left that fails.
-  const wasThere = kindOf(host, init.volume) !== undefined;
+  const wasThere = hasVolume(host, init.volume) !== false;
   expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) !== false && await held.release() });
   await mount(host, init);
 }

@@ -13,7 +13,6 @@ import {
   UnsupportedBuildError,
 } from "../../mod.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
-import { mountCimImage } from "../../src/storage/mod.ts";
 import { sequence } from "../support/calls.ts";
 import { hostWith, withFunction } from "../support/host.ts";
 import { WHEN_UNKNOWN } from "../proofs/scenarios.ts";
@@ -321,18 +320,4 @@ Deno.test("toHostHcsSchemaLayers() refuses a scratch among the read-only layers"
     const error = await assertRejects(() => toHostHcsSchemaLayers("test", stack, { host }), InvalidInputError);
     assertEquals([error.argument, error.value], ["readOnlyLayers[2]", "C:\\other"]);
   }
-});
-
-Deno.test("an image isn't mounted if Windows doesn't tell whether its volume is there, so that none is left that nobody knows", async () => {
-  const image = "C:\\layers\\cim-layers\\top.cim";
-  const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
-  const clean = hostWith({ cimLayers: [TOP] }, { build: 26100 });
-  await (await mountCimImage(image, volume, { host: clean })).release();
-  const mounted = clean.calls.findIndex((call) => call.function === "CimMountImage");
-  const looks = clean.calls.slice(0, mounted).filter((call) => call.function === "GetFileAttributesW").length;
-  const host = hostWith({ cimLayers: [TOP] }, { build: 26100 });
-  host.fail({ function: "GetFileAttributesW", code: "ERROR_TIMEOUT", nth: looks });
-  host.fail({ function: "CimMountImage", code: "ERROR_TIMEOUT", effect: "full" });
-  const error = await assertRejects(() => mountCimImage(image, volume, { host }), NativeError);
-  assertEquals([error.operation, host.held()], ["GetFileAttributesW", []]);
 });
