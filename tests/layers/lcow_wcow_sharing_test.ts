@@ -8,7 +8,7 @@ import { type Random, randomTest } from "../support/random.ts";
 import { TestVM } from "../support/vm.ts";
 
 // Of each case; over 10,000 in all.
-const RUNS = 3_400;
+const RUNS = 680;
 // A host keeps a list of all calls.
 const RUNS_A_VM = 340;
 // More than it takes from the answer to a call, or from a mount, to the next call.
