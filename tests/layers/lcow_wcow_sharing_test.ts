@@ -7,7 +7,7 @@ import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { type Random, randomTest } from "../support/random.ts";
 import { TestVM } from "../support/vm.ts";
 
-// Of each case; over 10,000 in all.
+// Of each case.
 const RUNS = 680;
 // A host keeps a list of all calls.
 const RUNS_A_VM = 340;
