@@ -142,7 +142,8 @@ async function mount(request: MountRequest, signal: AbortSignal): Promise<Result
   const mounted = undo.use(await call(host));
   await throwIfInterrupted(signal);
   undo.move();
-  return { text: mounted.path, json: { id, ...mounted.toJSON() }, holds: mounted.holds };
+  const { id: mountId, ...rest }: { readonly id?: string } = mounted.toJSON();
+  return { text: mounted.path, json: { id, ...mountId !== undefined && { mountId }, ...rest }, holds: mounted.holds };
 }
 
 const IMAGE_BYTES = 2 ** 20;

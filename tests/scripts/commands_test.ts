@@ -23,8 +23,9 @@ Deno.test("mount --json prints what was mounted and what that holds", async () =
   using machine = new Machine();
   const { code, stdout } = await machine.mount(...STACK, "--json", "--mount-point=C:\\mnt\\c1");
   assertEquals(code, 0);
-  const { path, ...rest } = JSON.parse(stdout);
+  const { path, mountId, ...rest } = JSON.parse(stdout);
   assertMatch(path, VOLUME);
+  assertMatch(mountId, /^[0-9a-f-]{36}$/);
   assertEquals(rest, {
     id: "scratch",
     volumeMountPath: "C:\\mnt\\c1",
