@@ -22,7 +22,7 @@ import { sessionOf } from "../session/session.ts";
 import { isVMThere } from "../uvm/left_vm.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { isOfEarlierBoot, isStillMounted, ownerState, recordOf } from "./mount_records.ts";
+import { isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf, toUndefined } from "./volume_place.ts";
 
 /**
@@ -239,22 +239,27 @@ export function vmsOn(host: Host): readonly VMRecord[] {
   return sessionOf(host).records(host)?.vms(host) ?? [];
 }
 
+function ownerInfo(host: Host, record: Owned): MountOwner {
+  const { pid, start } = record.process;
+  return { tool: "hcs-layers", pid, start, state: ownerState(host, record) };
+}
+
 /** Returns what a record and Windows tell of a VM. */
 export async function infoOfVM(host: Host, record: VMRecord): Promise<MountInfo> {
-  const { id, vm, files, process: { pid, start }, since } = record;
-  const state = ownerState(host, record);
+  const { id, vm, files, since } = record;
+  const owner = ownerInfo(host, record);
   const isThere = !isOfEarlierBoot(host, record) && await isVMThere(host, vm).catch(toUndefined) !== false;
   return {
     id,
     containerId: undefined,
     kind: "vm",
     vm: { id: vm, files },
-    state: isThere ? "mounted" : state === "ended" ? "gone" : "partial",
+    state: isThere ? "mounted" : owner.state === "ended" ? "gone" : "partial",
     scratch: "",
     layers: [],
     image: undefined,
     ...NOWHERE,
-    owner: { tool: "hcs-layers", pid, start, state },
+    owner,
     since,
     permanent: false,
   };
@@ -262,7 +267,7 @@ export async function infoOfVM(host: Host, record: VMRecord): Promise<MountInfo>
 
 /** Returns what a record and Windows tell of a volume or an image that is mounted by itself. */
 export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
-  const { id, kind, volume, process: { pid, start }, since, isPermanent } = place;
+  const { id, kind, volume, since, isPermanent } = place;
   const isMounted = orUndefined(() => isPlaceMounted(host, place)) !== false;
   return {
     id,
@@ -275,7 +280,7 @@ export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
     volume,
     mountPoints: kind === "volume" ? [`${place.folder}\\`] : [],
     space: isMounted ? orUndefined(() => volumeSpace(host, volume)) : undefined,
-    owner: { tool: "hcs-layers", pid, start, state: ownerState(host, place) },
+    owner: ownerInfo(host, place),
     since,
     permanent: isPermanent,
   };
@@ -299,12 +304,7 @@ export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
     ...withRecordedPlace(host, record, isAttached ? await placeOf(host, record.scratch) : NOWHERE),
-    owner: {
-      tool: "hcs-layers",
-      pid: record.process.pid,
-      start: record.process.start,
-      state: ownerState(host, record),
-    },
+    owner: ownerInfo(host, record),
     since: record.since,
     permanent: record.isPermanent,
   };

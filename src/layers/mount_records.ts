@@ -9,19 +9,20 @@ import { hasVolume, idOf, isInUse, kindOf, toldIdOf } from "../checks/existing.t
 import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, hasEnded, isNotFound, now } from "../ffi/kernel32.ts";
+import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
+import { newStamp, type Stamp } from "../records/stamp.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
-export type PlannedMount = Omit<MountPlan, "id" | "process" | "boot" | "since" | "scratchId">;
+export type PlannedMount = Omit<MountPlan, keyof Stamp | "scratchId">;
 
 /**
  * Runs `mount` with an empty list, as {@linkcode withHolds} does, and with a record of what it is about to take. The record stays
@@ -37,14 +38,7 @@ export async function withRecord<T>(
   mount: (holds: HoldList, complete: (volume: string) => Promise<void>, id: string | undefined) => Promise<T>,
 ): Promise<T> {
   const { scratch } = planned;
-  const plan = records && {
-    ...planned,
-    id: crypto.randomUUID(),
-    scratchId: idOf(host, scratch),
-    process: currentProcess(host),
-    boot: `${bootTime(host)}`,
-    since: now(host),
-  };
+  const plan = records && { ...planned, scratchId: idOf(host, scratch), ...newStamp(host) };
   noteRecord(signal, plan);
   let list: HoldList | undefined;
   try {

@@ -7,7 +7,8 @@
 import { boolean, string, text } from "../checks/arguments.ts";
 import { RecordError } from "../errors/state_errors.ts";
 import { fieldsOf, optional } from "../options.ts";
-import { type MountRecord, processIn, units } from "./record.ts";
+import { processIn, units } from "./record.ts";
+import type { Stamp } from "./stamp.ts";
 
 /** What is known before the first change: a volume and the folder to mount it at, or an image and the volume that shows it. */
 export type PlannedPlace =
@@ -20,7 +21,7 @@ export type Subject =
   | Pick<PlannedPlace & { kind: "image" }, "kind" | "volume">;
 
 /** The record. */
-export type PlaceRecord = PlannedPlace & Pick<MountRecord, "id" | "process" | "boot" | "since">;
+export type PlaceRecord = PlannedPlace & Stamp;
 
 /** Returns what a record is about, in words: it has one file for each. */
 export function subjectOf(place: Subject): string {

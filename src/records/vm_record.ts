@@ -7,7 +7,8 @@
 import { string, text } from "../checks/arguments.ts";
 import { RecordError } from "../errors/state_errors.ts";
 import { fieldsOf, optional } from "../options.ts";
-import { type MountRecord, processIn, units } from "./record.ts";
+import { processIn, units } from "./record.ts";
+import type { Stamp } from "./stamp.ts";
 
 /** What is known before the first change. */
 export interface PlannedVM {
@@ -20,7 +21,7 @@ export interface PlannedVM {
 }
 
 /** What its first line says. */
-export type OwnedVM = PlannedVM & Pick<MountRecord, "id" | "process" | "boot" | "since">;
+export type OwnedVM = PlannedVM & Stamp;
 
 /** The record. */
 export interface VMRecord extends OwnedVM {

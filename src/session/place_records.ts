@@ -5,11 +5,10 @@
  */
 
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, now } from "../ffi/kernel32.ts";
-import { bootTime } from "../ffi/ntdll.ts";
 import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { type PlannedPlace, type Subject, subjectOf } from "../records/place.ts";
+import { newStamp } from "../records/stamp.ts";
 import { changeScratch } from "./scratch_changes.ts";
 import { onceReachable } from "./waiting.ts";
 
@@ -26,13 +25,7 @@ export function withPlaceRecord<T>(
   const subject = subjectOf(planned);
   return changeScratch(host, subject, signal, async (records) => {
     if (records === undefined) return await withHolds((holds) => mount(holds, undefined));
-    const place = {
-      ...planned,
-      id: crypto.randomUUID(),
-      process: currentProcess(host),
-      boot: `${bootTime(host)}`,
-      since: now(host),
-    };
+    const place = { ...planned, ...newStamp(host) };
     let list: HoldList | undefined;
     try {
       await onceReachable(host, records.folder, () => records.beginPlace(host, place));

@@ -5,10 +5,9 @@
  */
 
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, now } from "../ffi/kernel32.ts";
-import { bootTime } from "../ffi/ntdll.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import type { Records } from "../records/records.ts";
+import { newStamp } from "../records/stamp.ts";
 import { copiedLine, fileLine, type OwnedVM, type PlannedVM } from "../records/vm_record.ts";
 import { sessionOf } from "./session.ts";
 import { onceReachable } from "./waiting.ts";
@@ -74,13 +73,7 @@ export async function withVMRecord<T>(
 ): Promise<T> {
   const records = sessionOf(host).records(host);
   if (records === undefined) return await create(undefined);
-  const plan = {
-    ...planned,
-    id: crypto.randomUUID(),
-    process: currentProcess(host),
-    boot: `${bootTime(host)}`,
-    since: now(host),
-  };
+  const plan = { ...planned, ...newStamp(host) };
   const record = new OwnVMRecord(host, records, plan);
   try {
     await onceReachable(host, records.folder, () => records.beginVM(host, plan));
