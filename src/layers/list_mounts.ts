@@ -17,6 +17,7 @@ import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import type { PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
+import type { ListedRecords } from "../records/records.ts";
 import type { VMRecord } from "../records/vm_record.ts";
 import { sessionOf } from "../session/session.ts";
 import { isVMThere } from "../uvm/left_vm.ts";
@@ -147,14 +148,14 @@ async function mountsFor(
     [...mount.state === "gone" ? [] : [disk, volume], image?.volume].forEach((key) => key && listed.add(pathKey(key)));
     mounts.push(mount);
   };
-  const records = [...recordsOn(host)];
+  const { records, places: placeRecords, vms } = recordsOn(host);
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
   for (const record of records) {
     signal?.throwIfAborted();
     list(await infoOf(host, record));
   }
-  const places = placesOn(host).map((place) => infoOfPlace(host, place));
-  for (const vm of vmsOn(host)) places.push(await infoOfVM(host, vm));
+  const places = placeRecords.map((place) => infoOfPlace(host, place));
+  for (const vm of vms) places.push(await infoOfVM(host, vm));
   const attached = await attachedToHost(host, signal);
   const images = places.filter(({ kind }) => kind === "image").map(({ volume }) => volume && pathKey(volume));
   for await (const mount of foreignMounts(host, attached, isListed, signal)) {
@@ -212,11 +213,13 @@ function keyOf(handle: string): string {
 }
 
 /** Returns the records on a host. Those that can't be read are logged. */
-export function recordsOn(host: Host): readonly MountRecord[] {
-  const { records, unreadable } = sessionOf(host).records(host)?.list(host) ?? { records: [], unreadable: [] };
+export function recordsOn(host: Host): Omit<ListedRecords, "unreadable"> {
+  const { unreadable, ...listed } = sessionOf(host).records(host)?.list(host) ?? NO_RECORDS;
   unreadable.forEach(({ path, error }) => log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`));
-  return records;
+  return listed;
 }
+
+const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
 
 async function recordSince(host: Host, scratch: string): Promise<MountRecord | undefined> {
   if (scratch === "") return undefined;
@@ -227,16 +230,6 @@ async function recordSince(host: Host, scratch: string): Promise<MountRecord | u
     log("warn", () => `the record of ${scratch} can't be read: ${messageOf(error)}`);
     return undefined;
   }
-}
-
-/** Returns the records of volumes and images that are mounted by themselves. */
-export function placesOn(host: Host): readonly PlaceRecord[] {
-  return sessionOf(host).records(host)?.places(host) ?? [];
-}
-
-/** Returns the records of VMs. */
-export function vmsOn(host: Host): readonly VMRecord[] {
-  return sessionOf(host).records(host)?.vms(host) ?? [];
 }
 
 function ownerInfo(host: Host, record: Owned): MountOwner {

@@ -28,7 +28,7 @@ import { sessionOf } from "../session/session.ts";
 import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts";
 import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { leftOf } from "./earlier_mount.ts";
-import { infoOf, infoOfPlace, infoOfVM, type MountInfo, placesOn, recordsOn, vmsOn } from "./list_mounts.ts";
+import { infoOf, infoOfPlace, infoOfVM, type MountInfo, recordsOn } from "./list_mounts.ts";
 import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { recordedHolds, releaseRecorded } from "./unmount.ts";
@@ -115,7 +115,8 @@ async function recoverAll(
   if (adopt === true) requireGrantsFor(host, "list");
   requireBuild(host, "library", "Mounting layers");
   const recovered: RecoveredMount[] = [];
-  for (const record of recordsOn(host)) {
+  const { records, places, vms } = recordsOn(host);
+  for (const record of records) {
     signal?.throwIfAborted();
     const mount = await infoOf(host, record);
     if (!isLeftBehind(mount)) {
@@ -126,7 +127,7 @@ async function recoverAll(
       recovered.push(await recoverOne(host, record, mount, signal));
     }
   }
-  for (const place of placesOn(host)) {
+  for (const place of places) {
     signal?.throwIfAborted();
     const mount = infoOfPlace(host, place);
     if (!isLeftBehind(mount)) {
@@ -139,7 +140,7 @@ async function recoverAll(
       );
     }
   }
-  for (const vm of vmsOn(host)) {
+  for (const vm of vms) {
     signal?.throwIfAborted();
     const mount = await infoOfVM(host, vm);
     if (mount.owner.state !== "ended" || isUsedAgain(host, vm)) recovered.push({ mount, ...LEFT });
@@ -266,7 +267,7 @@ async function recoverPlace(
 // By a VM with the same id, which has its rights with it.
 function isUsedAgain(host: Host, { id, vm }: VMRecord): boolean {
   const isSame = (other: VMRecord) => other.id !== id && other.vm.toUpperCase() === vm.toUpperCase();
-  return vmsOn(host).some((other) => isSame(other) && !isOwnerGone(host, other));
+  return recordsOn(host).vms.some((other) => isSame(other) && !isOwnerGone(host, other));
 }
 
 // While the VM is there, its rights stay.

@@ -47,6 +47,18 @@ export function recordsFolder(host: Host): string | undefined {
   return host.records ?? `${programData(host)}\\${FOLDER}`;
 }
 
+/** All records of a machine. */
+export interface ListedRecords {
+  /** Those of layers. */
+  readonly records: MountRecord[];
+  /** Those of volumes and images that are mounted by themselves. */
+  readonly places: PlaceRecord[];
+  /** Those of VMs. */
+  readonly vms: VMRecord[];
+  /** What can't be read, and why. */
+  readonly unreadable: { readonly path: string; readonly error: unknown }[];
+}
+
 /** The records of a machine, in one folder. */
 export class Records {
   readonly #folder: string;
@@ -161,36 +173,17 @@ export class Records {
     }
   }
 
-  /** Returns all records of layers, and the paths of those that can't be read, with the errors. */
-  list(host: Host): { records: MountRecord[]; unreadable: { path: string; error: unknown }[] } {
-    return this.#readAll(host, readRecord);
-  }
-
-  /** Returns the records of volumes and images that are mounted by themselves. */
-  places(host: Host): PlaceRecord[] {
-    return this.#readAll(host, (host, path) => readFile(host, path, (content) => placeOf(content, path))).records;
-  }
-
-  /** Returns the records of VMs. */
-  vms(host: Host): VMRecord[] {
-    return this.#readAll(host, (host, path) => readFile(host, path, (content) => vmOf(content, path))).records;
-  }
-
-  #readAll<T>(
-    host: Host,
-    read: (host: Host, path: string) => T | undefined,
-  ): { records: T[]; unreadable: { path: string; error: unknown }[] } {
-    const records: T[] = [];
-    const unreadable: { path: string; error: unknown }[] = [];
+  /** Returns all records, and the paths of those that can't be read, with the errors. */
+  list(host: Host): ListedRecords {
+    const listed: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
     for (const { path } of this.#files(host)) {
       try {
-        const record = read(host, path);
-        if (record !== undefined) records.push(record);
+        readFile(host, path, (content) => addTo(listed, content, path));
       } catch (error) {
-        unreadable.push({ path, error });
+        listed.unreadable.push({ path, error });
       }
     }
-    return { records, unreadable };
+    return listed;
   }
 
   #files(host: Host): { readonly key: string; readonly path: string }[] {
@@ -260,6 +253,16 @@ function vmOf(content: string, path: string): VMRecord | undefined {
 
 function otherOf(content: string, path: string): PlaceRecord | VMRecord | undefined {
   return placeOf(content, path) ?? vmOf(content, path);
+}
+
+function addTo({ records, places, vms }: ListedRecords, content: string, path: string): void {
+  const add = <T>(list: T[], record: T | undefined) => record !== undefined && list.push(record);
+  if (isOfAKind(content)) {
+    add(places, placeOf(content, path));
+    add(vms, vmOf(content, path));
+  } else {
+    add(records, recordIn(content, path));
+  }
 }
 
 // None of a record that is closed.

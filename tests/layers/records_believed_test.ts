@@ -224,7 +224,7 @@ Deno.test("a record with a path that no mount has, or a process that can't be, i
     const ours = (await listMounts({ host })).filter(({ owner }) => owner.tool === "hcs-layers");
     assertEquals([ours, await recover({ host })], [[], []], what);
     await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), RecordError, "", what);
-    assertEquals([held(host).length > 0, releases(host, from), host.calls.length < from + 400], [true, [], true], what);
+    assertEquals([held(host).length > 0, releases(host, from), host.calls.length < from + 200], [true, [], true], what);
   }
 });
 

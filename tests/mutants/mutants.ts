@@ -136,8 +136,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/records/records.ts",
-    text: `        unreadable.push({ path, error });`,
-    replacement: `        if (error === undefined) unreadable.push({ path, error });`,
+    text: `        listed.unreadable.push({ path, error });`,
+    replacement: `        if (error === undefined) listed.unreadable.push({ path, error });`,
     breaks: "a record that can't be read is taken for none",
     tests: [RECORDS, RECOVER],
   },

@@ -41,9 +41,9 @@ Deno.test("a record is written before, completed after, and deleted in the end: 
   await kept.complete(host, PLAN, VOLUME);
   assertEquals(sequence(host, from), ["CreateFileW", "WriteFile", "FlushFileBuffers", "CloseHandle"]);
   assertEquals(await kept.read(host, "c:\\SCRATCH"), { ...PLAN, volume: VOLUME });
-  assertEquals(kept.list(host), { records: [{ ...PLAN, volume: VOLUME }], unreadable: [] });
+  assertEquals(kept.list(host), { records: [{ ...PLAN, volume: VOLUME }], places: [], vms: [], unreadable: [] });
   await kept.close(host, SCRATCH);
-  assertEquals(kept.list(host), { records: [], unreadable: [] });
+  assertEquals(kept.list(host), { records: [], places: [], vms: [], unreadable: [] });
   assertEquals(host.held(), []);
 });
 
@@ -202,7 +202,7 @@ Deno.test("the record of a volume by itself that makes no sense is told, and is 
   await kept.close(host, SCRATCH);
   host.writeTextFile(`${FOLDER}\\mounts\\x.jsonl`, '{"version":1,"kind":"volume"}\n');
   const { records: found, unreadable } = kept.list(host);
-  assertEquals([found, unreadable.map(({ error }) => error instanceof RecordError), kept.places(host)], [
+  assertEquals([found, unreadable.map(({ error }) => error instanceof RecordError), kept.list(host).places], [
     [],
     [true],
     [],
