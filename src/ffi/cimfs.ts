@@ -8,9 +8,9 @@
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { checked } from "./kernel32.ts";
-import { nativeCopy } from "./memory.ts";
+import { nativeTexts } from "./memory.ts";
 import type { Dll } from "./table.ts";
-import { wide, wideList } from "./wide.ts";
+import { wide } from "./wide.ts";
 
 /** The functions of CimFS.dll that are used. */
 export const cimfsSymbols = {
@@ -132,14 +132,8 @@ export async function mountMergedImage(
   const { CimMergeMountImage, CimMergeMountVerifiedImage } = host.symbols(cimfs);
   const texts = images.flatMap(({ folder, name }) => [withoutSeparator(folder), name]);
   // The structs point to the texts, which must stay in memory until the call has settled.
-  using memory = nativeCopy(host, wideList(texts));
-  const addresses = new BigUint64Array(texts.length);
-  let address = memory.address;
-  texts.forEach((text, i) => {
-    addresses[i] = address;
-    address += BigInt(2 * (text.length + 1));
-  });
-  const [paths, id] = [new Uint8Array(addresses.buffer), guidBytes(volumeId)];
+  using memory = nativeTexts(host, texts);
+  const [paths, id] = [new Uint8Array(new BigUint64Array(memory.addresses).buffer), guidBytes(volumeId)];
   await checked(
     host,
     rootHash === undefined ? "CimMergeMountImage" : "CimMergeMountVerifiedImage",

@@ -7,7 +7,7 @@
 import { fromWin32, win32 } from "../errors/codes.ts";
 import type { Host } from "./host.ts";
 import { errorOf, kernel32 } from "./kernel32.ts";
-import { fromWide } from "./wide.ts";
+import { fromWide, wideList } from "./wide.ts";
 
 /** A block of native memory, freed by `using`. */
 export interface NativeBlock extends Disposable {
@@ -25,6 +25,24 @@ export function nativeCopy(host: Host, bytes: Uint8Array<ArrayBuffer>): NativeBl
   }
   copyIn(address, bytes, size);
   return { address, [Symbol.dispose]: () => void LocalFree(address) };
+}
+
+/** Strings in native memory, freed by `using`. */
+export interface NativeTexts extends Disposable {
+  /** Their addresses, in order. */
+  readonly addresses: readonly bigint[];
+}
+
+/** Copies strings into native memory, for structs that point to them. */
+export function nativeTexts(host: Host, texts: readonly string[]): NativeTexts {
+  const block = nativeCopy(host, wideList(texts));
+  let next = block.address;
+  const addresses = texts.map((text) => {
+    const address = next;
+    next += BigInt(2 * (text.length + 1));
+    return address;
+  });
+  return { addresses, [Symbol.dispose]: () => block[Symbol.dispose]() };
 }
 
 /** Reads the wide string at an address. */

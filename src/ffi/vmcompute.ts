@@ -11,10 +11,10 @@ import { buffer, viewOf } from "./buffer.ts";
 import { guidText, putGuid } from "./guid.ts";
 import type { Host } from "./host.ts";
 import { check, checked, textLength } from "./kernel32.ts";
-import { nativeCopy, takeWide } from "./memory.ts";
+import { nativeCopy, nativeTexts, takeWide } from "./memory.ts";
 import { coTaskMemFree } from "./ole32.ts";
 import type { Dll } from "./table.ts";
-import { fromWide, wide, wideList } from "./wide.ts";
+import { fromWide, wide } from "./wide.ts";
 
 /** The storage functions of vmcompute.dll. */
 export const vmcomputeSymbols = {
@@ -213,14 +213,12 @@ async function withParents(
   if (parents.length === 0) {
     return await call(null, 0n);
   }
-  using paths = nativeCopy(host, wideList(parents.map((parent) => parent.path)));
+  using paths = nativeTexts(host, parents.map(({ path }) => path));
   const descriptors = buffer(DESCRIPTOR_BYTES * parents.length);
   const view = viewOf(descriptors);
-  let address = paths.address;
-  parents.forEach(({ id, path }, i) => {
+  parents.forEach(({ id }, i) => {
     putGuid(descriptors, DESCRIPTOR_BYTES * i, id);
-    view.setBigUint64(DESCRIPTOR_BYTES * i + DESCRIPTOR_PATH, address, true);
-    address += BigInt(2 * (path.length + 1));
+    view.setBigUint64(DESCRIPTOR_BYTES * i + DESCRIPTOR_PATH, paths.addresses[i]!, true);
   });
   return await call(descriptors, BigInt(parents.length));
 }

@@ -898,8 +898,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/ffi/vmcompute.ts",
-    text: `  using paths = nativeCopy(host, wideList(`,
-    replacement: `  const paths = nativeCopy(host, wideList(`,
+    text: `  using paths = nativeTexts(host, `,
+    replacement: `  const paths = nativeTexts(host, `,
     breaks: "native memory of the parents' paths leaks",
     tests: ["tests/ffi/vmcompute_test.ts"],
   },
