@@ -115,46 +115,39 @@ async function recoverAll(
   if (adopt === true) requireGrantsFor(host, "list");
   requireBuild(host, "library", "Mounting layers");
   const recovered: RecoveredMount[] = [];
+  const decide = async (
+    mount: MountInfo,
+    isLeft: boolean,
+    look: () => readonly Hold[] | Promise<readonly Hold[]>,
+    release: () => Promise<RecoveredMount>,
+  ) => {
+    if (!isLeft) recovered.push({ mount, ...LEFT });
+    else recovered.push(dryRun ? await planned(mount, look, signal) : await release());
+  };
   const { records, places, vms } = recordsOn(host);
   for (const record of records) {
     signal?.throwIfAborted();
     const mount = await infoOf(host, record);
-    if (!isLeftBehind(mount)) {
-      recovered.push({ mount, ...LEFT });
-    } else if (dryRun) {
-      recovered.push(await planned(mount, () => plannedHolds(host, record, signal), signal));
-    } else {
-      recovered.push(await recoverOne(host, record, mount, signal));
-    }
+    const release = () => recoverOne(host, record, mount, signal);
+    await decide(mount, isLeftBehind(mount), () => plannedHolds(host, record, signal), release);
   }
   for (const place of places) {
     signal?.throwIfAborted();
     const mount = infoOfPlace(host, place);
-    if (!isLeftBehind(mount)) {
-      recovered.push({ mount, ...LEFT });
-    } else {
-      recovered.push(
-        dryRun
-          ? await planned(mount, () => placeHolds(host, place).holds, signal)
-          : await recoverPlace(host, place, mount, signal),
-      );
-    }
+    const release = () => recoverPlace(host, place, mount, signal);
+    await decide(mount, isLeftBehind(mount), () => placeHolds(host, place).holds, release);
   }
   for (const vm of vms) {
     signal?.throwIfAborted();
     const mount = await infoOfVM(host, vm);
-    if (mount.owner.state !== "ended" || isUsedAgain(host, vm)) recovered.push({ mount, ...LEFT });
-    else if (dryRun) recovered.push(await planned(mount, () => plannedOfVM(host, vm), signal));
-    else recovered.push(await recoverVM(host, vm, mount, signal));
+    const isLeft = isLeftBehind(mount) && !isUsedAgain(host, vm);
+    await decide(mount, isLeft, () => plannedOfVM(host, vm), () => recoverVM(host, vm, mount, signal));
   }
   for (const mount of await toAdopt(host, adopt, signal)) {
     signal?.throwIfAborted();
     const { scratch } = mount;
-    recovered.push(
-      dryRun
-        ? await planned(mount, () => adoptedHolds(host, scratch, signal), signal)
-        : await outcomeOf(mount, () => releaseAdopted(host, scratch, signal), signal),
-    );
+    const release = () => outcomeOf(mount, () => releaseAdopted(host, scratch, signal), signal);
+    await decide(mount, true, () => adoptedHolds(host, scratch, signal), release);
   }
   if (!dryRun) await sessionOf(host).records(host)?.removeEmpty(host);
   return recovered;

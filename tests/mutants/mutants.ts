@@ -431,8 +431,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/recover.ts",
-    text: `    } else if (dryRun) {`,
-    replacement: `    } else if (dryRun === null) {`,
+    text: `recovered.push(dryRun ? await`,
+    replacement: `recovered.push(dryRun === null ? await`,
     breaks: "a dry run releases",
     tests: [RECOVER],
   },
@@ -1564,7 +1564,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/recover.ts",
-    text: ` || isUsedAgain(host, vm)`,
+    text: ` && !isUsedAgain(host, vm)`,
     replacement: "",
     breaks: "the rights of a living VM are revoked because of an ended one with its id",
     tests: ["tests/layers/recover_vms_test.ts"],
