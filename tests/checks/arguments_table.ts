@@ -422,3 +422,18 @@ export async function call(world: World, name: string, values: readonly unknown[
 }
 
 type Call = (...values: readonly unknown[]) => unknown;
+
+/** Returns a valid value for a place, without what is optional. */
+export function validAt(place: Place): unknown {
+  switch (place.kind) {
+    case "list":
+      return place.items.map(validAt);
+    case "object":
+      return Object.fromEntries(
+        Object.entries(place.fields).filter(([, field]) => !field.optional)
+          .map(([name, field]) => [name, validAt(field)]),
+      );
+    default:
+      return place.valid;
+  }
+}

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/asse
 import * as mod from "../../mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { wholeNumber } from "../../src/checks/arguments.ts";
-import { call, type Kind, newWorld, objectsOf, type Place, tableOf } from "./arguments_table.ts";
+import { call, type Kind, newWorld, objectsOf, type Place, tableOf, validAt } from "./arguments_table.ts";
 
 const fail = () => {
   throw new Error("this can't be read");
@@ -131,20 +131,6 @@ function without(list: readonly unknown[], index: number): unknown[] {
   const holed = [...list];
   delete holed[index];
   return holed;
-}
-
-function validAt(place: Place): unknown {
-  switch (place.kind) {
-    case "list":
-      return place.items.map(validAt);
-    case "object":
-      return Object.fromEntries(
-        Object.entries(place.fields).filter(([, field]) => !field.optional)
-          .map(([name, field]) => [name, validAt(field)]),
-      );
-    default:
-      return place.valid;
-  }
 }
 
 /** All that is valid: what has to be there, and each of the optional fields in turn. */

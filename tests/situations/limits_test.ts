@@ -5,7 +5,7 @@ import { HungCallError, mountWCOWLayers } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { call, newWorld, type Place, tableOf, type World } from "../checks/arguments_table.ts";
+import { call, newWorld, tableOf, validAt, type World } from "../checks/arguments_table.ts";
 import { CallBarrier, held, settle } from "../support/calls.ts";
 import { hostInFront } from "../support/host.ts";
 import { BASE, DISK, SCRATCH, storageHost } from "../support/storage_host.ts";
@@ -128,21 +128,6 @@ class Hanging {
 
   pass(ms: number): void {
     this.limits.find((limit) => limit.ms === ms && !limit.signal.aborted)!.pass();
-  }
-}
-
-function validAt(place: Place): unknown {
-  switch (place.kind) {
-    case "list":
-      return place.items.map(validAt);
-    case "object":
-      return Object.fromEntries(
-        Object.entries(place.fields).filter(([, field]) => !field.optional).map((
-          [key, field],
-        ) => [key, validAt(field)]),
-      );
-    default:
-      return place.valid;
   }
 }
 
