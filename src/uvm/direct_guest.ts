@@ -9,8 +9,7 @@ import { GuestConnectionError, GuestError, VMStateError } from "../errors/vm_err
 import { NativeError } from "../errors/windows_errors.ts";
 import { timeZone } from "../ffi/kernel32.ts";
 import { deadline } from "../ffi/operation.ts";
-import { securityPolicy, socketAddresses } from "../hcsschema/guest_messages.ts";
-import { PROTOCOL_VERSION } from "../hcsschema/guest_messages.ts";
+import { PROTOCOL_VERSION, securityPolicy, socketAddresses } from "../hcsschema/guest_messages.ts";
 import type { GuestConnectionInfo } from "../hcsschema/queries.ts";
 import type { GuestModificationRequest, ModifySettingRequest } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
