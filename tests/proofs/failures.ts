@@ -108,7 +108,7 @@ export function removeTold(
   }
 }
 
-const CLOSING = ["CloseHandle", "FindClose", "WSACloseEvent", "WSASetEvent", "closesocket"];
+const CLOSING = ["CloseHandle", "FindClose", "FindVolumeClose", "WSACloseEvent", "WSASetEvent", "closesocket"];
 const CLOSING_SYSTEM = ["HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"];
 
 // Windows was never seen to leave a handle open that it was asked to close, nor to fail and register a callback
