@@ -22,6 +22,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   storage: ["host_holds", "session", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
   uvm: ["session", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
   host_holds: ["session", "records", "checks", "holds", "hcsschema", "ffi", "options.ts", "errors"],
+  files: ["options.ts", "errors"],
   nodes: ["checks", "ffi", "options.ts", "errors"],
   session: ["records", "checks", "holds", "ffi", "errors"],
   records: ["checks", "ffi", "options.ts", "errors"],

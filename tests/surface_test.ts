@@ -19,6 +19,15 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
       WindowsHostOptions WindowsVMOptions
     `,
   ],
+  "./files": [
+    11,
+    `
+      FormatError LayerError UnreadableFileError fromBytes httpRange openFile
+    `,
+    `
+      FilePlace FormatProblem HttpRangeOptions OpenBytes RandomAccess
+    `,
+  ],
   "./hcsschema": [
     12,
     ``,

@@ -1,0 +1,68 @@
+/**
+ * Bytes that can be read at any place: of a file, of memory, or of a server.
+ *
+ * @module
+ */
+
+import { FormatError } from "../../errors/file_errors.ts";
+
+/** Bytes that can be read at any place. Implement it to read from where you like. */
+export interface RandomAccess {
+  /** What errors call it, such as its path. */
+  readonly name: string;
+  /** Its length in bytes. */
+  readonly size: number;
+  /**
+   * Reads bytes from the offset `at` on into `into`, and returns how many: fewer than `into` takes only at the end.
+   * Several may be under way at a time.
+   */
+  read(at: number, into: Uint8Array): Promise<number>;
+}
+
+/** Bytes that hold something open until they are disposed of. */
+export interface OpenBytes extends RandomAccess, Disposable {}
+
+/** Bytes in memory. */
+export function fromBytes(bytes: Uint8Array, name = "bytes"): RandomAccess {
+  return {
+    name,
+    size: bytes.byteLength,
+    read(at, into) {
+      const part = bytes.subarray(at, at + into.byteLength);
+      into.set(part);
+      return Promise.resolve(part.byteLength);
+    },
+  };
+}
+
+/**
+ * Reads as much as `into` takes.
+ *
+ * @throws {FormatError} if the source ends before.
+ */
+export async function readFully(source: RandomAccess, at: number, into: Uint8Array): Promise<void> {
+  for (let done = 0; done < into.byteLength;) {
+    const count = await source.read(at + done, into.subarray(done));
+    if (count === 0) throw new FormatError(source.name, "it ends early", { offset: at + done });
+    done += count;
+  }
+}
+
+// What is read at a time.
+const CHUNK = 64 * 1024;
+
+/** The bytes from `at` on, `length` of them, read as they are asked for. */
+export function streamOf(source: RandomAccess, at = 0, length = source.size - at): ReadableStream<Uint8Array> {
+  let done = 0;
+  return new ReadableStream({
+    async pull(controller) {
+      const chunk = new Uint8Array(Math.min(CHUNK, length - done));
+      if (chunk.byteLength > 0) {
+        await readFully(source, at + done, chunk);
+        done += chunk.byteLength;
+        controller.enqueue(chunk);
+      }
+      if (done >= length) controller.close();
+    },
+  }, { highWaterMark: 0 });
+}
