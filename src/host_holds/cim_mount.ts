@@ -77,11 +77,23 @@ export async function acquireLayerCim(
   return held;
 }
 
-// The call can fail after it had its effect. A volume that was there before is not its effect; one of which Windows doesn't tell
-// whether it is there may be.
+// The call can fail after it had its effect. A volume that was there before is not its effect. One of which Windows didn't tell
+// may be, or may be another's.
 async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Expect): Promise<void> {
-  const wasThere = hasVolume(host, init.volume) !== false;
-  expect({ ...held, release: async () => !wasThere && hasVolume(host, init.volume) !== false && await held.release() });
+  const { volume } = init;
+  const wasThere = hasVolume(host, volume) ?? hasVolume(host, volume);
+  expect({
+    ...held,
+    release: async () => {
+      if (wasThere === true) return false;
+      const isThere = hasVolume(host, volume);
+      if (wasThere === false) return isThere !== false && await held.release();
+      if (isThere === true) {
+        throw new InUseError(volume, "is there, and Windows didn't tell whether it was there before");
+      }
+      return false;
+    },
+  });
   await mount(host, init);
 }
 

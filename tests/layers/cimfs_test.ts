@@ -166,6 +166,27 @@ Deno.test("mountWCOWLayers() leaves no image if mounting it fails after its effe
   assertEquals(host.held(), []);
 });
 
+for (
+  const [looks, tells, left] of [
+    [1, "nothing: Windows tells when it is asked once more", []],
+    [2, "what may be another's", ["cimVolume"]],
+  ] as const
+) {
+  Deno.test(`mountWCOWLayers() leaves, of an image of which Windows didn't tell before ${looks} times whether it is there, ${tells}`, async () => {
+    const host = cimHost();
+    let untold = 0;
+    host.fail({
+      function: "GetFileAttributesW",
+      code: "ERROR_ACCESS_DENIED",
+      when: ({ args }) => `${args["path"]}`.startsWith(VOLUME.slice(0, -1)) && untold++ < looks,
+    });
+    host.fail({ function: "CimMountImage", code: "ERROR_TIMEOUT", effect: "full" });
+    const error = await assertRejects(() => mountWCOWLayers("test", STACK, { host }));
+    assertEquals(host.held().map(({ kind }) => kind), left);
+    assertEquals(error instanceof ReleaseError ? error.holds.map(({ kind }) => kind) : [], left);
+  });
+}
+
 Deno.test("a mount that failed and that another process has unmounted keeps nobody from mounting", async () => {
   const host = cimHost({ whenUnknown: WHEN_UNKNOWN });
   host.fail({ function: "HcsAttachOverlayFilter", code: "ERROR_ACCESS_DENIED", effect: "full" });
