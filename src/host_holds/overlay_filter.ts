@@ -6,7 +6,7 @@
 
 import { hasVolume } from "../checks/existing.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
-import { neverReachedWindows } from "../errors/windows_errors.ts";
+import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import { layerData } from "../hcsschema/storage.ts";
@@ -55,7 +55,8 @@ export async function acquireOverlay(
     await attachOverlayFilter(host, init.volume, layerData({ layers: [layer], filterType: "UnionFS" }));
   } catch (error) {
     // Nobody knows how Windows says that there is no filter to detach, so that it is tried only if there may be one.
-    if (isUnclear(error)) expect(held, { mayBeGone });
+    const isUnheardOf = error instanceof NativeError && error.win32 === undefined;
+    if (isUnclear(error) || isUnheardOf) expect(held, { mayBeGone });
     throw error;
   }
   return held;

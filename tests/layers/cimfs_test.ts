@@ -187,6 +187,13 @@ for (
   });
 }
 
+Deno.test("mountWCOWLayers() leaves nothing if attaching the overlay filter fails after its effect with a code that no Win32 error has", async () => {
+  const host = cimHost();
+  host.fail({ function: "HcsAttachOverlayFilter", code: 0xc0000001, effect: "full" });
+  await assertRejects(() => mountWCOWLayers("test", STACK, { host }), NativeError, "0xc0000001");
+  assertEquals(host.held(), []);
+});
+
 Deno.test("a mount that failed and that another process has unmounted keeps nobody from mounting", async () => {
   const host = cimHost({ whenUnknown: WHEN_UNKNOWN });
   host.fail({ function: "HcsAttachOverlayFilter", code: "ERROR_ACCESS_DENIED", effect: "full" });

@@ -53,6 +53,7 @@ function wrongFor(place: Place, random: Random): unknown {
   const wrongs: unknown[] = [...NEVER];
   if (place.kind === "path") wrongs.push(...WRONG_PATHS, 7, true, 5n);
   else if (place.kind === "text") wrongs.push(...WRONG_TEXTS, 7, true, 5n);
+  else if (place.kind === "pathOrBoolean") wrongs.push(...WRONG_PATHS, 7, 5n);
   else if (place.kind === "boolean") wrongs.push("true", 1, 0, "");
   else if (place.kind === "number" || place.kind === "size") wrongs.push("7", true, -(2 ** 53));
   else wrongs.push(true, 7, "x");
