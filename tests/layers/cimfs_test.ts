@@ -182,8 +182,8 @@ for (
     });
     host.fail({ function: "CimMountImage", code: "ERROR_TIMEOUT", effect: "full" });
     const error = await assertRejects(() => mountWCOWLayers("test", STACK, { host }));
-    assertEquals(host.held().map(({ kind }) => kind), left);
-    assertEquals(error instanceof ReleaseError ? error.holds.map(({ kind }) => kind) : [], left);
+    assertEquals(host.held().map(({ kind }) => kind), [...left]);
+    assertEquals(error instanceof ReleaseError ? error.holds.map(({ kind }) => kind) : [], [...left]);
   });
 }
 
