@@ -19,7 +19,14 @@ export const simulatedMachine: MachineMaker = ({ late, guest: recorded, ...windo
   const completion = late ? LATE_MS : "synchronous";
   // Guests are waited for by the clock.
   const clock = recorded && "automatic";
-  const host = new SimulatedHost({ ...windows, completion, mountPathSeparator: true, ...(clock && { clock }) });
+  const host = new SimulatedHost({
+    ...windows,
+    completion,
+    mountPathSeparator: true,
+    ...(clock && { clock }),
+    // A recorded guest refuses nothing but what is in its recording. Ours has it remove what that one had refused to add.
+    ...(recorded && { whenUnknown: ({ dll, args }) => dll === GUEST && isRemoval(args) ? 0 : undefined }),
+  });
   const guest = recorded && new RecordedGuest(host, recorded);
   return {
     host,
@@ -58,6 +65,10 @@ export const simulatedMachine: MachineMaker = ({ late, guest: recorded, ...windo
 };
 
 const LATE_MS = 3;
+
+function isRemoval({ request }: NativeCall["args"]): boolean {
+  return (request as { Request?: { RequestType?: string } }).Request?.RequestType === "Remove";
+}
 
 function asRecorded({ dll, function: fn, args, result }: CompletedCall): Call {
   if (dll === GUEST) return guestCall(fn.replace(/^guest:/, ""), args.request as Record<string, unknown>, result);
