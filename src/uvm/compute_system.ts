@@ -203,16 +203,17 @@ export class ComputeSystem implements AsyncDisposable {
       await this.#call((handle) => modifySystem(this.host, handle, this.id, request), options.signal);
     } catch (error) {
       const removes = (request.RequestType ?? request.GuestRequest?.RequestType) === "Remove";
-      if (!(removes && isInvalidState(error) && await this.#isEnding())) throw error;
+      if (!(removes && isInvalidState(error) && await this.#hasEnded())) throw error;
       throw this.#finish(error);
     }
   }
 
-  // A system that is about to stop refuses all changes, and so does one that is paused.
-  async #isEnding(): Promise<boolean> {
+  // A system that is about to stop refuses all changes, and so does one that is paused, or in a state that nobody knows.
+  async #hasEnded(): Promise<boolean> {
     if (await this.waitForExit(ENDING_LIMIT_MS)) return true;
     try {
-      return (await this.properties()).State !== "Paused";
+      const { State, Stopped } = await this.properties();
+      return State === "Stopped" || Stopped === true;
     } catch (error) {
       return error === this.end;
     }

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { createUtilityVM, LayerError, mountLCOWLayers, mountWCOWLayers, type UtilityVMOptions } from "../../mod.ts";
 import { kernel32 } from "../../src/ffi/kernel32.ts";
 import { notification, vmcomputeHcs } from "../../src/ffi/vmcompute_hcs.ts";
+import { removeShare } from "../../src/hcsschema/requests.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import type { NotificationName, SimulatedHost } from "../../src/simulated/mod.ts";
 import { type Call, withFunction } from "../support/host.ts";
@@ -142,6 +143,36 @@ Deno.test("a success without a handle is no system", async () => {
   const errors = await live(odd, WINDOWS);
   assertEquals(errors.map((error) => (error as Error).name), ["UnexpectedAnswerError"]);
   assertEquals(host.held(), []);
+});
+
+Deno.test("a VM whose state forbids a removal counts as ended only where Windows says that it is", async () => {
+  const states: readonly [properties: string, hasEnded: boolean][] = [
+    ['{"State":"Stopped"}', true],
+    ['{"Stopped":true,"ExitType":"ForcedExit"}', true],
+    ...["Created", "Running", "Paused", "SavedAsTemplate", "Unknown", "Stopping"].map(
+      (state): [string, boolean] => [JSON.stringify({ State: state }), false],
+    ),
+    ['{"State":7}', false],
+    ['{"Stopped":"true"}', false],
+    ["{}", false],
+    ["[]", false],
+  ];
+  for (const [properties, hasEnded] of states) {
+    const host = vmHost({ completion: 1 });
+    let isAsked = false;
+    const call = functionOf(host, "HcsGetComputeSystemProperties");
+    const odd = withFunction(host, "HcsGetComputeSystemProperties", async (...args: unknown[]) => {
+      const result = await call(...args);
+      if (isAsked) putText(host, args[2] as Uint8Array<ArrayBuffer>, properties);
+      return result;
+    });
+    await using vm = await createUtilityVM(WINDOWS, { host: odd });
+    await vm.start();
+    isAsked = true;
+    host.fail({ function: "HcsModifyComputeSystem", code: 0xc0370105 });
+    const error = await assertRejects(() => vm.modify(removeShare("s1")), LayerError);
+    assertEquals([error.name, vm.state], hasEnded ? ["VMStateError", "ended"] : ["NativeError", "running"], properties);
+  }
 });
 
 Deno.test("a status that is a success of an odd kind is a success", async () => {

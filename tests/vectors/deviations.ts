@@ -16,7 +16,6 @@ import {
   addsLayer,
   callFor,
   changeOf,
-  isAboutToEnd,
   isSCSI,
   MODIFY,
   removedDevice,
@@ -357,13 +356,15 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    ours:
-      "a VM whose state forbids a removal, and that isn't paused, is taken for one that is about to end, with all in it",
-    apply: (expected, { step }) => {
-      const refused = expected.calls.findIndex(isAboutToEnd);
-      if (step.op !== "Release" || refused < 0) return undefined;
-      return { calls: expected.calls.slice(0, refused + 1), outcome: { kind: "done" }, begins: true, diverges: true };
-    },
+    ours: "a VM whose state forbids a removal is asked whether it has ended",
+    apply: (expected) =>
+      withCalls(
+        expected,
+        expected.calls.flatMap((call) => {
+          if (!removes(call) || Number(call.hr) !== INVALID_STATE) return [call];
+          return [call, { ...call, fn: "HcsGetComputeSystemProperties", args: PROPERTIES, hr: UNSEEN }];
+        }),
+      ),
   },
   {
     ours: "mounts that are made at once go on in any order, once all of their layers in vPMem are there",
@@ -400,6 +401,9 @@ export const DEVIATIONS: readonly Deviation[] = [
 // What the original leaves alone after a failure of these, ours does too: the disk rests under its filter. In a VM the
 // original goes on.
 const STOPPING = ["UnprepareLayer", "HcsDetachOverlayFilter", MODIFY];
+
+const INVALID_STATE = 0xc0370105;
+const PROPERTIES = { computeSystem: UNSEEN, computeSystemId: UNSEEN, propertyQuery: "{}" };
 
 function succeeds({ outcome }: Expected): boolean {
   return outcome.kind === "done";

@@ -33,7 +33,7 @@ import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
-import { isAboutToEnd, removesLayerOf } from "./requests.ts";
+import { removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import { withoutLasting } from "./shares.ts";
@@ -234,7 +234,7 @@ class Playback {
     const trace = this.#machine.trace();
     const { mountpoint, access: _, guest, device, ...held } = residualOf(trace);
     const { lostAt, crash } = this.#run.guest ?? {};
-    const hasEnded = trace.some(isAboutToEnd) || lostAt !== undefined && crash !== undefined;
+    const hasEnded = lostAt !== undefined && crash !== undefined;
     // A mount point of a volume that is gone is taken off as the link that it is, and that isn't in the trace.
     const links = mountpoint?.filter((folder) => {
       return ((fileAttributes(this.#machine.host, folder) ?? 0) & attribute.REPARSE_POINT) !== 0;

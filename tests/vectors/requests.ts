@@ -89,13 +89,6 @@ export function removes(call: Call): boolean {
   return (request?.RequestType ?? request?.GuestRequest?.RequestType) === "Remove";
 }
 
-/** Whether a VM refused to have something removed because it is about to end. */
-export function isAboutToEnd(call: Call): boolean {
-  return removes(call) && Number(call.hr) === INVALID_STATE;
-}
-
-const INVALID_STATE = 0xc0370105;
-
 /** The device that a call of {@linkcode removes} is about: a guest lets go of a disk before the host detaches it. */
 export function removedDevice(call: Call): string {
   const { GuestRequest } = requestOf(call)!;
