@@ -12,6 +12,7 @@ import type { Host } from "../ffi/host.ts";
 import { access, attribute, fileAttributes, fileFlag, fileId, isNotFound, openFile, share } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 import { realLayers } from "./real_path.ts";
+import { diskOf } from "./windows_path.ts";
 
 /** Returns what is at a path, or undefined if there is nothing. */
 export function kindOf(host: Host, path: string): "file" | "folder" | undefined {
@@ -99,6 +100,12 @@ export function isInUse(host: Host, file: string): boolean {
     if (((fileAttributes(host, file) ?? 0) & attribute.READONLY) === 0) throw error;
     return isOpen(host, file);
   }
+}
+
+/** Returns whether the disk of a scratch is in use. */
+export function isDiskInUse(host: Host, scratch: string): boolean {
+  const disk = diskOf(scratch);
+  return kindOf(host, disk) !== undefined && isInUse(host, disk);
 }
 
 /** Returns whether anybody has a file open, be it a scanner. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { kindOf } from "../checks/existing.ts";
+import { isDiskInUse, kindOf } from "../checks/existing.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, isWithin } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
@@ -17,7 +17,7 @@ import { isOpenToVM } from "../session/vm_files.ts";
 import { foreignMounts, UNKNOWN } from "./foreign_mounts.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
-import { isDiskInUse, recordOf } from "./mount_records.ts";
+import { recordOf } from "./mount_records.ts";
 import { placeOf } from "./volume_place.ts";
 import { recordedHolds, releaseRecorded, requireUnused } from "./unmount.ts";
 

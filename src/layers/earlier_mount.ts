@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isDiskInUse } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -15,7 +16,6 @@ import type { MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
 import {
-  isDiskInUse,
   isLeftBehind,
   isOfAnother,
   isOfEarlierBoot,

@@ -6,7 +6,7 @@
  */
 
 import { dirname } from "jsr:@std/path@^1.1.0/windows";
-import { isInUse } from "../checks/existing.ts";
+import { isDiskInUse, isInUse } from "../checks/existing.ts";
 import { diskOf, nameOf, pathKey } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
@@ -15,7 +15,6 @@ import { dockerStoreAt, dockerStores } from "../nodes/docker.ts";
 import { foldersWithDisk, ifReadable, type LayerStore, type ScratchFacts } from "../nodes/store.ts";
 import type { Attached } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
-import { isDiskInUse } from "./mount_records.ts";
 import { NOWHERE, orUndefined, placeOf, placeOfVolume } from "./volume_place.ts";
 
 /** What nobody tells of a mount. */

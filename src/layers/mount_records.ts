@@ -5,8 +5,8 @@
  * @module
  */
 
-import { hasVolume, idOf, isInUse, kindOf, toldIdOf } from "../checks/existing.ts";
-import { diskOf, pathKey, volumeIn } from "../checks/windows_path.ts";
+import { hasVolume, idOf, isDiskInUse, toldIdOf } from "../checks/existing.ts";
+import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
@@ -203,12 +203,6 @@ export async function lastVolume(
   return await waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) === false, signal)
     ? volume
     : undefined;
-}
-
-/** Returns whether the disk of a scratch is in use. */
-export function isDiskInUse(host: Host, scratch: string): boolean {
-  const disk = diskOf(scratch);
-  return kindOf(host, disk) !== undefined && isInUse(host, disk);
 }
 
 /**

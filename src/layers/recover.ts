@@ -5,7 +5,7 @@
  */
 
 import { boolean, hostOptions } from "../checks/arguments.ts";
-import { kindOf } from "../checks/existing.ts";
+import { isDiskInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -29,7 +29,7 @@ import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts"
 import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { leftOf } from "./earlier_mount.ts";
 import { infoOf, infoOfPlace, infoOfVM, type MountInfo, recordsOn } from "./list_mounts.ts";
-import { isDiskInUse, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
+import { isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { recordedHolds, releaseRecorded } from "./unmount.ts";
 

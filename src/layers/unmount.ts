@@ -5,7 +5,7 @@
  */
 
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
-import { hasVolume, kindOf } from "../checks/existing.ts";
+import { hasVolume, isDiskInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
@@ -33,7 +33,7 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { guardReleases, isDiskInUse, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
+import { guardReleases, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**

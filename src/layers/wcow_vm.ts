@@ -20,11 +20,11 @@ import type { HoldList } from "../holds/hold_list.ts";
 import { requireImageFile } from "../host_holds/layer_image.ts";
 import { itemsOf, limitsOf } from "../options.ts";
 import { layerId, sessionOf } from "../session/session.ts";
+import { forgetUnmounted } from "../session/unmounted.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { type AcquiredLayers, type LayerStack, type NamedImage, realStack } from "./layer_stack.ts";
-import { isDiskInUse } from "./mount_records.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
 
@@ -173,9 +173,8 @@ export async function acquireVMLayers(
     throw new InUseError(scratch, `is the scratch of another container in the VM ${vm.id}`, vm.id);
   }
   // Otherwise, Windows refuses the disk when the shares are there already.
-  const { mounts } = sessionOf(host);
-  const isUnmounted = mounts.mountOf(scratch) !== undefined && !isDiskInUse(host, scratch);
-  if (mounts.isActivated(scratch) && !isUnmounted) {
+  forgetUnmounted(host, scratch);
+  if (sessionOf(host).mounts.isActivated(scratch)) {
     throw new InUseError(scratch, "is mounted on the host. Unmount it first", "this process");
   }
   if (!isThere) await requireFreeFile(host, diskOf(scratch), "layerFolders", signal);

@@ -32,6 +32,7 @@ import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { claimAbsent, isBeingCreated } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
+import { forgetUnmounted } from "../session/unmounted.ts";
 import { onceFree } from "../session/waiting.ts";
 import { vmUsing } from "../session/vm_files.ts";
 
@@ -129,6 +130,7 @@ export async function prepareLayer(
     const named = parentFolders(parents, "parents");
     const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
     const layers = existingParents(host, named, "parents");
+    forgetUnmounted(host, scratch);
     const { mounts } = sessionOf(host);
     if (mounts.isMounting(scratch) || mounts.hasLayers(scratch)) {
       throw new InUseError(scratch, "is mounted, or has its filter already. Remove that first", "this process");
@@ -395,6 +397,7 @@ export async function destroyLayer(layer: string, options: HostOptions = {}): Pr
 
 /** Throws if a layer is known to be in use. */
 export async function requireUnused(host: Host, folder: string, signal: AbortSignal | undefined): Promise<void> {
+  forgetUnmounted(host, folder);
   const { mounts } = sessionOf(host);
   if (mounts.isActivated(folder)) {
     throw new InUseError(folder, "is activated, or a scratch in it is", "this process");

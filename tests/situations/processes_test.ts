@@ -7,6 +7,7 @@ import {
   activateLayer,
   createScratch,
   deactivateLayer,
+  destroyLayer,
   mountCimImage,
   NativeError,
   prepareLayer,
@@ -229,6 +230,16 @@ Deno.test("a scratch that another process has unmounted can be mounted in a VM b
   assertEquals(held(host).filter((what) => what.startsWith("scsiAttachment")).length, 1);
   await inVM.release();
   await onHost.release();
+});
+
+Deno.test("layers that another process has unmounted can be destroyed by the one that mounted them", async () => {
+  const host = stackHost();
+  const mounted = await mountWCOWLayers("c1", STACK, { host });
+  for (const layer of [SCRATCH, LAYERS[0]!]) await assertRejects(() => destroyLayer(layer, { host }), InUseError);
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  for (const layer of [SCRATCH, LAYERS[0]!]) await destroyLayer(layer, { host });
+  assertEquals([host.exists(SCRATCH), host.exists(LAYERS[0]!)], [false, false]);
+  await mounted.release();
 });
 
 Deno.test("Windows doesn't tell which folder a mounted scratch is: its record stays, and nothing is mounted or released", async () => {
