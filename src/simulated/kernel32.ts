@@ -107,6 +107,8 @@ export interface FileHandle extends OpenHandle {
 
 interface ProcessHandle extends OpenHandle {
   readonly type: "process";
+  /** When the process was started. */
+  readonly startedAt: number;
 }
 
 /** kernel32.dll. */
@@ -372,8 +374,9 @@ export const kernel32Functions: SimulatedDll = {
     BOOL,
     { process: big, start: buffer, end: buffer, kernel: buffer, user: buffer },
     ({ windows, process: { handles } }, { process, start }) => {
-      const pid = process === CURRENT_PROCESS ? windows.by.process : Number(handles.get(process, "process").target);
-      const { startedAt } = windows.state.running[pid] ?? unknown("asking when a process started that has ended");
+      const { startedAt } = process === CURRENT_PROCESS
+        ? windows.state.running[windows.by.process] ?? unknown("a call of a process that has ended")
+        : handles.get<ProcessHandle>(process, "process");
       put64(start, fileTime(startedAt));
     },
   ),
@@ -479,8 +482,11 @@ export const kernel32Functions: SimulatedDll = {
     ADDRESS,
     { access: number, inherit: number, pid: number },
     ({ windows, process }, { pid }) => {
-      if (windows.state.running[pid] === undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
-      return process.handles.open({ type: "process", target: `${pid}` } as ProcessHandle);
+      const running = windows.state.running[pid];
+      if (running === undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      // Windows tells it of an open handle also after the process has ended.
+      const { startedAt } = running;
+      return process.handles.open({ type: "process", target: `${pid}`, startedAt } as ProcessHandle);
     },
   ),
 

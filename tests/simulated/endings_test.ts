@@ -115,6 +115,14 @@ Deno.test("endProcess(), restart(), restore(): what waits for a guest in the pro
   }
 });
 
+Deno.test("endProcess(): when it was started is told by a handle that was open before it ended", () => {
+  const host = stackHost();
+  const owner = host.otherProcess();
+  const id = k32.currentProcess(owner);
+  host.before("GetProcessTimes", () => owner.endProcess());
+  assertEquals([k32.hasEnded(host, id), k32.hasEnded(host, id)], [false, true]);
+});
+
 Deno.test("endProcess(): the death of a process of another program can be told, by its number", async () => {
   const file = await Deno.makeTempFile();
   try {
