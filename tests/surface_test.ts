@@ -20,12 +20,14 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./files": [
-    11,
+    30,
     `
-      FormatError LayerError UnreadableFileError fromBytes httpRange openFile
+      FormatError InvalidInputError LayerError MOUNT_POINT_TAG SYMLINK_TAG UnreadableFileError fromBytes httpRange openFile
+      readLayerTar readTar writeLayerTar writeTar
     `,
     `
-      FilePlace FormatProblem HttpRangeOptions OpenBytes RandomAccess
+      ExtendedAttribute FilePlace FileTimes FormatProblem HttpRangeOptions LayerEntry LayerEntryType NewTarEntry OpenBytes
+      PaxRecords RandomAccess ReadTarOptions ReparsePoint TarEntry TarHeader TarLimits TarSource
     `,
   ],
   "./hcsschema": [

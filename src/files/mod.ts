@@ -6,9 +6,21 @@
 
 export { FormatError, UnreadableFileError } from "../errors/file_errors.ts";
 export type { FilePlace, FormatProblem } from "../errors/file_errors.ts";
+export { InvalidInputError } from "../errors/input_error.ts";
 export { LayerError } from "../errors/layer_error.ts";
 export { httpRange } from "./bytes/http_range.ts";
 export type { HttpRangeOptions } from "./bytes/http_range.ts";
 export { openFile } from "./bytes/open_file.ts";
 export { fromBytes } from "./bytes/random_access.ts";
 export type { OpenBytes, RandomAccess } from "./bytes/random_access.ts";
+export { MOUNT_POINT_TAG, SYMLINK_TAG } from "./layer/entry.ts";
+export type { ExtendedAttribute, FileTimes, LayerEntry, LayerEntryType, ReparsePoint } from "./layer/entry.ts";
+export { readLayerTar, writeLayerTar } from "./tar/layer_tar.ts";
+export type { PaxRecords } from "./tar/pax_records.ts";
+export { readTar } from "./tar/read_tar.ts";
+export type { TarEntry } from "./tar/read_tar.ts";
+export type { TarHeader } from "./tar/tar_header.ts";
+export type { ReadTarOptions, TarLimits } from "./tar/tar_limits.ts";
+export type { TarSource } from "./tar/tar_source.ts";
+export { writeTar } from "./tar/write_tar.ts";
+export type { NewTarEntry } from "./tar/write_tar.ts";
