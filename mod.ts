@@ -72,6 +72,13 @@ export type { Mounted } from "./src/holds/mounted.ts";
 export type { Hold } from "./src/holds/hold.ts";
 export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 
+// Images and layers that are made
+export { mergeBlockCims, writeBlockCim, writeCim } from "./src/transfer/cim_writing.ts";
+export type { BlockCim, WriteBlockCimOptions, WriteCimOptions } from "./src/transfer/cim_writing.ts";
+export type { CimMetadata } from "./src/ffi/cim_writer.ts";
+export type { CimWriter } from "./src/transfer/image_writer.ts";
+export type { Contents } from "./src/transfer/pieces.ts";
+
 // The host
 export type { VolumeSpace } from "./src/ffi/kernel32.ts";
 export { windowsHost } from "./src/ffi/host.ts";
@@ -82,6 +89,7 @@ export type { HostOptions, MountOptions } from "./src/ffi/host_options.ts";
 export { LayerError } from "./src/errors/layer_error.ts";
 export { InvalidInputError } from "./src/errors/input_error.ts";
 export {
+  ClosedError,
   HungCallError,
   InUseError,
   NotMountedError,

@@ -5,7 +5,7 @@ const ROOT = new URL("..", import.meta.url);
 
 /** What each folder of src may import besides itself: only what is below it. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
-  "mod.ts": ["layers", "uvm", "holds", "hcsschema", "ffi", "errors"],
+  "mod.ts": ["transfer", "layers", "uvm", "holds", "hcsschema", "ffi", "errors"],
   layers: [
     "uvm",
     "host_holds",
@@ -15,6 +15,17 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
     "checks",
     "holds",
     "hcsschema",
+    "ffi",
+    "options.ts",
+    "errors",
+  ],
+  transfer: [
+    "host_holds",
+    "files",
+    "session",
+    "records",
+    "checks",
+    "holds",
     "ffi",
     "options.ts",
     "errors",

@@ -26,14 +26,17 @@ function placeOf(hold: HeldRecord): string {
       return hold.volume;
     case "folder":
     case "mountPoint":
+    case "transportFolder":
       return hold.folder;
     case "newFile":
     case "newDisk":
     case "openDisk":
+    case "openImage":
     case "vmScratch":
     case "attachedDisk":
       return hold.path;
     case "baseOSLayer":
+    case "newLayer":
       return hold.layer;
     case "computeSystem":
       return hold.id;

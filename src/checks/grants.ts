@@ -34,6 +34,7 @@ export const dllsOf = {
   scratchDisk: [kernel32, virtdisk, vmcompute],
   unmount: LAYERS,
   vm: [...LAYERS, advapi32, ole32],
+  writeImage: [kernel32, ntdll, cimfs],
 } satisfies Record<string, readonly Dll[]>;
 
 /** An operation. */

@@ -10,8 +10,8 @@
  *
  * - Most holds on the host outlive the process, and another process can release them from their records, as
  *   `unmountWCOWLayers` does.
- * - `openDisk` ends with the process.
- * - `newFile`, `newDisk`, `baseOSLayer` and `vmScratch` stand for something that a function created. They are released only
+ * - `openDisk` and `openImage` end with the process.
+ * - `newFile`, `newDisk`, `newLayer`, `transportFolder`, `baseOSLayer` and `vmScratch` stand for something that a function created. They are released only
  *   if the function fails.
  * - `computeSystem`, and holds with a `vm`, end with the VM. Only the process that created the VM can release them. A
  *   `vmAccess`, however, outlives the VM, because it is in the file's access list.
@@ -99,6 +99,24 @@ export type Hold =
     readonly kind: "openDisk";
     /** Path of the file. */
     readonly path: string;
+  }
+  | {
+    /** A CIM image that this process is writing. */
+    readonly kind: "openImage";
+    /** Path under which it is written. */
+    readonly path: string;
+  }
+  | {
+    /** A layer that is being imported, and that nobody has used. */
+    readonly kind: "newLayer";
+    /** Folder of the layer. */
+    readonly layer: string;
+  }
+  | {
+    /** Files on their way into a layer or out of it. */
+    readonly kind: "transportFolder";
+    /** Path of the folder. */
+    readonly folder: string;
   }
   | {
     /** What Windows creates in a base layer: `Hives` and `Layout`. */

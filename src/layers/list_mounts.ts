@@ -15,7 +15,7 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
-import type { PlaceRecord } from "../records/place.ts";
+import { isTransfer, type PlaceRecord, type PlannedMount, type PlannedTransfer } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import type { ListedRecords } from "../records/records.ts";
 import type { VMRecord } from "../records/vm_record.ts";
@@ -59,9 +59,10 @@ export interface MountInfo {
   readonly containerId: string | undefined;
   /**
    * What is there if it isn't the layers of a container: a `volume` by {@linkcode mountSandboxVolume}, an `image` by
-   * `mountCimImage`, or a `vm` of `createUtilityVM`. These have no layers, and an empty `scratch`.
+   * `mountCimImage`, a `vm` of `createUtilityVM`; or what is being done with a layer or an image, which is all that its `layers` have:
+   * a `newLayer` or `newImage` that is being made, or an `export`. The others have no layers. All have an empty `scratch`.
    */
-  readonly kind?: "volume" | "image" | "vm";
+  readonly kind?: "volume" | "image" | "vm" | "newLayer" | "newImage" | "export";
   /** The VM, if it is one: its id, and the files that it may open because of this library. */
   readonly vm?: { readonly id: string; readonly files: readonly string[] };
   /**
@@ -260,6 +261,7 @@ export async function infoOfVM(host: Host, record: VMRecord): Promise<MountInfo>
 
 /** Returns what a record and Windows tell of a volume or an image that is mounted by itself. */
 export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
+  if (isTransfer(place)) return infoOfTransfer(host, place);
   const { id, kind, volume, since, isPermanent } = place;
   const isMounted = orUndefined(() => isPlaceMounted(host, place)) !== false;
   return {
@@ -279,8 +281,25 @@ export function infoOfPlace(host: Host, place: PlaceRecord): MountInfo {
   };
 }
 
+function infoOfTransfer(host: Host, place: PlaceRecord & PlannedTransfer): MountInfo {
+  const { id, kind, target, since } = place;
+  return {
+    id,
+    containerId: undefined,
+    kind,
+    state: "partial",
+    scratch: "",
+    layers: [target],
+    image: undefined,
+    ...NOWHERE,
+    owner: ownerInfo(host, place),
+    since,
+    permanent: false,
+  };
+}
+
 // What is mounted at the folder, or has the name of the volume, can be another one.
-function isPlaceMounted(host: Host, place: PlaceRecord): boolean {
+function isPlaceMounted(host: Host, place: PlaceRecord & PlannedMount): boolean {
   if (place.kind === "image") return hasVolume(host, place.volume) !== false && !isOfEarlierBoot(host, place);
   const shown = kindOf(host, place.folder) === undefined ? undefined : mountedVolume(host, place.folder);
   return shown !== undefined && isSameVolume(host, shown, place.volume);

@@ -17,8 +17,9 @@ import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { cimMountOf } from "../host_holds/cim_mount.ts";
 import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
+import { leftOfTransfer } from "../host_holds/transfer.ts";
 import { optional } from "../options.ts";
-import type { PlaceRecord } from "../records/place.ts";
+import { isTransfer, type PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import { subjectOfVM, type VMRecord } from "../records/vm_record.ts";
 import { requireBuild } from "../session/builds.ts";
@@ -238,7 +239,9 @@ async function outcomeOf(
 
 function placeHolds(host: Host, place: PlaceRecord): HoldList {
   const holds = new HoldList();
-  if (place.kind === "volume") {
+  if (isTransfer(place)) {
+    leftOfTransfer(host, place).forEach((held) => holds.adopt(held));
+  } else if (place.kind === "volume") {
     adoptMountPoint(host, holds, place);
   } else if (!isOfEarlierBoot(host, place)) {
     requireGrantsFor(host, "image");

@@ -30,6 +30,14 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   OpenProcessToken: () => ({ token: 8 }),
   RegGetValueW: ({ size }) => ({ size: 4, data: numberIn(size, 32) }),
   SetEntriesInAclW: () => ({ newList: 8 }),
+  // cimfs.dll
+  CimCreateAlternateStream: () => ({ stream: 8 }),
+  CimCreateFile: () => ({ stream: 8 }),
+  CimCreateImage: () => ({ image: 8 }),
+  CimCreateImage2: () => ({ image: 8 }),
+  CimGetVerificationInformation: () => ({ isSealed: 4, hashSize: 8, signatureSize: 8, headerSize: 8, hash: 32 }),
+  CimSealImage: () => ({ hashSize: 8, headerSize: 8, hash: 32 }),
+  CimWriteStream: ({ size }) => ({ data: size }),
   // computestorage.dll
   HcsGetLayerVhdMountPath: () => ({ mountPath: 8 }),
   // kernel32.dll

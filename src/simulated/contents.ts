@@ -72,6 +72,21 @@ export function bytesOf({ path, size = 0, text, base64 }: Node): Uint8Array<Arra
   return new TextEncoder().encode(text);
 }
 
+// No text has a NUL.
+const BINARY_STREAM = "\0";
+
+/** Returns the content of an alternate data stream in the form in which it is kept: text as it is, other bytes in base64. */
+export function streamText(bytes: Uint8Array): string {
+  return textOf(bytes) ?? BINARY_STREAM + bytes.toBase64();
+}
+
+/** Returns the bytes of {@linkcode streamText}. */
+export function streamBytes(content: string): Uint8Array<ArrayBuffer> {
+  return content.startsWith(BINARY_STREAM)
+    ? Uint8Array.fromBase64(content.slice(BINARY_STREAM.length))
+    : new TextEncoder().encode(content);
+}
+
 const CONTENTS = { files: true, removed: true } as const;
 
 /** Adds the files of a layer to its folder `Files`. */

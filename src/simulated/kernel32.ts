@@ -28,13 +28,14 @@ import {
   win32Failure,
 } from "./call.ts";
 import { closeFiles } from "./closing.ts";
-import { bytesOf, copyFile, fileWith } from "./contents.ts";
+import { bytesOf, copyFile, fileWith, streamBytes, streamText } from "./contents.ts";
 import { diskOfDevice, numberOfVolume } from "./disks.ts";
 import { type AtLink, dosPath, pathsOfVolume, rootOfPlace, volumeOfPlace } from "./links.ts";
 import { foldName, isDeviceName } from "./names.ts";
 import {
   addOpening,
   EVERY_USE,
+  isOpenWithin,
   lockByte,
   type Opening,
   removeOrMark,
@@ -60,6 +61,7 @@ import {
 const DIRECTORY = 0x10;
 const NORMAL = 0x80;
 const REPARSE_POINT = 0x400;
+const MOVEFILE_WRITE_THROUGH = 0x8;
 const CREATE_NEW = 1;
 const CREATE_ALWAYS = 2;
 const OPEN_ALWAYS = 4;
@@ -478,6 +480,16 @@ export const kernel32Functions: SimulatedDll = {
 
   lstrlenW: define(INFALLIBLE, { address: big }, ({ process }, { address }) => process.memory.readWide(address).length),
 
+  MoveFileExW: define(BOOL, { from: text, to: text, flags: number }, ({ windows }, { from, to, flags }) => {
+    if (flags !== MOVEFILE_WRITE_THROUGH) unknown(`renaming a file with flags ${flags}`);
+    const node = windows.existing(from, "stay");
+    const place = windows.place(to, "stay");
+    if (place.node !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+    requireFolder(windows, parentOf(place.path));
+    if (isOpenWithin(windows, node.path)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
+    windows.move(node.path, place.path);
+  }),
+
   OpenProcess: define(
     ADDRESS,
     { access: number, inherit: number, pid: number },
@@ -584,6 +596,7 @@ const ATTRIBUTE = { sparse: 0x200, compressed: 0x800, encrypted: 0x4000 } as con
 
 function attributesOf(node: Node): number {
   if (linkTag(node) !== undefined) return REPARSE_POINT | (node.type === "folder" ? DIRECTORY : 0);
+  if (node.metadata !== undefined) return node.metadata.attributes;
   if (node.type === "folder") return DIRECTORY;
   return node.attributes?.reduce((sum, attribute) => sum | ATTRIBUTE[attribute], 0) ?? NORMAL;
 }
@@ -705,7 +718,7 @@ function contentOf(windows: Windows, target: string): Uint8Array<ArrayBuffer> {
   const [file, stream] = splitStream(target);
   const node = windows.existing(file, "stay");
   if (stream === undefined) return bytesOf(node);
-  return new TextEncoder().encode(node.streams?.[stream] ?? refuseStream());
+  return streamBytes(node.streams?.[stream] ?? refuseStream());
 }
 
 function refuseStream(): never {
@@ -716,7 +729,7 @@ function putContent(windows: Windows, target: string, content: Uint8Array): void
   const [file, stream] = splitStream(target);
   const node = windows.own(file, "stay");
   if (stream !== undefined) {
-    node.streams = { ...node.streams, [stream]: new TextDecoder().decode(content) };
+    node.streams = { ...node.streams, [stream]: streamText(content) };
     return;
   }
   const { text, base64, size } = fileWith(file, content);

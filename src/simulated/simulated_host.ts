@@ -9,9 +9,11 @@ import { printable } from "../errors/printable.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
 import { advapi32 } from "../ffi/advapi32.ts";
 import { cimfs } from "../ffi/cimfs.ts";
+import { cimfsWriter } from "../ffi/cim_writer.ts";
 import { computestorage } from "../ffi/computestorage.ts";
 import type { Host, NativeCallback, NotificationListener } from "../ffi/host.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
+import { moving } from "../ffi/moving.ts";
 import { ntdll } from "../ffi/ntdll.ts";
 import { ole32 } from "../ffi/ole32.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
@@ -37,6 +39,7 @@ import {
 import { REQUESTS } from "./bridge_guest.ts";
 import { requireBuffers } from "./buffers.ts";
 import { cimfsFunctions } from "./cimfs.ts";
+import { cimWriterFunctions } from "./cim_writer.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
 import { closeAll, closeFiles, closeTimely, endKilled, restart, startProcess } from "./closing.ts";
 import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
@@ -214,12 +217,14 @@ export interface HeldResource {
 const DLLS = new Map<Dll, SimulatedDll>([
   [advapi32, advapi32Functions],
   [kernel32, kernel32Functions],
+  [moving, kernel32Functions],
   [ntdll, ntdllFunctions],
   [ole32, ole32Functions],
   [vmcompute, vmcomputeFunctions],
   [vmcomputeHcs, hcsFunctions],
   [ws2, ws2Functions],
   [cimfs, cimfsFunctions],
+  [cimfsWriter, cimWriterFunctions],
   [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
   [virtdisk, virtdiskFunctions],
 ] as [Dll, SimulatedDll][]);

@@ -50,7 +50,13 @@ export interface Node {
   image?: Record<string, Node>;
   /** Of the root of a volume or of a layer's files: what the layers below have there and don't show, such as `\\a\\b`. */
   removed?: string[];
-  /** Its alternate data streams, with their content. */
+  /** What restored it has set: its attributes, times, security descriptor and so on. */
+  metadata?: FileMetadata;
+  /** Of a file in an image: the path in an image below that it is one more name of, until they are merged. */
+  mergeLink?: string;
+  /** Of a sealed image, its root hash. */
+  sealed?: string;
+  /** Its alternate data streams, with their content as `streamText` has it. */
   streams?: Record<string, string>;
   /** The virtual disk in the file, once known. {@linkcode Windows.disk} returns it for every file. */
   disk?: VirtualDisk;
@@ -82,6 +88,26 @@ export interface Node {
   isDeletePending?: boolean;
   /** Whether the scanner waits for it. */
   isUnscanned?: boolean;
+}
+
+/** What a program that restores files sets: times as FILETIMEs, bytes in base64. */
+export interface FileMetadata {
+  /** Its FILE_ATTRIBUTE bits. */
+  readonly attributes: number;
+  /** When it was created. */
+  readonly creationTime: string;
+  /** When it was written to. */
+  readonly lastWriteTime: string;
+  /** When anything about it was changed. */
+  readonly changeTime: string;
+  /** When it was read. */
+  readonly lastAccessTime: string;
+  /** Its self-relative security descriptor. */
+  readonly securityDescriptor?: string;
+  /** Its REPARSE_DATA_BUFFER. */
+  readonly reparse?: string;
+  /** Its list of FILE_FULL_EA_INFORMATION. */
+  readonly extendedAttributes?: string;
 }
 
 /** Who owns something, and who may do what with it. */
@@ -371,6 +397,17 @@ export class Windows {
       if (isDisk(node)) this.remove(this.diskVolume(node.path));
     }
     hideBelow(this.state, at);
+  }
+
+  /** Renames a file or folder, with its content. */
+  move(from: string, to: string): void {
+    for (const key of indexOf(this.state).treeAt(keyOf(from))) {
+      const node = this.state.nodes[key]!;
+      if (isDisk(node)) unknown(`renaming a disk: ${node.path}`);
+      delete this.state.nodes[key];
+      const path = to + node.path.slice(from.length);
+      this.state.nodes[keyOf(path)] = { ...JSON.parse(JSON.stringify(node)), path };
+    }
   }
 
   /** Returns the files and folders in a folder. */

@@ -1,0 +1,144 @@
+/**
+ * The holds on what an import or export makes: a layer, an image, and folders that are there only meanwhile.
+ *
+ * @module
+ */
+
+import { kindOf } from "../checks/existing.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
+import type { Host } from "../ffi/host.ts";
+import {
+  access,
+  createDirectory,
+  deleteFile,
+  disposition,
+  fileFlag,
+  isNotFound,
+  isTaken,
+  openFile,
+  type OpenFileOptions,
+} from "../ffi/kernel32.ts";
+import { moveFile } from "../ffi/moving.ts";
+import { destroyLayer } from "../ffi/vmcompute.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import type { Expect } from "../holds/hold_list.ts";
+import type { PlannedTransfer } from "../records/place.ts";
+import { removeOnceFree } from "../session/waiting.ts";
+import { newFileOf, removeTree } from "./new_file.ts";
+
+/** Returns a path that nothing else has: that of a layer or image until it gets its own. */
+export function temporaryPath({ target, mark }: PlannedTransfer): string {
+  return `${target}.${mark}`;
+}
+
+/** Returns the path of the folder that Windows imports from or exports to. */
+export function transportPath(transfer: PlannedTransfer): string {
+  return `${temporaryPath(transfer)}.files`;
+}
+
+/** Returns the holds on all that a transfer can have left. */
+export function leftOfTransfer(host: Host, transfer: PlannedTransfer): Held[] {
+  switch (transfer.kind) {
+    case "newImage":
+      return [newFileOf(host, temporaryPath(transfer))];
+    case "newLayer":
+      return [newLayerOf(host, transfer), transportFolderOf(host, transportPath(transfer))];
+    case "export":
+      return [transportFolderOf(host, transportPath(transfer))];
+  }
+}
+
+/** Returns the hold on a folder whose name nothing else has. Releasing it removes it with all that is in it. */
+export function transportFolderOf(host: Host, folder: string): Held<HoldOf<"transportFolder">> {
+  return {
+    hold: { kind: "transportFolder", folder },
+    restsOn: [],
+    release: () => removeOnceFree(host, folder, () => removeTree(host, folder)),
+  };
+}
+
+/** Creates such a folder. */
+export function acquireTransportFolder(
+  host: Host,
+  folder: string,
+  expect: Expect,
+): Held<HoldOf<"transportFolder">> {
+  const held = transportFolderOf(host, folder);
+  expect(held);
+  createDirectory(host, folder);
+  return held;
+}
+
+/** Returns the hold on a layer that is being made. Releasing it removes the layer only as long as it has the mark. */
+export function newLayerOf(host: Host, transfer: PlannedTransfer): Held<HoldOf<"newLayer">> {
+  const { target: layer } = transfer;
+  return {
+    hold: { kind: "newLayer", layer },
+    restsOn: [],
+    async release() {
+      const begun = temporaryPath(transfer);
+      const wasBegun = await removeOnceFree(host, begun, () => removeTree(host, begun));
+      if (kindOf(host, layer) === undefined || !isMarked(host, transfer)) return wasBegun;
+      await destroyLayer(host, layer);
+      if (kindOf(host, layer) === undefined) return true;
+      throw new InUseError(layer, "is still there although Windows reported that it was deleted");
+    },
+  };
+}
+
+/**
+ * Creates the folder of a layer, which has the mark from the moment at which it has its name.
+ *
+ * @throws {InvalidInputError} if there is something at its path by then.
+ */
+export function acquireNewLayer(
+  host: Host,
+  transfer: PlannedTransfer,
+  expect: Expect,
+): Held<HoldOf<"newLayer">> {
+  const held = newLayerOf(host, transfer);
+  expect(held);
+  const begun = temporaryPath(transfer);
+  createDirectory(host, begun);
+  openMark(host, begun, transfer, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW });
+  moveToTarget(host, begun, transfer.target);
+  return held;
+}
+
+/** Gives what is complete its own name. */
+export function moveToTarget(host: Host, from: string, target: string): void {
+  try {
+    moveFile(host, from, target);
+  } catch (cause) {
+    if (isTaken(cause)) throw new InvalidInputError("target", "exists since the call began", target, { cause });
+    throw cause;
+  }
+}
+
+/** Takes the mark off a layer that is complete: from now on, nothing that was begun removes it. */
+export function completeLayer(host: Host, { target, mark }: PlannedTransfer): void {
+  deleteFile(host, `${target}:${streamOf(mark)}`);
+}
+
+function isMarked(host: Host, transfer: PlannedTransfer): boolean {
+  return hasMark(host, transfer) || hasMark(host, transfer);
+}
+
+function hasMark(host: Host, transfer: PlannedTransfer): boolean {
+  try {
+    openMark(host, transfer.target, transfer);
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+function openMark(host: Host, folder: string, { mark }: PlannedTransfer, options: OpenFileOptions = {}): void {
+  openFile(host, `${folder}:${streamOf(mark)}`, { ...options, flags: fileFlag.OPEN_REPARSE_POINT })[Symbol.dispose]();
+}
+
+function streamOf(mark: string): string {
+  return `hcs-layers.${mark}`;
+}

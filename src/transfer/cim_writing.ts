@@ -1,0 +1,170 @@
+/**
+ * Writing CIM images.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
+import { boolean, text, withHostOptions } from "../checks/arguments.ts";
+import { requireAbsent, requireKind } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
+import { namedFolder, nameOf } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import { cimCreateFlag, createBlockImage, createImage } from "../ffi/cim_writer.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
+import { requireBuild } from "../session/builds.ts";
+import { beginImage, type CimWriter } from "./image_writer.ts";
+
+/**
+ * Options of {@linkcode writeCim}.
+ *
+ * @category CIM images
+ */
+export interface WriteCimOptions extends HostOptions {
+  /** The name of an image in the same folder, such as `base.cim`, whose files and folders the new one has too. Default: none. */
+  from?: string | undefined;
+}
+
+/**
+ * Options of {@linkcode writeBlockCim} and {@linkcode mergeBlockCims}.
+ *
+ * @category CIM images
+ */
+export interface WriteBlockCimOptions extends HostOptions {
+  /** The name of the image in its file. Default: `layer.cim`. */
+  name?: string | undefined;
+  /** Whether the image gets a root hash, by which Windows verifies what is read. Needs build 27800. Default: false. */
+  verified?: boolean | undefined;
+}
+
+/**
+ * An image in a file of its own.
+ *
+ * @category CIM images
+ */
+export interface BlockCim {
+  /** Absolute path of the file. */
+  readonly block: string;
+  /** The name of the image in it. Default: `layer.cim`. */
+  readonly name?: string | undefined;
+}
+
+const DEFAULT_NAME = "layer.cim";
+
+/**
+ * Begins a CIM image, which shares a folder with others. Windows writes one image in a folder at a time. Until
+ * {@linkcode CimWriter.commit}, there is nothing at its path; disposing of the writer before that leaves nothing behind. Needs
+ * Windows build 19041 or later.
+ *
+ * ```ts
+ * import { writeCim } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addFolder("C:\\images");
+ * await using image = await writeCim("C:\\images\\app.cim", { host });
+ * const now = 133_000_000_000_000_000n;
+ * const times = { creationTime: now, lastWriteTime: now, changeTime: now, lastAccessTime: now };
+ * await image.addFolder("Files", { attributes: 0x10, ...times });
+ * await image.addFile("Files\\a.txt", { attributes: 0x20, ...times }, 5, new TextEncoder().encode("hello"));
+ * await image.commit();
+ * ```
+ *
+ * @param image Absolute path of the image, in a folder that exists.
+ * @throws {InvalidInputError} if there is something at the path, or no image to go on from.
+ * @throws {UnsupportedBuildError} if Windows is older than build 19041.
+ * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` while another image is written in the folder.
+ * @category CIM images
+ */
+export async function writeCim(image: string, options: WriteCimOptions = {}): Promise<CimWriter> {
+  return await withHostOptions(options, { from: optional(text) }, [image], async ({ host, signal, from }) => {
+    const target = namedFolder(image, "image");
+    if (from !== undefined && nameOf(from) !== from) {
+      throw new InvalidInputError("options.from", "is not the name of an image in the same folder", from);
+    }
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "writeImage");
+    requireBuild(host, "cimFs", "CimFS");
+    const folder = dirname(target);
+    requireKind(host, folder, "image", "folder");
+    requireAbsent(host, target, "image");
+    if (from !== undefined) requireKind(host, `${folder}\\${from}`, "options.from", "file");
+    const create = (path: string) => createImage(host, { folder, name: basename(path), from });
+    return await beginImage(host, { target, create }, signal);
+  });
+}
+
+/**
+ * Begins a CIM image in a file of its own, as {@linkcode writeCim} does. Such images are merged when they are mounted, or before by
+ * {@linkcode mergeBlockCims}. Needs Windows build 27766 or later, or cimwriter.dll in System32.
+ *
+ * @param block Absolute path of the file, in a folder that exists.
+ * @throws {InvalidInputError} if there is something at the path.
+ * @throws {MissingExportError} if this Windows doesn't write such images.
+ * @throws {NativeError} if Windows refuses.
+ * @category CIM images
+ */
+export async function writeBlockCim(block: string, options: WriteBlockCimOptions = {}): Promise<CimWriter> {
+  const further = { name: optional(imageName), verified: optional(boolean) };
+  return await withHostOptions(options, further, [block], async ({ host, signal, name = DEFAULT_NAME, verified }) => {
+    const target = namedFolder(block, "block");
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "writeImage");
+    requireKind(host, dirname(target), "block", "folder");
+    requireAbsent(host, target, "block");
+    const { SINGLE_FILE, CONSISTENT, VERIFIED } = cimCreateFlag;
+    const flags = SINGLE_FILE | CONSISTENT | (verified ? VERIFIED : 0);
+    const create = (path: string) => createBlockImage(host, { block: path, name, flags });
+    return await beginImage(host, { target, create, isVerified: verified === true }, signal);
+  });
+}
+
+/**
+ * Makes one image of several that are each in a file of their own: what is in it is what their layers show together.
+ *
+ * @param block Absolute path of the file of the new image.
+ * @param sources The images, that of the topmost layer first: at least two.
+ * @returns The root hash of the new image, of 32 bytes, if it is `verified`.
+ * @throws {InvalidInputError} if there is something at the path, or a source is missing.
+ * @throws {MissingExportError} if this Windows doesn't write such images.
+ * @throws {NativeError} if Windows refuses.
+ * @category CIM images
+ */
+export async function mergeBlockCims(
+  block: string,
+  sources: readonly BlockCim[],
+  options: WriteBlockCimOptions = {},
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const further = { name: optional(imageName), verified: optional(boolean) };
+  const about = [block, ...sourceFiles(sources)];
+  return await withHostOptions(options, further, about, async ({ host, signal, ...how }) => {
+    const images = itemsOf(sources, "sources", blockCim);
+    if (images.length < 2) throw new InvalidInputError("sources", "names fewer than two images", images.length);
+    images.forEach(({ block: file }, i) => requireKind(host, file, `sources[${i}].block`, "file"));
+    await using writer = await writeBlockCim(block, { host, signal, ...how });
+    for (const { block: file, name } of images) {
+      signal?.throwIfAborted();
+      await writer.addImage(`${file}\\${name}`);
+    }
+    signal?.throwIfAborted();
+    await writer.commit();
+    return writer.rootHash;
+  });
+}
+
+function sourceFiles(sources: unknown): unknown[] {
+  return Array.isArray(sources) ? sources.map((source) => source?.block) : [];
+}
+
+/** Checks the name of an image in its file. */
+export const imageName: Check<string> = (value, argument) => {
+  const name = text(value, argument);
+  if (/[\\/:]/.test(name)) throw new InvalidInputError(argument, "is not the name of an image", value);
+  return name;
+};
+
+const blockCim: Check<{ readonly block: string; readonly name: string }> = (value, argument) => {
+  const { block, name = DEFAULT_NAME } = fieldsOf(value, { block: namedFolder, name: optional(imageName) }, argument);
+  return { block, name };
+};
