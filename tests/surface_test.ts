@@ -20,14 +20,16 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./files": [
-    30,
+    49,
     `
-      FormatError InvalidInputError LayerError MOUNT_POINT_TAG SYMLINK_TAG UnreadableFileError fromBytes httpRange openFile
-      readLayerTar readTar writeLayerTar writeTar
+      FormatError InvalidInputError LayerError MOUNT_POINT_TAG SYMLINK_TAG UnreadableFileError checkedEntries diffLayers fromBytes
+      httpRange layerOfFolder layerOfTar lintLayer mergeLayers openFile openLayerFile readLayerTar readTar traceLayers wrapFiles
+      writeLayerTar writeTar
     `,
     `
-      ExtendedAttribute FilePlace FileTimes FormatProblem HttpRangeOptions LayerEntry LayerEntryType NewTarEntry OpenBytes
-      PaxRecords RandomAccess ReadTarOptions ReparsePoint TarEntry TarHeader TarLimits TarSource
+      CheckLayerOptions DifferingPart EntriesOptions ExtendedAttribute FilePlace FileTimes FormatProblem HttpRangeOptions
+      LayerDifference LayerEntry LayerEntryType LayerFinding LayerRule LayerSource LayerTrace MergedEntry NewTarEntry OpenBytes
+      PaxRecords RandomAccess ReadTarOptions ReparsePoint TarEntry TarHeader TarLimits TarSource WrapFilesOptions
     `,
   ],
   "./hcsschema": [

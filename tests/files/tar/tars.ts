@@ -81,3 +81,7 @@ export async function refusal(entries: AsyncIterable<unknown>): Promise<FormatEr
 export async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   return await bytesOf(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")));
 }
+
+export async function textOf(stream: ReadableStream<Uint8Array>): Promise<string> {
+  return new TextDecoder().decode(await bytesOf(stream));
+}

@@ -1,0 +1,156 @@
+/**
+ * The folder of a layer, as docker and containerd keep it (windowsfilter, snapshots), mounted or copied.
+ *
+ * @module
+ */
+
+import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
+import { type FileTimes, type LayerEntry, SYMLINK_TAG } from "./entry.ts";
+import { pathProblem } from "./layer_path.ts";
+import type { LayerSource } from "./layer_source.ts";
+
+// What else is beside these belongs to the one who keeps the layer.
+const ROOTS = ["Files", "Hives", "UtilityVM"];
+const MOST_DEPTH = 1000;
+
+/**
+ * The layer in a folder that has `Files` in it, or `Hives` or `UtilityVM`; what it removes is in `tombstones.txt`. No link is
+ * followed. Deno tells neither attributes nor security descriptors nor streams, and times to the millisecond only.
+ */
+export function layerOfFolder(path: string): LayerSource {
+  return {
+    name: path,
+    async *entries({ signal, onFinding } = {}) {
+      const walk = new Walk(path, signal);
+      try {
+        await walk.start();
+        for (const root of ROOTS) yield* walk.entry(root, 1);
+      } catch (error) {
+        if (onFinding === undefined || !(error instanceof FormatError)) throw error;
+        onFinding({ severity: "error", rule: "format", problem: error.message, path: error.entry });
+      }
+    },
+  };
+}
+
+class Walk {
+  readonly #root: string;
+  readonly #signal: AbortSignal | undefined;
+  // What is removed, by the folder that it was in.
+  #whiteouts = new Map<string, string[]>();
+  // First names of files that have more, by what the system calls them.
+  readonly #names = new Map<string, string>();
+
+  constructor(root: string, signal: AbortSignal | undefined) {
+    this.#root = root;
+    this.#signal = signal;
+  }
+
+  async start(): Promise<void> {
+    const removed = await this.#tombstones();
+    this.#whiteouts = Map.groupBy(removed, (path) => path.slice(0, path.lastIndexOf("/")));
+  }
+
+  async *entry(path: string, depth: number): AsyncGenerator<LayerEntry, void, undefined> {
+    this.#signal?.throwIfAborted();
+    const info = await this.#stat(path);
+    if (info === undefined) return;
+    if (depth > MOST_DEPTH) {
+      throw new FormatError(this.#root, `a path has more than ${MOST_DEPTH} names`, { entry: path, reason: "limit" });
+    }
+    yield await this.#entryOf(path, info);
+    if (!info.isDirectory || info.isSymlink) return;
+    for (const removed of this.#whiteouts.get(path) ?? []) {
+      yield { path: removed, type: "whiteout", size: 0, contents: empty };
+    }
+    for (const name of await this.#namesIn(path)) yield* this.entry(`${path}/${name}`, depth + 1);
+  }
+
+  async #entryOf(path: string, info: Deno.FileInfo): Promise<LayerEntry> {
+    const times = timesOf(info);
+    const common = { path, size: 0, ...times && { times }, contents: empty };
+    if (info.isSymlink) {
+      const target = await this.#readable(path, () => Deno.readLink(this.#full(path)));
+      return { ...common, type: "reparse", reparse: { tag: SYMLINK_TAG, target } };
+    }
+    if (info.isDirectory) return { ...common, type: "folder" };
+    if (!info.isFile) {
+      throw new FormatError(this.#root, "it is neither a file nor a folder nor a link", { entry: path });
+    }
+    const id = info.nlink !== null && info.nlink > 1 && info.ino !== null ? `${info.dev}:${info.ino}` : undefined;
+    const first = id === undefined ? undefined : this.#names.get(id);
+    if (first !== undefined) return { ...common, type: "link", target: first };
+    if (id !== undefined) this.#names.set(id, path);
+    return { ...common, type: "file", size: info.size, contents: () => this.#contents(path) };
+  }
+
+  // Opened once somebody reads.
+  #contents(path: string): ReadableStream<Uint8Array> {
+    const open = () => this.#readable(path, () => Deno.open(this.#full(path)));
+    return ReadableStream.from(async function* () {
+      const file = await open();
+      yield* file.readable;
+    }());
+  }
+
+  async #namesIn(path: string): Promise<string[]> {
+    const names = await this.#readable(path, () => Array.fromAsync(Deno.readDir(this.#full(path)), ({ name }) => name));
+    const bytes = new TextEncoder();
+    return names.map((name) => ({ name, key: bytes.encode(name).toHex() }))
+      .sort((a, b) => a.key < b.key ? -1 : 1).map(({ name }) => name);
+  }
+
+  async #stat(path: string): Promise<Deno.FileInfo | undefined> {
+    try {
+      return await Deno.lstat(this.#full(path));
+    } catch (cause) {
+      if (cause instanceof Deno.errors.NotFound && !path.includes("/")) return undefined;
+      throw new UnreadableFileError(this.#full(path), cause);
+    }
+  }
+
+  async #tombstones(): Promise<string[]> {
+    const file = this.#full("tombstones.txt");
+    let text: string;
+    try {
+      text = await Deno.readTextFile(file);
+    } catch (cause) {
+      if (cause instanceof Deno.errors.NotFound) return [];
+      throw new UnreadableFileError(file, cause);
+    }
+    const [version, ...lines] = text.replace(/^\ufeff/, "").split(/\r?\n/);
+    if (version !== "Version 1.0") {
+      throw new FormatError(file, `its version isn't known: ${version?.slice(0, 40)}`, { reason: "unsupported" });
+    }
+    return lines.filter((line) => line !== "").map((line) => {
+      const path = `Files${line.replaceAll("\\", "/")}`;
+      const problem = line.startsWith("\\") ? pathProblem(path) : "doesn't begin with \\";
+      if (problem !== undefined) throw new FormatError(file, `a path in it ${problem}`, { entry: line });
+      return path;
+    });
+  }
+
+  #full(path: string): string {
+    return `${this.#root}/${path}`;
+  }
+
+  async #readable<T>(path: string, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (cause) {
+      throw new UnreadableFileError(this.#full(path), cause);
+    }
+  }
+}
+
+function empty(): ReadableStream<Uint8Array> {
+  return ReadableStream.from([]);
+}
+
+const EPOCH_MS = 11_644_473_600_000n;
+
+function timesOf({ mtime, atime, birthtime, ctime }: Deno.FileInfo): FileTimes | undefined {
+  if (mtime === null) return undefined;
+  const time = (date: Date | null) => (BigInt((date ?? mtime).getTime()) + EPOCH_MS) * 10_000n;
+  return { creation: time(birthtime), write: time(mtime), access: time(atime), change: time(ctime ?? null) };
+}

@@ -1,0 +1,37 @@
+/**
+ * The tar of a layer, to be read as often as needed.
+ *
+ * @module
+ */
+
+import { FormatError } from "../../errors/file_errors.ts";
+import type { RandomAccess } from "../bytes/random_access.ts";
+import type { LayerSource } from "../layer/layer_source.ts";
+import { layerEntryOf, readLayerTar } from "./layer_tar.ts";
+import { readTar } from "./read_tar.ts";
+import type { TarLimits } from "./tar_limits.ts";
+
+/** The layer in a tar, packed with gzip or not. */
+export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSource {
+  return {
+    name: bytes.name,
+    async *entries({ signal, onFinding } = {}) {
+      const options = { ...limits, name: bytes.name, signal };
+      if (onFinding === undefined) return yield* readLayerTar(bytes, options);
+      try {
+        for await (const entry of readTar(bytes, options)) {
+          const { name: path, offset } = entry;
+          let isWrong = false;
+          const layerEntry = layerEntryOf(entry, (rule, problem) => {
+            isWrong = true;
+            onFinding({ severity: "error", rule, problem, path, offset });
+          });
+          if (layerEntry !== undefined && !isWrong) yield layerEntry;
+        }
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        onFinding({ severity: "error", rule: "format", problem: error.message, offset: error.offset });
+      }
+    },
+  };
+}

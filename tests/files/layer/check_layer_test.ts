@@ -1,0 +1,141 @@
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { FormatError } from "../../../src/errors/file_errors.ts";
+import { checkedEntries, type CheckLayerOptions } from "../../../src/files/layer/check_layer.ts";
+import type { TestEntry } from "../tar/tars.ts";
+import { file, folder, layer, link, lint, symlink, whiteout } from "./layers.ts";
+
+const TOP = [folder("Hives"), folder("Files")];
+const CONFIG = ["Files/Windows", "Files/Windows/System32", "Files/Windows/System32/config"].map((name) => folder(name));
+const HIVES = ["DEFAULT", "SAM", "SECURITY", "SOFTWARE", "SYSTEM"].map((name) => file(`${CONFIG[2]!.name}/${name}`));
+
+Deno.test("lintLayer() finds nothing in layers that Windows takes", async () => {
+  const streams = [folder("Files/d"), { name: "Files/d:s" }, file("Files/d/a", "x"), {
+    name: "Files/d/a:s",
+    data: "y",
+  }];
+  assertEquals(await lint([...TOP, ...streams, file("Hives/System_Delta")], { isBase: false }), []);
+  const links = [
+    file("Files/a"),
+    link("Files/b", "Files/a"),
+    link("Files/c", "Files/below"),
+    whiteout("Files/.wh.gone"),
+  ];
+  assertEquals(await lint([...TOP, ...links], { isBase: false }), []);
+  assertEquals(await lint([folder("Files"), ...CONFIG, ...HIVES, ...links.slice(0, 2)], { isBase: true }), []);
+});
+
+const CASES: readonly (readonly [entries: readonly TestEntry[], finding: string, options?: CheckLayerOptions])[] = [
+  [[file("Files/d/a")], "error order Files/d/a: its folder doesn't come before it"],
+  [[file("Files/a"), file("Files/a/b")], "error collision Files/a/b: its folder is a file"],
+  [[file("Files/a"), file("Files/a")], "error collision Files/a: its path is there twice"],
+  [[file("Files/a"), folder("Files/A")], "error collision Files/A: its path differs only by case from Files/a"],
+  [[file("Files/é"), file("Files/É")], "error collision Files/É: its path differs only by case from Files/é"],
+  [
+    [symlink("Files/l", ".."), file("Files/l/a")],
+    "error link Files/l/a: its folder is a link: it would get out of its place",
+  ],
+  [[folder("Windows")], "error root Windows: a layer has Files, Hives and UtilityVM at its top, not Windows"],
+  [[file("UtilityVM")], "error root UtilityVM: UtilityVM has to be a folder"],
+  [[file("Hives/Other")], "warning root Hives/Other: Windows doesn't know this hive"],
+  [[folder("UtilityVM"), file("UtilityVM/x")], "warning root UtilityVM/x: only Files of UtilityVM is taken"],
+  [[{ name: "Files/a:s" }], "error stream Files/a:s: a stream has to follow its file directly"],
+  [
+    [file("Files/a"), file("Files/b"), { name: "Files/a:s" }],
+    "error stream Files/a:s: a stream has to follow its file directly",
+  ],
+  [
+    [file("Files/a"), { name: "Files/a:s" }, { name: "Files/a:S" }],
+    "error collision Files/a:S: the stream is there twice",
+  ],
+  [[link("Files/a", "Files/a")], "error link Files/a: it links to itself"],
+  [[folder("Files/d"), link("Files/a", "Files/d")], "error link Files/a: it links to a folder"],
+  [
+    [link("Files/a", "Hives/x")],
+    "error link Files/a: only files in Files and UtilityVM/Files can have more than one name",
+  ],
+  [[whiteout("Hives/.wh.x")], "error whiteout Hives/x: only what is in Files or UtilityVM/Files can be removed"],
+  [[whiteout(".wh.Files")], "error whiteout Files: only what is in Files or UtilityVM/Files can be removed"],
+  [
+    [whiteout("Files/.wh..wh..opq")],
+    "warning whiteout Files: hcsshim doesn't know whiteouts of all that is in a folder: it removes nothing",
+  ],
+  [
+    [whiteout("Files/.wh.a"), file("Files/a")],
+    "warning whiteout Files/a: the layer removes this path as well: hcsshim removes the new one",
+  ],
+  [
+    [file("Files/a"), whiteout("Files/.wh.a")],
+    "warning whiteout Files/a: the layer adds this path as well: hcsshim removes the new one",
+  ],
+  [[{ ...file("Files/a"), type: "6" }], "error type Files/a: a named pipe can't be in a layer"],
+  [[file("Files/../../etc/passwd")], "error path Files/../../etc/passwd: its path has a .. in it: it climbs"],
+  [
+    [file("Files/a", "", { "MSWINDOWS.fileattr": "64" })],
+    "error metadata Files/a: its attributes are those of a device",
+  ],
+  [
+    [file("Files/a", "", { "MSWINDOWS.fileattr": "16" })],
+    "error metadata Files/a: its attributes are those of a folder",
+  ],
+  [
+    [file("Files/a", "", { "MSWINDOWS.fileattr": "1024" })],
+    "error metadata Files/a: its attributes are those of a reparse point",
+  ],
+  [
+    [file("Files/a", "", { "MSWINDOWS.rawsd": "anVuaw==" })],
+    "error metadata Files/a: its security descriptor is too short",
+  ],
+  [[{ name: "Files/a" }, { name: "Files/b" }], "warning metadata Files/a: it has no attributes, and 1 more"],
+  [[{ name: "Files/a" }], "warning metadata Files/a: it has no security descriptor"],
+  [
+    [{ name: "Files/a", pax: { "MSWINDOWS.fileattr": "32", "MSWINDOWS.sd": "O:SY" } }],
+    "warning metadata Files/a: its security descriptor is a text, which only Windows can read",
+  ],
+  [
+    [file("Files/a", "", { "MSWINDOWS.xattr.A": "AAAA".repeat(22000) })],
+    "error metadata Files/a: its extended attributes have 66013 bytes, more than Windows allows",
+  ],
+  [[symlink("Files/l", "")], "error metadata Files/l: it links to nothing"],
+  [[], "error base: Files/Windows/System32/config/SAM is missing in a base layer", { isBase: true }],
+  [
+    [folder("UtilityVM"), folder("UtilityVM/Files")],
+    "error base: UtilityVM/Files/EFI/Microsoft/Boot/BCD is missing in a base layer with a utility VM",
+    { isBase: true },
+  ],
+  [
+    [whiteout("Files/.wh.a")],
+    "error whiteout Files/a: a base layer has nothing below that it could remove",
+    { isBase: true },
+  ],
+  [
+    [link("Files/a", "Files/b")],
+    "error link Files/a: the file that it links to doesn't come before it: Files/b",
+    { isBase: true },
+  ],
+];
+
+Deno.test("lintLayer() finds what is wrong, and goes on", async () => {
+  for (const [entries, finding, options] of CASES) {
+    const all = await lint([...TOP, ...entries, file("Files/last/last")], options);
+    assertEquals(all.filter((text) => text === finding), [finding], `${finding}\n${all.join("\n")}`);
+    assertEquals(all.filter((text) => text.includes("last/last")).length, 1, "it goes on");
+  }
+  assertEquals(await lint([folder("Files")], { isBase: false }), [
+    "warning root: the folder Hives is missing, which all layers but the base have",
+  ]);
+});
+
+Deno.test("checkedEntries() passes on what lintLayer() has no errors for, and refuses the rest where it is", async () => {
+  const good = await layer(...TOP, file("Files/a"), { name: "Files/b" });
+  const paths = await Array.fromAsync(checkedEntries(good.entries()), ({ path }) => path);
+  assertEquals(paths, ["Hives", "Files", "Files/a", "Files/b"]);
+  const bad = await layer(...TOP, file("Files/a"), file("Files/A"));
+  const passed: string[] = [];
+  const error = await assertRejects(async () => {
+    for await (const { path } of checkedEntries(bad.entries(), { name: "bad.tar" })) passed.push(path);
+  }, FormatError);
+  assertEquals(passed, ["Hives", "Files", "Files/a"]);
+  assertEquals([error.file, error.entry], ["bad.tar", "Files/A"]);
+  const base = () => Array.fromAsync(checkedEntries(good.entries(), { isBase: true }));
+  await assertRejects(base, FormatError, "missing in a base layer");
+});

@@ -1,0 +1,75 @@
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { FormatError } from "../../../src/errors/file_errors.ts";
+import { fromBytes } from "../../../src/files/bytes/random_access.ts";
+import { diffLayers } from "../../../src/files/layer/diff_layers.ts";
+import { layerOfFolder } from "../../../src/files/layer/layer_of_folder.ts";
+import { layerOfTar } from "../../../src/files/tar/layer_of_tar.ts";
+import { writeLayerTar } from "../../../src/files/tar/layer_tar.ts";
+import { bytesOf, textOf } from "../tar/tars.ts";
+
+async function layerFolder(files: Readonly<Record<string, string>>): Promise<string> {
+  const root = await Deno.makeTempDir();
+  for (const [path, text] of Object.entries(files)) {
+    await Deno.mkdir(`${root}/${path.slice(0, path.lastIndexOf("/") + 1)}`, { recursive: true });
+    await Deno.writeTextFile(`${root}/${path}`, text);
+  }
+  return root;
+}
+
+Deno.test("layerOfFolder() gives the entries of a layer's folder, and follows no link", async () => {
+  const root = await layerFolder({
+    "Files/b/x.txt": "x",
+    "Files/b.txt": "b",
+    "Files/Z": "Z",
+    "Hives/System_Delta": "delta",
+    "UtilityVM/Files/boot": "boot",
+    "layerchain.json": "[]",
+    "tombstones.txt": "\ufeffVersion 1.0\r\n\\b\\gone\r\n\\old\r\n",
+  });
+  await Deno.link(`${root}/Files/Z`, `${root}/Files/second`);
+  await Deno.symlink("..", `${root}/Files/up`);
+  const mtime = new Date("2020-01-01T00:00:00.123Z");
+  await Deno.utime(`${root}/Files/b.txt`, mtime, mtime);
+  const layer = layerOfFolder(root);
+  const entries = await Array.fromAsync(
+    layer.entries(),
+    async ({ path, type, contents, target, reparse }) =>
+      [type, path, target ?? reparse?.target ?? await textOf(contents())].join(" ").trim(),
+  );
+  assertEquals(entries, [
+    "folder Files",
+    "whiteout Files/old",
+    "file Files/Z Z",
+    "folder Files/b",
+    "whiteout Files/b/gone",
+    "file Files/b/x.txt x",
+    "file Files/b.txt b",
+    "link Files/second Files/Z",
+    "reparse Files/up ..",
+    "folder Hives",
+    "file Hives/System_Delta delta",
+    "folder UtilityVM",
+    "folder UtilityVM/Files",
+    "file UtilityVM/Files/boot boot",
+  ]);
+  const file = (await Array.fromAsync(layer.entries())).find(({ path }) => path === "Files/b.txt");
+  assertEquals(file!.times!.write, 132223104001230000n);
+  const tar = layerOfTar(fromBytes(await bytesOf(writeLayerTar(layer.entries()))));
+  assertEquals(await Array.fromAsync(diffLayers(layer, tar)), []);
+});
+
+Deno.test("layerOfFolder() refuses tombstones that make no sense", async () => {
+  for (
+    const [text, problem] of [
+      ["Version 2.0\n", "version"],
+      ["Version 1.0\n\\..\\x\n", "has a .. in it"],
+      ["Version 1.0\nx\n", "begin with"],
+    ] as const
+  ) {
+    const layer = layerOfFolder(await layerFolder({ "tombstones.txt": text, "Files/a": "" }));
+    await assertRejects(() => Array.fromAsync(layer.entries()), FormatError, problem);
+    const found: string[] = [];
+    await Array.fromAsync(layer.entries({ onFinding: ({ rule }) => found.push(rule) }));
+    assertEquals(found, ["format"]);
+  }
+});
