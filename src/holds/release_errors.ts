@@ -6,12 +6,17 @@
 
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
+import { abortSignal, optionsOf } from "../options.ts";
 import type { Hold } from "./hold.ts";
 
 /** What is left of a list of holds. */
 interface Remaining {
   readonly holds: readonly Hold[];
-  release(): Promise<unknown>;
+  release(options?: Limits): Promise<unknown>;
+}
+
+interface Limits {
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -28,7 +33,10 @@ export class ReleaseError extends LayerError implements AsyncDisposable {
 
   /** An error about what is left. The default message says what is left, and why. */
   constructor(
-    remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
+    remaining: {
+      readonly holds: readonly Hold[];
+      release(options?: { readonly signal?: AbortSignal | undefined }): Promise<unknown>;
+    },
     errors: readonly unknown[],
     message: string = describe(remaining.holds, errors),
     options: ErrorOptions = { cause: errors.length === 1 ? errors[0] : new AggregateError(errors) },
@@ -46,10 +54,12 @@ export class ReleaseError extends LayerError implements AsyncDisposable {
   /**
    * Tries again to release what is still held.
    *
+   * @param options `signal` stops it between two steps.
    * @throws {ReleaseError} if something is still held after that.
+   * @throws the reason of the signal if it was aborted between two steps.
    */
-  async release(): Promise<void> {
-    await this.#remaining.release();
+  async release(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#remaining.release(optionsOf(options, { signal: abortSignal }));
   }
 
   /** {@linkcode ReleaseError.release}. */
@@ -76,7 +86,10 @@ export class UnwindError extends ReleaseError {
 
   /** An error about what is left. */
   constructor(
-    remaining: { readonly holds: readonly Hold[]; release(): Promise<unknown> },
+    remaining: {
+      readonly holds: readonly Hold[];
+      release(options?: { readonly signal?: AbortSignal | undefined }): Promise<unknown>;
+    },
     cause: unknown,
     release: ReleaseError,
   ) {

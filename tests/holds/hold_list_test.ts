@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEqua
 import { messageOf } from "../../src/errors/printable.ts";
 import { MissingPermissionError } from "../../src/errors/windows_errors.ts";
 import { LayerError } from "../../src/errors/layer_error.ts";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
 import type { Held, HoldOf } from "../../src/holds/hold.ts";
 import { HoldList, withHolds } from "../../src/holds/hold_list.ts";
@@ -124,6 +125,22 @@ Deno.test("HoldList.release() stops between two steps when its signal is aborted
   assertEquals(names(holds), ["a"]);
   await holds.release();
   assertEquals(log, ["-c", "-b", "-a"]);
+});
+
+Deno.test("ReleaseError.release() stops between two steps when its signal is aborted, and refuses what is no signal", async () => {
+  const { log, on, failing, list } = things();
+  const holds = await list("a", "b");
+  failing.add("-b");
+  failing.add("-a");
+  const error = await assertRejects(() => holds.release(), ReleaseError);
+  failing.clear();
+  const controller = new AbortController();
+  on["-b"] = () => controller.abort(reason);
+  log.length = 0;
+  assertStrictEquals(await assertRejects(() => error.release({ signal: controller.signal })), reason);
+  await assertRejects(() => error.release({ signal: 1 as unknown as AbortSignal }), InvalidInputError, "signal");
+  await error.release();
+  assertEquals([log, error.holds], [["-b", "-a"], []]);
 });
 
 Deno.test("HoldList.release() aborted rejects with the reason, whatever it is", async () => {
