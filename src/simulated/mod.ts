@@ -34,7 +34,9 @@
 
 export type { ObservedAnswers } from "./answers.ts";
 export { SimulatedHost } from "./simulated_host.ts";
-export type { HeldKind, HeldResource, OpenFileOptions, SimulatedHostOptions, UnknownCall } from "./simulated_host.ts";
+export type { HeldKind, HeldResource } from "./held.ts";
+export type { SimulatedHostOptions, UnknownCall } from "./simulation_options.ts";
+export type { OpenFileOptions } from "./simulated_host.ts";
 export type { SimulatedClock } from "./clock.ts";
 export type { CompanyOptions, ScannerOptions } from "./company.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";

@@ -4,73 +4,37 @@
  * @module
  */
 
-import { nameOf, win32 } from "../errors/codes.ts";
+import { nameOf } from "../errors/codes.ts";
 import { printable } from "../errors/printable.ts";
 import { MissingDllError, MissingExportError } from "../errors/windows_errors.ts";
-import { advapi32 } from "../ffi/advapi32.ts";
-import { cimfs } from "../ffi/cimfs.ts";
-import { cimfsWriter } from "../ffi/cim_writer.ts";
-import { computestorage } from "../ffi/computestorage.ts";
 import type { Host, NativeCallback, NotificationListener } from "../ffi/host.ts";
-import { kernel32 } from "../ffi/kernel32.ts";
-import { moving } from "../ffi/moving.ts";
-import { ntdll } from "../ffi/ntdll.ts";
-import { ole32 } from "../ffi/ole32.ts";
 import type { Dll, NativeSymbols, SymbolTable } from "../ffi/table.ts";
-import { virtdisk } from "../ffi/virtdisk.ts";
-import { vmcompute } from "../ffi/vmcompute.ts";
-import { vmcomputeHcs } from "../ffi/vmcompute_hcs.ts";
-import { ws2 } from "../ffi/ws2_32.ts";
 import { AddressSpace } from "./address_space.ts";
-import { failuresIn, type ObservedAnswers } from "./answers.ts";
-import { advapi32Functions, enabledPrivileges } from "./advapi32.ts";
-import {
-  type Context,
-  define,
-  HandleTable,
-  HRESULT,
-  type Process,
-  put64,
-  type RawResult,
-  type SimulatedDll,
-  type SimulatedFunction,
-  since,
-} from "./call.ts";
-import { REQUESTS } from "./bridge_guest.ts";
-import { requireBuffers } from "./buffers.ts";
-import { cimfsFunctions } from "./cimfs.ts";
-import { cimWriterFunctions } from "./cim_writer.ts";
+import { type CalledMachine, CallRunner } from "./call_runner.ts";
+import { DLLS, FUNCTIONS } from "./dlls.ts";
+import { heldOf, type HeldResource, PROGRAM_DATA } from "./held.ts";
+import { OPTIONS, type SimulatedHostOptions } from "./simulation_options.ts";
+import { type Context, HandleTable, type Process } from "./call.ts";
 import { Scheduler, type SimulatedClock } from "./clock.ts";
 import { closeAll, closeFiles, closeTimely, endKilled, restart, startProcess } from "./closing.ts";
-import { companyOf, type CompanyOptions, duration, scan } from "./company.ts";
+import { companyOf, duration, scan } from "./company.ts";
 import { type Completion, ComputeService, type NotificationName } from "./compute_service.ts";
-import { computestorageFunctions } from "./computestorage.ts";
 import { addLayerContents, type FileContent, fileWith, imageOf, type LayerContents } from "./contents.ts";
-import { type CallFailure, codeOf, FailureList, type InjectedFailure } from "./failures.ts";
+import type { InjectedFailure } from "./failures.ts";
 import type { Injection } from "./injections.ts";
 import { listFolder, makeFolders, readFile, removeFrom, withDenoErrors, writeFile } from "./file_system.ts";
 import { givenPath } from "./given_path.ts";
 import { GuestNetwork } from "./guest_network.ts";
-import { hcsFunctions } from "./hcs.ts";
-import { type BeforeOptions, Interventions } from "./interventions.ts";
-import { closeFile, kernel32Functions } from "./kernel32.ts";
+import type { BeforeOptions } from "./interventions.ts";
 import { requireKnown, requireOptions } from "./known_names.ts";
-import { losing } from "./lost_results.ts";
-import { overlayFunctions } from "./overlay.ts";
-import { type Link, requireShared } from "./links.ts";
-import { requireLengths } from "./names.ts";
+import type { Link } from "./links.ts";
 import { addOpening, bitsOf, EVERY_USE, type FileUse, requireOpenable } from "./open_files.ts";
-import { doPartially } from "./partial_effects.ts";
-import { Failure, SimulationError, UnknownSituation } from "./simulation_error.ts";
+import { Failure, SimulationError } from "./simulation_error.ts";
 import { SharedState } from "./shared_state.ts";
 import { indexed } from "./state_index.ts";
 import { type MachineSnapshot, stateOf } from "./snapshot.ts";
-import { ntdllFunctions, ole32Functions } from "./system.ts";
-import { ThreadPool } from "./thread_pool.ts";
-import { type CompletedCall, type NativeCall, Trace } from "./trace.ts";
-import { virtdiskFunctions } from "./virtdisk.ts";
-import { stopVM, VIRTUAL_MACHINES, type VirtualMachine } from "./vm.ts";
-import { vmcomputeFunctions } from "./vmcompute.ts";
+import type { CompletedCall, NativeCall } from "./trace.ts";
+import { stopVM, VIRTUAL_MACHINES } from "./vm.ts";
 import {
   type Acquirer,
   type FileAttribute,
@@ -80,176 +44,7 @@ import {
   Windows,
   type WindowsState,
 } from "./windows.ts";
-import { closeSockets, ws2Functions } from "./ws2_32.ts";
-
-/**
- * Options of {@linkcode SimulatedHost}.
- *
- * @category Simulation
- */
-export interface SimulatedHostOptions {
-  /** Build of Windows of a new machine. Default: 20348, Windows Server 2022. */
-  build?: number;
-  /** Revision of that build. Default: 2031. */
-  revision?: number;
-  /**
-   * Path of a file that contains the machine, and is created if it is missing. Each call reads and updates it, so that
-   * several processes can share the machine. Needs `--allow-read` and `--allow-write` for the file. On Linux, with
-   * `--allow-all`, a process that was killed is noticed when what it has open is in the way; otherwise
-   * {@linkcode SimulatedHost.endProcess} says so. Default: the machine is in memory.
-   */
-  file?: string;
-  /**
-   * How long slow functions take: milliseconds by their names, or a function that returns the milliseconds of a call, or a
-   * promise that resolves when it is done. Default: slow functions return immediately. Fast functions always do, and are
-   * refused by name. The milliseconds are those of the option `clock`, and real ones without it.
-   */
-  latency?: Readonly<Record<string, number>> | ((call: NativeCall) => number | Promise<unknown> | undefined);
-  /**
-   * How {@linkcode SimulatedHost.clock} moves, on which all that takes time then takes it.
-   *
-   * - `"manual"`: by `advance()` alone.
-   * - `"automatic"`: also by itself, to the next thing that is due, as soon as all code waits for the clock.
-   *
-   * Default: a sleep moves the clock forward by its length, and returns at once; `latency` and `completion` are in real
-   * milliseconds.
-   */
-  clock?: "manual" | "automatic";
-  /**
-   * Chooses the order in which the slow calls that run, notifications and sleeps come to their ends, where several could be
-   * next. Two hosts with one seed, on which one program does the same, have the same `calls`, on every machine. With it, no
-   * slow call is done at once, and the clock is `"automatic"` if the option `clock` doesn't say otherwise. Default: what
-   * began first ends first.
-   */
-  seed?: number;
-  /**
-   * The folder in which the library keeps records of mounts, or false to keep none. Default: `C:\\ProgramData\\hcs-layers`.
-   */
-  records?: string | false;
-  /**
-   * The number of threads that slow functions run on, each of which is taken until its function is done. A function that
-   * waits, such as `accept`, takes one as long as it waits. Deno has four for each processor. Default: enough.
-   */
-  poolThreads?: number;
-  /**
-   * Decides what a function returns if nobody knows what Windows does: an HRESULT, a Win32 code, or a name in winerror.h,
-   * with which it fails without a change; or 0, if it returns nothing but success. With `undefined`, and by default, the
-   * {@linkcode SimulationError} is thrown.
-   */
-  whenUnknown?: (situation: UnknownCall) => number | string | undefined;
-  /**
-   * How operations on compute systems end. Default: `"synchronous"`; on a clock that moves by itself, VMs start after 2.6 s,
-   * as they do on real hosts.
-   */
-  completion?: Completion | ((fn: string) => Completion);
-  /** Whether a new machine gives drive letters to the volumes of new disks, as Windows can. Default: false. */
-  automount?: boolean;
-  /** Whether a new machine leaves new disks offline, without volumes, as its SAN policy can say. Default: false. */
-  offlineDisks?: boolean;
-  /** What else runs on a new machine, and is in the way at times. Default: nothing. */
-  company?: CompanyOptions;
-  /** Whether the result of `GetLayerMountPath` ends with `\`. Default: false, as on Windows. */
-  mountPathSeparator?: boolean;
-  /**
-   * The report that `deno task observe` wrote on a real host: `JSON.parse(await Deno.readTextFile("observe.json"))`. In the
-   * situations in which calls failed there, they fail with the same codes here, also where nobody knew before, and before
-   * `whenUnknown` is asked.
-   */
-  answers?: ObservedAnswers;
-}
-
-/**
- * A call in a situation in which nobody knows what Windows does.
- *
- * @category Simulation
- */
-export interface UnknownCall extends NativeCall {
-  /** The situation, such as `activating a layer twice: C:\\scratch`. For people: its text can change. */
-  readonly what: string;
-}
-
-/**
- * What can be held of a simulated machine.
- *
- * @category Simulation
- */
-export type HeldKind =
-  | "activation"
-  | "filter"
-  | "cimVolume"
-  | "overlay"
-  | "attachedDisk"
-  | "storageFilter"
-  | "mountPoint"
-  | "folder"
-  | "file"
-  | "computeSystem"
-  | "vsmbShare"
-  | "scsiAttachment"
-  | "vpmem"
-  | "guestMount"
-  | "layerTree"
-  | "handle"
-  | "callback"
-  | "privilege";
-
-/**
- * Something that is held of the simulated machine.
- *
- * @category Simulation
- */
-export interface HeldResource {
-  /**
-   * The kind of resource:
-   *
-   * - `activation`, `filter`, `cimVolume`, `overlay`, `attachedDisk`, `storageFilter`, `mountPoint`;
-   * - `folder` and `file`, if a program created them;
-   * - `computeSystem`, and in it `vsmbShare`, `scsiAttachment`, `vpmem`, `guestMount`, `layerTree`;
-   * - `handle`, `callback`, and `privilege` (one that was enabled later) of this process.
-   */
-  readonly kind: HeldKind;
-  /** Its path or name. */
-  readonly target: string;
-  /** The call that acquired it. Undefined for what only this process holds. */
-  readonly by?: Acquirer;
-}
-
-const DLLS = new Map<Dll, SimulatedDll>([
-  [advapi32, advapi32Functions],
-  [kernel32, kernel32Functions],
-  [moving, kernel32Functions],
-  [ntdll, ntdllFunctions],
-  [ole32, ole32Functions],
-  [vmcompute, vmcomputeFunctions],
-  [vmcomputeHcs, hcsFunctions],
-  [ws2, ws2Functions],
-  [cimfs, cimfsFunctions],
-  [cimfsWriter, cimWriterFunctions],
-  [computestorage, { ...computestorageFunctions, ...since(20348, overlayFunctions) }],
-  [virtdisk, virtdiskFunctions],
-] as [Dll, SimulatedDll][]);
-
-const LAST_ERROR = ["GetLastError", "WSAGetLastError"];
-// No code of Windows.
-const LEFT_BEHIND = 0xbad;
-
-const OPTIONS: Readonly<Record<keyof SimulatedHostOptions, true>> = {
-  build: true,
-  revision: true,
-  file: true,
-  latency: true,
-  clock: true,
-  seed: true,
-  records: true,
-  poolThreads: true,
-  whenUnknown: true,
-  completion: true,
-  automount: true,
-  offlineDisks: true,
-  company: true,
-  mountPathSeparator: true,
-  answers: true,
-};
+import { closeSockets } from "./ws2_32.ts";
 
 /** What the processes of one machine share. */
 interface Machine {
@@ -277,31 +72,9 @@ export interface OpenFileOptions {
   closesAfter?: number;
 }
 
-// What programs keep for themselves there is nothing that they hold of the machine.
-const PROGRAM_DATA = /^C:\\ProgramData(\\|$)/i;
-
 const FILE_ATTRIBUTES: readonly FileAttribute[] = ["compressed", "encrypted", "sparse"];
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-const CLOSES = ["CloseHandle", "FindClose"];
-
-// What a guest is asked for can fail, and take time, as a function of Windows can.
-const IN_GUEST = define(HRESULT, {}, () => {});
-const GUEST_REQUESTS = Object.values(REQUESTS).map((name) => `guest:${name}`);
-
-const FUNCTIONS: ReadonlyMap<string, SimulatedFunction> = new Map([
-  ...[...DLLS.values()].flatMap((functions) => Object.entries(functions)),
-  ...GUEST_REQUESTS.map((name): [string, SimulatedFunction] => [name, IN_GUEST]),
-]);
-
-// A call, with all that is needed to run it.
-interface Call extends NativeCall {
-  readonly fn: SimulatedFunction;
-  readonly values: Record<string, unknown>;
-  readonly failure: CallFailure | undefined;
-  record(code: number | undefined, situation?: string): void;
-}
 
 /**
  * A simulated machine with Windows. Pass it as the option `host`.
@@ -329,13 +102,8 @@ export class SimulatedHost implements Host {
 
   readonly #options: SimulatedHostOptions;
   readonly #machine: Machine;
-  readonly #pool: ThreadPool | undefined;
-  readonly #latency: (call: NativeCall) => number | Promise<unknown> | undefined;
   readonly #symbols = new Map<Dll, unknown>();
-  readonly #failures = new FailureList(FUNCTIONS);
-  readonly #answers: ReadonlyMap<string, number>;
-  readonly #interventions = new Interventions();
-  readonly #trace = new Trace();
+  readonly #calls: CallRunner;
   #identity: object = {};
   #process: Process;
   #id: number;
@@ -346,17 +114,12 @@ export class SimulatedHost implements Host {
   constructor(options: SimulatedHostOptions = {}) {
     requireOptions(options, OPTIONS, "SimulatedHost");
     this.#options = options;
-    this.#answers = options.answers === undefined ? new Map() : failuresIn(options.answers);
     const { seed, poolThreads } = options;
-    this.#latency = latencyOf(options.latency ?? {});
     if (![undefined, "manual", "automatic"].includes(options.clock)) {
       throw new SimulationError(`clock is "manual" or "automatic", not ${printable(options.clock)}`);
     }
-    if (poolThreads !== undefined) {
-      if (!(Number.isInteger(poolThreads) && poolThreads > 0)) {
-        throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);
-      }
-      this.#pool = new ThreadPool(poolThreads);
+    if (poolThreads !== undefined && !(Number.isInteger(poolThreads) && poolThreads > 0)) {
+      throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);
     }
     this.#machine = SimulatedHost.#joined ?? {
       ...stateOfNew(options),
@@ -368,10 +131,26 @@ export class SimulatedHost implements Host {
       hosts: new Set(),
       services: new Set(),
     };
+    this.#calls = new CallRunner(this.#asCalled(), options);
     this.#process = this.#newProcess(new AddressSpace());
     this.#id = 0;
     this.#id = this.#commit((windows) => this.#startIn(windows));
     this.#machine.hosts.add(this);
+  }
+
+  #asCalled(): CalledMachine {
+    const process = () => this.#process;
+    return {
+      get process() {
+        return process();
+      },
+      scheduler: this.#machine.scheduler,
+      isShared: this.#machine.shared !== undefined,
+      requireRunning: () => {
+        if (this.#hasEnded) throw new SimulationError(`the process ${this.#id} has ended`);
+      },
+      later: (body, fn) => this.#later(body, fn),
+    };
   }
 
   #startIn(windows: Windows): number {
@@ -388,13 +167,13 @@ export class SimulatedHost implements Host {
       service: new ComputeService(
         memory,
         typeof completion === "function" ? completion : () => completion,
-        (name) => this.#failures.of({ dll: "vmcompute", function: name, args: {} })?.code ?? 0,
+        (name) => this.#calls.failures.of({ dll: "vmcompute", function: name, args: {} })?.code ?? 0,
         this.#machine.scheduler,
         this.#machine.services,
       ),
       sockets: new GuestNetwork(),
       guests: new Map(),
-      inGuest: (call, answer) => this.#inGuest(call, answer),
+      inGuest: (call, answer) => this.#calls.inGuest(call, answer),
       fault: undefined,
       handles: new HandleTable(),
       lastError: 0,
@@ -490,12 +269,12 @@ export class SimulatedHost implements Host {
    * @throws {SimulationError} for a function, a code or an effect that doesn't exist.
    */
   fail(failure: InjectedFailure): Injection {
-    return this.#failures.add(failure);
+    return this.#calls.failures.add(failure);
   }
 
   /** Removes all injected failures. */
   failNothing(): void {
-    this.#failures.clear();
+    this.#calls.failures.clear();
   }
 
   /**
@@ -521,7 +300,7 @@ export class SimulatedHost implements Host {
    */
   before(fn: string, action: (call: NativeCall) => unknown, options: BeforeOptions = {}): Injection {
     requireKnown(fn, [...FUNCTIONS.keys()], "there is no function");
-    return this.#interventions.add(fn, action, options);
+    return this.#calls.interventions.add(fn, action, options);
   }
 
   /**
@@ -676,12 +455,12 @@ export class SimulatedHost implements Host {
    * growing with each call, until {@linkcode SimulatedHost.clearCalls}.
    */
   get calls(): readonly CompletedCall[] {
-    return this.#trace.calls;
+    return this.#calls.trace.calls;
   }
 
   /** Forgets the calls so far: `calls` begins anew. */
   clearCalls(): void {
-    this.#trace.clear();
+    this.#calls.trace.clear();
   }
 
   /**
@@ -689,7 +468,7 @@ export class SimulatedHost implements Host {
    * memory, and without `GetLastError` and `FormatMessageW`.
    */
   trace(): CompletedCall[] {
-    return this.#trace.essential;
+    return this.#calls.trace.essential;
   }
 
   /** The number of allocated blocks of native memory. The library keeps one for the life of the process. */
@@ -704,42 +483,7 @@ export class SimulatedHost implements Host {
   held(): HeldResource[] {
     return this.#commit((windows) => {
       if (this.#machine.shared !== undefined) endKilled(windows);
-      const { state } = windows;
-      const held: HeldResource[] = [];
-      for (const { path, activatedBy, preparedBy } of Object.values(state.active)) {
-        held.push({ kind: "activation", target: path, by: activatedBy });
-        if (preparedBy !== undefined) held.push({ kind: "filter", target: path, by: preparedBy });
-      }
-      for (const { image, by } of Object.values(state.images)) {
-        held.push({ kind: "cimVolume", target: image, by });
-      }
-      for (const { volume, by } of Object.values(state.overlays)) {
-        held.push({ kind: "overlay", target: volume, by });
-      }
-      for (const { path, by } of Object.values(state.disks)) {
-        held.push({ kind: "attachedDisk", target: path, by });
-      }
-      for (const { volume, by } of Object.values(state.storageFilters)) {
-        held.push({ kind: "storageFilter", target: volume, by });
-      }
-      for (const { path, type, createdBy, mountedBy } of Object.values(state.nodes)) {
-        if (PROGRAM_DATA.test(path)) continue;
-        if (createdBy !== undefined) held.push({ kind: type, target: path, by: createdBy });
-        if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
-      }
-      for (const vm of Object.values(state.systems)) held.push(...heldOf(vm));
-      for (const { target } of this.#process.handles.list()) {
-        if (PROGRAM_DATA.test(target)) continue;
-        held.push({ kind: "handle", target });
-      }
-      for (const target of enabledPrivileges(this.#process)) {
-        held.push({ kind: "privilege", target });
-      }
-      for (let i = 0; i < this.#process.service.callbacks; i++) {
-        held.push({ kind: "callback", target: "vmcompute.dll" });
-      }
-      // Copies, so that they stay as they are now.
-      return held.map(({ by, ...thing }) => by === undefined ? thing : { ...thing, by: { ...by } });
+      return heldOf(windows, this.#process);
     });
   }
 
@@ -1004,174 +748,9 @@ export class SimulatedHost implements Host {
             throw new MissingExportError(dll.file, key, dll.remedy);
           }];
         }
-        return [key, (...raw: unknown[]) => this.#dispatch(name, key, fn, raw, nonblocking === true)];
+        return [key, (...raw: unknown[]) => this.#calls.dispatch(name, key, fn, raw, nonblocking === true)];
       }),
     );
-  }
-
-  #dispatch(dll: string, name: string, fn: SimulatedFunction, raw: unknown[], slow: boolean): unknown {
-    this.#requireRunning();
-    const { fault } = this.#process;
-    if (fault !== undefined) {
-      this.#process.fault = undefined;
-      throw fault;
-    }
-    const args = fn.decode(raw, this.#process.memory);
-    requireBuffers(name, args);
-    const call: NativeCall = { dll, function: name, args: printableArguments(args) };
-    const before = this.#interventions.run(call);
-    if (before === undefined) return this.#make(call, { fn, args }, raw, slow);
-    if (!slow) throw new SimulationError(`${name} can't wait for what is to happen before: it is a fast function`);
-    return before.then(() => this.#make(call, { fn, args }, raw, slow));
-  }
-
-  #make(
-    call: NativeCall,
-    { fn, args }: { readonly fn: SimulatedFunction; readonly args: Record<string, unknown> },
-    raw: unknown[],
-    slow: boolean,
-  ): unknown {
-    // It can have ended by what happened before the call.
-    this.#requireRunning();
-    const made: Call = { ...call, fn, values: args, failure: this.#failures.of(call), record: this.#trace.add(call) };
-    if (!slow) return this.#run(made);
-    const start = () => this.#start(made, raw);
-    return this.#pool === undefined ? start() : this.#pool.run(start);
-  }
-
-  // Has a guest do what it is asked for, unless a failure is injected for that.
-  async #inGuest(
-    { name, vm, request }: Parameters<Process["inGuest"]>[0],
-    answer: Parameters<Process["inGuest"]>[1],
-  ): Promise<object | undefined> {
-    const call: NativeCall = { dll: "guest", function: name, args: { vm, request } };
-    await this.#interventions.run(call);
-    let answered: object | undefined = {};
-    const run = async (context: Context) => void (answered = await answer(context));
-    const values = {};
-    const failure = this.#failures.of(call);
-    const status = await this.#start(
-      { ...call, fn: { ...IN_GUEST, run }, values, failure, record: this.#trace.add(call) },
-      [],
-    );
-    if (status !== 0) throw new Failure(Number(status) >>> 0);
-    return answered;
-  }
-
-  #requireRunning(): void {
-    if (this.#hasEnded) throw new SimulationError(`the process ${this.#id} has ended`);
-  }
-
-  // Runs a slow function, now or when its time has come.
-  #start(call: Call, raw: unknown[]): unknown {
-    const latency = this.#latency(call);
-    if (!latency && !this.#machine.scheduler.isSeeded) return this.#run(call);
-    const run = () => {
-      // Fails if the memory that the arguments point to was freed during the call.
-      this.#requireRunning();
-      call.fn.decode(raw, this.#process.memory);
-      return this.#run(call);
-    };
-    if (latency instanceof Promise) return latency.then(run);
-    return new Promise((resolve, reject) => {
-      this.#machine.scheduler.lasting(latency ?? 0, () => {
-        try {
-          resolve(run());
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-  }
-
-  #run(call: Call): unknown {
-    const { fn, record } = call;
-    // A function that succeeds can leave any last error behind, and one of memory as well.
-    if (!LAST_ERROR.includes(call.function)) this.#process.lastError = LEFT_BEHIND;
-    const succeed = (value: RawResult) => {
-      // A pending operation returns a code that isn't a success.
-      record(typeof value === "number" && value < 0 ? value : 0);
-      return value ?? fn.style.done;
-    };
-    const fail = (error: unknown) => {
-      const situation = situationOf(call, error);
-      record(undefined, situation);
-      const code = this.#answers.get(situation ?? "") ??
-        (error instanceof Failure ? error.code : this.#chosen(call, error));
-      if (code === 0) return succeed();
-      record(code);
-      return fn.style.fail(code, this.#process);
-    };
-    try {
-      const value = call.failure === undefined ? this.#effect(call, fn.run) : this.#injected(call, call.failure);
-      return value instanceof Promise ? value.then(succeed, fail) : succeed(value);
-    } catch (error) {
-      return fail(error);
-    }
-  }
-
-  #effect({ dll, function: name, values }: Call, run: SimulatedFunction["run"]): RawResult | Promise<RawResult> {
-    return this.#later((context) => {
-      requireLengths(dll, name, values);
-      requireShared(context.windows.state, dll, values);
-      const { windows } = context;
-      if (this.#machine.shared === undefined) return run(context, values);
-      if (name === "OpenProcess") endKilled(windows);
-      try {
-        return run(context, values);
-      } catch (error) {
-        if (!isHeldUp(error) || !endKilled(windows)) throw error;
-        return run(context, values);
-      }
-    }, name);
-  }
-
-  // Returns the code that the test has chosen where nobody knows what Windows does, or throws the error.
-  #chosen({ dll, function: name, args, fn }: Call, error: unknown): number {
-    if (!(error instanceof UnknownSituation)) throw error;
-    const code = this.#options.whenUnknown?.({ dll, function: name, args, what: error.situation });
-    if (code === undefined) throw error;
-    const status = codeOf(code);
-    if (status === 0 && !fn.hasOnlyStatus) {
-      throw new SimulationError(`whenUnknown returned 0 for ${name}, which returns more than success or failure`);
-    }
-    return status;
-  }
-
-  // Does as much of a call as its failure has of it, and fails.
-  #injected(call: Call, { code, effect, effectAfter, result }: CallFailure): RawResult | Promise<RawResult> {
-    const document = call.values.result;
-    const end = () => {
-      if (result !== undefined && document instanceof Uint8Array) {
-        put64(document as Uint8Array<ArrayBuffer>, this.#process.memory.allocateWide(JSON.stringify(result)));
-      }
-      if (code !== 0) throw new Failure(code);
-    };
-    if (effectAfter !== undefined) {
-      this.#machine.scheduler.afterward(effectAfter, () => {
-        try {
-          const done = this.#effect(call, call.fn.run);
-          if (done instanceof Promise) done.catch(unheard);
-        } catch (error) {
-          unheard(error);
-        }
-      });
-    }
-    if (effect === "none") {
-      // Nobody has seen a file that stays open because a handle to it can't be closed: only the handle stays.
-      const handle = CLOSES.includes(call.function) ? call.values.handle ?? call.values.find : undefined;
-      if (handle !== undefined) {
-        this.#later((now) => closeFile(now, handle as bigint, now.process.handles.get(handle as bigint)));
-      }
-      return end();
-    }
-    const lose = losing(call.values, this.#process);
-    const run: SimulatedFunction["run"] = effect === "full"
-      ? call.fn.run
-      : (context, args) => doPartially(call.function, context, args);
-    const value = this.#effect(call, run);
-    const lost = () => (this.#later(lose, call.function), end());
-    return value instanceof Promise ? value.then(lost) : lost();
   }
 
   // Runs `body` on the machine, and then delivers notifications, when the machine is no longer locked.
@@ -1189,7 +768,7 @@ export class SimulatedHost implements Host {
 
   // Runs `body` on the machine. If that is in a file, this is atomic for other processes.
   #commit<T>(body: (windows: Windows) => T, fn = ""): T {
-    const by: Acquirer = { process: this.#id, function: fn, call: this.#trace.made };
+    const by: Acquirer = { process: this.#id, function: fn, call: this.#calls.trace.made };
     const { state, shared, scheduler } = this.#machine;
     const run = (state: WindowsState) => {
       scheduler.catchUp(state.time);
@@ -1208,11 +787,6 @@ export class SimulatedHost implements Host {
       windows.changed.forEach((path) => scan(windows, path));
     }
   }
-}
-
-// Nobody is there any more to hear of a failure.
-function unheard(error: unknown): void {
-  if (!(error instanceof Failure)) throw error;
 }
 
 // Returns the state of a new machine.
@@ -1237,20 +811,6 @@ function endGuests({ state }: Windows, { guests }: Process): void {
   }
 }
 
-// Whether somebody has something open, which can be a process that was killed meanwhile.
-function isHeldUp(error: unknown): boolean {
-  const codes: readonly number[] = [win32.ERROR_SHARING_VIOLATION, win32.ERROR_LOCK_VIOLATION];
-  return error instanceof Failure && codes.includes(error.code & 0xffff);
-}
-
-// Returns the name of a situation by which answers are found.
-function situationOf(call: NativeCall, error: unknown): string | undefined {
-  if (!(error instanceof Failure || error instanceof UnknownSituation) || error.situation === undefined) {
-    return undefined;
-  }
-  return `${call.function}: ${error.situation.split(": ")[0]}`;
-}
-
 // Peers measured 2.6 s from the start of a VM until its guest answers.
 const BOOT_MS = 2_600;
 const bootsSlowly = (fn: string): Completion => fn === "HcsStartComputeSystem" ? BOOT_MS : "synchronous";
@@ -1260,63 +820,10 @@ function isTimed(clock: SimulatedHostOptions["clock"], seed: number | undefined)
   return clock === "automatic" || clock === undefined && seed !== undefined;
 }
 
-const SLOW = [
-  ...[...DLLS.keys()].flatMap(({ symbols }) =>
-    Object.entries(symbols).filter(([, { nonblocking }]) => nonblocking === true).map(([name]) => name)
-  ),
-  ...GUEST_REQUESTS,
-];
-
 function requireDrive(letter: string): void {
   if (!/^[a-z]:$/i.test(letter)) {
     throw new SimulationError(`a drive is a letter and a colon, E:, not ${printable(letter)}`);
   }
-}
-
-// Returns how long a call takes, by the option `latency`.
-function latencyOf(
-  latency: NonNullable<SimulatedHostOptions["latency"]>,
-): (call: NativeCall) => number | Promise<unknown> | undefined {
-  if (typeof latency === "function") return latency;
-  for (const name of Object.keys(latency)) {
-    requireKnown(name, [...FUNCTIONS.keys()], "there is no function");
-    if (!SLOW.includes(name)) throw new SimulationError(`latency.${name} has no effect: the function is a fast one`);
-    const ms = latency[name];
-    if (!(typeof ms === "number" && ms >= 0 && ms < Infinity)) {
-      throw new SimulationError(`latency.${name} is no number of milliseconds: ${printable(ms)}`);
-    }
-  }
-  return (call) => latency[call.function];
-}
-
-// Returns the VM, and what was attached to it after its creation.
-function heldOf(vm: VirtualMachine): HeldResource[] {
-  const kinds = [
-    ["vsmbShare", vm.shares],
-    ["scsiAttachment", vm.disks],
-    ["vpmem", vm.pmem],
-    ["guestMount", vm.mounts],
-    ["layerTree", vm.trees],
-  ] as const;
-  return [
-    { kind: "computeSystem", target: vm.id, by: vm.by },
-    ...kinds.flatMap(([kind, things]) =>
-      Object.entries(things).flatMap(([key, thing]) => {
-        const { by, path } = thing as { by?: Acquirer; path?: string };
-        return by === undefined ? [] : [{ kind, target: [vm.id, key, path].filter(Boolean).join(" "), by }];
-      })
-    ),
-  ];
-}
-
-// Converts arguments for JSON: sizes and addresses to numbers, and buffers to `"buffer"`.
-function printableArguments(args: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(args).map(([name, value]) => [
-      name,
-      value instanceof Uint8Array ? "buffer" : typeof value === "bigint" ? Number(value) : value,
-    ]),
-  );
 }
 
 /** Waits for what calls `done`, or for the signal, whose reason is thrown then. */

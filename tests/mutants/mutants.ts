@@ -1130,8 +1130,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
     tests: ["tests/simulated/compute_service_test.ts"],
   },
   {
-    file: "src/simulated/simulated_host.ts",
-    text: `        held.push({ kind: "handle", target });\n`,
+    file: "src/simulated/held.ts",
+    text: `    held.push({ kind: "handle", target });\n`,
     replacement: ``,
     breaks: "held() doesn't show open handles",
     tests: ["tests/simulated/host_test.ts"],
