@@ -28,6 +28,8 @@ export class FormatError extends LayerError {
   override readonly name = "FormatError";
   /** The file: its path, its URL, or the name that it was given. */
   readonly file: string;
+  /** What is wrong, without where. */
+  readonly problem: string;
   /** Why it is refused. */
   readonly reason: FormatProblem;
   /** Where in the file, in bytes from its beginning, if that is known. */
@@ -45,8 +47,9 @@ export class FormatError extends LayerError {
   ) {
     const place = offset === undefined ? "" : `, at offset ${offset}`;
     const part = entry === undefined ? "" : ` (${visible(entry)})`;
-    super(`${visible(file)}: ${problem}${part}${place}`, options);
+    super(`${visible(file)}: ${visible(problem)}${part}${place}`, options);
     this.file = file;
+    this.problem = problem;
     this.reason = reason;
     this.offset = offset;
     this.entry = entry;

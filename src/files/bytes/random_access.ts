@@ -51,18 +51,19 @@ export async function readFully(source: RandomAccess, at: number, into: Uint8Arr
 // What is read at a time.
 const CHUNK = 64 * 1024;
 
-/** The bytes from `at` on, `length` of them, read as they are asked for. */
-export function streamOf(source: RandomAccess, at = 0, length = source.size - at): ReadableStream<Uint8Array> {
-  let done = 0;
+/** The bytes from `at` on, to the end or `length` of them, read as they are asked for. */
+export function streamOf(source: RandomAccess, at: number = 0, length?: number): ReadableStream<Uint8Array> {
+  const end = length === undefined ? source.size : at + length;
+  let next = at;
   return new ReadableStream({
     async pull(controller) {
-      const chunk = new Uint8Array(Math.min(CHUNK, length - done));
+      const chunk = new Uint8Array(Math.max(Math.min(CHUNK, end - next), 0));
       if (chunk.byteLength > 0) {
-        await readFully(source, at + done, chunk);
-        done += chunk.byteLength;
+        await readFully(source, next, chunk);
+        next += chunk.byteLength;
         controller.enqueue(chunk);
       }
-      if (done >= length) controller.close();
+      if (next >= end) controller.close();
     },
   }, { highWaterMark: 0 });
 }
