@@ -7,38 +7,17 @@
  * @module
  */
 
-import { sequence } from "../support/random.ts";
 import { answersPart } from "./fuzz/answers.ts";
-import type { Case } from "./fuzz/case.ts";
 import { inputPart } from "./fuzz/input.ts";
 import { readersPart } from "./fuzz/readers.ts";
 import { recordsPart } from "./fuzz/records.ts";
-import { drawn, type Findings, type ProofOptions, report } from "./report.ts";
-
-const COUNT = 2_000;
-const FULL = 100_000;
-
-async function wrongsOf({ what, run }: Case): Promise<string[]> {
-  const wrongs = await Promise.resolve().then(run).catch((error) => [`${error?.stack ?? error}`]);
-  return wrongs.map((wrong) => `${what}: ${wrong}`);
-}
+import { tryCases } from "./fuzz/run.ts";
+import { type Findings, type ProofOptions, report } from "./report.ts";
 
 /** The proof. `count` is that of the generated cases; a small one also draws as many of those by hand, of each part. */
-export async function fuzz({ full = false, count = full ? FULL : COUNT, seed }: ProofOptions): Promise<Findings> {
-  const covered: string[] = [];
-  const leaks: string[] = [];
-  let stream = 0;
-  for (const part of [await recordsPart(), await answersPart(), readersPart(), await inputPart()]) {
-    const byHand = count < COUNT ? drawn(part.byHand, count, sequence(seed, 0)) : part.byHand;
-    for (const one of byHand) leaks.push(...await wrongsOf(one));
-    const generated = Math.round(count * part.share / 100);
-    for (let n = 0; n < generated; n++) {
-      leaks.push(...(await wrongsOf(part.generated(sequence(seed, stream)))).map((wrong) => `#${stream} ${wrong}`));
-      stream++;
-    }
-    covered.push(`${part.name}: ${byHand.length} of ${part.byHand.length} by hand, ${generated} generated`);
-  }
-  return { covered, leaks };
+export async function fuzz(options: ProofOptions): Promise<Findings> {
+  const parts = [await recordsPart(), await answersPart(), readersPart(), await inputPart()];
+  return await tryCases(parts, { count: 2_000, full: 100_000 }, options);
 }
 
 if (import.meta.main) await report(fuzz);

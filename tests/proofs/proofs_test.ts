@@ -3,6 +3,7 @@ import { assert, assertEquals } from "jsr:@std/assert@^1.0.0";
 import { crowd } from "./crowd.ts";
 import { faults } from "./faults.ts";
 import { fuzz } from "./fuzz.ts";
+import { fuzzFiles } from "./fuzz_files.ts";
 import { frames } from "./frames.ts";
 import { kills } from "./kills.ts";
 import { soak } from "./soak.ts";
@@ -20,6 +21,11 @@ Deno.test("killed at any call of a mount, its release or recover(): the next rec
 Deno.test("records, answers, files and input that make no sense give typed errors, and cost nobody anything", async () => {
   const { covered, leaks } = await fuzz({ seed: 1, count: 40 });
   assertEquals([covered.length, leaks], [4, []]);
+});
+
+Deno.test("damaged images give typed errors, end, and take no more memory than they have bytes", async () => {
+  const { covered, leaks } = await fuzzFiles({ seed: 1, count: 300 });
+  assertEquals([covered.length, leaks], [2, []]);
 });
 
 Deno.test("a guest sends frames of all kinds: each request ends as its answer says, and nothing waits", async () => {

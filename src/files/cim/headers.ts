@@ -43,9 +43,10 @@ export const REGION_HEADER = 40;
 export const OBJECT_IDS_HEADER = 48;
 /** Place of the offset of the filesystem object in the header of an image. */
 export const FILESYSTEM_OFFSET = 56;
+/** Place of its own regions there. */
+export const OWN_SET = 32;
 const IMAGE_HEADER = 72;
 const REGION_SET = 24;
-const OWN_SET = 32;
 const PARENT_COUNT = 70;
 const MOST_REGIONS = 65536;
 const MAGIC = "cimfile0";
