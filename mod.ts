@@ -75,6 +75,14 @@ export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 // Images and layers that are made
 export { mergeBlockCims, writeBlockCim, writeCim } from "./src/transfer/cim_writing.ts";
 export type { BlockCim, WriteBlockCimOptions, WriteCimOptions } from "./src/transfer/cim_writing.ts";
+export { importBlockCimLayer, importCimLayer } from "./src/transfer/import_image.ts";
+export type {
+  ImportBlockCimLayerOptions,
+  ImportCimLayerOptions,
+  ImportedImageLayer,
+  ImportedLayer,
+} from "./src/transfer/import_image.ts";
+export type { ImportOptions, TransferOptions, TransferProgress } from "./src/transfer/transfer_options.ts";
 export type { CimMetadata } from "./src/ffi/cim_writer.ts";
 export type { CimWriter } from "./src/transfer/image_writer.ts";
 export type { Contents } from "./src/transfer/pieces.ts";

@@ -10,6 +10,7 @@ import { computestorage } from "../ffi/computestorage.ts";
 import { type Host, type PossibleDlls, requireGrants } from "../ffi/host.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
 import { ntdll } from "../ffi/ntdll.ts";
+import { offreg } from "../ffi/offreg.ts";
 import { ole32 } from "../ffi/ole32.ts";
 import type { Dll } from "../ffi/table.ts";
 import { virtdisk } from "../ffi/virtdisk.ts";
@@ -35,6 +36,7 @@ export const dllsOf = {
   unmount: LAYERS,
   vm: [...LAYERS, advapi32, ole32],
   writeImage: [kernel32, ntdll, cimfs],
+  importImage: [kernel32, ntdll, cimfs, offreg],
 } satisfies Record<string, readonly Dll[]>;
 
 /** An operation. */

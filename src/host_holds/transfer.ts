@@ -6,6 +6,7 @@
 
 import { kindOf } from "../checks/existing.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { messageOf } from "../errors/printable.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
@@ -19,13 +20,14 @@ import {
   openFile,
   type OpenFileOptions,
 } from "../ffi/kernel32.ts";
-import { moveFile } from "../ffi/moving.ts";
+import { moveFile } from "../ffi/naming.ts";
 import { destroyLayer } from "../ffi/vmcompute.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
-import type { Expect } from "../holds/hold_list.ts";
+import type { Expect, HoldList } from "../holds/hold_list.ts";
+import { log } from "../log.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { removeOnceFree } from "../session/waiting.ts";
-import { newFileOf, removeTree } from "./new_file.ts";
+import { newFileOf, removeFile, removeTree } from "./new_file.ts";
 
 /** Returns a path that nothing else has: that of a layer or image until it gets its own. */
 export function temporaryPath({ target, mark }: PlannedTransfer): string {
@@ -42,6 +44,8 @@ export function leftOfTransfer(host: Host, transfer: PlannedTransfer): Held[] {
   switch (transfer.kind) {
     case "newImage":
       return [newFileOf(host, temporaryPath(transfer))];
+    case "newImageLayer":
+      return [newLayerOf(host, transfer), newImageOf(host, transfer)];
     case "newLayer":
       return [newLayerOf(host, transfer), transportFolderOf(host, transportPath(transfer))];
     case "export":
@@ -79,8 +83,10 @@ export function newLayerOf(host: Host, transfer: PlannedTransfer): Held<HoldOf<"
     async release() {
       const begun = temporaryPath(transfer);
       const wasBegun = await removeOnceFree(host, begun, () => removeTree(host, begun));
-      if (kindOf(host, layer) === undefined || !isMarked(host, transfer)) return wasBegun;
-      await destroyLayer(host, layer);
+      if (!isMarked(host, layer, transfer)) return wasBegun;
+      // Windows removes files of a layer that nobody else may remove. That of an image has none of these.
+      if (transfer.kind === "newLayer") await destroyLayer(host, layer);
+      else await removeOnceFree(host, layer, () => removeTree(host, layer));
       if (kindOf(host, layer) === undefined) return true;
       throw new InUseError(layer, "is still there although Windows reported that it was deleted");
     },
@@ -101,7 +107,7 @@ export function acquireNewLayer(
   expect(held);
   const begun = temporaryPath(transfer);
   createDirectory(host, begun);
-  openMark(host, begun, transfer, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW });
+  mark(host, begun, transfer);
   moveToTarget(host, begun, transfer.target);
   return held;
 }
@@ -116,18 +122,60 @@ export function moveToTarget(host: Host, from: string, target: string): void {
   }
 }
 
-/** Takes the mark off a layer that is complete: from now on, nothing that was begun removes it. */
-export function completeLayer(host: Host, { target, mark }: PlannedTransfer): void {
-  deleteFile(host, `${target}:${streamOf(mark)}`);
+/** Returns the hold on the image of a layer that is being made. Releasing it removes the image only as long as both have the mark. */
+export function newImageOf(host: Host, transfer: PlannedTransfer): Held<HoldOf<"newFile">> {
+  const path = transfer.image!;
+  const isOurs = () => [transfer.target, path].every((marked) => isMarked(host, marked, transfer));
+  return {
+    hold: { kind: "newFile", path },
+    restsOn: [],
+    release: async () => isOurs() && await removeOnceFree(host, path, () => removeFile(host, path)),
+  };
 }
 
-function isMarked(host: Host, transfer: PlannedTransfer): boolean {
-  return hasMark(host, transfer) || hasMark(host, transfer);
-}
-
-function hasMark(host: Host, transfer: PlannedTransfer): boolean {
+/** Takes the marks off a layer that is complete, and off its image: from now on, nothing that was begun removes them. */
+export function completeLayer(host: Host, transfer: PlannedTransfer): void {
+  unmark(host, transfer.target, transfer);
+  if (transfer.image === undefined) return;
   try {
-    openMark(host, transfer.target, transfer);
+    unmark(host, transfer.image, transfer);
+  } catch (error) {
+    // It says nothing without that of the layer.
+    log("warn", () => `the mark on ${transfer.image} stays: ${messageOf(error)}`);
+  }
+}
+
+/** Releases a list of which nothing is held any more, so that its record goes. Tried twice, and logged if that fails. */
+export async function closeRecord(holds: HoldList): Promise<void> {
+  try {
+    await holds.release().catch(() => holds.release());
+  } catch (error) {
+    // recover() finds nothing to release, and removes it.
+    log("warn", () => `the record of what is complete stays: ${messageOf(error)}`);
+  }
+}
+
+function unmark(host: Host, path: string, transfer: PlannedTransfer): void {
+  try {
+    deleteFile(host, `${path}:${streamOf(transfer.mark)}`);
+  } catch (error) {
+    if (isMarked(host, path, transfer)) throw error;
+  }
+}
+
+/** Marks a file or folder, by which {@linkcode leftOfTransfer} knows it. */
+export function mark(host: Host, path: string, transfer: PlannedTransfer): void {
+  openMark(host, path, transfer, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW });
+}
+
+// Asked twice, as an answer can be wrong once, and what is left without one would be there for good.
+function isMarked(host: Host, path: string, transfer: PlannedTransfer): boolean {
+  return hasMark(host, path, transfer) || hasMark(host, path, transfer);
+}
+
+function hasMark(host: Host, path: string, transfer: PlannedTransfer): boolean {
+  try {
+    openMark(host, path, transfer);
     return true;
   } catch (error) {
     if (isNotFound(error)) return false;

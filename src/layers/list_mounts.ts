@@ -286,7 +286,7 @@ function infoOfTransfer(host: Host, place: PlaceRecord & PlannedTransfer): Mount
   return {
     id,
     containerId: undefined,
-    kind,
+    kind: kind === "newImageLayer" ? "newLayer" : kind,
     state: "partial",
     scratch: "",
     layers: [target],

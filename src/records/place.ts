@@ -24,10 +24,12 @@ export interface PlannedTransfer {
   readonly target: string;
   /** A UUID in the names of all that is there only until it is done, by which it is told from everything else. */
   readonly mark: string;
+  /** Of a new layer in an image: the path of that. */
+  readonly image?: string | undefined;
 }
 
 /** What is made or read. */
-export type TransferKind = "newLayer" | "newImage" | "export";
+export type TransferKind = "newLayer" | "newImageLayer" | "newImage" | "export";
 
 /** What is known before the first change. */
 export type PlannedPlace = PlannedMount | PlannedTransfer;
@@ -67,6 +69,10 @@ export function placeLine(place: PlaceRecord): string {
   return `${JSON.stringify({ version: VERSION, ...place })}\n`;
 }
 
+function isTransferKind(kind: unknown): kind is TransferKind {
+  return ["newLayer", "newImageLayer", "newImage", "export"].includes(kind as string);
+}
+
 // It becomes part of paths that are removed.
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const uuid: Check<string> = (value, argument) => {
@@ -102,8 +108,8 @@ export function placeIn(line: string, path: string): PlaceRecord {
     const { kind, version, ...rest } = JSON.parse(line);
     if (version !== VERSION) throw new RangeError(`its version is ${version}`);
     if (kind === "volume") return { kind, ...fieldsOf(rest, { ...COMMON, folder: text }, "record") };
-    if (kind === "newLayer" || kind === "newImage" || kind === "export") {
-      return { kind, ...fieldsOf(rest, { ...STAMP, target: text, mark: uuid }, "record") };
+    if (isTransferKind(kind)) {
+      return { kind, ...fieldsOf(rest, { ...STAMP, target: text, mark: uuid, image: optional(text) }, "record") };
     }
     if (kind === "image") return { kind, ...fieldsOf(rest, { ...COMMON, image: text }, "record") };
     throw new RangeError(`its kind is ${kind}`);

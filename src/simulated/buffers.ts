@@ -62,6 +62,9 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   // ntdll.dll: RTL_OSVERSIONINFOW says how long it is.
   RtlGetVersion: ({ info }) => ({ info: Math.max(276, numberIn(info, 32)) }),
   NtQuerySystemInformation: ({ size }) => ({ information: size, needed: 4 }),
+  // offreg.dll
+  ORMergeHives: ({ count }) => ({ hives: 8 * Number(count), merged: 8 }),
+  OROpenHive: () => ({ hive: 8 }),
   // virtdisk.dll
   CreateVirtualDisk: () => ({ type: 20, handle: 8 }),
   GetAllAttachedVirtualDiskPhysicalPaths: ({ size }) => ({ size: 4, paths: numberIn(size, 32) }),

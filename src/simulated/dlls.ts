@@ -9,8 +9,9 @@ import { cimfs } from "../ffi/cimfs.ts";
 import { cimfsWriter } from "../ffi/cim_writer.ts";
 import { computestorage } from "../ffi/computestorage.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
-import { moving } from "../ffi/moving.ts";
+import { naming } from "../ffi/naming.ts";
 import { ntdll } from "../ffi/ntdll.ts";
+import { offreg } from "../ffi/offreg.ts";
 import { ole32 } from "../ffi/ole32.ts";
 import type { Dll } from "../ffi/table.ts";
 import { virtdisk } from "../ffi/virtdisk.ts";
@@ -25,6 +26,7 @@ import { cimWriterFunctions } from "./cim_writer.ts";
 import { computestorageFunctions } from "./computestorage.ts";
 import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
+import { offregFunctions } from "./offreg.ts";
 import { overlayFunctions } from "./overlay.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
 import { virtdiskFunctions } from "./virtdisk.ts";
@@ -35,8 +37,9 @@ import { ws2Functions } from "./ws2_32.ts";
 export const DLLS: ReadonlyMap<Dll, SimulatedDll> = new Map([
   [advapi32, advapi32Functions],
   [kernel32, kernel32Functions],
-  [moving, kernel32Functions],
+  [naming, kernel32Functions],
   [ntdll, ntdllFunctions],
+  [offreg, offregFunctions],
   [ole32, ole32Functions],
   [vmcompute, vmcomputeFunctions],
   [vmcomputeHcs, hcsFunctions],

@@ -183,6 +183,20 @@ export const kernel32Functions: SimulatedDll = {
     },
   ),
 
+  CreateHardLinkW: define(
+    BOOL,
+    { path: text, existing: text, security: optionalBuffer },
+    ({ windows }, { path, existing }) => {
+      const node = windows.existing(existing);
+      if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
+      const place = windows.place(path, "stay");
+      if (place.node !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
+      requireFolder(windows, parentOf(place.path));
+      // Names of one file are files of their own here. Who changes one afterwards would see the difference.
+      copyFile(windows, node, place.path, { createdBy: windows.by });
+    },
+  ),
+
   DeleteFileW: define(BOOL, { path: text }, ({ windows }, { path }) => {
     const [file, stream] = splitStream(path);
     if (stream !== undefined) {

@@ -11,10 +11,11 @@ import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, nameOf } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { cimCreateFlag, createBlockImage, createImage } from "../ffi/cim_writer.ts";
+import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { beginImage, type CimWriter } from "./image_writer.ts";
+import { beginImage, type CimWriter, type ImageInit } from "./image_writer.ts";
 
 /**
  * Options of {@linkcode writeCim}.
@@ -50,7 +51,8 @@ export interface BlockCim {
   readonly name?: string | undefined;
 }
 
-const DEFAULT_NAME = "layer.cim";
+/** The name of an image in a file of its own, if nobody chooses one. */
+export const DEFAULT_NAME = "layer.cim";
 
 /**
  * Begins a CIM image, which shares a folder with others. Windows writes one image in a folder at a time. Until
@@ -79,19 +81,7 @@ const DEFAULT_NAME = "layer.cim";
  */
 export async function writeCim(image: string, options: WriteCimOptions = {}): Promise<CimWriter> {
   return await withHostOptions(options, { from: optional(text) }, [image], async ({ host, signal, from }) => {
-    const target = namedFolder(image, "image");
-    if (from !== undefined && nameOf(from) !== from) {
-      throw new InvalidInputError("options.from", "is not the name of an image in the same folder", from);
-    }
-    signal?.throwIfAborted();
-    requireGrantsFor(host, "writeImage");
-    requireBuild(host, "cimFs", "CimFS");
-    const folder = dirname(target);
-    requireKind(host, folder, "image", "folder");
-    requireAbsent(host, target, "image");
-    if (from !== undefined) requireKind(host, `${folder}\\${from}`, "options.from", "file");
-    const create = (path: string) => createImage(host, { folder, name: basename(path), from });
-    return await beginImage(host, { target, create }, signal);
+    return await beginCim(host, { image, from }, signal);
   });
 }
 
@@ -108,15 +98,7 @@ export async function writeCim(image: string, options: WriteCimOptions = {}): Pr
 export async function writeBlockCim(block: string, options: WriteBlockCimOptions = {}): Promise<CimWriter> {
   const further = { name: optional(imageName), verified: optional(boolean) };
   return await withHostOptions(options, further, [block], async ({ host, signal, name = DEFAULT_NAME, verified }) => {
-    const target = namedFolder(block, "block");
-    signal?.throwIfAborted();
-    requireGrantsFor(host, "writeImage");
-    requireKind(host, dirname(target), "block", "folder");
-    requireAbsent(host, target, "block");
-    const { SINGLE_FILE, CONSISTENT, VERIFIED } = cimCreateFlag;
-    const flags = SINGLE_FILE | CONSISTENT | (verified ? VERIFIED : 0);
-    const create = (path: string) => createBlockImage(host, { block: path, name, flags });
-    return await beginImage(host, { target, create, isVerified: verified === true }, signal);
+    return await beginBlockCim(host, { block, name, isVerified: verified === true }, signal);
   });
 }
 
@@ -152,6 +134,48 @@ export async function mergeBlockCims(
     return writer.rootHash;
   });
 }
+
+/** {@linkcode writeCim} without the checks of its options. */
+export async function beginCim(
+  host: Host,
+  { image, from, ...rest }: { readonly image: string; readonly from: string | undefined } & Completion,
+  signal: AbortSignal | undefined,
+): Promise<CimWriter> {
+  const target = namedFolder(image, "image");
+  if (from !== undefined && nameOf(from) !== from) {
+    throw new InvalidInputError("options.from", "is not the name of an image in the same folder", from);
+  }
+  signal?.throwIfAborted();
+  requireGrantsFor(host, "writeImage");
+  requireBuild(host, "cimFs", "CimFS");
+  const folder = dirname(target);
+  requireKind(host, folder, "image", "folder");
+  requireAbsent(host, target, "image");
+  if (from !== undefined) requireKind(host, `${folder}\\${from}`, "options.from", "file");
+  const create = (path: string) => createImage(host, { folder, name: basename(path), from });
+  return await beginImage(host, { target, create, ...rest }, signal);
+}
+
+/** {@linkcode writeBlockCim} without the checks of its options. */
+export async function beginBlockCim(
+  host: Host,
+  { block, name, isVerified, ...rest }:
+    & { readonly block: string; readonly name: string; readonly isVerified: boolean }
+    & Completion,
+  signal: AbortSignal | undefined,
+): Promise<CimWriter> {
+  const target = namedFolder(block, "block");
+  signal?.throwIfAborted();
+  requireGrantsFor(host, "writeImage");
+  requireKind(host, dirname(target), "block", "folder");
+  requireAbsent(host, target, "block");
+  const { SINGLE_FILE, CONSISTENT, VERIFIED } = cimCreateFlag;
+  const flags = SINGLE_FILE | CONSISTENT | (isVerified ? VERIFIED : 0);
+  const create = (path: string) => createBlockImage(host, { block: path, name, flags });
+  return await beginImage(host, { target, create, isVerified, ...rest }, signal);
+}
+
+type Completion = Pick<ImageInit, "whenComplete">;
 
 function sourceFiles(sources: unknown): unknown[] {
   return Array.isArray(sources) ? sources.map((source) => source?.block) : [];

@@ -28,7 +28,7 @@ import type { Host } from "../ffi/host.ts";
 import { attribute, isNotFound } from "../ffi/kernel32.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
-import { moveToTarget, temporaryPath } from "../host_holds/transfer.ts";
+import { closeRecord, moveToTarget, temporaryPath } from "../host_holds/transfer.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { pathInImage, streamName } from "./layer_paths.ts";
@@ -42,12 +42,14 @@ export interface ImageInit {
   readonly create: (path: string) => Promise<OpenImage>;
   /** Whether it gets a root hash. */
   readonly isVerified?: boolean;
+  /** Called with its path once it is complete, before it gets its own. */
+  readonly whenComplete?: (path: string) => void;
 }
 
 /** Begins an image. */
 export async function beginImage(
   host: Host,
-  { target, create, isVerified = false }: ImageInit,
+  { target, create, isVerified = false, whenComplete = () => {} }: ImageInit,
   signal: AbortSignal | undefined,
 ): Promise<CimWriter> {
   const transfer: PlannedTransfer = { kind: "newImage", target, mark: crypto.randomUUID() };
@@ -67,7 +69,7 @@ export async function beginImage(
       image = await create(temporary);
       return { hold: { kind: "openImage", path: temporary }, restsOn: [file], release: close };
     }, signal);
-    return new CimWriter(host, { image: image!, holds, close, temporary, target, isVerified });
+    return new CimWriter(host, { image: image!, holds, close, temporary, target, isVerified, whenComplete });
   });
 }
 
@@ -78,6 +80,7 @@ interface WriterInit {
   readonly temporary: string;
   readonly target: string;
   readonly isVerified: boolean;
+  readonly whenComplete: (path: string) => void;
 }
 
 /**
@@ -197,7 +200,7 @@ export class CimWriter implements AsyncDisposable {
    */
   async commit(): Promise<void> {
     await this.#run(async () => {
-      const { image, close, isVerified, holds, temporary, target } = this.#init;
+      const { image, close, isVerified, holds, temporary, target, whenComplete } = this.#init;
       await commitImage(this.#host, image);
       await close();
       if (isVerified) {
@@ -207,10 +210,10 @@ export class CimWriter implements AsyncDisposable {
           throw new InvalidInputError("image", "isn't sealed after CimSealImage", target);
         }
       }
+      whenComplete(temporary);
       moveToTarget(this.#host, temporary, target);
       this.#state = "over";
-      // Nothing is at its temporary path any more. What goes is the record.
-      await holds.release();
+      await closeRecord(holds);
     });
   }
 

@@ -1,16 +1,16 @@
-import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   ClosedError,
   InvalidInputError,
   listMounts,
   mergeBlockCims,
   NativeError,
-  recover,
   writeBlockCim,
   writeCim,
 } from "../../mod.ts";
 import { mountCimImage } from "../../src/storage/mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { withEachEnd, withEachFailure } from "../support/every_failure.ts";
 
 const IMAGE = "C:\\images\\app.cim";
 const NOW = 133_000_000_000_000_001n;
@@ -244,48 +244,23 @@ Deno.test("block images are written, sealed and merged", async () => {
   assertEquals(host.held().map(({ target }) => target), ["1", "2", "merged"].map((name) => `C:\\images\\${name}.bcim`));
 });
 
-const CANNOT_FAIL = ["GetLastError", "CimCloseStream", "CimCloseImage", "LocalFree", "copyIn", "copyOut"];
-
-/** Every call of a write, with the number that it has among those of its name. */
-async function callsOf(work: (host: SimulatedHost) => Promise<unknown>): Promise<{ function: string; nth: number }[]> {
-  const host = machine();
-  await work(host);
-  const counts = new Map<string, number>();
-  return host.calls.filter(({ function: fn }) => !CANNOT_FAIL.includes(fn)).map(({ function: fn }) => {
-    counts.set(fn, (counts.get(fn) ?? 0) + 1);
-    return { function: fn, nth: counts.get(fn)! };
-  });
-}
-
 const WORKS = {
   writeCim: write,
   writeBlockCim: (host: SimulatedHost) => block(host, "C:\\images\\1.bcim", { a: "a" }),
 } as const;
+const COMPLETE = /^C:\\images\\(app\.cim|1\.bcim)$/;
 
 for (const [name, work] of Object.entries(WORKS)) {
+  const leavesNothing = async (host: SimulatedHost, situation: string) => {
+    assertEquals(host.held().filter(({ target }) => !COMPLETE.test(target)), [], situation);
+    assertEquals(await listMounts({ host }), [], situation);
+  };
+
   Deno.test(`${name}(): after any single failure, nothing is left but a complete image`, async () => {
-    for (const call of await callsOf(work)) {
-      for (const effect of ["none", "full"] as const) {
-        const host = machine();
-        host.fail({ ...call, code: 0x80070005, effect });
-        await work(host).catch((error) => assert(error instanceof Error));
-        await recover({ host });
-        const left = host.held().filter(({ target }) => !/^C:\\images\\(app\.cim|1\.bcim)$/.test(target));
-        assertEquals(left, [], `${call.function} ${call.nth} ${effect}`);
-      }
-    }
+    await withEachFailure({ machine, work }, leavesNothing, 5);
   });
 
   Deno.test(`${name}(): after the process ends at any call, recover() leaves nothing but a complete image`, async () => {
-    for (const call of await callsOf(work)) {
-      const host = machine();
-      const other = host.otherProcess();
-      other.fail({ ...call, code: 0x80070005 });
-      await work(other).catch(() => {});
-      other.endProcess();
-      await recover({ host });
-      assertEquals(host.held().filter(({ target }) => isMark.test(target)), [], `${call.function} ${call.nth}`);
-      assertEquals(await listMounts({ host }), []);
-    }
+    await withEachEnd({ machine, work }, leavesNothing, 3);
   });
 }

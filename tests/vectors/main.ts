@@ -1,6 +1,6 @@
 /**
  * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `head/`, `handmade/`,
- * `gcs/` and `tar/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests
+ * `gcs/`, `tar/` and `cimwrite/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests
  * and tars need neither, and VMs with one are played on the simulated host alone. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
@@ -10,6 +10,8 @@ import { CHECKOUT, EXCHANGE, prepareWine } from "../wine/prepare.ts";
 import type { MachineMaker } from "./machine.ts";
 import { play, type Verdict } from "./player.ts";
 import { filesIn, readRuns, RECORDINGS } from "./recordings.ts";
+import { playImage } from "./image_player.ts";
+import { IMAGE_RECORDINGS, isImageRun } from "./image_run.ts";
 import { simulatedMachine } from "./simulated.ts";
 import { isTarCase, TAR_RECORDINGS } from "./tar_case.ts";
 import { playTar } from "./tar_player.ts";
@@ -18,19 +20,25 @@ import { playWire } from "./wire_player.ts";
 import { isWireRun, WIRE_RECORDINGS } from "./wire_run.ts";
 
 const folder = Deno.env.get("HCS_LAYERS_VECTORS");
-const FOLDERS = folder ? [folder] : [...RECORDINGS, WIRE_RECORDINGS, TAR_RECORDINGS];
+const FOLDERS = folder ? [folder] : [...RECORDINGS, WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS];
 
 async function playAll(newMachine: MachineMaker): Promise<number> {
   const verdicts: Verdict[] = [];
   for (const run of await readRuns(FOLDERS)) {
     const verdict = isTarCase(run)
       ? await playTar(run)
+      : isImageRun(run)
+      ? await playImage(run)
       : isWireRun(run)
       ? await playWire(run)
       : await play(run, newMachine);
     verdicts.push(verdict);
     if (verdict.outcome === "failed") {
-      const which = isTarCase(run) ? "tar" : `${run.upstream}${"isHead" in run && run.isHead ? ", head" : ""}`;
+      const which = isTarCase(run)
+        ? "tar"
+        : isImageRun(run)
+        ? "image"
+        : `${run.upstream}${"isHead" in run && run.isHead ? ", head" : ""}`;
       console.log(`${run.name} (${which}) differs: ${verdict.reason!.replaceAll("\n", "\n  ")}`);
     }
   }
@@ -58,7 +66,8 @@ async function playUnderWine(): Promise<number> {
   await using _ = wine;
   await Deno.mkdir(`${wine.exchange}/vectors`);
   // Runs of different folders may have the same name.
-  for (const [i, folder] of FOLDERS.filter((folder) => ![WIRE_RECORDINGS, TAR_RECORDINGS].includes(folder)).entries()) {
+  const played = FOLDERS.filter((folder) => ![WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS].includes(folder));
+  for (const [i, folder] of played.entries()) {
     for (const { name, path } of await filesIn(folder)) {
       await Deno.copyFile(path, `${wine.exchange}/vectors/${i}-${name}`);
     }

@@ -104,7 +104,7 @@ export async function* entriesOfFile(
   facts: FileFacts,
   open: () => Promise<OpenedStreams> | OpenedStreams,
 ): AsyncGenerator<LayerEntry, void, undefined> {
-  const { isFolder, size, ...known } = facts;
+  const { isFolder: _isFolder, size, ...known } = facts;
   const { entry, streams } = await metadataOf(facts, open);
   const hasData = entry.type === "file" && size > 0;
   if (!hasData && streams.every((stream) => stream.size === 0)) {

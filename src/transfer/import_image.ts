@@ -1,0 +1,208 @@
+/**
+ * Importing layers from tars into CIM images.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
+import { boolean, text, withHostOptions } from "../checks/arguments.ts";
+import { existingParents, requireAbsent, requireKind } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
+import { namedFolder, parentFolders, requireDistinct } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import { checkedEntries } from "../files/layer/check_layer.ts";
+import { readLayerTar } from "../files/tar/layer_tar.ts";
+import type { TarLimits } from "../files/tar/tar_limits.ts";
+import type { TarSource } from "../files/tar/tar_source.ts";
+import { cimPath } from "../host_holds/layer_image.ts";
+import { acquireNewLayer, closeRecord, completeLayer, mark, newImageOf } from "../host_holds/transfer.ts";
+import { optional } from "../options.ts";
+import type { PlannedTransfer } from "../records/place.ts";
+import { requireBuild } from "../session/builds.ts";
+import { withPlaceRecord } from "../session/place_records.ts";
+import { beginBlockCim, beginCim, DEFAULT_NAME, imageName } from "./cim_writing.ts";
+import type { CimWriter } from "./image_writer.ts";
+import { ImageLayer } from "./image_layer.ts";
+import { type ImportOptions, Progress, progressListener, tarLimits } from "./transfer_options.ts";
+
+/**
+ * Options of {@linkcode importCimLayer}.
+ *
+ * @category Layers as tars
+ */
+export interface ImportCimLayerOptions extends ImportOptions {
+  /** Absolute path of the image. Default: `cim-layers\<name>.cim` beside the folder of the layer, where layers are mounted from. */
+  image?: string | undefined;
+}
+
+/**
+ * Options of {@linkcode importBlockCimLayer}.
+ *
+ * @category Layers as tars
+ */
+export interface ImportBlockCimLayerOptions extends ImportOptions {
+  /** Absolute path of the file of the image. Default: `layer.bcim` in the folder of the layer. */
+  block?: string | undefined;
+  /** The name of the image in its file. Default: `layer.cim`. */
+  imageName?: string | undefined;
+  /** Whether the image gets a root hash. Needs build 27800. Default: false. */
+  verified?: boolean | undefined;
+}
+
+/**
+ * A layer that was imported.
+ *
+ * @category Layers as tars
+ */
+export interface ImportedLayer {
+  /** Absolute path of its folder. */
+  readonly layer: string;
+  /** Bytes of the contents of its files. */
+  readonly size: number;
+}
+
+/**
+ * A layer that was imported into an image.
+ *
+ * @category Layers as tars
+ */
+export interface ImportedImageLayer extends ImportedLayer {
+  /** Absolute path of the image, or of the file that it is in. */
+  readonly image: string;
+  /** Of a verified image: its root hash, of 32 bytes. */
+  readonly rootHash?: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/**
+ * Imports a layer from a tar into a CIM image that shares its folder with those of the layers below. The registry hives that layers
+ * above need are in the folder of the layer. If it fails, or is aborted, nothing of the layer is left. Needs Windows build 19041 or
+ * later.
+ *
+ * A hard link, or the removal of something below, is about the layers below wherever it stands in the tar. A tar that removes all of a
+ * folder at once (`.wh..wh..opq`) is refused.
+ *
+ * @param layer Absolute path of the layer's folder, where nothing is yet.
+ * @param tar The tar, packed with gzip or not.
+ * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
+ * @throws {InvalidInputError} if there is something at a path already, or a layer below isn't there.
+ * @throws {FormatError} if the tar is damaged, or has something that a layer can't have.
+ * @throws {UnsupportedBuildError} if Windows is older than build 19041.
+ * @throws {NativeError} if Windows refuses.
+ * @category Layers as tars
+ */
+export async function importCimLayer(
+  layer: string,
+  tar: TarSource,
+  parents: readonly string[],
+  options: ImportCimLayerOptions = {},
+): Promise<ImportedImageLayer> {
+  const further = { ...IMPORT, image: optional(namedFolder) };
+  return await withHostOptions(options, further, [layer, parents], async ({ host, signal, ...how }) => {
+    const init = prepare(host, { layer, parents, tar, signal, ...how });
+    requireBuild(host, "cimFs", "CimFS");
+    const image = how.image ?? cimPath(init.layer);
+    const [below] = init.parents.map(cimPath);
+    if (below !== undefined && dirname(below).toLowerCase() !== dirname(image).toLowerCase()) {
+      throw new InvalidInputError("options.image", "is not in the folder of the images of the layers below", image);
+    }
+    const from = below === undefined ? undefined : basename(below);
+    if (below !== undefined) requireKind(host, below, "parents[0]", "file");
+    return await importInto(
+      host,
+      init,
+      { image, isBlock: false },
+      (end) => beginCim(host, { image, from, ...end }, signal),
+    );
+  });
+}
+
+/**
+ * Imports a layer from a tar into a CIM image in a file of its own, as {@linkcode importCimLayer} does. The images of a container's
+ * layers are merged when they are mounted. Needs Windows build 27766 or later, or cimwriter.dll in System32.
+ *
+ * @param layer Absolute path of the layer's folder, where nothing is yet.
+ * @param tar The tar, packed with gzip or not.
+ * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
+ * @throws {InvalidInputError} if there is something at a path already, or a layer below isn't there.
+ * @throws {FormatError} if the tar is damaged, or has something that a layer can't have.
+ * @throws {MissingExportError} if this Windows doesn't write such images.
+ * @throws {NativeError} if Windows refuses.
+ * @category Layers as tars
+ */
+export async function importBlockCimLayer(
+  layer: string,
+  tar: TarSource,
+  parents: readonly string[],
+  options: ImportBlockCimLayerOptions = {},
+): Promise<ImportedImageLayer> {
+  const further = {
+    ...IMPORT,
+    block: optional(namedFolder),
+    imageName: optional(imageName),
+    verified: optional(boolean),
+  };
+  return await withHostOptions(options, further, [layer, parents], async ({ host, signal, ...how }) => {
+    const init = prepare(host, { layer, parents, tar, signal, ...how });
+    const block = how.block ?? `${init.layer}\\layer.bcim`;
+    const { imageName: name = DEFAULT_NAME, verified } = how;
+    return await importInto(
+      host,
+      init,
+      { image: block, isBlock: true },
+      (end) => beginBlockCim(host, { block, name, isVerified: verified === true, ...end }, signal),
+    );
+  });
+}
+
+const IMPORT = { onProgress: optional(progressListener), limits: optional(tarLimits), name: optional(text) };
+
+interface Given {
+  readonly layer: string;
+  readonly parents: readonly string[];
+  readonly tar: TarSource;
+  readonly signal: AbortSignal | undefined;
+  readonly name?: string | undefined;
+  readonly limits?: TarLimits | undefined;
+  readonly onProgress?: ImportOptions["onProgress"];
+}
+
+function prepare(host: Host, { layer, parents, signal, ...given }: Given): Given {
+  const folder = namedFolder(layer, "layer");
+  const named = parentFolders(parents, "parents");
+  named.forEach((parent, i) => requireDistinct(folder, parent, `parents[${i}]`, "is the new layer itself"));
+  signal?.throwIfAborted();
+  requireGrantsFor(host, "importImage");
+  requireKind(host, dirname(folder), "layer", "folder");
+  requireAbsent(host, folder, "layer");
+  const below = existingParents(host, named, "parents");
+  return { ...given, layer: folder, parents: below, signal };
+}
+
+async function importInto(
+  host: Host,
+  { layer, parents, tar, signal, name = "tar", limits, onProgress }: Given,
+  { image: path, isBlock }: { readonly image: string; readonly isBlock: boolean },
+  begin: (end: { readonly whenComplete: (path: string) => void }) => Promise<CimWriter>,
+): Promise<ImportedImageLayer> {
+  const transfer: PlannedTransfer = { kind: "newImageLayer", target: layer, mark: crypto.randomUUID(), image: path };
+  const progress = new Progress(onProgress);
+  const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
+    await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);
+    holds.adopt(newImageOf(host, transfer));
+    await using image = await begin({ whenComplete: (complete) => mark(host, complete, transfer) });
+    const writer = new ImageLayer(host, { image, layer, parents, isBlock, name });
+    const read = readLayerTar(tar, { ...limits, name, signal });
+    const entries = checkedEntries(read, { isBase: parents.length === 0, name });
+    for await (const entry of progress.counted(entries, signal)) await writer.add(entry);
+    progress.begin("hives");
+    await writer.finish(signal);
+    signal?.throwIfAborted();
+    await image.commit();
+    completeLayer(host, transfer);
+    const done = { layer, size: progress.bytes, image: image.path, ...isBlock && { rootHash: image.rootHash } };
+    return { done, holds };
+  });
+  await closeRecord(holds);
+  return done;
+}

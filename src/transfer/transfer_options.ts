@@ -1,0 +1,127 @@
+/**
+ * What all functions that import or export layers take, and tell while they run.
+ *
+ * @module
+ */
+
+import { wholeNumber } from "../checks/arguments.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { LayerEntry } from "../files/layer/entry.ts";
+import type { HostOptions } from "../ffi/host_options.ts";
+import type { TarLimits } from "../files/tar/tar_limits.ts";
+import { type Check, optional } from "../options.ts";
+
+/**
+ * How far an import or export is.
+ *
+ * @category Layers as tars
+ */
+export interface TransferProgress {
+  /** What is done now: files are carried over; Windows makes them a layer, or files of a layer; registry hives are merged. */
+  readonly phase: "files" | "windows" | "hives";
+  /** How many entries were carried over. */
+  readonly entries: number;
+  /** How many bytes of contents. */
+  readonly bytes: number;
+}
+
+/**
+ * Options of functions that import and export layers.
+ *
+ * @category Layers as tars
+ */
+export interface TransferOptions extends HostOptions {
+  /** Called after each entry, and each MiB of contents, and where another phase begins. What it throws ends the call. */
+  onProgress?: ((progress: TransferProgress) => void) | undefined;
+}
+
+/**
+ * Options of functions that import layers.
+ *
+ * @category Layers as tars
+ */
+export interface ImportOptions extends TransferOptions {
+  /** How much the tar may have. */
+  limits?: TarLimits | undefined;
+  /** What errors call the tar. Default: `tar`. */
+  name?: string | undefined;
+}
+
+const count = optional(wholeNumber());
+const LIMITS: Readonly<Record<keyof TarLimits, Check<number | undefined>>> = {
+  maxEntries: count,
+  maxEntrySize: count,
+  maxTotalSize: count,
+  maxDepth: count,
+  maxHeaderSize: count,
+};
+
+/** Checks {@linkcode TarLimits}. */
+export const tarLimits: Check<TarLimits> = (value, argument) => {
+  const given = value as Record<string, unknown>;
+  for (const name of Object.keys(given ?? {})) {
+    const check = LIMITS[name as keyof TarLimits];
+    if (check === undefined) throw new InvalidInputError(`${argument}.${name}`, "is no limit", given[name]);
+    check(given[name], `${argument}.${name}`);
+  }
+  return { ...given };
+};
+
+/** Checks {@linkcode TransferOptions.onProgress}. */
+export const progressListener: Check<(progress: TransferProgress) => void> = (value, argument) => {
+  if (typeof value !== "function") throw new InvalidInputError(argument, "is no function", value);
+  return value as (progress: TransferProgress) => void;
+};
+
+/** Counts what is carried over, and tells. */
+export class Progress {
+  readonly #listener: ((progress: TransferProgress) => void) | undefined;
+  #phase: TransferProgress["phase"] = "files";
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(listener: ((progress: TransferProgress) => void) | undefined) {
+    this.#listener = listener;
+  }
+
+  /** Bytes of contents so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Tells that another phase begins. */
+  begin(phase: TransferProgress["phase"]): void {
+    this.#phase = phase;
+    this.#tell();
+  }
+
+  /** Passes entries on, counts them and their contents, and ends between two of them once `signal` is aborted. */
+  async *counted(
+    entries: AsyncIterable<LayerEntry>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<LayerEntry, void> {
+    for await (const entry of entries) {
+      signal?.throwIfAborted();
+      yield { ...entry, contents: () => ReadableStream.from(this.#contents(entry, signal)) };
+      this.#entries++;
+      this.#tell();
+    }
+    signal?.throwIfAborted();
+  }
+
+  async *#contents(entry: LayerEntry, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of entry.contents()) {
+      signal?.throwIfAborted();
+      yield chunk;
+      const before = this.#bytes;
+      this.#bytes += chunk.byteLength;
+      if (Math.floor(before / MIB) !== Math.floor(this.#bytes / MIB)) this.#tell();
+    }
+  }
+
+  #tell(): void {
+    this.#listener?.({ phase: this.#phase, entries: this.#entries, bytes: this.#bytes });
+  }
+}
+
+const MIB = 2 ** 20;
