@@ -49,9 +49,19 @@ export interface ReleasedHold {
  */
 export type Expect = (held: Held, options?: AdoptOptions) => void;
 
+/** Options for acquiring several holds. */
+export interface AcquireAllOptions {
+  /** Cancels it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Whether they are released concurrently too. Default: false, one after another, the last first. */
+  readonly releasedTogether?: boolean;
+}
+
 interface Entry {
   readonly held: Held;
   readonly mayBeGone: (error: unknown) => boolean;
+  /** The same object for neighbors that are released concurrently. */
+  readonly neighbors: object;
 }
 
 /** Runs a release of a whole list, or finds that its owner has lost what is in it, and returns nothing. */
@@ -102,35 +112,40 @@ export class HoldList {
   }
 
   /**
-   * Acquires several holds concurrently, and adds them to the end of the list in the order of `acquisitions`. If some fail,
-   * this throws once all have settled, and those that were acquired are in the list.
+   * Acquires several holds concurrently, and adds them to the end of the list in the order of `acquisitions`, each of which
+   * returns one or more. If some fail, this throws once all have settled, and those that were acquired are in the list.
    *
    * @throws the first error in the order of `acquisitions`.
    */
   async acquireAll<T extends Held>(
-    acquisitions: readonly ((expect: Expect) => Promise<T>)[],
-    signal?: AbortSignal,
+    acquisitions: readonly ((expect: Expect) => Promise<T | readonly T[]>)[],
+    { signal, releasedTogether = false }: AcquireAllOptions = {},
   ): Promise<T[]> {
     signal?.throwIfAborted();
     const outcomes = await Promise.allSettled(acquisitions.map((acquisition) => this.#run(acquisition)));
     const done = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
     this.disown(done.flatMap(({ expected }) => expected));
-    const acquired = done.map(({ held }) => held);
-    acquired.forEach((held) => this.#add(held));
+    const acquired = done.flatMap(({ held }) => held);
+    const neighbors = releasedTogether ? {} : undefined;
+    acquired.forEach((held) => this.#add(held, neighbors));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     signal?.throwIfAborted();
     return acquired;
   }
 
-  #add(held: Held): void {
-    this.adopt(held);
+  #add(held: Held, neighbors: object = {}): void {
+    this.#append({ held, mayBeGone: () => false, neighbors });
     log("debug", () => `acquired ${JSON.stringify(held.hold)}`);
   }
 
   /** Adds a hold to the end of the list that this process or another has already acquired. */
   adopt(held: Held, { mayBeGone = () => false }: AdoptOptions = {}): void {
-    this.#entries = [...this.#entries, { held, mayBeGone }];
+    this.#append({ held, mayBeGone, neighbors: {} });
+  }
+
+  #append(entry: Entry): void {
+    this.#entries = [...this.#entries, entry];
   }
 
   /** Has `guard` run each release that begins after this. Unwinding is part of the acquisition, so it isn't concerned. */
@@ -144,7 +159,7 @@ export class HoldList {
   }
 
   /**
-   * Releases everything, last first. If a step fails, the others are still tried, except for what the failed hold rests on:
+   * Releases everything, last first, and concurrently what was acquired with `releasedTogether`. If a step fails, the others are still tried, except for what the failed hold rests on:
    * nobody knows what Windows does if, for instance, a filter loses its disk. What failed stays in the list, so that
    * another call continues from there. If it fails in that call too, what rested on it is released once more, because that
    * may be what prevents it. Concurrent calls share one release, but each is stopped only by its own signal.
@@ -207,16 +222,11 @@ export class HoldList {
         await tryOne(entry);
       }
     };
-    let aborted = false;
-    for (const entry of this.#entries.slice(from).toReversed()) {
-      if (signal?.aborted) {
-        aborted = true;
-        break;
-      }
+    const tryOrNote = async (entry: Entry) => {
       const { held, mayBeGone } = entry;
       if (stuck.some((other) => other.restsOn.includes(held))) {
         stuck.push(held);
-        continue;
+        return;
       }
       try {
         await (held.releaseNow === undefined ? tryWithAbove(entry) : tryOne(entry, held.releaseNow));
@@ -230,6 +240,24 @@ export class HoldList {
           stuck.push(held);
         }
       }
+    };
+    const tryTogether = async (neighbors: readonly Entry[]) => {
+      const tried = new Map<Held, Promise<void>>();
+      for (const entry of neighbors) {
+        const above = neighbors.filter(({ held }) => held.restsOn.includes(entry.held)).map(({ held }) =>
+          tried.get(held)
+        );
+        tried.set(entry.held, above.length === 0 ? tryOrNote(entry) : Promise.all(above).then(() => tryOrNote(entry)));
+      }
+      await Promise.all(tried.values());
+    };
+    let aborted = false;
+    for (const neighbors of Map.groupBy(this.#entries.slice(from).toReversed(), (entry) => entry.neighbors).values()) {
+      if (signal?.aborted) {
+        aborted = true;
+        break;
+      }
+      await tryTogether(neighbors);
     }
     // What it rested on is gone by now, so it is too.
     for (const { entry, error } of unclear) {

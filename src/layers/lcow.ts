@@ -14,7 +14,7 @@ import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { fileSize } from "../ffi/kernel32.ts";
 import { perform } from "../ffi/operation.ts";
-import { type HoldList, withHolds } from "../holds/hold_list.ts";
+import { withHolds } from "../holds/hold_list.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { type Checked, fieldsOf, itemsOf, LIMITS, optional, optionsOf } from "../options.ts";
 import { requireFreeFile } from "../session/waiting.ts";
@@ -25,7 +25,13 @@ import type { VPMemFile } from "../uvm/devices/vpmem.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { containerFolder, folderName } from "./guest_path.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
-import { acquireScratch, diskPlacement, reserveScratch, type ScratchDisk } from "./scratch_disk.ts";
+import {
+  acquireBesideScratch,
+  diskPlacement,
+  type LayerUses,
+  reserveScratch,
+  type ScratchDisk,
+} from "./scratch_disk.ts";
 
 /**
  * A read-only layer of a Linux container.
@@ -100,7 +106,7 @@ export interface MountedLCOWLayers extends Mounted {
  * memory is physically backed. Nothing is changed unless there is space for all disks. A disk that several containers use
  * is attached once.
  *
- * The layers are attached concurrently, then the scratch; then the guest combines them. If a step fails or the signal is
+ * The layers and the scratch are attached concurrently, then the guest combines them. If a step fails or the signal is
  * aborted, everything acquired is released before the call rejects.
  *
  * ```ts
@@ -207,8 +213,8 @@ async function mount(
   // Otherwise, Windows refuses the disk when the layers are there already.
   if (!isThere) await requireFreeFile(host, stack.scratchVhdPath, "layers.scratchVhdPath", signal);
   return await withHolds(async (holds) => {
-    await acquireLayers(holds, places.layers, signal);
-    await acquireScratch(holds, places.scratch, signal);
+    const { concurrentRemovals: releasedTogether = false } = layerVM;
+    await acquireBesideScratch(holds, usesOf(places.layers), places.scratch, { signal, releasedTogether });
     await holds.acquire((expect) => combined.attach(signal, expect), signal);
     const placements = [
       ...places.layers.map((layer, i) => placementOf(stack.layers[i]!.vhdPath, layer)),
@@ -326,27 +332,9 @@ function reserveLayer(
   return { attachment, mount: plan.use(scsi.reserveMount(attachment, options)) };
 }
 
-async function acquireLayers(
-  holds: HoldList,
-  layers: readonly LayerPlace[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const files = layers.flatMap((layer) => "memory" in layer ? [layer.memory] : []);
-  const disks = layers.flatMap((layer) => "memory" in layer ? [] : [layer]);
-  const outcomes = await Promise.allSettled([
-    holds.acquireAll(files.map((file) => (expect) => file.attach(signal, expect)), signal),
-    acquireDisks(holds, disks, signal),
-  ]);
-  for (const outcome of outcomes) {
-    if (outcome.status === "rejected") throw outcome.reason;
-  }
-}
-
-async function acquireDisks(
-  holds: HoldList,
-  disks: readonly SCSILayer[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  await holds.acquireAll(disks.map(({ attachment }) => (expect) => attachment.attach(signal, expect)), signal);
-  await holds.acquireAll(disks.map(({ mount }) => (expect) => mount.attach(signal, expect)), signal);
+function usesOf(layers: readonly LayerPlace[]): LayerUses {
+  return {
+    devices: layers.map((layer) => "memory" in layer ? layer.memory : layer.attachment),
+    mounts: layers.flatMap((layer) => "memory" in layer ? [] : [layer.mount]),
+  };
 }

@@ -5,8 +5,9 @@
  */
 
 import type { HostFile } from "../checks/host_file.ts";
-import type { HoldList } from "../holds/hold_list.ts";
-import type { DeviceUse } from "../uvm/devices/device.ts";
+import type { Held } from "../holds/hold.ts";
+import type { Expect, HoldList } from "../holds/hold_list.ts";
+import type { Device, DeviceUse } from "../uvm/devices/device.ts";
 import type { SCSIAccess, SCSIAttachment, SCSIDisks, SCSIMount, SCSIMountOptions } from "../uvm/devices/scsi.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 
@@ -37,15 +38,39 @@ export function reserveScratch(
   return { access, attachment, mount: plan.use(scsi.reserveMount(attachment, options, place)) };
 }
 
-/** Attaches and mounts the disk. */
-export async function acquireScratch(
+/** Read-only layers that are attached to a VM beside the scratch. */
+export interface LayerUses {
+  /** What carries them: shares, persistent memory, disks. */
+  readonly devices: readonly DeviceUse<Device>[];
+  /** Their mounts in the guest, for those on disks. */
+  readonly mounts: readonly DeviceUse<Device>[];
+}
+
+/** How a scratch and layers are attached. */
+export interface AttachOptions {
+  /** Cancels it. */
+  readonly signal: AbortSignal | undefined;
+  /** Whether what doesn't rest on each other is removed concurrently too. */
+  readonly releasedTogether: boolean;
+}
+
+/** Attaches and mounts the disk and read-only layers: concurrently what doesn't rest on each other. */
+export async function acquireBesideScratch(
   holds: HoldList,
+  { devices, mounts }: LayerUses,
   { access, attachment, mount }: ScratchDisk,
-  signal: AbortSignal | undefined,
+  options: AttachOptions,
 ): Promise<void> {
-  await holds.acquire((expect) => access.attach(signal, expect), signal);
-  await holds.acquire((expect) => attachment.attach(signal, expect), signal);
-  await holds.acquire((expect) => mount.attach(signal, expect), signal);
+  const { signal } = options;
+  const attach = (use: DeviceUse<Device>) => (expect: Expect) => use.attach(signal, expect);
+  const attachScratch = async (expect: Expect) => {
+    await access.attach(signal, expect);
+    // Until the attachment is there.
+    expect(access);
+    return [access, await attachment.attach(signal, expect)];
+  };
+  await holds.acquireAll<Held>([...devices.map(attach), attachScratch], options);
+  await holds.acquireAll([...mounts, mount].map(attach), options);
 }
 
 /** Returns the placement of a layer on a mounted disk. */

@@ -26,7 +26,7 @@ import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
 import { type AcquiredLayers, type LayerStack, type NamedImage, realStack } from "./layer_stack.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
-import { acquireScratch, diskPlacement, reserveScratch } from "./scratch_disk.ts";
+import { acquireBesideScratch, diskPlacement, type LayerUses, reserveScratch } from "./scratch_disk.ts";
 
 /**
  * Checks a stack that is to be mounted in a VM, and returns it with real paths.
@@ -66,8 +66,10 @@ export interface VMMountOptions {
 interface PlacedLayers {
   /** What carries them. */
   readonly uses: readonly Held[];
-  /** Attaches them. */
-  attach(holds: HoldList, signal: AbortSignal | undefined): Promise<void>;
+  /** What of them is attached beside the scratch. */
+  readonly besideScratch: LayerUses;
+  /** Attaches what comes before that. */
+  attach?(holds: HoldList, signal: AbortSignal | undefined): Promise<void>;
   /** Returns them as the guest is told of them. Called when they are attached. */
   documents(): Omit<CombinedLayers, "ContainerRootPath">;
   /** Returns where they are. Called when they are attached. */
@@ -80,9 +82,7 @@ function reserveShares({ vm: { host }, vsmb }: LayerVM, plan: DisposableStack, s
   const shares = layers.map((folder) => plan.use(vsmb.reserve(hostFile(host, folder))));
   return {
     uses: shares,
-    async attach(holds, signal) {
-      await holds.acquireAll(shares.map((share) => (expect) => share.attach(signal, expect)), signal);
-    },
+    besideScratch: { devices: shares, mounts: [] },
     documents: () => ({
       Layers: shares.map(({ hold }, i) => ({ Id: layerId(host, layers[i]!), Path: hold.guestPath })),
     }),
@@ -115,6 +115,7 @@ function reserveImages(
   const { volume } = use.hold;
   return {
     uses: [use],
+    besideScratch: { devices: [], mounts: [] },
     attach: (holds, signal) =>
       images.alone(async () => {
         for (const { access, attachment } of disks) {
@@ -147,7 +148,7 @@ export async function acquireVMLayers(
   stack: LayerStack,
   { containerId, formatWithRefs, signal }: VMMountOptions,
 ): Promise<AcquiredLayers> {
-  const { vm, scsi, combined } = layerVM;
+  const { vm, scsi, combined, concurrentRemovals = false } = layerVM;
   const { named, scratch, image } = stack;
   const { host } = vm;
   using plan = new DisposableStack();
@@ -178,8 +179,8 @@ export async function acquireVMLayers(
     throw new InUseError(scratch, "is mounted on the host. Unmount it first", "this process");
   }
   if (!isThere) await requireFreeFile(host, diskOf(scratch), "layerFolders", signal);
-  await layers.attach(holds, signal);
-  await acquireScratch(holds, disk, signal);
+  await layers.attach?.(holds, signal);
+  await acquireBesideScratch(holds, layers.besideScratch, disk, { signal, releasedTogether: concurrentRemovals });
   await holds.acquire((expect) => root.attach(signal, expect), signal);
   return {
     path,

@@ -29,21 +29,25 @@ export interface DirectGuestInit {
   readonly runtimeId: string;
   /** The sockets to which its guest connects. */
   readonly sockets: GuestSockets;
+  /** Whether its devices are changed side by side, also where the container tools never do that. */
+  readonly concurrentChanges: boolean;
 }
 
 /** A guest that is connected. The connection is closed with its sockets. */
 export class DirectGuest {
   readonly #system: ComputeSystem;
   readonly #connection: BridgeConnection;
+  readonly #concurrentChanges: boolean;
   // For changes that don't overlap.
   readonly #turns = new Mutex();
   // The guest's parts of removals that are done, of which the host's isn't.
   readonly #removed = new Set<string>();
   #end: VMStateError | undefined;
 
-  private constructor(system: ComputeSystem, connection: BridgeConnection) {
+  private constructor({ system, concurrentChanges }: DirectGuestInit, connection: BridgeConnection) {
     this.#system = system;
     this.#connection = connection;
+    this.#concurrentChanges = concurrentChanges;
     connection.ended.then((end) => {
       if (end.reason !== "closed" && system.end === undefined) log("warn", () => `the VM ${system.id}: ${end.message}`);
     });
@@ -56,10 +60,8 @@ export class DirectGuest {
    * @throws {VMStateError} if the VM ends meanwhile, or the connection is lost.
    * @throws the reason of `signal`.
    */
-  static async connect(
-    { system, os, runtimeId, sockets }: DirectGuestInit,
-    signal?: AbortSignal,
-  ): Promise<DirectGuest> {
+  static async connect(init: DirectGuestInit, signal?: AbortSignal): Promise<DirectGuest> {
+    const { system, os, runtimeId, sockets } = init;
     const { host, id } = system;
     const stream = await system.during(sockets.accept(), signal);
     if (stream === undefined) throw new VMStateError(id, "closed");
@@ -70,7 +72,7 @@ export class DirectGuest {
       signal,
     });
     try {
-      const guest = new DirectGuest(system, await system.during(connecting, signal));
+      const guest = new DirectGuest(init, await system.during(connecting, signal));
       const first = os === "windows" ? socketAddresses(runtimeId) : securityPolicy({});
       await system.during(guest.#ask(first), signal);
       return guest;
@@ -100,7 +102,8 @@ export class DirectGuest {
     signal?.throwIfAborted();
     if (this.#system.end !== undefined) throw this.#system.end;
     const change = () => this.#change(request);
-    await this.#system.during(isAlone(request) ? this.#turns.run(change, signal) : change(), signal);
+    const alone = isAlone(request, this.#concurrentChanges);
+    await this.#system.during(alone ? this.#turns.run(change, signal) : change(), signal);
   }
 
   async #change({ GuestRequest, ...onHost }: ModifySettingRequest): Promise<void> {
@@ -154,12 +157,13 @@ export class DirectGuest {
 
 // What of a VM the container tools never change twice at once: it was never tried with guests.
 const ALONE = /^VirtualMachine\/Devices\/(VirtualPMem|VirtualSmb)\//;
-const ALONE_IN_GUEST: readonly unknown[] = ["SecurityPolicy", "VPMemDevice"];
 const SLOT = /^VirtualMachine\/Devices\/Scsi\//;
 
 /** Whether a change waits for others, and others for it. What mounts disks of different slots doesn't. */
-function isAlone({ ResourcePath = "", RequestType, GuestRequest }: ModifySettingRequest): boolean {
-  if (ALONE.test(ResourcePath) || ALONE_IN_GUEST.includes(GuestRequest?.ResourceType)) return true;
+function isAlone({ ResourcePath = "", RequestType, GuestRequest }: ModifySettingRequest, concurrent: boolean): boolean {
+  if (GuestRequest?.ResourceType === "SecurityPolicy") return true;
+  if (concurrent) return false;
+  if (ALONE.test(ResourcePath) || GuestRequest?.ResourceType === "VPMemDevice") return true;
   if (SLOT.test(ResourcePath)) return RequestType === "Remove";
   const ofDisk = GuestRequest?.ResourceType === "MappedVirtualDisk" || GuestRequest?.ResourceType === "SCSIDevice";
   return ofDisk && GuestRequest?.RequestType === "Remove";

@@ -356,6 +356,7 @@ export class UtilityVM implements AsyncDisposable {
       vpmem: this.#vpmem,
       combined: new CombinedLayers(this),
       physicallyBacked: plan.physicallyBacked,
+      concurrentRemovals: plan.concurrentChanges,
       encryptScratch: plan.encryptScratch,
     });
   }
@@ -426,7 +427,7 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   async #boot(signal: AbortSignal | undefined): Promise<void> {
-    const { sockets: services, guestConnection } = this.#plan;
+    const { sockets: services, guestConnection, concurrentChanges } = this.#plan;
     if (services !== undefined) {
       // Those of a start that failed.
       await this.#closeSockets();
@@ -439,7 +440,10 @@ export class UtilityVM implements AsyncDisposable {
       // Windows doesn't wait for the guest. One without entropy never connects.
       await Promise.all([start(), this.#system.during(sockets.served, signal)]);
       const { runtimeId, os } = this;
-      const guest = await DirectGuest.connect({ system: this.#system, os, runtimeId, sockets }, signal);
+      const guest = await DirectGuest.connect(
+        { system: this.#system, os, runtimeId, sockets, concurrentChanges },
+        signal,
+      );
       this.#capabilities = guest.capabilities;
       this.#guest = guest;
       return;

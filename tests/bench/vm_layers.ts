@@ -32,7 +32,12 @@ async function times(
   vhds.forEach((vhd) => host.addLinuxLayer(vhd, 2 ** 20));
   host.addFile("C:\\scratch.vhdx", 2 ** 20);
   const layers: LCOWLayers = { layers: vhds.map((vhdPath) => ({ vhdPath })), scratchVhdPath: "C:\\scratch.vhdx" };
-  await using vm = await createUtilityVM({ os: "linux", bootFolder: "C:\\boot", fullyPhysicallyBacked }, { host });
+  await using vm = await createUtilityVM({
+    os: "linux",
+    bootFolder: "C:\\boot",
+    fullyPhysicallyBacked,
+    concurrentChanges: true,
+  }, { host });
   await vm.start();
   let [mount, release] = [Infinity, Infinity];
   for (let round = 0; round < ROUNDS; round++) {

@@ -186,6 +186,40 @@ Deno.test("HoldList.acquireAll() keeps what was taken beside what failed", async
   assertEquals(names(holds), ["a", "c"]);
 });
 
+Deno.test("HoldList.release() releases together what was acquired so, tries each of them, and leaves alone what they rest on", async () => {
+  const { log, failing, on, acquire, names } = things();
+  const holds = new HoldList();
+  const disks = await holds.acquireAll(["disk1", "disk2"].map((name) => acquire(name)), { releasedTogether: true });
+  const mounts = disks.map((disk, i) => acquire(`mount${i + 1}`, [disk]));
+  await holds.acquireAll([...mounts, acquire("mount3")], { releasedTogether: true });
+  log.length = 0;
+  failing.add("-mount3").add("-mount1");
+  for (const name of ["mount1", "mount2", "mount3"]) {
+    // Each waits until all have begun.
+    on[`-${name}`] = async () => {
+      while (log.length < 3) await Promise.resolve();
+    };
+  }
+  const error = await assertRejects(() => holds.release(), ReleaseError);
+  assertEquals(error.errors.map(messageOf).toSorted(), ["-mount1 failed", "-mount3 failed"]);
+  assertEquals(log, ["-mount3", "-mount2", "-mount1", "-disk2"]);
+  assertEquals(names(holds), ["disk1", "mount1", "mount3"]);
+  failing.clear();
+  assertEquals((await holds.release()).map(({ hold }) => hold), ["mount3", "mount1", "disk1"].map(thing));
+});
+
+Deno.test("HoldList.release() ends what it releases together before it stops for its signal", async () => {
+  const { log, on, acquire, names } = things();
+  const holds = new HoldList();
+  await holds.acquire(acquire("under"));
+  await holds.acquireAll(["a", "b"].map((name) => acquire(name)), { releasedTogether: true });
+  log.length = 0;
+  const controller = new AbortController();
+  on["-b"] = () => controller.abort(reason);
+  assertStrictEquals(await holds.release({ signal: controller.signal }).catch((error) => error), reason);
+  assertEquals([log, names(holds)], [["-b", "-a"], ["under"]]);
+});
+
 Deno.test("withHolds() gives back in reverse what was taken before a failure, and throws that failure", async () => {
   const { log, failing, acquire } = things();
   failing.add("+c");

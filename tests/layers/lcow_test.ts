@@ -131,7 +131,7 @@ Deno.test("MountedLCOWLayers.placements of layers that share a device tells them
   assertEquals(second.placements.slice(1), first.placements.slice(1));
 });
 
-Deno.test("MountedLCOWLayers.release() releases in reverse order, once", async () => {
+Deno.test("MountedLCOWLayers.release() releases in reverse order, once, and side by side what doesn't rest on each other", async () => {
   await using t = await linux();
   const mounted = await mountLCOWLayers("c1", stack(2, 1), { vm: t.vm, guestRoot: GUEST_ROOT });
   t.forget();
@@ -153,10 +153,6 @@ Deno.test("MountedLCOWLayers.release() releases in reverse order, once", async (
     },
     { GuestRequest: { RequestType: "Remove", ResourceType: "SCSIDevice", Settings: {} } },
     {
-      ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0",
-      RequestType: "Remove",
-    },
-    {
       ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/0/Mappings/1048576",
       RequestType: "Remove",
       GuestRequest: {
@@ -176,6 +172,10 @@ Deno.test("MountedLCOWLayers.release() releases in reverse order, once", async (
         ResourceType: "VPMemDevice",
         Settings: { MountPath: "/run/layers/p0-0-1048576", MappingInfo: { DeviceSizeInBytes: MIB } },
       },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0",
+      RequestType: "Remove",
     },
   ]);
   assertEquals(t.accesses, [`GrantVmAccess ${scratch(1)}`, `RevokeVmAccess ${scratch(1)}`]);
@@ -210,7 +210,7 @@ Deno.test("mountLCOWLayers() gives each layer a vPMem device of its own without 
   ]);
   t.forget();
   await mounted.release();
-  assertEquals(t.requests.at(-2), {
+  assertEquals(t.requests.at(-3), {
     ResourcePath: "VirtualMachine/Devices/VirtualPMem/Devices/1",
     RequestType: "Remove",
     GuestRequest: {
@@ -228,11 +228,16 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
     scratchVhdPath: scratch(1),
   };
   const mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
-  assertEquals(t.requests.slice(0, 3), [
+  assertEquals(t.requests.slice(0, 4), [
     {
       ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0",
       RequestType: "Add",
       Settings: { Type: "VirtualDisk", Path: vhd(1), ReadOnly: true },
+    },
+    {
+      ResourcePath: "VirtualMachine/Devices/Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/1",
+      RequestType: "Add",
+      Settings: { Type: "VirtualDisk", Path: scratch(1) },
     },
     {
       GuestRequest: {
@@ -257,12 +262,12 @@ Deno.test("mountLCOWLayers() attaches a disk once for several partitions, side b
   assertEquals(t.requests.map(short), [
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove MappedVirtualDisk /run/mounts/scsi/m3",
-    "Remove SCSIDevice 0:1",
-    "Remove Scsi/df6d/Attachments/1",
     "Remove MappedVirtualDisk /run/mounts/scsi/m2",
     "Remove MappedVirtualDisk /run/mounts/scsi/m1",
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
+    "Remove SCSIDevice 0:1",
     "Remove SCSIDevice 0:0",
+    "Remove Scsi/df6d/Attachments/1",
     "Remove Scsi/df6d/Attachments/0",
   ]);
   assertEquals(t.held(), []);
@@ -274,10 +279,10 @@ Deno.test("mountLCOWLayers() uses SCSI for layers that are larger than a vPMem d
   const layers = { layers: [{ vhdPath: "C:\\layers\\large.vhd" }, { vhdPath: vhd(1) }], scratchVhdPath: scratch(1) };
   await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
   assertEquals(t.requests.map(short), [
-    "Add VirtualPMem/Devices/0 + Add VPMemDevice /run/layers/p0",
     "Add Scsi/df6d/Attachments/0",
-    "Add MappedVirtualDisk /run/mounts/scsi/m0",
+    "Add VirtualPMem/Devices/0 + Add VPMemDevice /run/layers/p0",
     "Add Scsi/df6d/Attachments/1",
+    "Add MappedVirtualDisk /run/mounts/scsi/m0",
     "Add MappedVirtualDisk /run/mounts/scsi/m1",
     "Add CombinedLayers /run/gcs/c/c1/rootfs",
   ]);
@@ -289,9 +294,9 @@ Deno.test("mountLCOWLayers() uses SCSI alone where the VM's memory is physically
   assertEquals(t.requests.map(short), [
     "Add Scsi/df6d/Attachments/0",
     "Add Scsi/df6d/Attachments/1",
+    "Add Scsi/df6d/Attachments/2",
     "Add MappedVirtualDisk /run/mounts/scsi/m0",
     "Add MappedVirtualDisk /run/mounts/scsi/m1",
-    "Add Scsi/df6d/Attachments/2",
     "Add MappedVirtualDisk /run/mounts/scsi/m2",
     "Add CombinedLayers /run/gcs/c/c1/rootfs",
   ]);
@@ -383,9 +388,9 @@ Deno.test("mountLCOWLayers() gives back what it added where the guest refuses to
     "Remove CombinedLayers /run/gcs/c/c1/rootfs",
     "Remove MappedVirtualDisk /run/mounts/scsi/m0",
     "Remove SCSIDevice 0:0",
-    "Remove Scsi/df6d/Attachments/0",
     "Remove VirtualPMem/Devices/0/Mappings/1048576 + Remove VPMemDevice /run/layers/p0-1048576-1048576",
     "Remove VirtualPMem/Devices/0/Mappings/0 + Remove VPMemDevice /run/layers/p0-0-1048576",
+    "Remove Scsi/df6d/Attachments/0",
   ]);
   assertEquals(t.held(), []);
   t.failNothing();

@@ -549,7 +549,7 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   {
     file: "src/holds/hold_list.ts",
     text: `          errors.push(error);\n          stuck.push(held);`,
-    replacement: `          errors.push(error);\n          break;`,
+    replacement: `          throw error;`,
     breaks: "a release stops at the first failure",
     tests: [HOLDS],
   },
@@ -571,8 +571,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/holds/hold_list.ts",
-    text: `        stuck.push(held);\n        continue;`,
-    replacement: `        continue;`,
+    text: `        stuck.push(held);\n        return;`,
+    replacement: `        return;`,
     breaks: "what rests on something stuck isn't stuck itself",
     tests: ["tests/layers/wcow_vm_test.ts", HOLDS],
   },
@@ -593,9 +593,9 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   {
     file: "src/holds/hold_list.ts",
     text:
-      `    acquired.forEach((held) => this.#add(held));\n    const failed = outcomes.find((outcome) => outcome.status === "rejected");\n    if (failed !== undefined) throw failed.reason;`,
+      `    acquired.forEach((held) => this.#add(held, neighbors));\n    const failed = outcomes.find((outcome) => outcome.status === "rejected");\n    if (failed !== undefined) throw failed.reason;`,
     replacement:
-      `    const failed = outcomes.find((outcome) => outcome.status === "rejected");\n    if (failed !== undefined) throw failed.reason;\n    acquired.forEach((held) => this.#add(held));`,
+      `    const failed = outcomes.find((outcome) => outcome.status === "rejected");\n    if (failed !== undefined) throw failed.reason;\n    acquired.forEach((held) => this.#add(held, neighbors));`,
     breaks: "what was acquired beside what failed is lost",
     tests: [HOLDS],
   },
@@ -622,10 +622,17 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/lcow.ts",
-    text: `  const outcomes = await Promise.allSettled([\n    holds`,
-    replacement: `  const outcomes = await Promise.all([\n    holds`,
-    breaks: "a failure of one kind of device doesn't wait for the other",
-    tests: ["tests/layers/lcow_test.ts", "tests/layers/lcow_wcow_sharing_test.ts"],
+    text: `usesOf(places.layers), places.scratch, { signal, releasedTogether }`,
+    replacement: `usesOf(places.layers), places.scratch, { signal, releasedTogether: true }`,
+    breaks: "layers of a Linux VM are removed side by side where the container tools never do that",
+    tests: ["tests/layers/side_by_side_test.ts", "tests/uvm/direct_guest_test.ts"],
+  },
+  {
+    file: "src/holds/hold_list.ts",
+    text: `(entry) => entry.neighbors).values()`,
+    replacement: `(entry) => entry).values()`,
+    breaks: "layers of a VM are removed one by one",
+    tests: ["tests/layers/side_by_side_test.ts", HOLDS],
   },
   {
     file: "src/layers/lcow.ts",

@@ -16,11 +16,11 @@ import {
   addsLayer,
   callFor,
   changeOf,
+  inWaves,
   isSCSI,
   MODIFY,
   removedDevice,
   removes,
-  removesLayerOf,
   requestOf,
   withDiskPath,
 } from "./requests.ts";
@@ -321,22 +321,9 @@ export const DEVIATIONS: readonly Deviation[] = [
     apply: (expected) => withCalls(expected, expected.calls.map(withoutSettings)),
   },
   {
-    ours: "layers are removed last first, and a disk after all that is mounted of the disks",
-    apply: (expected, { run, index, step }) => {
-      const removesLayer = removesLayerOf(run, index);
-      const recorded = [...Map.groupBy(expected.calls.filter(removesLayer), removedDevice)];
-      // What the guest refused is taken back at once.
-      const isTakenBack = ([device]: (typeof recorded)[number]) =>
-        expected.calls.some((call) => changeOf(call)?.takes && !succeeded(call) && removedDevice(call) === device);
-      const mount = run.steps.find(({ as }) => as !== undefined && as === step.of) ?? step;
-      // The original removes images in either order.
-      const layers = namedLayers(mount)?.kind === "blockImages"
-        ? recorded.toSorted(([a], [b]) => Number(b.split("/").at(-1)) - Number(a.split("/").at(-1)))
-        : [...recorded.filter(isTakenBack), ...recorded.filter((device) => !isTakenBack(device)).reverse()];
-      const [disks, others] = [true, false].map((is) => layers.filter(([device]) => isSCSI(device) === is));
-      const removals = [...others!, ...disks!].flatMap(([, calls]) => calls);
-      return withCalls(expected, expected.calls.map((call) => removesLayer(call) ? removals.shift()! : call));
-    },
+    ours:
+      "what of a mount doesn't rest on each other is added to a VM and removed from it side by side, with the scratch",
+    apply: (expected) => withCalls(expected, inWaves(expected.calls)),
   },
   {
     ours: "a VM listens for its guest from its start on, and not from its creation",

@@ -8,7 +8,7 @@ import { fromWin32, hex } from "../../src/errors/codes.ts";
 import { GuestError } from "../../src/errors/vm_errors.ts";
 import { InUseError, InvalidInputError, NativeError, UnwindError, VMStateError } from "../../mod.ts";
 import { UNSEEN } from "./machine.ts";
-import { addsLayer, changeOf, isSCSI, MODIFY, removedDevice, withDiskPath } from "./requests.ts";
+import { attachesScratch, MODIFY, withDiskPath, withSortedWaves } from "./requests.ts";
 import { isDocument } from "./texts.ts";
 import { type Call, isPending, recordedCalls, type RecordedError, type Run, succeeded } from "./run.ts";
 
@@ -155,21 +155,16 @@ function resultDifference(
   return undefined;
 }
 
-/** How lists of calls are compared. */
-export interface CallsComparison {
-  /** Tells calls that remove a layer. Default: none does. */
-  readonly removesLayer?: (call: Call) => boolean;
-  /** Whether there may be more of the actual ones. */
-  readonly prefix?: boolean;
-}
-
-/** The first difference between two lists of calls, in words. */
+/** The first difference between two lists of calls, in words. With `prefix`, there may be more of the actual ones. */
 export function callsDifference(
   expectedCalls: readonly Call[],
   actualCalls: readonly Call[],
-  { removesLayer = () => false, prefix = false }: CallsComparison = {},
+  { prefix = false }: { readonly prefix?: boolean } = {},
 ): string | undefined {
-  const [expected, actual] = [ordered(expectedCalls, removesLayer), ordered(actualCalls, removesLayer)];
+  // Where the original ended before its scratch, ours has begun with that beside the layers.
+  const isBeside = (call: Call) => prefix && attachesScratch(call) && !expectedCalls.some(attachesScratch);
+  const expected = withSortedWaves(expectedCalls);
+  const actual = withSortedWaves(actualCalls.filter((call) => !isBeside(call)));
   const length = prefix ? expected.length : Math.max(expected.length, actual.length);
   for (let i = 0; i < length; i++) {
     const [wanted, made] = [expected[i], actual[i]];
@@ -183,33 +178,6 @@ export function callsDifference(
 /** The first difference between two calls of one function, in words. */
 export function callDifference(expected: Call, actual: Call): string | undefined {
   return valueDifference(expected.args, actual.args, "args") ?? valueDifference(expected.hr, actual.hr, "answer");
-}
-
-// The calls with one order for what may be done in any: layers are added to a VM side by side, and which of them is there
-// first says which is removed last, as far as disks and files that are no disks go.
-function ordered(calls: readonly Call[], removesLayer: (call: Call) => boolean): Call[] {
-  const additions = sortedRuns(calls, addsLayer, (call) => changeOf(call)!.what);
-  return sortedRuns(additions, removesLayer, (call) => isFile(removedDevice(call)) ? "1" : "2");
-}
-
-function isFile(device: string): boolean {
-  return device.startsWith("VirtualMachine/") && !isSCSI(device);
-}
-
-function sortedRuns(
-  calls: readonly Call[],
-  belongs: (call: Call) => boolean,
-  keyOf: (call: Call) => string,
-): Call[] {
-  const runs: { belong: boolean; calls: Call[] }[] = [];
-  for (const call of calls) {
-    const belong = belongs(call);
-    if (runs.at(-1)?.belong !== belong) runs.push({ belong, calls: [] });
-    runs.at(-1)!.calls.push(call);
-  }
-  return runs.flatMap(({ belong, calls }) =>
-    belong ? calls.toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : 0) : calls
-  );
 }
 
 /** A call in words. */

@@ -33,7 +33,6 @@ import type { Machine, MachineMaker, MachineOptions } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { notSupported, OPS, releasesByName, RELEASING, type Stage } from "./ops.ts";
 import { withPlainPaths } from "./plain_paths.ts";
-import { removesLayerOf } from "./requests.ts";
 import { givesBack, isMountedAt, listed, NEVER_ADDED, residualOf } from "./residual.ts";
 import { type Call, isLate, recordable, type Residual, type Run, type Step, succeeded } from "./run.ts";
 import { withoutLasting } from "./shares.ts";
@@ -145,7 +144,7 @@ class Playback {
     if (expected.among) return this.#amongDifference(expected, actual, situation.held);
     if (!this.#diverged || expected.outcome.kind === "refused" || step.op === "Stat") {
       return outcomeDifference(expected.outcome, actual) ??
-        callsDifference(expected.calls, actual.calls, { removesLayer: removesLayerOf(this.#run, index) });
+        callsDifference(expected.calls, actual.calls);
     }
     return RELEASING.has(step.op) ? this.#reportDifference(actual, made) : takingDifference(expected, actual);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Call, Run } from "./run.ts";
+import { type Call, succeeded } from "./run.ts";
 
 /** A request, as far as it is looked at. */
 export interface Request {
@@ -80,7 +80,87 @@ export function addsLayer(call: Call): boolean {
   const change = changeOf(call);
   if (change === undefined || !change.takes) return false;
   const { Settings, GuestRequest } = requestOf(call)!;
-  return change.kind === "device" && !isSCSI(change.what) || (Settings ?? GuestRequest?.Settings)?.ReadOnly === true;
+  return change.kind === "device" && !isSCSI(change.what) || GuestRequest?.ResourceType === "VPMemDevice" ||
+    (Settings ?? GuestRequest?.Settings)?.ReadOnly === true;
+}
+
+/** A part of a mount in a VM: what is in one wave doesn't rest on each other, and is added and removed side by side. */
+export interface Wave {
+  readonly takes: boolean;
+  /** 0 for devices, and for the right to open their files; 1 for what the guest mounts of disks; 2 for what rests on these. */
+  readonly rank: 0 | 1 | 2;
+  /** Calls about one of these are in their order. */
+  readonly device: string;
+}
+
+/** The wave that a call is in; `undefined` for those that are made on their own. */
+export function waveOf(call: Call): Wave | undefined {
+  if (call.fn === "GrantVmAccess") return { takes: true, rank: 0, device: String(call.args.filepath) };
+  const { GuestRequest, ResourcePath = "", Settings } = requestOf(call) ?? {};
+  switch (GuestRequest?.ResourceType) {
+    case "CombinedLayers":
+      return { takes: !removes(call), rank: 2, device: "" };
+    case "MappedVirtualDisk":
+    case "MappedVirtualDiskForContainerScratch":
+      return { takes: !removes(call), rank: 1, device: changeOf(call)!.what };
+    case "SCSIDevice":
+      return { takes: false, rank: 0, device: removedDevice(call) };
+    case "VPMemDevice":
+      return {
+        takes: !removes(call),
+        rank: 0,
+        device: ResourcePath || vpmemDevice(String(GuestRequest.Settings!.MountPath)),
+      };
+    default: {
+      const change = changeOf(call);
+      if (change?.kind !== "device") return undefined;
+      const file = isSCSI(change.what) && change.takes ? String(Settings!.Path) : change.what;
+      return { takes: change.takes, rank: 0, device: file };
+    }
+  }
+}
+
+/**
+ * Calls in the order of their waves: neighbors that add something with what others rest on first, those that remove last. If a
+ * device couldn't be added, nothing is mounted.
+ */
+export function inWaves(all: readonly Call[]): Call[] {
+  const isFailed = (call: Call) => waveOf(call)?.takes === true && waveOf(call)!.rank === 0 && !succeeded(call);
+  const calls = all.some(isFailed) ? all.filter((call) => waveOf(call)?.rank !== 1) : all;
+  return runsBy(calls, (call) => `${waveOf(call)?.takes}`).flatMap((run) => {
+    const { takes } = waveOf(run[0]!) ?? {};
+    if (takes === undefined) return run;
+    const rank = (call: Call) => waveOf(call)!.rank * (takes ? 1 : -1);
+    return run.toSorted((a, b) => rank(a) - rank(b));
+  });
+}
+
+/** Calls with one order for what is in one wave, where it can be in any. */
+export function withSortedWaves(calls: readonly Call[]): Call[] {
+  const wave = (call: Call) => {
+    const { takes, rank } = waveOf(call) ?? {};
+    return `${takes} ${rank}`;
+  };
+  return runsBy(calls, wave).flatMap((run) => {
+    const device = (call: Call) => waveOf(call)?.device ?? "";
+    return run.toSorted((a, b) => device(a) < device(b) ? -1 : device(a) > device(b) ? 1 : 0);
+  });
+}
+
+// The calls in runs of neighbors that have the same key.
+function runsBy(calls: readonly Call[], keyOf: (call: Call) => string): Call[][] {
+  const runs: Call[][] = [];
+  calls.forEach((call, i) => {
+    if (i === 0 || keyOf(calls[i - 1]!) !== keyOf(call)) runs.push([]);
+    runs.at(-1)!.push(call);
+  });
+  return runs;
+}
+
+/** Whether a call attaches a disk to write to, or gives a VM the right to open it. */
+export function attachesScratch(call: Call): boolean {
+  const change = changeOf(call);
+  return call.fn === "GrantVmAccess" || change?.takes === true && isSCSI(change.what) && !addsLayer(call);
 }
 
 /** Whether a call takes something away from a VM, or is one step of that. */
@@ -103,17 +183,6 @@ export function removedDevice(call: Call): string {
 function vpmemDevice(mountPath: string): string {
   const [, device, offset] = mountPath.match(/\/p(\d+)(?:-(\d+)-\d+)?$/) ?? [];
   return `VirtualMachine/Devices/VirtualPMem/Devices/${device}${offset === undefined ? "" : `/Mappings/${offset}`}`;
-}
-
-/** Tells the calls that remove what the recording had added as a layer, up to the end of a step. */
-export function removesLayerOf(run: Run, step: number): (call: Call) => boolean {
-  const before = run.trace.slice(0, run.result.steps[step]!.calls[1]);
-  return (call) => {
-    if (!removes(call)) return false;
-    const device = removedDevice(call);
-    const added = before.findLast((other) => changeOf(other)?.takes === true && changeOf(other)!.what === device);
-    return added !== undefined && addsLayer(added);
-  };
 }
 
 /** The path of the disk that a Windows guest has mounted at a path. */

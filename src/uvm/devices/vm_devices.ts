@@ -30,6 +30,8 @@ export interface VMDevices {
   readonly combined: CombinedLayers;
   /** Whether its memory is physically backed, so that no file of the host can be mapped into it. */
   readonly physicallyBacked: boolean;
+  /** Whether devices that don't rest on each other are removed side by side. Default: false. */
+  readonly concurrentRemovals?: boolean;
   /** Whether the guest encrypts scratch disks. */
   readonly encryptScratch: boolean;
 }
