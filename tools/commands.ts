@@ -8,17 +8,17 @@ import config from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("..", import.meta.url);
 
-/** The commands that work on a Windows host. */
-export const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe"] as const;
+/** The commands that work on a Windows host, and on files of any system. */
+export const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const;
 
-/** A command that works on a Windows host. */
-export type HostCommand = (typeof COMMANDS)[number];
+/** A command that is built. */
+export type BuiltCommand = (typeof COMMANDS)[number];
 
 /**
  * The flags with which the task of a command runs, its grants among them. A task takes Windows' folder from the environment;
  * what is built for another machine has it in its default place.
  */
-export function flagsOf(command: HostCommand): string[] {
+export function flagsOf(command: BuiltCommand): string[] {
   const words = config.tasks[command].command.replaceAll("$SystemRoot", "C:/Windows").split(" ");
   return words.filter((word) => word.startsWith("--"));
 }

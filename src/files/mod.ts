@@ -35,6 +35,8 @@ export { mergeLayers, openLayerFile, traceLayers } from "./layer/merge_layers.ts
 export type { LayerTrace, MergedEntry } from "./layer/merge_layers.ts";
 export { wrapFiles } from "./layer/wrap_files.ts";
 export type { WrapFilesOptions } from "./layer/wrap_files.ts";
+export { openLayer } from "./open_layer.ts";
+export type { OpenLayer } from "./open_layer.ts";
 export { layerOfTar } from "./tar/layer_of_tar.ts";
 export { readLayerTar, writeLayerTar } from "./tar/layer_tar.ts";
 export type { PaxRecords } from "./tar/pax_records.ts";

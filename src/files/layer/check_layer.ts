@@ -134,7 +134,7 @@ class LayerCheck {
       this.#warning(entry, "root", this.#isBase ? "a base layer has no Hives" : "Windows doesn't know this hive");
     } else if (root === "UtilityVM" && second !== undefined && second !== "Files") {
       this.#warning(entry, "root", "only Files of UtilityVM is taken");
-    } else if (!entry.path.includes("/") && entry.type !== "folder") {
+    } else if (!entry.path.includes("/") && entry.type !== "folder" && entry.type !== "whiteout") {
       this.#error(entry, "root", `${root} has to be a folder`);
     }
   }

@@ -47,6 +47,10 @@ class Walk {
   }
 
   async start(): Promise<void> {
+    const roots = await Promise.all(ROOTS.map((root) => this.#stat(root)));
+    if (roots.every((root) => root === undefined)) {
+      throw new FormatError(this.#root, "it is no layer: it has neither Files nor Hives nor UtilityVM");
+    }
     const removed = await this.#tombstones();
     this.#whiteouts = Map.groupBy(removed, (path) => path.slice(0, path.lastIndexOf("/")));
   }

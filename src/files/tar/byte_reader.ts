@@ -6,7 +6,7 @@
 
 /** Where the bytes of a {@linkcode ByteReader} come from. */
 export interface ByteSource {
-  /** The next bytes, as many as suit it; undefined at the end. */
+  /** The next bytes, as many as suit it, valid until the next call; undefined at the end. */
   next(): Promise<Uint8Array | undefined>;
   /** Leaves out as many bytes of those that come, if it can do so without reading them. Returns how many it left out. */
   skip?(count: number): number;
@@ -33,7 +33,7 @@ export class ByteReader {
     let length = 0;
     // What isn't there yet isn't allocated.
     while (length < count && await this.#fill()) {
-      const part = this.#part(count - length);
+      const part = this.#part(count - length).slice();
       parts.push(part);
       length += part.byteLength;
     }
@@ -46,7 +46,7 @@ export class ByteReader {
     return all;
   }
 
-  /** The next bytes, at least one and at most as many; undefined at the end. */
+  /** The next bytes, at least one and at most as many, valid until the next read; undefined at the end. */
   async some(most: number): Promise<Uint8Array | undefined> {
     return await this.#fill() ? this.#part(most) : undefined;
   }

@@ -161,7 +161,7 @@ function linkOf(
   common: Common,
   report: Report,
 ): LayerEntry | undefined {
-  const problem = linkName.includes(":") ? "has a : in it" : pathProblem(linkName);
+  const problem = pathProblem(linkName);
   if (problem !== undefined) {
     report("link", `the path that it links to ${problem}`);
     return undefined;

@@ -69,7 +69,7 @@ export function formatPax(records: PaxRecords): Uint8Array {
 }
 
 /** All bytes, one after the other. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const part of parts) {

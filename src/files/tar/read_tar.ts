@@ -227,7 +227,7 @@ class Body {
       const chunk = await this.#reader.some(this.#left);
       if (chunk === undefined) this.#refuse("it is cut in the contents of an entry");
       this.#left -= chunk.byteLength;
-      controller.enqueue(chunk);
+      controller.enqueue(chunk.slice());
     }
     if (this.#left === 0) {
       this.#stream = undefined;

@@ -70,9 +70,7 @@ export function isEmpty(block: Uint8Array): boolean {
  * @throws {Error} that says what is wrong with it.
  */
 export function parseBlock(block: Uint8Array): TarBlock {
-  const sum = checksums(block);
-  const expected = numberIn(block, CHECKSUM, "checksum");
-  if (!sum.includes(expected)) throw new Error("the checksum of a header is wrong: this is no tar, or it is damaged");
+  if (!hasChecksum(block)) throw new Error("the checksum of a header is wrong: this is no tar, or it is damaged");
   const magic = String.fromCharCode(...block.subarray(MAGIC[0], MAGIC[0] + MAGIC[1]));
   const isPosix = magic.startsWith("ustar\0");
   const name = textIn(block, NAME);
@@ -92,6 +90,14 @@ export function parseBlock(block: Uint8Array): TarBlock {
     groupName: hasNames ? textIn(block, GROUP_NAME) : "",
     mtime: numberIn(block, MTIME, "time"),
   };
+}
+
+function hasChecksum(block: Uint8Array): boolean {
+  try {
+    return checksums(block).includes(numberIn(block, CHECKSUM, "checksum"));
+  } catch {
+    return false;
+  }
 }
 
 // Some old programs summed signed bytes.

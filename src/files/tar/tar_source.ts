@@ -12,7 +12,7 @@ import type { ByteSource } from "./byte_reader.ts";
 /** What a tar can be read from. A stream is read to its end, or cancelled. */
 export type TarSource = ReadableStream<Uint8Array> | RandomAccess;
 
-const CHUNK = 256 * 1024;
+const CHUNK = 512 * 1024;
 const MAGIC_LENGTH = 4;
 
 /**
@@ -74,10 +74,10 @@ function fromStream(stream: ReadableStream<Uint8Array>, signal: AbortSignal | un
 
 function fromPlaces(bytes: RandomAccess, signal: AbortSignal | undefined): ByteSource {
   let at = 0;
+  const chunk = new Uint8Array(CHUNK);
   return {
     async next() {
       signal?.throwIfAborted();
-      const chunk = new Uint8Array(CHUNK);
       const length = await bytes.read(at, chunk);
       at += length;
       return length === 0 ? undefined : chunk.subarray(0, length);
@@ -128,7 +128,7 @@ function unpacked(packed: ByteSource, name: string, signal: AbortSignal | undefi
       try {
         const chunk = await packed.next();
         if (chunk === undefined) controller.close();
-        else controller.enqueue(chunk as Uint8Array<ArrayBuffer>);
+        else controller.enqueue(chunk.slice());
       } catch (error) {
         failure = { error };
         controller.error(error);

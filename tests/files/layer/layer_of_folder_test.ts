@@ -58,6 +58,11 @@ Deno.test("layerOfFolder() gives the entries of a layer's folder, and follows no
   assertEquals(await Array.fromAsync(diffLayers(layer, tar)), []);
 });
 
+Deno.test("layerOfFolder() refuses a folder that is no layer", async () => {
+  const entries = layerOfFolder(await layerFolder({ "Windows/a": "" })).entries();
+  await assertRejects(() => Array.fromAsync(entries), FormatError, "it is no layer");
+});
+
 Deno.test("layerOfFolder() refuses tombstones that make no sense", async () => {
   for (
     const [text, problem] of [

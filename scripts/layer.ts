@@ -1,0 +1,230 @@
+/**
+ * `deno task layer`: looks into layers, on any system.
+ *
+ * @module
+ */
+
+import type { LayerFinding, LayerSource } from "../src/files/mod.ts";
+import { type Arguments, type Job, main, type Result } from "./support/command.ts";
+import { CommandError, UsageError } from "./support/errors.ts";
+import { entryJson, entryRow, entryText } from "./support/layer_entries.ts";
+import { program } from "./support/program.ts";
+import { columns } from "./support/text.ts";
+
+const help = `\
+Looks into layers of Windows containers, on any system, and changes nothing.
+
+Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
+
+  ls LAYER...          list the entries of a layer, or what a container sees of several, topmost first
+  cat PATH LAYER...    print the contents of a file
+  stat PATH LAYER...   show what is known of a file or folder, and of its streams
+  diff LAYER LAYER     list what the second layer adds (+), removes (-) and changes (~)
+  owner PATH LAYER...  list the layers that have PATH or remove it, topmost first; * is what a container sees
+  lint LAYER           list what Windows wouldn't take, or would make something else of; exit code 1 if there is an error
+  wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
+
+LAYER is a tar, packed with gzip or not, or the folder of a layer, mounted or copied. PATH is one in the layer, such as
+Files/Windows/notepad.exe, in any case, with :NAME at the end for a stream.
+
+  --base               lint, wrap: it is a base layer, which has no layers below. wrap without FILES.tar makes the
+                       smallest one
+  --not-base           lint: it is none
+  --json               print JSON; a failure as {"error":{"name":…,"message":…}}. Not with cat and wrap
+  --timeout=SECONDS    give up after SECONDS
+  --version            print the version
+  -h, --help           print this
+
+Exit codes: 0 done; 1 failed, or lint has found an error; 2 wrong usage; 130 stopped by Ctrl+C.
+
+Examples:
+  ${program("layer")} lint layer.tar.gz
+  ${program("layer")} ls --json app.tar.gz base.tar.gz
+  ${program("layer")} cat Files/License.txt base.tar.gz
+  ${program("layer")} wrap files.tar > layer.tar`;
+
+const files = () => import("../src/files/mod.ts");
+
+interface Work {
+  readonly signal: AbortSignal;
+  /** What `--base` and `--not-base` say. */
+  readonly isBase: boolean | undefined;
+}
+
+interface Action {
+  /** Whether a path comes first. */
+  readonly takesPath?: boolean;
+  /** How few and how many layers it takes. */
+  readonly layers: readonly [least: number, most: number];
+  /** Whether it prints bytes, and not a result. */
+  readonly printsBytes?: boolean;
+  run(layers: readonly LayerSource[], work: Work, path: string): Promise<Result>;
+}
+
+const ACTIONS: Readonly<Record<string, Action>> = {
+  ls: {
+    layers: [1, Infinity],
+    async run(layers, { signal }) {
+      const rows: string[][] = [];
+      const entries: unknown[] = [];
+      if (layers.length === 1) {
+        for await (const entry of layers[0]!.entries({ signal })) {
+          rows.push(entryRow(entry));
+          entries.push(entryJson(entry));
+        }
+      } else {
+        for await (const { entry, layer } of (await files()).mergeLayers(layers, { signal })) {
+          rows.push([...entryRow(entry), layers[layer]!.name]);
+          entries.push({ ...entryJson(entry), layer: layers[layer]!.name });
+        }
+      }
+      return { text: columns(rows), json: { entries } };
+    },
+  },
+  cat: {
+    takesPath: true,
+    layers: [1, Infinity],
+    printsBytes: true,
+    async run(layers, { signal }, path) {
+      const contents = await (await files()).openLayerFile(layers, path, { signal });
+      if (contents === undefined) throw new CommandError(`There is no file ${path} in ${namesOf(layers)}`);
+      return await printBytes(contents, signal);
+    },
+  },
+  stat: {
+    takesPath: true,
+    layers: [1, Infinity],
+    async run(layers, { signal }, path) {
+      const { mergeLayers } = await files();
+      const wanted = path.toLowerCase();
+      const texts: string[] = [];
+      const entries: unknown[] = [];
+      for await (const { entry, layer } of mergeLayers(layers, { signal })) {
+        const key = entry.path.toLowerCase();
+        if (key !== wanted && !(entry.type === "stream" && key.startsWith(`${wanted}:`))) continue;
+        texts.push(entryText(entry, layers[layer]!.name));
+        entries.push({ ...entryJson(entry), layer: layers[layer]!.name });
+      }
+      if (entries.length === 0) throw new CommandError(`There is no ${path} in ${namesOf(layers)}`);
+      return { text: texts.join("\n\n"), json: { entries } };
+    },
+  },
+  diff: {
+    layers: [2, 2],
+    async run([from, to], { signal }) {
+      const rows: string[][] = [];
+      const differences: unknown[] = [];
+      for await (const { path, change, parts, ...sides } of (await files()).diffLayers(from!, to!, { signal })) {
+        rows.push([{ added: "+", removed: "-", changed: "~" }[change], path, parts.join(", ")]);
+        const [before, after] = [sides.from, sides.to].map((entry) => entry && entryJson(entry));
+        differences.push({ path, change, parts, from: before, to: after });
+      }
+      return { text: columns(rows), json: { differences } };
+    },
+  },
+  owner: {
+    takesPath: true,
+    layers: [1, Infinity],
+    async run(layers, { signal }, path) {
+      const traces = await (await files()).traceLayers(layers, path, { signal });
+      if (traces.length === 0) throw new CommandError(`No layer has ${path} or removes it: ${namesOf(layers)}`);
+      const rows = traces.map(({ layer, entry, isSeen }) => [
+        isSeen ? "*" : "",
+        layers[layer]!.name,
+        entry?.type ?? "removed",
+        entry === undefined ? "" : String(entry.size),
+      ]);
+      const json = traces.map(({ layer, entry, isSeen }) => ({
+        layer: layers[layer]!.name,
+        isSeen,
+        isRemoved: entry === undefined,
+        ...entry && { entry: entryJson(entry) },
+      }));
+      return { text: columns(rows), json: { path, layers: json } };
+    },
+  },
+  lint: {
+    layers: [1, 1],
+    async run([layer], work) {
+      const findings: LayerFinding[] = await Array.fromAsync((await files()).lintLayer(layer!, work));
+      const errors = findings.filter(({ severity }) => severity === "error").length;
+      if (errors > 0) Deno.exitCode = 1;
+      const rows = findings.map(({ severity, rule, path, problem }) => [severity, rule, path ?? "", problem]);
+      const sum = `${errors} errors, ${findings.length - errors} warnings`;
+      return { text: [columns(rows), sum].filter((text) => text !== "").join("\n"), json: { findings } };
+    },
+  },
+};
+
+const WRAP = "wrap";
+
+function plan({ positionals, has }: Arguments): Job {
+  const [name = "", ...operands] = positionals;
+  const json = has("json");
+  if (has("base") && has("not-base")) throw new UsageError("--base and --not-base contradict each other");
+  const isBase = has("base") ? true : has("not-base") ? false : undefined;
+  if (name === WRAP) {
+    if (json) throw new UsageError("wrap prints the tar: --json is of no use");
+    if (operands.length > 1) throw new UsageError("wrap takes one tar, or none");
+    if (operands.length === 0 && !isBase) throw new UsageError("wrap takes a tar, or --base");
+    return { run: (signal) => wrap(operands[0], { signal, isBase }) };
+  }
+  const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : undefined;
+  if (action === undefined) {
+    throw new UsageError(
+      `layer takes a command: ${[...Object.keys(ACTIONS), WRAP].join(", ")}${name && `, not ${name}`}`,
+    );
+  }
+  const { takesPath = false, layers: [least, most], printsBytes = false } = action;
+  const paths = takesPath ? operands.slice(1) : operands;
+  if (json && printsBytes) throw new UsageError(`${name} prints the contents: --json is of no use`);
+  if (isBase !== undefined && name !== "lint") throw new UsageError(`${name} takes neither --base nor --not-base`);
+  if (paths.length < least || paths.length > most) {
+    const count = most === Infinity ? "one or more layers" : most === 1 ? "one layer" : `${most} layers`;
+    throw new UsageError(`${name} takes ${takesPath ? "a path and " : ""}${count}`);
+  }
+  return { run: (signal) => onLayers(paths, (layers) => action.run(layers, { signal, isBase }, operands[0]!)) };
+}
+
+async function onLayers(paths: readonly string[], work: (layers: LayerSource[]) => Promise<Result>): Promise<Result> {
+  const { openLayer } = await files();
+  await using open = new AsyncDisposableStack();
+  const layers: LayerSource[] = [];
+  for (const path of paths) layers.push(open.use(await openLayer(path)));
+  return await work(layers);
+}
+
+async function wrap(path: string | undefined, { signal, isBase }: Work): Promise<Result> {
+  const { openFile, wrapFiles } = await files();
+  using file = path === undefined || path === "-" ? undefined : await openFile(path);
+  const source = path === "-" ? Deno.stdin.readable : file;
+  return await printBytes(wrapFiles(source, { signal, base: isBase === true }), signal);
+}
+
+async function printBytes(bytes: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Result> {
+  let isRead = false;
+  const watched = ReadableStream.from(async function* () {
+    yield* bytes;
+    isRead = true;
+  }());
+  try {
+    await watched.pipeTo(Deno.stdout.writable, { signal, preventClose: true });
+  } catch (cause) {
+    signal.throwIfAborted();
+    const isOutput = isRead || cause instanceof Deno.errors.BrokenPipe;
+    throw isOutput ? new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause }) : cause;
+  }
+  return { text: "" };
+}
+
+function namesOf(layers: readonly LayerSource[]): string {
+  return layers.map(({ name }) => name).join(", ");
+}
+
+if (import.meta.main) {
+  await main({
+    help,
+    options: { json: "boolean", base: "boolean", "not-base": "boolean", timeout: "string" },
+    plan,
+  });
+}

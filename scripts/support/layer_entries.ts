@@ -1,0 +1,61 @@
+/**
+ * How entries of layers look, in a terminal and as JSON.
+ *
+ * @module
+ */
+
+import type { FileTimes, LayerEntry } from "../../src/files/mod.ts";
+
+/** An entry in a list: type, size, time, path and what it leads to. */
+export function entryRow({ type, size, times, path, target, reparse, isOpaque }: LayerEntry): string[] {
+  const place = target ?? reparse?.target;
+  const shown = isOpaque ? `${path}/*` : place === undefined ? path : `${path} -> ${place}`;
+  const isSized = type === "file" || type === "stream";
+  return [type, isSized ? String(size) : "", times === undefined ? "" : timeText(times.write).slice(0, 19), shown];
+}
+
+/** All that is known of an entry, a line each. */
+export function entryText(entry: LayerEntry, layer: string): string {
+  const { path, type, size, times, attributes, reparse, target, extendedAttributes = [] } = entry;
+  const lines: [name: string, value: string | undefined][] = [
+    ["path", path],
+    ["layer", layer],
+    ["type", type],
+    ["size", String(size)],
+    ["attributes", attributes === undefined ? undefined : `0x${attributes.toString(16)}`],
+    ...Object.entries(times ?? {}).map(([name, time]): [string, string] => [name, timeText(time)]),
+    ["security", entry.securityDescriptor?.toBase64() ?? entry.sddl],
+    ["tag", reparse && `0x${reparse.tag.toString(16)}`],
+    ["target", target ?? reparse?.target],
+    ...extendedAttributes.map(({ name, value }): [string, string] => [`attribute ${name}`, value.toHex()]),
+  ];
+  return lines.filter(([, value]) => value !== undefined).map(([name, value]) => `${`${name}:`.padEnd(12)}${value}`)
+    .join("\n");
+}
+
+/** An entry as JSON. */
+export function entryJson({ contents: _, ...entry }: LayerEntry): Record<string, unknown> {
+  const { times, securityDescriptor, reparse, extendedAttributes } = entry;
+  return {
+    ...entry,
+    ...times && { times: timesJson(times) },
+    ...securityDescriptor && { securityDescriptor: securityDescriptor.toBase64() },
+    ...reparse && { reparse: { ...reparse, ...reparse.data && { data: reparse.data.toBase64() } } },
+    ...extendedAttributes && {
+      extendedAttributes: extendedAttributes.map((attribute) => ({ ...attribute, value: attribute.value.toBase64() })),
+    },
+  };
+}
+
+function timesJson(times: FileTimes): Record<string, string> {
+  return Object.fromEntries(Object.entries(times).map(([name, time]) => [name, timeText(time)]));
+}
+
+const PER_MS = 10_000n;
+const EPOCH_MS = 11_644_473_600_000n;
+
+/** A FILETIME in ISO 8601, to 100 ns. */
+function timeText(time: bigint): string {
+  const date = new Date(Number(time / PER_MS - EPOCH_MS)).toISOString();
+  return date.replace("Z", `${String(time % PER_MS).padStart(4, "0")}Z`);
+}
