@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FileTimes, LayerEntry } from "../../src/files/mod.ts";
+import { type FileTimes, type LayerEntry, sddlOf } from "../../src/files/mod.ts";
 
 /** An entry in a list: type, size, time, path and what it leads to. */
 export function entryRow({ type, size, times, path, target, reparse, isOpaque }: LayerEntry): string[] {
@@ -24,7 +24,7 @@ export function entryText(entry: LayerEntry, layer: string): string {
     ["size", String(size)],
     ["attributes", attributes === undefined ? undefined : `0x${attributes.toString(16)}`],
     ...Object.entries(times ?? {}).map(([name, time]): [string, string] => [name, timeText(time)]),
-    ["security", entry.securityDescriptor?.toBase64() ?? entry.sddl],
+    ["security", securityText(entry)],
     ["tag", reparse && `0x${reparse.tag.toString(16)}`],
     ["target", target ?? reparse?.target],
     ...extendedAttributes.map(({ name, value }): [string, string] => [`attribute ${name}`, value.toHex()]),
@@ -33,13 +33,25 @@ export function entryText(entry: LayerEntry, layer: string): string {
     .join("\n");
 }
 
+function securityText(
+  { securityDescriptor, sddl }: Pick<LayerEntry, "securityDescriptor" | "sddl">,
+): string | undefined {
+  if (securityDescriptor === undefined) return sddl;
+  try {
+    return sddlOf(securityDescriptor);
+  } catch (error) {
+    // lint tells of it; what else the entry has is of use.
+    return `[${(error as Error).message}]`;
+  }
+}
+
 /** An entry as JSON. */
 export function entryJson({ contents: _, ...entry }: LayerEntry): Record<string, unknown> {
   const { times, securityDescriptor, reparse, extendedAttributes } = entry;
   return {
     ...entry,
     ...times && { times: timesJson(times) },
-    ...securityDescriptor && { securityDescriptor: securityDescriptor.toBase64() },
+    ...securityDescriptor && { securityDescriptor: securityDescriptor.toBase64(), sddl: securityText(entry) },
     ...reparse && { reparse: { ...reparse, ...reparse.data && { data: reparse.data.toBase64() } } },
     ...extendedAttributes && {
       extendedAttributes: extendedAttributes.map((attribute) => ({ ...attribute, value: attribute.value.toBase64() })),

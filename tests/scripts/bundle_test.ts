@@ -17,8 +17,10 @@ Deno.test("bundle makes files that run in an empty folder, with an empty cache a
     };
 
     const lines = [...stdout.matchAll(/^ {2}(deno run .*)$/gm)].map(([, line]) => line!);
-    assertEquals(lines.length, 6);
-    for (const [i, command] of (["mount", "unmount", "list", "recover", "vhd", "observe"] as const).entries()) {
+    assertEquals(lines.length, 7);
+    for (
+      const [i, command] of (["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const).entries()
+    ) {
       const task = config.tasks[command].command.replaceAll("$SystemRoot", "C:/Windows");
       assertEquals(lines[i], task.replace(`scripts/${command}.ts`, `${command}.js --help`));
       const help = await bundled(lines[i]!);
@@ -41,6 +43,8 @@ Deno.test("bundle makes files that run in an empty folder, with an empty cache a
     const device = await bundled(simulated("vhd"), "attach", "C:/disks/data.vhdx");
     assertEquals([device.code, device.stdout], [0, "\\\\.\\PhysicalDrive1\n"]);
     assertEquals((await bundled(simulated("vhd"))).code, 2);
+    const layer = await bundled("deno run --allow-read=none.tar layer.js", "ls", "none.tar");
+    assertEquals([layer.code, layer.stdout], [1, ""]);
     const version = await bundled("deno run vhd.js --version");
     assertEquals(version.stdout, `hcs-layers ${config.version}\n`);
   } finally {

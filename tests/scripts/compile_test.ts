@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
 import { run } from "./run.ts";
 
-const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe"] as const;
+const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const;
 
 /** A program for Windows that does nothing: Deno puts a command into it as it does with its runtime stub. */
 function emptyProgram(): Uint8Array<ArrayBuffer> {
@@ -45,10 +45,10 @@ function permissionsIn(program: Uint8Array<ArrayBuffer>): Record<string, unknown
   return JSON.parse(permissions!);
 }
 
-/** The values of a flag of a task. */
-function grantsOf(command: (typeof COMMANDS)[number], flag: string): string[] {
-  const [, values] = config.tasks[command].command.match(new RegExp(`--${flag}=([^ ]+)`))!;
-  return values!.replaceAll("$SystemRoot", "C:/Windows").split(",");
+/** The values of a flag of a task: none for all, null without the flag. */
+function grantsOf(command: (typeof COMMANDS)[number], flag: string): string[] | null {
+  const found = config.tasks[command].command.match(new RegExp(`--${flag}(?:=([^ ]+))?(?= )`));
+  return found && (found[1]?.replaceAll("$SystemRoot", "C:/Windows").split(",") ?? []);
 }
 
 for (const [name, ...option] of [["x64"], ["ARM64", "--arm64"]]) {
@@ -62,13 +62,14 @@ for (const [name, ...option] of [["x64"], ["ARM64", "--arm64"]]) {
       });
       assertEquals(code, 0, stderr);
       for (const command of COMMANDS) {
-        const { prompt, allow_env, allow_ffi, allow_write, allow_import: _, ...others } = permissionsIn(
+        const { prompt, allow_env, allow_ffi, allow_read, allow_write, allow_import: _, ...others } = permissionsIn(
           await Deno.readFile(`${folder}/hcs-${command}.exe`),
         );
         assertEquals(prompt, false);
         assertEquals(allow_env, grantsOf(command, "allow-env"));
         assertEquals(allow_ffi, grantsOf(command, "allow-ffi"));
-        assertEquals(allow_write, command === "observe" ? grantsOf(command, "allow-write") : null);
+        assertEquals(allow_read, grantsOf(command, "allow-read"));
+        assertEquals(allow_write, grantsOf(command, "allow-write"));
         assertEquals(Object.values(others).every((value) => value === null), true, JSON.stringify(others));
       }
     } finally {

@@ -6,10 +6,10 @@
  */
 
 import { FormatError } from "../../errors/file_errors.ts";
+import { sddlOf } from "../sddl.ts";
 import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry } from "./entry.ts";
 import { caseless, parentOf } from "./layer_path.ts";
 import type { LayerFinding, LayerRule, LayerSource } from "./layer_source.ts";
-import { securityProblem } from "./security_check.ts";
 
 /** Options for checking a layer. */
 export interface CheckLayerOptions {
@@ -198,8 +198,8 @@ class LayerCheck {
       }
     }
     if (securityDescriptor !== undefined) {
-      const problem = securityProblem(securityDescriptor);
-      if (problem !== undefined) bad(`its security descriptor ${problem}`);
+      const problem = faultIn(securityDescriptor);
+      if (problem !== undefined) bad(problem);
     } else if (sddl !== undefined) this.#lack("its security descriptor is a text, which only Windows can read", entry);
     else if (isInFiles(caseless(entry.path))) this.#lack("it has no security descriptor", entry);
     let size = 0;
@@ -220,6 +220,17 @@ class LayerCheck {
     const lacking = this.#missing.get(what);
     if (lacking === undefined) this.#missing.set(what, { count: 1, first: entry });
     else lacking.count++;
+  }
+}
+
+// One that is wrong fails deep in Windows.
+function faultIn(securityDescriptor: Uint8Array): string | undefined {
+  try {
+    sddlOf(securityDescriptor);
+    return undefined;
+  } catch (error) {
+    if (error instanceof FormatError) return error.problem;
+    throw error;
   }
 }
 

@@ -27,7 +27,7 @@ export function layerOfFolder(path: string): LayerSource {
         for (const root of ROOTS) yield* walk.entry(root, 1);
       } catch (error) {
         if (onFinding === undefined || !(error instanceof FormatError)) throw error;
-        onFinding({ severity: "error", rule: "format", problem: error.message, path: error.entry });
+        onFinding({ severity: "error", rule: "format", problem: error.problem, path: error.entry });
       }
     },
   };

@@ -30,7 +30,7 @@ export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSo
         }
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
-        onFinding({ severity: "error", rule: "format", problem: error.message, offset: error.offset });
+        onFinding({ severity: "error", rule: "format", problem: error.problem, offset: error.offset });
       }
     },
   };

@@ -83,7 +83,7 @@ const CASES: readonly (readonly [entries: readonly TestEntry[], finding: string,
   ],
   [
     [file("Files/a", "", { "MSWINDOWS.rawsd": "anVuaw==" })],
-    "error metadata Files/a: its security descriptor is too short",
+    "error metadata Files/a: a security descriptor is cut off",
   ],
   [[{ name: "Files/a" }, { name: "Files/b" }], "warning metadata Files/a: it has no attributes, and 1 more"],
   [[{ name: "Files/a" }], "warning metadata Files/a: it has no security descriptor"],

@@ -361,7 +361,11 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
     .map((value) =>
       layer(
         `security ${value}`,
-        /[!]|anVuaw$/.test(value) ? "no base64" : "its security descriptor",
+        /[!]|anVuaw$/.test(value)
+          ? "no base64"
+          : /^AQAE.*(8A|AQ)/.test(value)
+          ? "outside of its"
+          : "a security descriptor",
         file("Files/x", "", { "MSWINDOWS.rawsd": value }),
       )
     ),

@@ -1,0 +1,130 @@
+// `deno task layer` as a process of its own, which may read one file and nothing else.
+import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { fromBytes } from "../../src/files/bytes/random_access.ts";
+import { wrapFiles } from "../../src/files/layer/wrap_files.ts";
+import { file, folder, link, whiteout } from "../files/layer/layers.ts";
+import { bytesOf, gzip, tarOf, type TestEntry } from "../files/tar/tars.ts";
+import { type Ended, run, runInto } from "./run.ts";
+
+const TIMES = { mtime: "1577836800.1234567" };
+
+class Layers implements AsyncDisposable {
+  readonly folder = Deno.makeTempDirSync();
+
+  async add(name: string, ...entries: readonly TestEntry[]): Promise<string> {
+    const tar = await tarOf(...entries);
+    return await this.write(name, name.endsWith(".gz") ? await gzip(tar) : tar);
+  }
+
+  async write(name: string, bytes: Uint8Array): Promise<string> {
+    const path = `${this.folder}/${name}`;
+    await Deno.writeFile(path, bytes);
+    return path;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+/** Runs the command with the grant to read these paths. */
+function layer(paths: readonly string[], ...args: readonly string[]): Promise<Ended> {
+  return run(["run", "--no-prompt", "--no-remote", `--allow-read=${paths}`, "scripts/layer.ts", ...args]);
+}
+
+Deno.test("layer lists, shows and prints what is in layers, with no grant but to read them", async () => {
+  await using layers = new Layers();
+  const base = await layers.add("base.tar.gz", folder("Files"), file("Files/a.txt", "old"), file("Files/gone"));
+  const app = await layers.add(
+    "app.tar",
+    folder("Hives"),
+    folder("Files"),
+    file("Files/a.txt", "new", TIMES),
+    { name: "Files/a.txt:s", data: "stream" },
+    link("Files/b.txt", "Files/a.txt"),
+    whiteout("Files/.wh.gone"),
+  );
+  const one = await layer([app], "ls", app);
+  assertEquals([one.code, one.stderr], [0, ""]);
+  assertEquals(one.stdout.split("\n"), [
+    "folder       1970-01-01T00:00:00  Hives",
+    "folder       1970-01-01T00:00:00  Files",
+    "file      3  2020-01-01T00:00:00  Files/a.txt",
+    "stream    6  1970-01-01T00:00:00  Files/a.txt:s",
+    "link         1970-01-01T00:00:00  Files/b.txt -> Files/a.txt",
+    "whiteout                          Files/gone",
+    "",
+  ]);
+  const both = [app, base];
+  const all = JSON.parse((await layer(both, "ls", "--json", ...both)).stdout);
+  assertEquals(all.entries.map(({ path, layer }: { path: string; layer: string }) => [path, layer]), [
+    ["Files", app],
+    ["Files/a.txt", app],
+    ["Files/a.txt:s", app],
+    ["Files/b.txt", app],
+  ]);
+  assertEquals((await layer(both, "cat", "files/B.TXT", ...both)).stdout, "new");
+  assertEquals((await layer([base], "cat", "Files/a.txt", base)).stdout, "old");
+  const { entries: [shown, stream] } = JSON.parse((await layer(both, "stat", "--json", "Files/a.txt", ...both)).stdout);
+  assertEquals([shown.times.write, shown.attributes, stream.path], [
+    "2020-01-01T00:00:00.1234567Z",
+    32,
+    "Files/a.txt:s",
+  ]);
+  assertStringIncludes(shown.sddl, "O:BAG:SYD:(A;;FA;;;BA)");
+  assertStringIncludes((await layer([app], "stat", "Files/a.txt", app)).stdout, "security:   O:BAG:SY");
+  const owner = await layer(both, "owner", "Files/gone", ...both);
+  assertEquals(owner.stdout, `*  ${app}      removed\n   ${base}  file     0\n`);
+  const diff = await layer(both, "diff", base, app);
+  assertEquals(diff.stdout.split("\n").map((line) => line.trim().replace(/ +/g, " ")), [
+    "+ Hives",
+    "~ Files/a.txt times, contents",
+    "+ Files/a.txt:s",
+    "+ Files/b.txt",
+    "+ Files/gone",
+    "- Files/gone",
+    "",
+  ]);
+});
+
+Deno.test("layer lint ends with 1 if there is an error, and layer wrap makes what it finds nothing in", async () => {
+  await using layers = new Layers();
+  const bad = await layers.add("bad.tar", folder("Files"), file("Files/a"), file("Files/A"), { name: "Files/b" });
+  const lint = await layer([bad], "lint", bad);
+  assertEquals([lint.code, lint.stderr], [1, ""]);
+  assertStringIncludes(lint.stdout, "its path differs only by case from Files/a");
+  assertStringIncludes(lint.stdout, "1 errors, 2 warnings");
+  const { findings } = JSON.parse((await layer([bad], "lint", "--json", bad)).stdout);
+  assertEquals(findings.length, 3);
+
+  const plain = await tarOf({ name: "a.exe", data: "MZ" });
+  const files = await layers.write("files.tar", plain);
+  const wrapped = `${layers.folder}/layer.tar`;
+  const args = ["run", "--no-prompt", "--no-remote", `--allow-read=${files}`, "scripts/layer.ts", "wrap", files];
+  assertEquals(await runInto(wrapped, args), { code: 0, stderr: "" });
+  assertEquals(await Deno.readFile(wrapped), await bytesOf(wrapFiles(fromBytes(plain))));
+  const good = await layer([wrapped], "lint", "--not-base", wrapped);
+  assertEquals([good.code, good.stdout], [0, "0 errors, 0 warnings\n"]);
+});
+
+Deno.test("layer fails with one line, and tells of wrong usage", async () => {
+  await using layers = new Layers();
+  const cut = await layers.write("cut.tar", (await tarOf(folder("Files"))).subarray(0, 512));
+  const none = `${layers.folder}/none.tar`;
+  const cases: readonly (readonly [args: readonly string[], code: number, text: string])[] = [
+    [["ls", cut], 1, "cut.tar: it is cut"],
+    [["ls", none], 1, "none.tar can't be read: "],
+    [["list", cut], 2, "layer takes a command: ls, cat, stat, diff, owner, lint, wrap, not list"],
+    [["cat", "Files/x"], 2, "cat takes a path and one or more layers"],
+    [["diff", cut], 2, "diff takes 2 layers"],
+    [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],
+    [["wrap"], 2, "wrap takes a tar, or --base"],
+  ];
+  for (const [args, code, text] of cases) {
+    const ended = await layer([layers.folder], ...args);
+    assertEquals([ended.code, ended.stdout], [code, ""], args.join(" "));
+    assertStringIncludes(ended.stderr, text);
+  }
+  const failure = await layer([layers.folder], "ls", "--json", none);
+  assertEquals([failure.code, JSON.parse(failure.stdout).error.name], [1, "UnreadableFileError"]);
+});
