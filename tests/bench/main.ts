@@ -9,6 +9,7 @@ import { assertEquals, assertNotEquals } from "jsr:@std/assert@^1.0.0";
 import { prepareWine, SYSTEM32, type WineRoot } from "../wine/prepare.ts";
 import { parseTrace } from "../wine/inside/trace.ts";
 import { COUNTS } from "./cycles.ts";
+import { benchTarLint } from "./tar_lint.ts";
 import { benchVMLayers } from "./vm_layers.ts";
 
 const KERNEL32 = {
@@ -147,6 +148,9 @@ if ("skipped" in wine) {
 
 console.log("\nLayers in a VM, at 5 ms a request, on the simulated host:\n");
 await benchVMLayers();
+
+console.log("\nA layer's tar that is checked:\n");
+await benchTarLint();
 
 console.log("\nRequests to a guest over the bridge:\n");
 const bridge = ["run", "-A", "--v8-flags=--expose-gc", `${import.meta.dirname}/bridge.ts`];

@@ -38,7 +38,7 @@ export function imagesPart(): Part {
   return {
     name: "damaged images",
     byHand: samples.flatMap(byHand),
-    share: 99,
+    share: 59,
     generated: (random) => damaged(pick([...samples, ...drawn], random), random),
   };
 }
