@@ -26,7 +26,7 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import type { Expect, HoldList } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { PlannedTransfer } from "../records/place.ts";
-import { removeOnceFree } from "../session/waiting.ts";
+import { onceFree, removeOnceFree } from "../session/waiting.ts";
 import { newFileOf, removeFile, removeTree } from "./new_file.ts";
 
 /** Returns a path that nothing else has: that of a layer or image until it gets its own. */
@@ -44,8 +44,10 @@ export function leftOfTransfer(host: Host, transfer: PlannedTransfer): Held[] {
   switch (transfer.kind) {
     case "newImage":
       return [newFileOf(host, temporaryPath(transfer))];
-    case "newImageLayer":
-      return [newLayerOf(host, transfer), newImageOf(host, transfer)];
+    case "newImageLayer": {
+      const layer = newLayerOf(host, transfer);
+      return [layer, newImageOf(host, transfer, layer)];
+    }
     case "newLayer":
       return [newLayerOf(host, transfer), transportFolderOf(host, transportPath(transfer))];
     case "export":
@@ -112,6 +114,11 @@ export function acquireNewLayer(
   return held;
 }
 
+/** {@linkcode moveToTarget}, again and again as long as a scanner has it open. */
+export async function moveOnceFree(host: Host, from: string, target: string): Promise<void> {
+  await onceFree(host, from, () => moveToTarget(host, from, target));
+}
+
 /** Gives what is complete its own name. */
 export function moveToTarget(host: Host, from: string, target: string): void {
   try {
@@ -123,12 +130,13 @@ export function moveToTarget(host: Host, from: string, target: string): void {
 }
 
 /** Returns the hold on the image of a layer that is being made. Releasing it removes the image only as long as both have the mark. */
-export function newImageOf(host: Host, transfer: PlannedTransfer): Held<HoldOf<"newFile">> {
+export function newImageOf(host: Host, transfer: PlannedTransfer, layer: Held): Held<HoldOf<"newFile">> {
   const path = transfer.image!;
   const isOurs = () => [transfer.target, path].every((marked) => isMarked(host, marked, transfer));
   return {
     hold: { kind: "newFile", path },
-    restsOn: [],
+    // Without the layer, nothing tells that the image isn't complete.
+    restsOn: [layer],
     release: async () => isOurs() && await removeOnceFree(host, path, () => removeFile(host, path)),
   };
 }

@@ -49,6 +49,9 @@ const KEPT = new RegExp(
     "UTILITYVM/FILES/WINDOWS/SYSTEM32/CONFIG/(SYSTEM|SOFTWARE)|UTILITYVM/FILES/EFI/MICROSOFT/BOOT/(BCD|BOOTMGFW\\.EFI))$",
 );
 
+// What is made of them.
+const MADE = /^HIVES\/(SYSTEM|SOFTWARE|SAM|SECURITY|DEFAULTUSER)_BASE$/;
+
 const NO_TIMES = { creationTime: 0n, lastWriteTime: 0n, changeTime: 0n, lastAccessTime: 0n };
 const NORMAL = 0x80;
 const LAYOUT = new TextEncoder().encode("vhd-with-hives\n");
@@ -61,10 +64,13 @@ export class ImageLayer {
   readonly #added = new Map<string, "folder" | "other">();
   /** What is written into the image once all entries are there, in this order. */
   readonly #pending: (() => Promise<void>)[] = [];
+  /** The files that come into the image only then, and their other names, without case. */
+  readonly #late = new Set<string>();
   readonly #links: LayerEntry[] = [];
   #deltas = new Map<string, string>();
   #hasUtilityVM = false;
-  #lastKept = "";
+  /** The folder that nothing has come after but removals. */
+  #last: { readonly key: string; readonly metadata: CimMetadata } | undefined;
 
   constructor(host: Host, init: ImageLayerInit) {
     this.#host = host;
@@ -79,22 +85,20 @@ export class ImageLayer {
   async add(entry: LayerEntry): Promise<void> {
     const path = entry.path.replaceAll("/", "\\");
     const key = caseless(entry.path);
-    switch (entry.type) {
-      case "whiteout":
-        return await this.#remove(entry, path, key);
-      case "stream":
-        return await this.#stream(entry, path);
-      case "link":
-        return await this.#link(entry, key);
-      case "folder":
-        this.#added.set(key, "folder");
-        if (key.startsWith("UTILITYVM/")) this.#warnOfUtilityVM();
-        return await this.#init.image.addFolder(path, metadataOf(entry));
-      default:
-        this.#added.set(key, "other");
-        if (entry.type === "file" && KEPT.test(key)) return await this.#keep(entry, path, key);
-        return await this.#init.image.addFile(path, metadataOf(entry), entry.size, entry.contents());
-    }
+    if (entry.type === "whiteout") return await this.#remove(entry, path, key);
+    if (entry.type === "stream") return await this.#stream(entry, path, key);
+    if (MADE.test(key)) this.#refuse(entry, "it has the name of a registry hive that is made of those of the layers");
+    if (entry.type !== "file" && KEPT.test(key)) this.#refuse(entry, "what Windows boots from can only be a file");
+    this.#last = undefined;
+    this.#added.set(key, entry.type === "folder" ? "folder" : "other");
+    if (entry.type === "link") return await this.#link(entry, key);
+    const metadata = metadataOf(entry);
+    if (entry.sddl !== undefined) this.#refuse(entry, "an image can't have a security descriptor that is a text");
+    if (entry.type === "file" && KEPT.test(key)) return await this.#keep(entry, path, key);
+    if (entry.type !== "folder") return await this.#init.image.addFile(path, metadata, entry.size, entry.contents());
+    if (key.startsWith("UTILITYVM/")) this.#warnOfUtilityVM();
+    this.#last = { key, metadata };
+    await this.#init.image.addFolder(path, metadata);
   }
 
   #warnOfUtilityVM(): void {
@@ -107,10 +111,16 @@ export class ImageLayer {
   }
 
   async #remove(entry: LayerEntry, path: string, key: string): Promise<void> {
-    if (entry.isOpaque) {
-      this.#refuse(entry, "all that is in a folder of the layers below can't be removed at once: remove each of them");
-    }
     const { image, isBlock } = this.#init;
+    if (entry.isOpaque) {
+      // The folder goes with all that the layers below have in it, and comes again.
+      if (isBlock || this.#last?.key !== key) {
+        const where = isBlock ? "" : ", unless that follows the folder";
+        this.#refuse(entry, `all that the layers below have in a folder can't be removed at once${where}`);
+      }
+      await image.remove(path);
+      return await image.addFolder(path, this.#last.metadata);
+    }
     // Hides what is below, and nothing of this image.
     if (isBlock) return await image.addTombstone(path);
     // A removal is about the layers below, wherever it stands. A file that was added has replaced theirs.
@@ -119,24 +129,28 @@ export class ImageLayer {
     await image.remove(path);
   }
 
-  async #stream(entry: LayerEntry, path: string): Promise<void> {
-    const colon = path.lastIndexOf(":");
-    const file = path.slice(0, colon);
-    if (file === this.#lastKept) this.#refuse(entry, "a registry hive can't have another stream");
-    await this.#init.image.addStream(file, path.slice(colon + 1), entry.size, entry.contents());
+  async #stream(entry: LayerEntry, path: string, key: string): Promise<void> {
+    this.#last = undefined;
+    const [colon, { image, layer }] = [path.lastIndexOf(":"), this.#init];
+    const [file, name] = [path.slice(0, colon), path.slice(colon + 1)];
+    if (!this.#late.has(key.slice(0, key.lastIndexOf(":")))) {
+      return await image.addStream(file, name, entry.size, entry.contents());
+    }
+    const kept = `${layer}\\${file}:${name}`;
+    await writeNewFile(this.#host, kept, piecesOf(entry.contents(), entry.size, entry.path));
+    const { size } = entry;
+    this.#pending.push(() => image.addStream(file, name, size, readPieces(this.#host, kept)));
   }
 
   async #link(entry: LayerEntry, key: string): Promise<void> {
-    if (KEPT.test(key)) this.#refuse(entry, "a registry hive can't be a link");
-    this.#added.set(key, "other");
-    const target = caseless(entry.target!);
-    if (KEPT.test(target) && this.#added.has(target)) {
+    if (this.#late.has(caseless(entry.target!))) {
+      this.#late.add(key);
       this.#pending.push(() => this.#addLink(entry));
-    } else if (!this.#init.isBlock && this.#added.has(target)) {
-      await this.#addLink(entry);
-    } else {
-      // What it leads to may come later, and may be in the layers below.
+    } else if (this.#init.isBlock) {
+      // Only at the end it is known whether it leads to a file of this image.
       this.#links.push(entry);
+    } else {
+      await this.#addLink(entry);
     }
   }
 
@@ -151,7 +165,7 @@ export class ImageLayer {
   async #keep(entry: LayerEntry, path: string, key: string): Promise<void> {
     const { layer } = this.#init;
     const file = `${layer}\\${path}`;
-    this.#lastKept = path;
+    this.#late.add(key);
     this.#makeFolders(path);
     await writeNewFile(this.#host, file, piecesOf(entry.contents(), entry.size, entry.path));
     if (key.startsWith("HIVES/")) this.#deltas.set(key.slice("HIVES/".length, -"_DELTA".length), file);

@@ -28,7 +28,7 @@ import type { Host } from "../ffi/host.ts";
 import { attribute, isNotFound } from "../ffi/kernel32.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
-import { closeRecord, moveToTarget, temporaryPath } from "../host_holds/transfer.ts";
+import { closeRecord, moveOnceFree, temporaryPath } from "../host_holds/transfer.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { pathInImage, streamName } from "./layer_paths.ts";
@@ -211,7 +211,7 @@ export class CimWriter implements AsyncDisposable {
         }
       }
       whenComplete(temporary);
-      moveToTarget(this.#host, temporary, target);
+      await moveOnceFree(this.#host, temporary, target);
       this.#state = "over";
       await closeRecord(holds);
     });

@@ -10,6 +10,7 @@ import { existingParents, requireAbsent, requireKind } from "../checks/existing.
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, parentFolders, requireDistinct } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { writeNewFile } from "../ffi/file_contents.ts";
 import type { Host } from "../ffi/host.ts";
 import { checkedEntries } from "../files/layer/check_layer.ts";
 import { readLayerTar } from "../files/tar/layer_tar.ts";
@@ -46,7 +47,10 @@ export interface ImportBlockCimLayerOptions extends ImportOptions {
   block?: string | undefined;
   /** The name of the image in its file. Default: `layer.cim`. */
   imageName?: string | undefined;
-  /** Whether the image gets a root hash. Needs build 27800. Default: false. */
+  /**
+   * Whether the image gets a root hash, which is in the file `integrity_checksum` of the layer's folder as well. Needs build 27800.
+   * Default: false.
+   */
   verified?: boolean | undefined;
 }
 
@@ -79,8 +83,8 @@ export interface ImportedImageLayer extends ImportedLayer {
  * above need are in the folder of the layer. If it fails, or is aborted, nothing of the layer is left. Needs Windows build 19041 or
  * later.
  *
- * A hard link, or the removal of something below, is about the layers below wherever it stands in the tar. A tar that removes all of a
- * folder at once (`.wh..wh..opq`) is refused.
+ * The removal of something is about the layers below wherever it stands in the tar. One of all that is in a folder (`.wh..wh..opq`)
+ * has to follow the folder; the tar is refused otherwise, and with a block image.
  *
  * @param layer Absolute path of the layer's folder, where nothing is yet.
  * @param tar The tar, packed with gzip or not.
@@ -155,6 +159,9 @@ export async function importBlockCimLayer(
   });
 }
 
+// Where containerd looks for it.
+const CHECKSUM = "integrity_checksum";
+
 const IMPORT = { onProgress: optional(progressListener), limits: optional(tarLimits), name: optional(text) };
 
 interface Given {
@@ -188,8 +195,8 @@ async function importInto(
   const transfer: PlannedTransfer = { kind: "newImageLayer", target: layer, mark: crypto.randomUUID(), image: path };
   const progress = new Progress(onProgress);
   const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
-    await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);
-    holds.adopt(newImageOf(host, transfer));
+    const held = await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);
+    holds.adopt(newImageOf(host, transfer, held));
     await using image = await begin({ whenComplete: (complete) => mark(host, complete, transfer) });
     const writer = new ImageLayer(host, { image, layer, parents, isBlock, name });
     const read = readLayerTar(tar, { ...limits, name, signal });
@@ -199,6 +206,9 @@ async function importInto(
     await writer.finish(signal);
     signal?.throwIfAborted();
     await image.commit();
+    if (image.rootHash !== undefined) {
+      await writeNewFile(host, `${layer}\\${CHECKSUM}`, [new TextEncoder().encode(image.rootHash.toHex())]);
+    }
     completeLayer(host, transfer);
     const done = { layer, size: progress.bytes, image: image.path, ...isBlock && { rootHash: image.rootHash } };
     return { done, holds };

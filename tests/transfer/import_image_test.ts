@@ -4,7 +4,9 @@ import {
   importCimLayer,
   InvalidInputError,
   listMounts,
+  NativeError,
   type TransferProgress,
+  UnwindError,
 } from "../../mod.ts";
 import { FormatError, type LayerEntry } from "../../src/files/mod.ts";
 import { mountCimImage } from "../../src/storage/mod.ts";
@@ -113,9 +115,20 @@ Deno.test("tars that would do harm are refused, and nothing is left", async () =
     [/before it/, entry({ path: "Files/none/a" })],
     [/itself/, entry({ path: "Files/a", type: "link", target: "Files/A" })],
     [/climbs/, entry({ path: "Files/a", type: "link", target: "Files/../../x" })],
-    [/at once/, entry({ path: "Files/data", type: "whiteout", isOpaque: true })],
+    [
+      /at once, unless/,
+      entry({ path: "Files/data/a" }),
+      entry({ path: "Files/data", type: "whiteout", isOpaque: true }),
+    ],
+    [/is made of those/, entry({ path: "Hives/System_Base" })],
+    [/only be a file/, entry({ path: "Hives/Sam_Delta", type: "reparse", reparse: { tag: 0xa000000c, target: "x" } })],
+    [/is a text/, entry({ path: "Files/a", sddl: "O:BA" })],
     [/come first/, folder("Files/d"), entry({ path: "Files/d", type: "whiteout" })],
-    [/hive/, ...config, entry({ path: "Files/Windows/System32/config/SAM", type: "link", target: "Files/data/a.txt" })],
+    [
+      /only be a file/,
+      ...config,
+      entry({ path: "Files/Windows/System32/config/SAM", type: "link", target: "Files/data/a.txt" }),
+    ],
     [/security descriptor/, entry({ path: "Files/a", securityDescriptor: Uint8Array.of(1, 2, 3) })],
   ];
   const host = await withBase();
@@ -128,6 +141,102 @@ Deno.test("tars that would do harm are refused, and nothing is left", async () =
     assertEquals(problem.test(error.message), true, error.message);
     assertEquals([host.held(), await listMounts({ host })], [held, []], `${problem}`);
   }
+});
+
+Deno.test("all that the layers below have in a folder is removed if that follows the folder", async () => {
+  const host = await withBase();
+  const opaque = entry({ path: "Files/data", type: "whiteout", isOpaque: true });
+  const above = [folder("Files"), folder("Hives"), folder("Files/data")];
+  const { image } = await importCimLayer(CHILD, tar(...above, opaque, entry({ path: "Files/data/n", text: "n" })), [
+    BASE,
+  ], {
+    host,
+  });
+  const files = Object.keys(await shown(host, image));
+  assertEquals(files.filter((path) => path.startsWith("Files\\data")), ["Files\\data\\n"]);
+  const { args } = host.calls.findLast(({ args }) => args.path === "Files\\data")!;
+  assertEquals((args.metadata as { creationTime: string }).creationTime, "132223104001234567");
+
+  await importBlockCimLayer("C:\\layers\\b", tar(...baseEntries()), [], { host });
+  const block = () => importBlockCimLayer("C:\\layers\\c", tar(...above, opaque), ["C:\\layers\\b"], { host });
+  await assertRejects(block, FormatError, "at once");
+});
+
+Deno.test("what comes into the image at the end has its streams and other names there too", async () => {
+  const host = machine();
+  const entries = baseEntries();
+  const at = entries.findIndex(({ path }) => path.endsWith("/SAM")) + 1;
+  const config = "Files/Windows/System32/config";
+  entries.splice(at, 0, entry({ path: `${config}/sam:one`, type: "stream", text: "stream" }));
+  entries.push(
+    entry({ path: "Files/data/first", type: "link", target: `${config}/Sam` }),
+    entry({ path: "Files/data/second", type: "link", target: "Files/data/FIRST" }),
+  );
+  for (const form of [importCimLayer, importBlockCimLayer]) {
+    const layer = `C:\\layers\\${form.name}`;
+    const before = host.calls.length;
+    await form(layer, tar(...entries), [], { host });
+    const calls = host.calls.slice(before).filter(({ function: fn }) => /^CimCreate/.test(fn)).map(({ args }) =>
+      `${args.path ?? args.newPath}`
+    );
+    const names = ["config\\SAM", "config\\sam:one", "data\\first", "data\\second", "SAM_BASE"];
+    assertEquals(
+      calls.flatMap((path) => names.filter((name) => path.endsWith(name))),
+      names,
+      form.name,
+    );
+  }
+  assertEquals((await shown(host, `${IMAGES}\\importCimLayer.cim`))["Files\\data\\second"], "hive SAM");
+});
+
+Deno.test("a link leads to what is there when its turn comes", async () => {
+  const host = await withBase();
+  const { image } = await importCimLayer(
+    CHILD,
+    tar(
+      folder("Files"),
+      folder("Hives"),
+      folder("Files/data"),
+      entry({ path: "Files/data/c", type: "link", target: "Files/data/a.txt" }),
+      entry({ path: "Files/data/d", type: "link", target: "Files/data/C" }),
+      entry({ path: "Files/data/a.txt", type: "whiteout" }),
+    ),
+    [BASE],
+    { host },
+  );
+  const files = await shown(host, image);
+  assertEquals([files["Files\\data\\c"], files["Files\\data\\d"]], ["hello", "hello"]);
+  assertEquals(files["Files\\data\\a.txt"], undefined);
+});
+
+Deno.test("the root hash of a verified image is in the folder of the layer as well", async () => {
+  const host = machine();
+  const { rootHash } = await importBlockCimLayer(BASE, tar(...baseEntries()), [], { host, verified: true });
+  assertEquals(host.readTextFile(`${BASE}\\integrity_checksum`), rootHash!.toHex());
+});
+
+Deno.test("a scanner that opens the new image doesn't keep it from getting its name", async () => {
+  const host = new SimulatedHost({ build: 27900, company: { scanner: { holds: 100 } } });
+  host.addFolder(IMAGES);
+  await importCimLayer(BASE, tar(...baseEntries()), [], { host });
+  assertEquals(host.readDir(IMAGES).map(({ name }) => name), ["base.cim"]);
+});
+
+Deno.test("contents are read no faster than they are written, and the tar ends with the import", async () => {
+  const host = await withBase();
+  let [made, isCancelled] = [0, false];
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      made++;
+      controller.enqueue(new Uint8Array(2 ** 20));
+    },
+    cancel: () => void (isCancelled = true),
+  }, { highWaterMark: 0 });
+  const big = { ...entry({ path: "Files/big" }), size: 2 ** 24, contents: () => endless };
+  host.fail({ function: "CimWriteStream", nth: 5, code: 0x80070070 });
+  const run = () => importCimLayer(CHILD, tar(folder("Files"), folder("Hives"), big), [BASE], { host });
+  await assertRejects(run, NativeError, "CimWriteStream");
+  assertEquals([made <= 7, isCancelled], [true, true], `${made} MiB were read, and 5 written`);
 });
 
 Deno.test("a tar that is cut, an abort and a listener that throws leave nothing", async () => {
@@ -169,33 +278,60 @@ Deno.test("bad input is refused before anything is made", async () => {
   assertEquals(host.held(), held);
 });
 
+Deno.test("an image that can't be removed keeps its layer, by which it is known, and both go later", async () => {
+  const rehearsed = await withBase();
+  const before = rehearsed.calls.length;
+  await importCimLayer(CHILD, tar(...childEntries()), [BASE], { host: rehearsed });
+  const deleted = rehearsed.calls.slice(before).filter(({ function: fn }) => fn === "DeleteFileW");
+  const nth = deleted.findIndex(({ args }) => String(args.path).startsWith(`${CHILD}:`)) + 1;
+  const host = await withBase();
+  const image = `${IMAGES}\\app.cim`;
+  host.fail({ function: "DeleteFileW", nth, code: 0x80070005, effect: "none" });
+  let program: Disposable | undefined;
+  host.before("DeleteFileW", ({ args }) => {
+    if (String(args.path).startsWith(`${CHILD}:`)) program ??= host.openFile(image, { share: ["read"] });
+  });
+  const error = await assertRejects(() => importCimLayer(CHILD, tar(...childEntries()), [BASE], { host }), UnwindError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["newLayer", "newFile"]);
+  program![Symbol.dispose]();
+  await error.release();
+  assertEquals(host.held().filter(({ target }) => target.includes("app")), []);
+});
+
 const COMPLETE = [CHILD, `${IMAGES}\\app.cim`];
 
-async function leavesNothing(host: SimulatedHost, situation: string): Promise<void> {
-  const left = host.held().map(({ kind, target }) => `${kind} ${target}`);
-  const made = left.filter((what) => COMPLETE.some((path) => what.includes(path)));
-  // All of the layer, or nothing of it.
-  const isWhole = made.some((what) => what === `file ${COMPLETE[1]}`) &&
-    made.some((what) => what === `folder ${CHILD}`);
-  assertEquals(isWhole ? [] : made, [], situation);
-  assertEquals(left.filter((what) => /handle|privilege|[0-9a-f]{12}/.test(what)), [], situation);
-  assertEquals(await listMounts({ host }), [], situation);
+/** Checks that there is all of the layer, or nothing of it. */
+function leavesAllOf(whole: readonly string[]): (host: SimulatedHost, situation: string) => Promise<void> {
+  return async (host, situation) => {
+    const left = host.held().map(({ kind, target }) => `${kind} ${target}`);
+    const made = COMPLETE.filter((path) => left.some((what) => what.includes(path)));
+    if (made.length > 0) assertEquals(made, whole, situation);
+    assertEquals(left.filter((what) => /handle|privilege|[0-9a-f]{12}/.test(what)), [], situation);
+    assertEquals(await listMounts({ host }), [], situation);
+  };
 }
 
-const prepared = (await withBase()).snapshot();
-const WORK = {
-  machine() {
-    const host = machine();
-    host.restore(prepared);
-    return host;
-  },
-  work: (host: SimulatedHost) => importCimLayer(CHILD, tar(...childEntries()), [BASE], { host }),
-};
+const FORMS = { importCimLayer, importBlockCimLayer };
 
-Deno.test("importCimLayer(): after any single failure, all of the layer is there or nothing", async () => {
-  await withEachFailure(WORK, leavesNothing, 13);
-});
+for (const [name, run] of Object.entries(FORMS)) {
+  const first = machine();
+  await run(BASE, tar(...baseEntries()), [], { host: first });
+  const prepared = first.snapshot();
+  const work = {
+    machine() {
+      const host = machine();
+      host.restore(prepared);
+      return host;
+    },
+    work: (host: SimulatedHost) => run(CHILD, tar(...childEntries()), [BASE], { host }),
+  };
+  const check = leavesAllOf(run === importCimLayer ? COMPLETE : [CHILD]);
 
-Deno.test("importCimLayer(): after the process ends at any call, recover() leaves all of the layer or nothing", async () => {
-  await withEachEnd(WORK, leavesNothing, 13);
-});
+  Deno.test(`${name}(): after any single failure, all of the layer is there or nothing`, async () => {
+    await withEachFailure(work, check, 17);
+  });
+
+  Deno.test(`${name}(): after the process ends at any call, recover() leaves all of the layer or nothing`, async () => {
+    await withEachEnd(work, check, 19);
+  });
+}
