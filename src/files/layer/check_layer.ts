@@ -6,6 +6,8 @@
  */
 
 import { FormatError } from "../../errors/file_errors.ts";
+import { abortSignal, optional, optionsOf } from "../../options.ts";
+import { flag, layerSource, text } from "../option_checks.ts";
 import { sddlOf } from "../sddl.ts";
 import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry } from "./entry.ts";
 import { caseless, parentOf } from "./layer_path.ts";
@@ -26,9 +28,12 @@ export async function* lintLayer(
   layer: LayerSource,
   options: CheckLayerOptions & { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<LayerFinding, void, undefined> {
+  const source = layerSource(layer, "layer");
+  const { signal, isBase } = optionsOf(options, { signal: abortSignal, isBase: optional(flag) });
   const found: LayerFinding[] = [];
-  const check = new LayerCheck(options, (finding) => found.push(finding));
-  for await (const entry of layer.entries({ signal: options.signal, onFinding: (finding) => found.push(finding) })) {
+  const tell = (finding: LayerFinding) => found.push(finding);
+  const check = new LayerCheck(isBase, tell);
+  for await (const entry of source.entries({ signal, onFinding: tell })) {
     check.add(entry);
     while (found.length > 0) yield found.shift()!;
   }
@@ -44,9 +49,10 @@ export async function* lintLayer(
  */
 export async function* checkedEntries(
   entries: AsyncIterable<LayerEntry>,
-  { name = "layer", ...options }: CheckLayerOptions & { readonly name?: string | undefined } = {},
+  options: CheckLayerOptions & { readonly name?: string | undefined } = {},
 ): AsyncGenerator<LayerEntry, void, undefined> {
-  const check = new LayerCheck(options, ({ severity, problem, path, offset }) => {
+  const { name = "layer", isBase } = optionsOf(options, { name: optional(text), isBase: optional(flag) });
+  const check = new LayerCheck(isBase, ({ severity, problem, path, offset }) => {
     if (severity === "error") throw new FormatError(name, problem, { entry: path, offset });
   });
   for await (const entry of entries) {
@@ -77,7 +83,7 @@ class LayerCheck {
   #owner = "";
   readonly #streams = new Set<string>();
 
-  constructor({ isBase }: CheckLayerOptions, tell: (finding: LayerFinding) => void) {
+  constructor(isBase: boolean | undefined, tell: (finding: LayerFinding) => void) {
     this.#isBase = isBase;
     this.#tell = tell;
   }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { abortSignal, optionsOf } from "../../options.ts";
+import { layerSource } from "../option_checks.ts";
 import type { LayerEntry } from "./entry.ts";
 import { caseless } from "./layer_path.ts";
 import type { LayerSource } from "./layer_source.ts";
@@ -45,10 +47,13 @@ export async function* diffLayers(
   to: LayerSource,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<LayerDifference, void, undefined> {
-  const { signal } = options;
+  const { signal } = optionsOf(options, { signal: abortSignal });
+  const [before, after] = [layerSource(from, "from"), layerSource(to, "to")];
   const first = new Map<string, { readonly entry: LayerEntry; readonly digest: string }>();
-  for await (const entry of from.entries({ signal })) first.set(keyOf(entry), { entry, digest: await digestOf(entry) });
-  for await (const entry of to.entries({ signal })) {
+  for await (const entry of before.entries({ signal })) {
+    first.set(keyOf(entry), { entry, digest: await digestOf(entry) });
+  }
+  for await (const entry of after.entries({ signal })) {
     const key = keyOf(entry);
     const other = first.get(key);
     first.delete(key);

@@ -5,6 +5,7 @@
  */
 
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
+import { text } from "../option_checks.ts";
 import { type FileTimes, type LayerEntry, SYMLINK_TAG } from "./entry.ts";
 import { pathProblem } from "./layer_path.ts";
 import type { LayerSource } from "./layer_source.ts";
@@ -18,6 +19,7 @@ const MOST_DEPTH = 1000;
  * followed. Deno tells neither attributes nor security descriptors nor streams, and times to the millisecond only.
  */
 export function layerOfFolder(path: string): LayerSource {
+  text(path, "path");
   return {
     name: path,
     async *entries({ signal, onFinding } = {}) {

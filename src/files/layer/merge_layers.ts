@@ -4,6 +4,8 @@
  * @module
  */
 
+import { abortSignal, optionsOf } from "../../options.ts";
+import { layerSources, text } from "../option_checks.ts";
 import type { LayerEntry } from "./entry.ts";
 import { caseless, parentOf } from "./layer_path.ts";
 import type { LayerSource } from "./layer_source.ts";
@@ -27,11 +29,12 @@ export async function* mergeLayers(
   layers: readonly LayerSource[],
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<MergedEntry, void, undefined> {
+  const { signal } = optionsOf(options, SIGNAL);
   const above = new Above();
-  for (const [layer, source] of layers.entries()) {
+  for (const [layer, source] of layerSources(layers).entries()) {
     const own = new Own();
     let shown: string | undefined;
-    for await (const entry of source.entries({ signal: options.signal })) {
+    for await (const entry of source.entries({ signal })) {
       const key = caseless(entry.path);
       if (key === "HIVES" || key.startsWith("HIVES/")) continue;
       if (entry.type === "whiteout") own.remove(key, entry.isOpaque === true);
@@ -68,17 +71,18 @@ export async function traceLayers(
   path: string,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<LayerTrace[]> {
-  const key = caseless(path);
+  const { signal } = optionsOf(options, SIGNAL);
+  const key = caseless(text(path, "path"));
   // A stream is seen if its file is.
   const owner = /^[^:]*/.exec(key)![0];
   const isIn = (folder: string) => owner.startsWith(`${folder}/`);
   const traces: LayerTrace[] = [];
   let isDecided = false;
-  for (const [layer, source] of layers.entries()) {
+  for (const [layer, source] of layerSources(layers).entries()) {
     let found: LayerEntry | undefined;
     let isRemoved = false;
     let isHidden = false;
-    for await (const entry of source.entries({ signal: options.signal })) {
+    for await (const entry of source.entries({ signal })) {
       const other = caseless(entry.path);
       if (entry.type === "whiteout") isRemoved ||= isIn(other) || (!entry.isOpaque && other === owner);
       else if (other === key) found = entry;
@@ -106,12 +110,13 @@ export async function openLayerFile(
   path: string,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<ReadableStream<Uint8Array> | undefined> {
-  let rest = layers;
+  const { signal } = optionsOf(options, SIGNAL);
+  let rest = layerSources(layers);
   for (let links = 0; links < MOST_LINKS; links++) {
-    const seen = (await traceLayers(rest, path, options)).find(({ isSeen }) => isSeen);
+    const seen = (await traceLayers(rest, path, { signal })).find(({ isSeen }) => isSeen);
     if (seen?.entry === undefined) return undefined;
     rest = rest.slice(seen.layer);
-    if (seen.entry.type !== "link") return await openIn(rest[0]!, path, options.signal);
+    if (seen.entry.type !== "link") return await openIn(rest[0]!, path, signal);
     path = seen.entry.target!;
   }
   return undefined;
@@ -140,6 +145,8 @@ async function openIn(
   }
   return undefined;
 }
+
+const SIGNAL = { signal: abortSignal };
 
 /** What a layer adds and removes. */
 class Own {

@@ -6,7 +6,8 @@
 
 import { FormatError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
-import { abortSignal, type Check, optional, optionsOf } from "../../options.ts";
+import { type Check, optional, optionsOf } from "../../options.ts";
+import { flag } from "../option_checks.ts";
 import { layerEntryOf, writeLayerTar } from "../tar/layer_tar.ts";
 import { readTar, type TarEntry } from "../tar/read_tar.ts";
 import { READ_TAR, type ReadTarOptions } from "../tar/tar_limits.ts";
@@ -26,11 +27,6 @@ export interface WrapFilesOptions extends ReadTarOptions {
   /** The time of folders that are added. Default: 1980, so that equal files make equal bytes. */
   readonly date?: Date | undefined;
 }
-
-const boolean: Check<boolean | undefined> = optional((value, argument) => {
-  if (typeof value !== "boolean") throw new InvalidInputError(argument, "is neither true nor false", value);
-  return value;
-});
 
 const date: Check<Date | undefined> = optional((value, argument) => {
   if (!(value instanceof Date) || !(value.getTime() >= -EPOCH_MS)) {
@@ -57,8 +53,7 @@ const HIVES = ["DEFAULT", "SAM", "SECURITY", "SOFTWARE", "SYSTEM"];
 export function wrapFiles(source: TarSource | undefined, options: WrapFilesOptions = {}): ReadableStream<Uint8Array> {
   const { base = false, date: given = DEFAULT_DATE, ...tarOptions } = optionsOf(options, {
     ...READ_TAR,
-    signal: abortSignal,
-    base: boolean,
+    base: optional(flag),
     date,
   });
   const name = tarOptions.name ?? (source === undefined ? "layer" : nameOf(source));

@@ -9,10 +9,13 @@ import type { RandomAccess } from "../bytes/random_access.ts";
 import type { LayerSource } from "../layer/layer_source.ts";
 import { layerEntryOf, readLayerTar } from "./layer_tar.ts";
 import { readTar } from "./read_tar.ts";
-import type { TarLimits } from "./tar_limits.ts";
+import { readTarOptions, type TarLimits } from "./tar_limits.ts";
+import { nameOf } from "./tar_source.ts";
 
 /** The layer in a tar, packed with gzip or not. */
 export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSource {
+  nameOf(bytes);
+  readTarOptions(limits);
   return {
     name: bytes.name,
     async *entries({ signal, onFinding } = {}) {

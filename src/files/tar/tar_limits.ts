@@ -4,8 +4,8 @@
  * @module
  */
 
-import { InvalidInputError } from "../../errors/input_error.ts";
-import { abortSignal, type Check, type Checked, optional, optionsOf } from "../../options.ts";
+import { abortSignal, type Checked, optional, optionsOf } from "../../options.ts";
+import { count, text } from "../option_checks.ts";
 
 /** How much a tar may have at most. More is refused with a FormatError whose `reason` is `limit`. */
 export interface TarLimits {
@@ -29,26 +29,14 @@ export interface ReadTarOptions extends TarLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
-const count: Check<number | undefined> = optional((value, argument) => {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) {
-    throw new InvalidInputError(argument, "is not a whole number of 0 or more", value);
-  }
-  return value as number;
-});
-
-const text: Check<string | undefined> = optional((value, argument) => {
-  if (typeof value !== "string") throw new InvalidInputError(argument, "is not a string", value);
-  return value;
-});
-
 /** The checks of {@linkcode ReadTarOptions}. */
 export const READ_TAR = {
-  maxEntries: count,
-  maxEntrySize: count,
-  maxTotalSize: count,
-  maxDepth: count,
-  maxHeaderSize: count,
-  name: text,
+  maxEntries: optional(count),
+  maxEntrySize: optional(count),
+  maxTotalSize: optional(count),
+  maxDepth: optional(count),
+  maxHeaderSize: optional(count),
+  name: optional(text),
   signal: abortSignal,
 };
 

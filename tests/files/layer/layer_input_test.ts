@@ -1,0 +1,42 @@
+import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
+import {
+  checkedEntries,
+  diffLayers,
+  fromBytes,
+  InvalidInputError,
+  layerOfFolder,
+  layerOfTar,
+  lintLayer,
+  mergeLayers,
+  openLayerFile,
+  traceLayers,
+} from "../../../src/files/mod.ts";
+import { folder, layer } from "./layers.ts";
+
+// deno-lint-ignore no-explicit-any
+type Any = any;
+
+Deno.test("functions on layers refuse bad arguments by their names", async () => {
+  const good = await layer(folder("Files"));
+  const exhaust = (entries: AsyncIterable<unknown>) => Array.fromAsync(entries);
+  const calls: readonly (readonly [argument: string, call: () => Promise<unknown>])[] = [
+    ["layer", () => exhaust(lintLayer("layer.tar" as Any))],
+    ["isBase", () => exhaust(lintLayer(good, { isBase: 1 } as Any))],
+    ["options.base", () => exhaust(lintLayer(good, { base: true } as Any))],
+    ["name", () => exhaust(checkedEntries(good.entries(), { name: 1 } as Any))],
+    ["layers", () => exhaust(mergeLayers(good as Any))],
+    ["layers[1]", () => exhaust(mergeLayers([good, {} as Any]))],
+    ["signal", () => exhaust(mergeLayers([good], { signal: 1 } as Any))],
+    ["path", () => traceLayers([good], 1 as Any)],
+    ["layers", () => openLayerFile(undefined as Any, "Files/a")],
+    ["from", () => exhaust(diffLayers(null as Any, good))],
+    ["to", () => exhaust(diffLayers(good, {} as Any))],
+  ];
+  for (const [argument, call] of calls) {
+    assertEquals((await assertRejects(call, InvalidInputError)).argument, argument);
+  }
+  assertEquals(assertThrows(() => layerOfFolder(1 as Any), InvalidInputError).argument, "path");
+  assertEquals(assertThrows(() => layerOfTar("x.tar" as Any), InvalidInputError).argument, "source");
+  const tar = fromBytes(new Uint8Array());
+  assertEquals(assertThrows(() => layerOfTar(tar, { maxDepth: "1" } as Any), InvalidInputError).argument, "maxDepth");
+});
