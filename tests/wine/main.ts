@@ -24,7 +24,8 @@ export interface Outcome {
 }
 
 const DLLS = [
-  ...["advapi32", "cimfs", "computestorage", "kernel32", "ntdll", "ole32", "virtdisk", "vmcompute", "ws2_32"],
+  ...["advapi32", "cimfs", "computestorage", "kernel32", "ntdll", "offreg", "ole32", "virtdisk"],
+  ...["vmcompute", "ws2_32"],
   ...["hcsmountpoints", "hvsockets", "missing", "probe"],
 ];
 

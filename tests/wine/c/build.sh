@@ -9,6 +9,7 @@ cc() {
 cc -shared -o "$out/hcsrecorder.dll" recorder.c
 cc -shared -o "$out/vmcompute.dll" vmcompute.c vmcompute_hcs.c recorder.def "$out/hcsrecorder.dll" -lole32
 cc -shared -o "$out/cimfs.dll" cimfs.c cim_writer.c recorder.def "$out/hcsrecorder.dll"
+cc -shared -o "$out/offreg.dll" offreg.c recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/computestorage.dll" computestorage.c recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/virtdisk.dll" virtdisk.c virtdisk.def recorder.def "$out/hcsrecorder.dll"
 cc -shared -o "$out/hcsmountpoints.dll" hcsmountpoints.c hcsmountpoints.def recorder.def "$out/hcsrecorder.dll"
