@@ -55,14 +55,20 @@ export function parseAttributes(bytes: Uint8Array): ExtendedAttribute[] {
     const next = view.getUint32(at, true);
     const [nameAt, nameBytes, valueBytes] = [at + FIXED_BYTES, view.getUint8(at + 5), view.getUint16(at + 6, true)];
     const valueAt = nameAt + nameBytes + 1;
-    if (valueAt + valueBytes > bytes.byteLength) throw new RangeError("the extended attributes are cut");
+    const end = valueAt + valueBytes;
+    if (end > bytes.byteLength) throw new RangeError("the extended attributes are cut");
+    if (nameBytes === 0 || nameBytes > LONGEST_NAME || bytes[valueAt - 1] !== 0) {
+      throw new RangeError(`the extended attribute at ${at} has a name that can't be`);
+    }
     attributes.push({
-      name: new TextDecoder().decode(bytes.subarray(nameAt, nameAt + nameBytes)),
+      name: new TextDecoder().decode(bytes.subarray(nameAt, valueAt - 1)),
       flags: view.getUint8(at + 4),
-      value: bytes.slice(valueAt, valueAt + valueBytes),
+      value: bytes.slice(valueAt, end),
     });
     if (next === 0) break;
-    if (next < FIXED_BYTES) throw new RangeError("the extended attributes lead in a circle");
+    if (next % 4 !== 0 || at + next < end) {
+      throw new RangeError(`the extended attribute at ${at} leads to one that can't be`);
+    }
     at += next;
   }
   return attributes;

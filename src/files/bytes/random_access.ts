@@ -52,7 +52,11 @@ export async function readFully(source: RandomAccess, at: number, into: Uint8Arr
 const CHUNK = 64 * 1024;
 
 /** The bytes from `at` on, to the end or `length` of them, read as they are asked for. */
-export function streamOf(source: RandomAccess, at: number = 0, length?: number): ReadableStream<Uint8Array> {
+export function streamOf(
+  source: RandomAccess,
+  at: number = 0,
+  length?: number,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   const end = length === undefined ? source.size : at + length;
   let next = at;
   return new ReadableStream({

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { optionsOf } from "../../options.ts";
 import { checkObjectIds } from "./check_object_ids.ts";
 import { checkUse } from "./check_record.ts";
 import { TreeCheck } from "./check_tree.ts";
 import { type CimFault, faultOf, Faults, type FoundFault } from "./cim_fault.ts";
-import { type CimSource, type CimWalkOptions, MOST_ENTRIES, placeOf, readHeader } from "./open_cim.ts";
+import { type CimLimits, type CimSource, LIMITS, MOST_ENTRIES, placeOf, readHeader } from "./open_cim.ts";
 import { field, type FileRecord, FileTables, readFilesystem, RECORD, ROOT, TABLE } from "./file_tables.ts";
 import { type ImageHeader, OWN_SET } from "./headers.ts";
 import { type Reader, Regions } from "./regions.ts";
@@ -40,8 +41,9 @@ const MOST_TABLES = 65536;
  */
 export async function* checkCim(
   source: CimSource,
-  { mostEntries = MOST_ENTRIES }: CimWalkOptions = {},
+  options: CimLimits = {},
 ): AsyncGenerator<CimFault> {
+  const { mostEntries = MOST_ENTRIES } = optionsOf(options, LIMITS);
   const place = placeOf(source);
   const faults = new Faults();
   const header = await faults.settling(readHeader(place, faults.report));

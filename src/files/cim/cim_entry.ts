@@ -4,9 +4,9 @@
  * @module
  */
 
-import { FormatError } from "../../errors/file_errors.ts";
+import type { FormatError } from "../../errors/file_errors.ts";
+import { parseAttributes } from "../backup/extended_attributes.ts";
 import type { RandomAccess } from "../bytes/random_access.ts";
-import { parseExtendedAttributes } from "./attribute_list.ts";
 import type { ExtendedAttribute, FileTimes } from "../layer/entry.ts";
 import type { Chunk } from "./chunk.ts";
 import { openStreamTable, readExtendedAttributes, readReparse, readSecurity } from "./file_metadata.ts";
@@ -211,12 +211,12 @@ export function openLinks(reader: Reader, { stream, isFolder }: FileRecord): Lin
   return new LinkTable(reader, extent, LINK);
 }
 
-/** Reads extended attributes; a fault has its place in the region. */
-export function attributesIn({ bytes, file, at, entry }: Chunk): ExtendedAttribute[] {
+/** The extended attributes in a list. */
+export function attributesIn(chunk: Chunk): ExtendedAttribute[] {
   try {
-    return parseExtendedAttributes(bytes, file);
+    return parseAttributes(chunk.bytes);
   } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    throw new FormatError(file, error.problem, { offset: at + (error.offset ?? 0), entry });
+    if (!(error instanceof RangeError)) throw error;
+    throw chunk.fault(0, error.message);
   }
 }

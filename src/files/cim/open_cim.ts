@@ -5,6 +5,8 @@
  */
 
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
+import { type Check, optional, optionsOf } from "../../options.ts";
 import { type Report, throwErrors } from "./cim_fault.ts";
 import { type CimEntry, ImageEntry, REACHED_TWICE } from "./cim_entry.ts";
 import { type CimFolder, diskFolder, openPart, splitPath } from "./cim_folder.ts";
@@ -16,10 +18,16 @@ import { readUpcase, type Upcase } from "./upcase.ts";
 /** Where an image is: the path of its file on this system, or a folder and the name of the file in it. */
 export type CimSource = string | { readonly folder: CimFolder; readonly name: string };
 
-/** Options of {@linkcode CimImage.walk}. */
-export interface CimWalkOptions {
+/** How much of an image is looked at. */
+export interface CimLimits {
   /** How many entries there may be, 10 million if not given: an image can claim to have any number. */
   readonly mostEntries?: number;
+}
+
+/** Options of {@linkcode CimImage.walk}. */
+export interface CimWalkOptions extends CimLimits {
+  /** The folder to begin in; the root if not given. It isn't among the entries. */
+  readonly from?: CimEntry;
 }
 
 /** How many entries are gone through, if nothing else is said. */
@@ -29,6 +37,8 @@ export const MOST_FOLDERS = 1_000_000;
 
 /** A CIM image that is open. `await using` closes its files. */
 export interface CimImage extends AsyncDisposable {
+  /** What errors call it: its path, or the name that it was given. */
+  readonly name: string;
   /** The version of its format. */
   readonly version: CimVersion;
   /** The folder that all others are in. */
@@ -39,7 +49,7 @@ export interface CimImage extends AsyncDisposable {
    */
   entry(path: string): Promise<CimEntry | undefined>;
   /**
-   * All that is in it, a folder before what is in it. The root isn't among it.
+   * All that is in it, or in a folder: each folder before what is in it.
    *
    * @throws {FormatError} at what can't be, such as a folder in itself.
    */
@@ -78,7 +88,13 @@ export async function openCim(source: CimSource): Promise<CimImage> {
       if (!record.isFolder) throw chunk.fault(ROOT, "its root is no folder");
       return [tables, record];
     });
-    return new OpenedImage(header.version, new ImageEntry({ regions, tables }, "\\", root), regions, tables);
+    return new OpenedImage(
+      place.path,
+      header.version,
+      new ImageEntry({ regions, tables }, "\\", root),
+      regions,
+      tables,
+    );
   } catch (error) {
     await regions[Symbol.asyncDispose]();
     throw error;
@@ -124,14 +140,29 @@ export async function readListableHeader({ folder, name, path }: CimPlace, repor
   return await readImageHeader(source, report);
 }
 
+/** The checks of {@linkcode CimLimits}. */
+export const LIMITS = {
+  mostEntries: optional((value, argument) => {
+    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+    throw new InvalidInputError(argument, "is not a whole number from 1 on", value);
+  }),
+};
+
+const entry: Check<ImageEntry> = (value, argument) => {
+  if (value instanceof ImageEntry) return value;
+  throw new InvalidInputError(argument, "is no entry of an image", value);
+};
+
 class OpenedImage implements CimImage {
+  readonly name: string;
   readonly version: CimVersion;
   readonly root: ImageEntry;
   readonly #regions: Regions;
   readonly #tables: FileTables;
   #upcase: Promise<Upcase> | undefined;
 
-  constructor(version: CimVersion, root: ImageEntry, regions: Regions, tables: FileTables) {
+  constructor(name: string, version: CimVersion, root: ImageEntry, regions: Regions, tables: FileTables) {
+    this.name = name;
     this.version = version;
     this.root = root;
     this.#regions = regions;
@@ -148,9 +179,10 @@ class OpenedImage implements CimImage {
     return found;
   }
 
-  async *walk({ mostEntries = MOST_ENTRIES }: CimWalkOptions = {}): AsyncGenerator<CimEntry> {
-    const visited = new Set([this.root.id]);
-    const stack = [this.root.cursor()];
+  async *walk(options: CimWalkOptions = {}): AsyncGenerator<CimEntry> {
+    const { mostEntries = MOST_ENTRIES, from = this.root } = optionsOf(options, { ...LIMITS, from: optional(entry) });
+    const visited = new Set([from.id]);
+    const stack = [from.cursor()];
     for (let count = 0; stack.length > 0;) {
       const folder = stack.at(-1)!;
       const next = folder.next();

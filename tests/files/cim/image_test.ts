@@ -7,6 +7,7 @@ import {
   FormatError,
   fromBytes,
   httpRange,
+  InvalidInputError,
   openCim,
   UnreadableFileError,
 } from "../../../src/files/mod.ts";
@@ -187,6 +188,17 @@ Deno.test("walk() and checkCim() end where an image has more entries than allowe
   assertStringIncludes(faults.at(-1)!.problem, "more than 49 entries");
 });
 
+Deno.test("walk() begins in a folder, and refuses what is none of the image", async () => {
+  await using read = await openCim(inMemory(sample("forks"), "child.cim"));
+  const from = await read.entry("sub");
+  assertEquals((await Array.fromAsync(read.walk({ from: from! }))).map(({ path }) => path), ["\\sub\\big.bin"]);
+  for (const options of [{ from: {} }, { mostEntries: 0 }, { most: 1 }]) {
+    await assertRejects(() => Array.fromAsync(read.walk(options as never)), InvalidInputError);
+  }
+  const checked = checkCim(inMemory(sample("tiny")), { mostEntries: 0.5 });
+  await assertRejects(() => Array.fromAsync(checked), InvalidInputError);
+});
+
 Deno.test("a path that is longer than Windows takes is refused where it becomes too long", async () => {
   let node: CimNode = text("");
   for (let n = 0; n < 140; n++) node = folder({ ["x".repeat(250)]: node });
@@ -346,6 +358,14 @@ Deno.test("checkCim() tells of reparse data that doesn't fit its record", async 
   const at = files.get(REGION)!.findLastIndex((byte, i, all) => byte === 0x80 && all[i - 3] === 0x18);
   patch(files, REGION, at - 3, [0x19]);
   assertStringIncludes((await faultsOf(files))[0]!.problem, "tag 0x80000018, and its record 0x80000019");
+});
+
+Deno.test("checkCim() tells of extended attributes that lead nowhere", async () => {
+  const list = Uint8Array.from([8, 0, 0, 0, 0, 1, 1, 0, 0x41, 0, 0x76, 0]);
+  const faults = await faultsOf(image({ a: { extendedAttributes: list } }));
+  assertEquals(faults.map(({ severity, problem, entry }) => [severity, problem, entry]), [
+    ["error", "the extended attribute at 0 leads to one that can't be", "\\a"],
+  ]);
 });
 
 Deno.test("checkCim() tells of object ids outside of their file, and of objects outside of their region", async () => {

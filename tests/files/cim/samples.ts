@@ -58,7 +58,7 @@ export function unhex(text: string): Uint8Array {
 }
 
 async function sha256(source: RandomAccess): Promise<string> {
-  const bytes = await new Response(streamOf(source) as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer();
+  const bytes = await new Response(streamOf(source)).arrayBuffer();
   return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 

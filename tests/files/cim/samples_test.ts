@@ -1,7 +1,7 @@
 // All samples are read as their expected.json says; all corrupted variants are told with their place.
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { FormatError, openCim } from "../../../src/files/mod.ts";
-import { parseExtendedAttributes } from "../../../src/files/cim/attribute_list.ts";
+import { parseAttributes } from "../../../src/files/backup/extended_attributes.ts";
 import {
   allFacts,
   faultsOf,
@@ -24,7 +24,7 @@ interface Expected {
 
 function withAttributes({ extendedAttributes, ...facts }: Record<string, unknown>): Record<string, unknown> {
   if (extendedAttributes === undefined) return facts;
-  const list = parseExtendedAttributes(unhex(extendedAttributes as string));
+  const list = parseAttributes(unhex(extendedAttributes as string));
   return { ...facts, extendedAttributes: list.map(({ name, flags, value }) => [name, flags, hex(value)]) };
 }
 

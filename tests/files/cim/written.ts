@@ -1,5 +1,5 @@
 // Random images that are written and read: what differs.
-import { parseExtendedAttributes } from "../../../src/files/cim/attribute_list.ts";
+import { parseAttributes } from "../../../src/files/backup/extended_attributes.ts";
 import { type CimEntry, openCim, streamOf } from "../../../src/files/mod.ts";
 import { contentsOf, entriesOf, nodesOf, randomTree } from "../../support/cim_random.ts";
 import { type CimNode, writeCim, type WrittenCim } from "../../support/cim_writer.ts";
@@ -79,7 +79,7 @@ function factsWritten(node: CimNode, { ids }: WrittenCim): Facts {
   const contents = contentsOf(node);
   const bits = [[1, 1], [2, 2], [4, 4], [8, 0x20], [16, 0x200]] as const;
   const attributes = bits.reduce((all, [flag, bit]) => all + (flags & flag && bit), 0);
-  const list = extendedAttributes === undefined ? [] : parseExtendedAttributes(extendedAttributes);
+  const list = extendedAttributes === undefined ? [] : parseAttributes(extendedAttributes);
   return {
     id: String(ids.get(node)),
     folder: String(children !== undefined),
@@ -95,6 +95,5 @@ function factsWritten(node: CimNode, { ids }: WrittenCim): Facts {
 }
 
 async function bytesOf(entry: CimEntry, stream?: string): Promise<string> {
-  const contents = streamOf(await entry.contents(stream)) as ReadableStream<Uint8Array<ArrayBuffer>>;
-  return hex(new Uint8Array(await new Response(contents).arrayBuffer()));
+  return hex(await new Response(streamOf(await entry.contents(stream))).bytes());
 }
