@@ -8,6 +8,7 @@ import type { LayerFinding, LayerSource } from "../src/files/mod.ts";
 import { type Arguments, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
 import { entryJson, entryRow, entryText } from "./support/layer_entries.ts";
+import { printBytes } from "./support/print_bytes.ts";
 import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 
@@ -24,8 +25,8 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
   lint LAYER           list what Windows wouldn't take, or would make something else of; exit code 1 if there is an error
   wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
 
-LAYER is a tar, packed with gzip or not, or the folder of a layer, mounted or copied. PATH is one in the layer, such as
-Files/Windows/notepad.exe, in any case, with :NAME at the end for a stream.
+LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copied, or a CIM image, whose name ends in
+.cim. PATH is one in the layer, such as Files/Windows/notepad.exe, in any case, with :NAME at the end for a stream.
 
   --base               lint, wrap: it is a base layer, which has no layers below. wrap without FILES.tar makes the
                        smallest one
@@ -199,22 +200,6 @@ async function wrap(path: string | undefined, { signal, isBase }: Work): Promise
   using file = path === undefined || path === "-" ? undefined : await openFile(path);
   const source = path === "-" ? Deno.stdin.readable : file;
   return await printBytes(wrapFiles(source, { signal, base: isBase === true }), signal);
-}
-
-async function printBytes(bytes: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Result> {
-  let isRead = false;
-  const watched = ReadableStream.from(async function* () {
-    yield* bytes;
-    isRead = true;
-  }());
-  try {
-    await watched.pipeTo(Deno.stdout.writable, { signal, preventClose: true });
-  } catch (cause) {
-    signal.throwIfAborted();
-    const isOutput = isRead || cause instanceof Deno.errors.BrokenPipe;
-    throw isOutput ? new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause }) : cause;
-  }
-  return { text: "" };
 }
 
 function namesOf(layers: readonly LayerSource[]): string {

@@ -9,7 +9,7 @@ import config from "../deno.json" with { type: "json" };
 const ROOT = new URL("..", import.meta.url);
 
 /** The commands that work on a Windows host, and on files of any system. */
-export const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const;
+export const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer", "cim"] as const;
 
 /** A command that is built. */
 export type BuiltCommand = (typeof COMMANDS)[number];

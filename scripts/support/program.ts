@@ -5,7 +5,7 @@
  */
 
 /** A command. */
-export type CommandName = "mount" | "unmount" | "list" | "recover" | "vhd" | "layer" | "observe" | "demo";
+export type CommandName = "mount" | "unmount" | "list" | "recover" | "vhd" | "layer" | "cim" | "observe" | "demo";
 
 /** The option with which the `:simulated` tasks start their commands. */
 const TASK_MACHINE = "--simulate=simulated-host.state";
@@ -37,8 +37,8 @@ export function simulatedForm(command: CommandName): string {
 /** The file of a command, named like that of another command. */
 function sibling(file: string, self: string, command: CommandName): string {
   if (self === command) return file;
-  return /unmount|mount|list|recover|vhd|layer|observe/.test(file)
-    ? file.replace(/unmount|mount|list|recover|vhd|layer|observe/, command)
+  return /unmount|mount|list|recover|vhd|layer|cim|observe/.test(file)
+    ? file.replace(/unmount|mount|list|recover|vhd|layer|cim|observe/, command)
     : command;
 }
 

@@ -10,6 +10,7 @@ import { prepareWine, SYSTEM32, type WineRoot } from "../wine/prepare.ts";
 import { parseTrace } from "../wine/inside/trace.ts";
 import { COUNTS } from "./cycles.ts";
 import { benchTarLint } from "./tar_lint.ts";
+import { benchImages } from "./images.ts";
 import { benchVMLayers } from "./vm_layers.ts";
 
 const KERNEL32 = {
@@ -151,6 +152,8 @@ await benchVMLayers();
 
 console.log("\nA layer's tar that is checked:\n");
 await benchTarLint();
+console.log("\nCIM images, each in a process of its own:\n");
+await benchImages();
 
 console.log("\nRequests to a guest over the bridge:\n");
 const bridge = ["run", "-A", "--v8-flags=--expose-gc", `${import.meta.dirname}/bridge.ts`];

@@ -164,12 +164,18 @@ export function writeFiles({ files }: Block, folder: string, languages = ["json"
 
 const COPIED = ["deno.json", "mod.ts", "src", "std"];
 
+// What the documents look into.
+const IMAGES = "tests/files/cim/samples";
+
 /** Copies what one needs of the repository to use the library; all of it but tests with `"checkout"`. */
 export function copyRepository(to: string, what: "library" | "checkout"): void {
   const left = [".git", "tests", "node_modules", "coverage", "simulated-host.state"];
   const names = what === "library" ? COPIED : [...Deno.readDirSync(ROOT)].map(({ name }) => name);
   Deno.mkdirSync(to, { recursive: true });
   for (const name of names) if (!left.includes(name)) copy(new URL(name, ROOT), `${to}/${name}`);
+  if (what === "library") return;
+  Deno.mkdirSync(`${to}/${IMAGES.slice(0, IMAGES.lastIndexOf("/"))}`, { recursive: true });
+  copy(new URL(IMAGES, ROOT), `${to}/${IMAGES}`);
 }
 
 function copy(from: URL, to: string): void {

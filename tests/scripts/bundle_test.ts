@@ -17,9 +17,10 @@ Deno.test("bundle makes files that run in an empty folder, with an empty cache a
     };
 
     const lines = [...stdout.matchAll(/^ {2}(deno run .*)$/gm)].map(([, line]) => line!);
-    assertEquals(lines.length, 7);
+    assertEquals(lines.length, 8);
     for (
-      const [i, command] of (["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const).entries()
+      const [i, command] of (["mount", "unmount", "list", "recover", "vhd", "observe", "layer", "cim"] as const)
+        .entries()
     ) {
       const task = config.tasks[command].command.replaceAll("$SystemRoot", "C:/Windows");
       assertEquals(lines[i], task.replace(`scripts/${command}.ts`, `${command}.js --help`));
@@ -45,6 +46,8 @@ Deno.test("bundle makes files that run in an empty folder, with an empty cache a
     assertEquals((await bundled(simulated("vhd"))).code, 2);
     const layer = await bundled("deno run --allow-read=none.tar layer.js", "ls", "none.tar");
     assertEquals([layer.code, layer.stdout], [1, ""]);
+    const cim = await bundled("deno run --allow-read=none.cim cim.js", "ls", "none.cim");
+    assertEquals([cim.code, cim.stdout], [1, ""]);
     const version = await bundled("deno run vhd.js --version");
     assertEquals(version.stdout, `hcs-layers ${config.version}\n`);
   } finally {

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
 import { run } from "./run.ts";
 
-const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer"] as const;
+const COMMANDS = ["mount", "unmount", "list", "recover", "vhd", "observe", "layer", "cim"] as const;
 
 /** A program for Windows that does nothing: Deno puts a command into it as it does with its runtime stub. */
 function emptyProgram(): Uint8Array<ArrayBuffer> {
