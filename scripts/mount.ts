@@ -4,7 +4,6 @@
  * @module
  */
 
-import { win32 } from "node:path";
 import type { Host, InvalidInputError, LayerError, WCOWLayers } from "../mod.ts";
 import type { SimulatedHost } from "../src/simulated/mod.ts";
 import {
@@ -22,7 +21,7 @@ import { throwIfInterrupted } from "./support/interrupt.ts";
 import { layersFrom } from "./support/layer_source.ts";
 import { program, shellArgument } from "./support/program.ts";
 import { columns } from "./support/text.ts";
-import { windowsPath } from "./support/windows_path.ts";
+import { nameOf, windowsPath } from "./support/windows_path.ts";
 
 const help = `\
 Mounts the layers of a process-isolated Windows container, and leaves them mounted until they are unmounted.
@@ -87,7 +86,7 @@ function planned({ values, has }: Arguments, positionals: readonly string[], fro
   const paths = positionals.map((path, i) => windowsPath(path, words[i]!));
   const scratch = paths[last]!;
   // A root has no name, and is refused later.
-  const { id = win32.basename(scratch) || "root", simulate, vm, "mount-point": mountPoint } = values;
+  const { id = nameOf(scratch) || "root", simulate, vm, "mount-point": mountPoint } = values;
   const request: MountRequest = {
     id,
     from,
@@ -183,7 +182,7 @@ function advise(error: LayerError, { scratch, layers, volumeMountPath, createScr
   if (error.name === "InUseError") return `To unmount it: ${unmount} ${shellArgument(scratch)}`;
   if (error.name !== "InvalidInputError") return undefined;
   const { argument } = error as InvalidInputError;
-  if (argument === `layerFolders[${layers.length}]` && win32.basename(scratch) !== "" && !createScratch) {
+  if (argument === `layerFolders[${layers.length}]` && nameOf(scratch) !== "" && !createScratch) {
     return "--create-scratch creates a scratch where there is none";
   }
   if (argument === "volumeMountPath") {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { LayerError } from "../../mod.ts";
+import { type CommandLine, parseCommandLine } from "./command_line.ts";
 import { CommandError, UsageError } from "./errors.ts";
 import type { HeldRecord } from "./holds.ts";
 import { interruptSignal } from "./interrupt.ts";
@@ -133,9 +133,7 @@ function secondsIn(text: string | undefined): number | undefined {
 // Of which a timer counts no more.
 const MOST_SECONDS = 2_147_483;
 
-function parse({ options }: Command) {
-  const config: ParseArgsOptionsConfig = { help: { type: "boolean", short: "h" }, version: { type: "boolean" } };
-  for (const [name, type] of Object.entries(options)) config[name] = { type };
+function parse({ options }: Command): CommandLine {
   const quoted = Deno.args.find((arg) => arg.includes('"'));
   if (quoted !== undefined) {
     throw new UsageError(
@@ -143,17 +141,9 @@ function parse({ options }: Command) {
         'Windows takes \\" for a quotation mark: leave out the \\ before a closing ", as in "C:\\My Layers\\app"',
     );
   }
-  try {
-    return parseArgs({
-      // Options whose value may be left out, which parseArgs doesn't know.
-      args: Deno.args.map((arg) => arg === "--simulate" || arg === "--adopt" ? `${arg}=` : arg),
-      options: config,
-      allowPositionals: true,
-    });
-  } catch (cause) {
-    const [problem] = String((cause as Error).message).split(/\.\s/);
-    throw new UsageError(`${problem}`, { cause });
-  }
+  // Options whose value may be left out.
+  const args = Deno.args.map((arg) => arg === "--simulate" || arg === "--adopt" ? `${arg}=` : arg);
+  return parseCommandLine(args, { help: "boolean", version: "boolean", ...options });
 }
 
 async function version(): Promise<string> {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { win32 } from "node:path";
 import { UsageError } from "./errors.ts";
 
 // Where relative paths start. A simulated machine on another system has one drive and no current folder.
@@ -33,5 +32,24 @@ export function windowsPath(argument: string, word: string): string {
   }
   // Windows takes these as they are.
   if (argument.startsWith("\\\\?\\")) return argument;
-  return win32.resolve(START, argument);
+  return absolute(argument);
+}
+
+/** The last part of an absolute path; nothing for the root of a drive. */
+export function nameOf(path: string): string {
+  return /([^\\]*)\\*$/.exec(path.replace(/^[A-Za-z]:/, ""))![1]!;
+}
+
+// A drive, or a server with a share.
+const ROOT = /^(?:[A-Za-z]:|[\\/]{2}[^\\/]+[\\/]+[^\\/]+)(?=[\\/]|$)/;
+
+function absolute(path: string): string {
+  const full = ROOT.test(path) ? path : /^[\\/]/.test(path) ? ROOT.exec(START)![0] + path : `${START}\\${path}`;
+  const [root] = ROOT.exec(full)!;
+  const parts: string[] = [];
+  for (const part of full.slice(root.length).split(/[\\/]+/)) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `${root.replace(/(?<!^)[\\/]+/g, "\\").replace(/^[\\/]+/, "\\\\")}\\${parts.join("\\")}`;
 }
