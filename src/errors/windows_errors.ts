@@ -102,8 +102,8 @@ export class MissingExportError extends LayerError {
   readonly function: string;
 
   /** An error that says which function is missing, and how to get it. */
-  constructor(dll: string, fn: string, remedy: string) {
-    super(`${dll} has no function ${fn} on this Windows. ${remedy}`);
+  constructor(dll: string, fn: string, remedy: string, options?: ErrorOptions) {
+    super(`${dll} has no function ${fn} on this Windows. ${remedy}`, options);
     this.dll = dll;
     this.function = fn;
   }

@@ -20,7 +20,7 @@ export interface Host {
   readonly machine: object;
 
   /**
-   * Returns the functions of a DLL, which is loaded on first use.
+   * Returns the functions of a DLL, which is loaded on first use, as is each of its functions.
    *
    * @throws {MissingDllError} if there is no such DLL.
    * @throws {MissingPermissionError} if Deno lacks the permission to load it.
@@ -92,8 +92,10 @@ export interface NativeCallback extends Disposable {
 export interface WindowsHostOptions {
   /**
    * The thread on which slow functions run. `"pool"`, the default, is a thread of Deno's pool, so that the event loop
-   * stays free. `"thread"` is the calling thread: each call is about 100 µs faster, but the program can do nothing else
-   * meanwhile. Functions for VMs always run on the pool, because they wait for this program to handle notifications.
+   * stays free. `"thread"` is the calling thread: each call is 10 to 100 µs faster, the more the busier the machine is. But
+   * nothing else of the program runs until all mounts and releases under way are done: no timer, no signal, no abort. It is
+   * for tools that do nothing else. Functions for VMs always run on the pool, because they wait for this program to handle
+   * notifications.
    */
   calls?: "pool" | "thread";
   /** The folder in which records of mounts are kept, or false to keep none, see {@linkcode Host.records}. */
@@ -244,7 +246,7 @@ function missingFlags(dlls: readonly Dll[], ask: "requestSync" | "querySync"): s
   return flags;
 }
 
-const PROBE = "probe ";
+const PROBE = "probe";
 
 /** A DLL that is loaded. */
 interface Library {
@@ -256,30 +258,25 @@ interface Library {
 
 function load(dll: Dll, calls: "pool" | "thread"): Library {
   const path = `${system32(dll)}\\${dll.file}`;
-  const table: Record<string, NativeFunction> = {};
-  for (const [name, fn] of Object.entries(dll.symbols)) {
-    const slow = fn.nonblocking === true && (calls === "pool" || dll.waits === true);
-    table[name] = { ...fn, nonblocking: slow };
-    // Deno reports a missing export only for synchronous functions, so nonblocking ones get a second entry to probe it.
-    if (slow && fn.optional) {
-      table[PROBE + name] = { name: fn.name ?? name, parameters: [], result: "void", optional: true };
+  const opened: Deno.DynamicLibrary<Record<string, NativeFunction>>[] = [];
+  const open = (table: Record<string, NativeFunction>, failed: (cause: unknown) => Error) => {
+    try {
+      const library = Deno.dlopen(path, table);
+      opened.push(library);
+      return library.symbols as Readonly<Record<string, Call | null>>;
+    } catch (cause) {
+      throw cause instanceof Deno.errors.NotCapable
+        ? new MissingPermissionError([`--allow-ffi=${path}`], { cause })
+        : failed(cause);
     }
-  }
-  let library: Deno.DynamicLibrary<Record<string, NativeFunction>>;
-  try {
-    library = Deno.dlopen(path, table);
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotCapable) {
-      throw new MissingPermissionError([`--allow-ffi=${path}`], { cause });
-    }
-    throw new MissingDllError(dll.file, dll.remedy, { cause });
-  }
+  };
+  open({}, (cause) => new MissingDllError(dll.file, dll.remedy, { cause }));
   let running = 0;
   let closing = false;
   const closeIfIdle = () => {
     if (!closing || running > 0) return;
     closing = false;
-    library.close();
+    opened.splice(0).forEach((library) => library.close());
   };
   const counted = (call: Call): Call => async (...args) => {
     running++;
@@ -290,16 +287,40 @@ function load(dll: Dll, calls: "pool" | "thread"): Library {
       closeIfIdle();
     }
   };
-  const symbols: Record<string, Call> = {};
-  for (const name of Object.keys(dll.symbols)) {
-    const call = library.symbols[name] as Call | null;
-    if (call === null || library.symbols[PROBE + name] === null) {
-      symbols[name] = () => {
-        throw new MissingExportError(dll.file, dll.symbols[name]!.name ?? name, dll.remedy);
-      };
-    } else {
-      symbols[name] = table[name]!.nonblocking === true ? counted(call) : call;
+  const resolve = (name: string, fn: NativeFunction): Call => {
+    const slow = fn.nonblocking === true && (calls === "pool" || dll.waits === true);
+    const table: Record<string, NativeFunction> = { [name]: { ...fn, nonblocking: slow } };
+    // Deno reports a missing export only for synchronous functions, so nonblocking ones get a second entry to probe it.
+    if (slow && fn.optional) {
+      table[PROBE] = { name: fn.name ?? name, parameters: [], result: "void", optional: true };
     }
+    const exported = fn.name ?? name;
+    const found = open(table, (cause) => new MissingExportError(dll.file, exported, dll.remedy, { cause }));
+    const call = found[name];
+    if (call == null || found[PROBE] === null) {
+      return () => {
+        throw new MissingExportError(dll.file, exported, dll.remedy);
+      };
+    }
+    return slow ? counted(call) : call;
+  };
+  const symbols = {};
+  for (const [name, fn] of Object.entries(dll.symbols)) {
+    if (name.endsWith("GetLastError")) {
+      // Resolving it later would lose the error.
+      Object.defineProperty(symbols, name, { value: resolve(name, fn), enumerable: true });
+      continue;
+    }
+    // Deno compiles code for each function that it resolves, which takes longer than most calls.
+    Object.defineProperty(symbols, name, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        const value = resolve(name, fn);
+        Object.defineProperty(symbols, name, { value, enumerable: true });
+        return value;
+      },
+    });
   }
   const close = () => {
     closing = true;

@@ -1,17 +1,18 @@
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
 import { windowsHost } from "../../../mod.ts";
 import type { WindowsHost } from "../../../src/ffi/host.ts";
+import { fileAttributes, kernel32 } from "../../../src/ffi/kernel32.ts";
 import { wide } from "../../../src/ffi/wide.ts";
 import { probe } from "./probe.ts";
 import { SYSTEM32 } from "./recorder.ts";
 
 /** Whether probe.dll is in this process. */
 function isLoaded(): boolean {
-  using kernel32 = new DisposableStack();
+  using stack = new DisposableStack();
   const library = Deno.dlopen(`${SYSTEM32}\\kernel32.dll`, {
     GetModuleHandleW: { parameters: ["buffer" /* LPCWSTR */], result: "usize" /* HMODULE */ },
   });
-  kernel32.defer(() => library.close());
+  stack.defer(() => library.close());
   return library.symbols.GetModuleHandleW(wide(probe.file)) !== 0n;
 }
 
@@ -22,6 +23,18 @@ async function callUnderWay(host: WindowsHost): Promise<{ result: Promise<number
   while (flags[0] === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   return { result, letGo: () => flags[1] = 1 };
 }
+
+Deno.test("a host resolves only those functions of a DLL that are called", () => {
+  using host = windowsHost();
+  const resolved = () => {
+    const functions = Object.getOwnPropertyDescriptors(host.symbols(kernel32));
+    return Object.keys(functions).filter((name) => "value" in functions[name as keyof typeof functions]!);
+  };
+  // What failed is asked for at once, as looking for a function can change it.
+  assertEquals(resolved(), ["GetLastError"]);
+  assertEquals(fileAttributes(host, "C:\\no such file"), undefined);
+  assertEquals(resolved().toSorted(), ["GetFileAttributesW", "GetLastError"]);
+});
 
 Deno.test("disposing of a host unloads its DLLs at once if no call runs", () => {
   const host = windowsHost();
