@@ -52,10 +52,8 @@ export { mountSandboxVolume, removeSandboxMountPoint } from "./src/layers/sandbo
 export { toHostHcsSchemaLayers } from "./src/layers/host_schema.ts";
 
 // Layers in utility VMs
-export { mountLCOWLayers } from "./src/layers/lcow.ts";
+export { createUtilityVM, getHCSLayers, mountLCOWLayers } from "./src/layers/vms.ts";
 export type { LCOWLayer, LCOWLayers, MountedLCOWLayers, MountLCOWLayersOptions } from "./src/layers/lcow.ts";
-export { getHCSLayers } from "./src/layers/wcow_vm.ts";
-export { createUtilityVM } from "./src/uvm/utility_vm.ts";
 export type { UtilityVM, UtilityVMOptions } from "./src/uvm/utility_vm.ts";
 export type { LinuxVMOptions } from "./src/uvm/plans/linux_vm.ts";
 export type { BootLayers, WindowsVMOptions } from "./src/uvm/plans/windows_vm.ts";

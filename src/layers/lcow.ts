@@ -98,43 +98,7 @@ export interface MountedLCOWLayers extends Mounted {
   readonly placements: readonly LayerPlacement[];
 }
 
-/**
- * Mounts the layers of a Linux container in a utility VM.
- *
- * Each layer's disk becomes persistent memory (vPMem) of the VM if there is space for the whole disk in a device. A disk
- * that doesn't fit is attached as a SCSI disk, and so are the scratch, layers on a partition, and all layers of a VM whose
- * memory is physically backed. Nothing is changed unless there is space for all disks. A disk that several containers use
- * is attached once.
- *
- * The layers and the scratch are attached concurrently, then the guest combines them. If a step fails or the signal is
- * aborted, everything acquired is released before the call rejects.
- *
- * ```ts
- * import { createUtilityVM, mountLCOWLayers } from "@hcs-layers/hcs-layers";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addLinuxBootFolder("C:\\Program Files\\Linux Containers");
- * host.addLinuxLayer("C:\\layers\\base.vhd", 64 * 2 ** 20);
- * host.addFile("C:\\scratch.vhdx", 20 * 2 ** 30);
- * await using vm = await createUtilityVM({ os: "linux" }, { host });
- * await vm.start();
- * const layers = { layers: [{ vhdPath: "C:\\layers\\base.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
- * await using mounted = await mountLCOWLayers("c1", layers, { vm, guestRoot: "/run/gcs/c/c1" });
- * console.log(mounted.path, mounted.scratchPath);
- * ```
- *
- * @param containerId Id of the container, and name of its folder on the scratch disk, so it contains no `/`.
- * @param layers The layers and the scratch.
- * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
- * @throws {VMStateError} if the VM isn't running.
- * @throws {InUseError} if the scratch stays in use elsewhere, if the VM uses a disk in a conflicting way, or another container uses `guestRoot`, or
- * has its root in it.
- * @throws {NoRoomError} if the VM has no space for all disks. Nothing was changed.
- * @throws {NativeError} if Windows or the guest refuses.
- * @throws {UnwindError} if one refuses, and what was acquired before couldn't be released.
- * @category Layers in a VM
- */
+/** `mountLCOWLayers` of `mod.ts`. */
 export async function mountLCOWLayers(
   containerId: string,
   layers: LCOWLayers,

@@ -31,7 +31,6 @@ import type { MountedLayers } from "./mounted_layers.ts";
 import type { WCOWLayers } from "./parse_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
-import { acquireVMLayers, checkVMLayers } from "./wcow_vm.ts";
 
 /**
  * Options of {@linkcode mountWCOWLayers}.
@@ -166,13 +165,17 @@ interface WantedMount {
   readonly formatWithRefs: boolean;
 }
 
+// Loaded when a VM is given.
+let vmCode: typeof import("./wcow_vm.ts") | undefined;
+
 async function mount(
   host: Host,
   { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath, formatWithRefs }: WantedMount,
   signal: AbortSignal | undefined,
 ): Promise<MountedLayers> {
   signal?.throwIfAborted();
-  const { stack, image } = layerVM === undefined ? checkHostLayers(host, named) : checkVMLayers(host, named);
+  const inVM = layerVM && (vmCode ??= await import("./wcow_vm.ts"));
+  const { stack, image } = inVM === undefined ? checkHostLayers(host, named) : inVM.checkVMLayers(host, named);
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   const scratchDisk = diskOf(stack.scratch);
   using _claim = newScratch ? claim(host, scratchDisk, stack.scratchArgument) : undefined;
@@ -186,11 +189,11 @@ async function mount(
     requireScratch(host, stack);
     requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
-  if (layerVM !== undefined) {
+  if (inVM !== undefined) {
     return await withHolds(async (holds) => {
       if (newScratch) await acquireNewScratch(host, holds, stack, signal);
       const created = holds.held;
-      const { path, placements } = await acquireVMLayers(holds, layerVM, stack, {
+      const { path, placements } = await inVM.acquireVMLayers(holds, layerVM!, stack, {
         containerId,
         formatWithRefs,
         signal,

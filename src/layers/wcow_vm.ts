@@ -188,30 +188,7 @@ export async function acquireVMLayers(
   };
 }
 
-/**
- * Returns the read-only layers of a container in a Windows VM in the form in which the container's document names them:
- * with their ids, and their paths in the guest.
- *
- * ```ts
- * import { createUtilityVM, getHCSLayers, mountWCOWLayers } from "@hcs-layers/hcs-layers";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addWindowsBootLayer("C:\\image");
- * host.addLayer("C:\\layers\\app");
- * for (const scratch of ["C:\\vm", "C:\\scratch"]) host.addScratch(scratch);
- * await using vm = await createUtilityVM({ os: "windows", layerFolders: ["C:\\image", "C:\\vm"] }, { host });
- * await vm.start();
- * await using layers = await mountWCOWLayers("c1", ["C:\\layers\\app", "C:\\scratch"], { vm });
- * console.log(layers.path, await getHCSLayers(vm, ["C:\\layers\\app"]));
- * ```
- *
- * @param vm A running VM with Windows in it.
- * @param layerFolders Absolute paths of folders that `mountWCOWLayers` mounted in that VM, without the scratch.
- * @throws {InvalidInputError} if `vm` isn't a Windows VM, or a folder isn't shared with it.
- * @throws {VMStateError} if the VM isn't running.
- * @category Layers in a VM
- */
+/** `getHCSLayers` of `mod.ts`. */
 // deno-lint-ignore require-await
 export async function getHCSLayers(
   vm: UtilityVM,

@@ -177,31 +177,7 @@ async function acquireSystem(
   };
 }
 
-/**
- * Creates a utility VM. {@linkcode UtilityVM.start} boots it.
- *
- * This needs `--allow-ffi` without a path, because Windows reports the state of a VM through a callback. Changing the VM
- * afterwards, and mounting layers in it, needs only `--allow-ffi` with the paths of the DLLs.
- *
- * ```ts
- * import { createUtilityVM } from "@hcs-layers/hcs-layers";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addLinuxBootFolder("C:\\Program Files\\Linux Containers");
- * await using vm = await createUtilityVM({ os: "linux" }, { host });
- * await vm.start({ timeout: 120_000 });
- * console.log(vm.id, vm.capabilities);
- * ```
- *
- * @throws {InvalidInputError} if an option is refused, or two contradict each other. Nothing was changed.
- * @throws {UnsupportedBuildError} if this Windows is too old for an option.
- * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.
- * @throws {NativeError} if Windows refuses, with the events that it reports.
- * @throws {UnwindError} if Windows refuses, and what was done before couldn't be undone; or if the signal was aborted, and
- * Windows is still creating the VM 20 seconds later. Releasing the error waits until the VM is ended.
- * @category Layers in a VM
- */
+/** `createUtilityVM` of `mod.ts`. */
 export async function createUtilityVM(
   options: UtilityVMOptions,
   hostOptions: HostOptions = {},
