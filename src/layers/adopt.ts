@@ -18,16 +18,15 @@ import { foreignMounts, UNKNOWN } from "./foreign_mounts.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
 import { recordOf } from "./mount_records.ts";
-import { placeOf } from "./volume_place.ts";
+import { orUndefined, placeOf } from "./volume_place.ts";
 import { recordedHolds, releaseRecorded, requireUnused } from "./unmount.ts";
 
-/** Returns the scratch at a folder, unless it has a record. It can be of another tool, too. */
+/** Returns the scratch at a folder, unless it has a record or isn't mounted. It can be of another tool, too. */
 export async function adoptable(host: Host, folder: string): Promise<MountInfo[]> {
   const scratch = realPathIfTold(host, folder);
-  if (await hasRecord(host, scratch)) return [];
+  if (await hasRecord(host, scratch) || orUndefined(() => isDiskInUse(host, scratch)) === false) return [];
   const place = await placeOf(host, scratch);
-  const state = !isDiskInUse(host, scratch) ? "gone" : place.volume === undefined ? "partial" : "mounted";
-  return [{ ...UNKNOWN, state, scratch, ...place }];
+  return [{ ...UNKNOWN, state: place.volume === undefined ? "partial" : "mounted", scratch, ...place }];
 }
 
 /**
@@ -64,7 +63,7 @@ export function adoptedHolds(
   signal: AbortSignal | undefined,
 ): Promise<readonly Hold[]> {
   requireUnused(host, scratch);
-  return recordedHolds(host, undefined, { record: undefined, scratch, signal });
+  return recordedHolds(host, { record: undefined, scratch, signal });
 }
 
 /** Unmounts a scratch as `unmountWCOWLayers` does. Returns undefined if it has a record by now. */

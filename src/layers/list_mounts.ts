@@ -17,13 +17,12 @@ import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import { isTransfer, type PlaceRecord, type PlannedMount, type PlannedTransfer } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
-import type { ListedRecords } from "../records/records.ts";
 import type { VMRecord } from "../records/vm_record.ts";
 import { sessionOf } from "../session/session.ts";
 import { isVMThere } from "../uvm/left_vm.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
+import { allRecords, isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf, toUndefined } from "./volume_place.ts";
 
 /**
@@ -149,7 +148,7 @@ async function mountsFor(
     [...mount.state === "gone" ? [] : [disk, volume], image?.volume].forEach((key) => key && listed.add(pathKey(key)));
     mounts.push(mount);
   };
-  const { records, places: placeRecords, vms } = recordsOn(host);
+  const { records, places: placeRecords, vms } = await allRecords(host, signal);
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
   for (const record of records) {
     signal?.throwIfAborted();
@@ -212,15 +211,6 @@ export async function findMounts(what: string, options: HostOptions = {}): Promi
 function keyOf(handle: string): string {
   return pathKey(handle.replaceAll("/", "\\")).replace(/\\+$/, "");
 }
-
-/** Returns the records on a host. Those that can't be read are logged. */
-export function recordsOn(host: Host): Omit<ListedRecords, "unreadable"> {
-  const { unreadable, ...listed } = sessionOf(host).records(host)?.list(host) ?? NO_RECORDS;
-  unreadable.forEach(({ path, error }) => log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`));
-  return listed;
-}
-
-const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
 
 async function recordSince(host: Host, scratch: string): Promise<MountRecord | undefined> {
   if (scratch === "") return undefined;

@@ -7,6 +7,7 @@
 
 import { hasVolume, idOf, isDiskInUse, toldIdOf } from "../checks/existing.ts";
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
+import { messageOf } from "../errors/printable.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
@@ -15,11 +16,11 @@ import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
-import type { Records } from "../records/records.ts";
+import type { ListedRecords, Records } from "../records/records.ts";
 import { newStamp, type Stamp } from "../records/stamp.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { onceReachable, waitUntil } from "../session/waiting.ts";
+import { isPassing, onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
 export type PlannedMount = Omit<MountPlan, keyof Stamp | "scratchId">;
@@ -68,15 +69,43 @@ export async function recordOf(
   records: Records | undefined,
   scratch: string,
 ): Promise<MountRecord | undefined> {
-  const record = await readRecord(host, records, scratch);
-  if (record === undefined) return undefined;
-  const isAbout = pathKey(record.scratch) === pathKey(scratch) &&
-    (record.scratchId === undefined || record.scratchId === idNow(host, scratch)) &&
-    (record.volume === undefined || volumeIn(record.volume) === record.volume) &&
-    (record.cim === undefined || volumeIn(record.cim.volume) === record.cim.volume);
-  if (isAbout) return record;
+  const record = await ownRecord(host, records, scratch);
+  if (record === undefined || isOfFolder(host, record)) return record;
   log("warn", () => `the record of ${scratch} is ignored, as it is about another folder`);
   return undefined;
+}
+
+/**
+ * Returns the record of a scratch whose folder is gone or was made anew since, if nobody uses a disk there, and it was made since
+ * Windows was started, which no record of another machine was: of what it names, the image and the mount point can be left.
+ */
+export async function formerRecordOf(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+): Promise<MountRecord | undefined> {
+  const record = await ownRecord(host, records, scratch);
+  if (record?.boot === undefined || isOfAnotherBoot(host, record.boot)) return undefined;
+  return isOfFolder(host, record) || isDiskInUse(host, scratch) ? undefined : record;
+}
+
+// The one at the place of a scratch's, if it could be that.
+async function ownRecord(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+): Promise<MountRecord | undefined> {
+  const record = await readRecord(host, records, scratch);
+  if (record === undefined) return undefined;
+  const isSane = pathKey(record.scratch) === pathKey(scratch) &&
+    (record.volume === undefined || volumeIn(record.volume) === record.volume) &&
+    (record.cim === undefined || volumeIn(record.cim.volume) === record.cim.volume);
+  return isSane ? record : undefined;
+}
+
+/** Returns whether the folder that a record is about is still there. */
+export function isOfFolder(host: Host, { scratch, scratchId }: MountRecord): boolean {
+  return scratchId === undefined || scratchId === idNow(host, scratch);
 }
 
 // An id that Windows doesn't tell is not that of another folder: the record of a mount would be lost.
@@ -125,7 +154,7 @@ function isOfAnotherBoot(host: Host, boot: string | undefined): boolean {
  * disk by then is somebody else.
  */
 export function isStillMounted(host: Host, record: MountRecord): boolean {
-  return isDiskInUse(host, record.scratch) && !isOfEarlierBoot(host, record);
+  return isDiskInUse(host, record.scratch) && isOfFolder(host, record) && !isOfEarlierBoot(host, record);
 }
 
 /** Returns whether Windows was restarted since a record was made, so that of what it names, only files and folders can be left. */
@@ -207,11 +236,38 @@ export async function lastVolume(
 
 /**
  * Returns whether the image of a record belongs to another mount by now: a container can live on another scratch, with the same
- * volume of the image, as its name is made of the container's id.
+ * volume of the image, as its name is made of the container's id. It can have the image, and not yet its disk.
+ *
+ * @throws {LayerError} if there is such a volume, and a record can't be read that may name it.
  */
-export function isOfAnother(host: Host, records: Records, { id, cim }: MountRecord): boolean {
-  return cim !== undefined &&
-    records.list(host).records.some((other) =>
-      other.id !== id && other.cim?.volume === cim.volume && isDiskInUse(host, other.scratch)
-    );
+export async function isOfAnother(
+  host: Host,
+  { id, cim }: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (cim === undefined) return false;
+  const { records, unreadable } = await allRecords(host, signal);
+  const isTaken = records.some((other) =>
+    other.id !== id && other.cim?.volume === cim.volume &&
+    (isDiskInUse(host, other.scratch) || !isOwnerGone(host, other))
+  );
+  if (!isTaken && unreadable.length > 0 && hasVolume(host, cim.volume) !== false) throw unreadable[0]!.error;
+  return isTaken;
+}
+
+const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
+
+/** Returns all records on a host. Waits for those that a scanner has open. Those that can't be read are logged. */
+export async function allRecords(host: Host, signal: AbortSignal | undefined): Promise<ListedRecords> {
+  const records = sessionOf(host).records(host);
+  let listed = NO_RECORDS;
+  const isRead = () => {
+    listed = records?.list(host) ?? NO_RECORDS;
+    return !listed.unreadable.some(({ path, error }) => isPassing(host, path, error));
+  };
+  await waitUntil(host, "all records can be read", isRead, signal);
+  listed.unreadable.forEach(({ path, error }) =>
+    log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`)
+  );
+  return listed;
 }

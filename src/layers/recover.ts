@@ -5,8 +5,9 @@
  */
 
 import { boolean, hostOptions } from "../checks/arguments.ts";
-import { isDiskInUse, kindOf } from "../checks/existing.ts";
+import { kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
+import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -15,12 +16,11 @@ import { perform } from "../ffi/operation.ts";
 import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { cimMountOf } from "../host_holds/cim_mount.ts";
-import { folderOf, isMarked } from "../host_holds/mount_folder.ts";
-import { newFileOf } from "../host_holds/new_file.ts";
 import { leftOfTransfer } from "../host_holds/transfer.ts";
 import { optional } from "../options.ts";
 import { isTransfer, type PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
+import type { Records } from "../records/records.ts";
 import { subjectOfVM, type VMRecord } from "../records/vm_record.ts";
 import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
@@ -28,9 +28,9 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts";
 import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
-import { leftOf } from "./earlier_mount.ts";
-import { infoOf, infoOfPlace, infoOfVM, type MountInfo, recordsOn } from "./list_mounts.ts";
-import { isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
+import { halfScratchOf, leftOf } from "./left_over.ts";
+import { infoOf, infoOfPlace, infoOfVM, type MountInfo } from "./list_mounts.ts";
+import { allRecords, formerRecordOf, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { recordedHolds, releaseRecorded } from "./unmount.ts";
 
@@ -93,6 +93,7 @@ export interface RecoveredMount {
  * ```
  *
  * @returns What was done about each mount on the host. It goes on where one fails.
+ * @throws {InvalidInputError} if `adopt` names a folder without the disk of a scratch. Nothing was changed.
  * @throws {UntrustedFolderError} if others could have written records.
  * @throws {UnsupportedBuildError} if Windows is older than build 17763.
  * @category Mounts on the host
@@ -115,17 +116,19 @@ async function recoverAll(
   requireGrantsFor(host, "unmount");
   if (adopt === true) requireGrantsFor(host, "list");
   requireBuild(host, "library", "Mounting layers");
+  // Nothing else tells a name that is mistyped.
+  if (typeof adopt === "string") requireKind(host, diskOf(realPathIfTold(host, adopt)), "adopt", "file");
   const recovered: RecoveredMount[] = [];
   const decide = async (
     mount: MountInfo,
     isLeft: boolean,
-    look: () => readonly Hold[] | Promise<readonly Hold[]>,
+    look: () => Promise<readonly Hold[] | undefined>,
     release: () => Promise<RecoveredMount>,
   ) => {
     if (!isLeft) recovered.push({ mount, ...LEFT });
     else recovered.push(dryRun ? await planned(mount, look, signal) : await release());
   };
-  const { records, places, vms } = recordsOn(host);
+  const { records, places, vms } = await allRecords(host, signal);
   for (const record of records) {
     signal?.throwIfAborted();
     const mount = await infoOf(host, record);
@@ -136,13 +139,13 @@ async function recoverAll(
     signal?.throwIfAborted();
     const mount = infoOfPlace(host, place);
     const release = () => recoverPlace(host, place, mount, signal);
-    await decide(mount, isLeftBehind(mount), () => placeHolds(host, place).holds, release);
+    await decide(mount, isLeftBehind(mount), () => Promise.resolve(placeHolds(host, place).holds), release);
   }
   for (const vm of vms) {
     signal?.throwIfAborted();
     const mount = await infoOfVM(host, vm);
-    const isLeft = isLeftBehind(mount) && !isUsedAgain(host, vm);
-    await decide(mount, isLeft, () => plannedOfVM(host, vm), () => recoverVM(host, vm, mount, signal));
+    const release = () => recoverVM(host, vm, mount, signal);
+    await decide(mount, isLeftBehind(mount), () => plannedOfVM(host, vm, signal), release);
   }
   for (const mount of await toAdopt(host, adopt, signal)) {
     signal?.throwIfAborted();
@@ -165,13 +168,16 @@ async function toAdopt(host: Host, adopt: string | boolean, signal: AbortSignal 
   return adopt === true ? await allAdoptable(host, signal) : await adoptable(host, adopt);
 }
 
+// Nothing would be released of what nobody finds any more, or is somebody else's by now.
 async function planned(
   mount: MountInfo,
-  look: () => readonly Hold[] | Promise<readonly Hold[]>,
+  look: () => Promise<readonly Hold[] | undefined>,
   signal: AbortSignal | undefined,
 ): Promise<RecoveredMount> {
   try {
-    return { mount, outcome: "released", planned: (await look()).toReversed(), released: [], error: undefined };
+    const holds = await look();
+    if (holds === undefined) return { mount, ...LEFT };
+    return { mount, outcome: "released", planned: holds.toReversed(), released: [], error: undefined };
   } catch (error) {
     signal?.throwIfAborted();
     return { mount, outcome: "failed", planned: [], released: [], error };
@@ -183,14 +189,24 @@ async function plannedHolds(
   host: Host,
   { scratch }: MountRecord,
   signal: AbortSignal | undefined,
-): Promise<readonly Hold[]> {
-  const records = sessionOf(host).records(host);
-  const record = await recordOf(host, records, scratch);
-  if (record === undefined) return [];
-  const holds = isOfEarlierBoot(host, record)
-    ? (await leftOf(host, records!, record, signal)).holds
-    : await recordedHolds(host, records, { record, scratch, signal });
+): Promise<readonly Hold[] | undefined> {
+  const { record, isDiskGone } = await recordToRelease(host, sessionOf(host).records(host), scratch);
+  if (record === undefined) return undefined;
+  const holds = isDiskGone
+    ? (await leftOf(host, record, signal)).holds
+    : await recordedHolds(host, { record, scratch, signal });
   return [...halfScratchOf(host, record).holds, ...holds];
+}
+
+// Without its disk, only what else it names can be left.
+async function recordToRelease(
+  host: Host,
+  records: Records | undefined,
+  scratch: string,
+): Promise<{ readonly record: MountRecord | undefined; readonly isDiskGone: boolean }> {
+  const record = await recordOf(host, records, scratch);
+  if (record !== undefined) return { record, isDiskGone: isOfEarlierBoot(host, record) };
+  return { record: await formerRecordOf(host, records, scratch), isDiskGone: true };
 }
 
 async function recoverOne(
@@ -202,12 +218,12 @@ async function recoverOne(
   const { scratch } = found;
   return await outcomeOf(mount, () =>
     changeScratch(host, scratch, signal, async (records) => {
-      const record = await recordOf(host, records, scratch);
+      const { record, isDiskGone } = await recordToRelease(host, records, scratch);
       // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
       if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
       if (!isOwnerGone(host, record)) return undefined;
-      if (isOfEarlierBoot(host, record)) {
-        const released = await (await leftOf(host, records!, record, signal)).release({ signal });
+      if (isDiskGone) {
+        const released = await (await leftOf(host, record, signal)).release({ signal });
         released.push(...await halfScratchOf(host, record).release());
         await records!.close(host, scratch);
         return released;
@@ -261,9 +277,13 @@ async function recoverPlace(
 }
 
 // By a VM with the same id, which has its rights with it.
-function isUsedAgain(host: Host, { id, vm }: VMRecord): boolean {
+async function isUsedAgain(host: Host, { id, vm }: VMRecord, signal: AbortSignal | undefined): Promise<boolean> {
+  const { vms, unreadable } = await allRecords(host, signal);
   const isSame = (other: VMRecord) => other.id !== id && other.vm.toUpperCase() === vm.toUpperCase();
-  return recordsOn(host).vms.some((other) => isSame(other) && !isOwnerGone(host, other));
+  if (vms.some((other) => isSame(other) && !isOwnerGone(host, other))) return true;
+  // It can be that of such a VM.
+  if (unreadable.length > 0) throw unreadable[0]!.error;
+  return false;
 }
 
 // While the VM is there, its rights stay.
@@ -277,7 +297,12 @@ function vmHolds(host: Host, record: VMRecord): HoldList {
   return holds;
 }
 
-async function plannedOfVM(host: Host, record: VMRecord): Promise<readonly Hold[]> {
+async function plannedOfVM(
+  host: Host,
+  record: VMRecord,
+  signal: AbortSignal | undefined,
+): Promise<readonly Hold[] | undefined> {
+  if (await isUsedAgain(host, record, signal)) return undefined;
   const { holds } = vmHolds(host, record);
   const isHeld = (hold: Hold) =>
     hold.kind === "vmAccess" ? hasAccess(host, hold.vm, hold.hostPath) : isVMThere(host, record.vm);
@@ -294,6 +319,7 @@ async function recoverVM(
   const recovered = await outcomeOf(mount, () =>
     changeScratch(host, subjectOfVM(found), signal, async (records) => {
       if (JSON.stringify(await records?.readVM(host, found)) !== JSON.stringify(found)) return undefined;
+      if (await isUsedAgain(host, found, signal)) return undefined;
       const released = await vmHolds(host, found).release({ signal });
       await records?.closeVM(host, found);
       return released;
@@ -307,18 +333,4 @@ function halfCopyOf(host: Host, { newScratch, isCopied, process: { pid } }: VMRe
   if (newScratch === undefined || isCopied || kindOf(host, newScratch) === undefined) return undefined;
   const advice = "Delete it unless something else has made it since";
   return new InUseError(newScratch, `may be half a copy, as process ${pid} ended before it was complete. ${advice}`);
-}
-
-// The disk of a scratch in a folder that was created for it, by a mount that didn't come to its end: nobody has used it. If the
-// folder was never created, its parents can have been.
-function halfScratchOf(host: Host, record: MountRecord): HoldList {
-  const { scratch, isNewScratch, volume } = record;
-  const holds = new HoldList();
-  if (!isNewScratch || volume !== undefined || isDiskInUse(host, scratch)) return holds;
-  const kind = kindOf(host, scratch);
-  if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return holds;
-  const folder = folderOf(host, scratch);
-  holds.adopt(folder);
-  if (kind !== undefined) holds.adopt(newFileOf(host, diskOf(scratch), [folder]));
-  return holds;
 }

@@ -5,6 +5,7 @@
  */
 
 import { hostOptions, text } from "../checks/arguments.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
 import { namedFolder, pathKey, volumeRoot } from "../checks/windows_path.ts";
@@ -16,6 +17,7 @@ import { perform } from "../ffi/operation.ts";
 import type { Hold, HoldOf } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { cimMountOf } from "../host_holds/cim_mount.ts";
+import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
 import { type Check, type Checks, fieldsOf, itemsOf, oneOf, optional, propertyOf, requireObject } from "../options.ts";
 import { subjectOf } from "../records/place.ts";
@@ -23,8 +25,8 @@ import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { leftOf } from "./earlier_mount.ts";
-import { isOfEarlierBoot, recordOf } from "./mount_records.ts";
+import { leftOf } from "./left_over.ts";
+import { formerRecordOf, isOfEarlierBoot, isOfFolder, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { releaseRecorded, requireUnused } from "./unmount.ts";
 
@@ -154,21 +156,29 @@ function releaseLayers(host: Host, mount: LayersToRelease): Promise<ReleasedHold
   const scratch = realPathIfTold(host, mount.scratch);
   requireUnused(host, scratch);
   return changeScratch(host, scratch, signal, async (records) => {
-    const record = await recordOf(host, records, scratch);
+    const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch);
     if (record?.id !== id) return leave(scratch, holds);
-    if (record !== undefined && isOfEarlierBoot(host, record)) {
-      const released = await (await leftOf(host, records!, record, signal)).release({ signal });
+    if (record !== undefined && (isOfEarlierBoot(host, record) || !isOfFolder(host, record))) {
+      const released = await (await leftOf(host, record, signal)).release({ signal });
       await records!.close(host, scratch);
       return released;
     }
     const image = find(holds, "cimVolume")?.volume;
-    const volumeMountPath = find(holds, "mountPoint")?.folder;
+    // With a record, it is found by that.
+    const place = record === undefined ? find(holds, "mountPoint") : undefined;
+    const volumeMountPath = place !== undefined && isAt(host, place) ? place.folder : undefined;
     return await releaseRecorded(host, records, { scratch, record, image, volumeMountPath, signal });
   });
 }
 
 function find<K extends Hold["kind"]>(holds: readonly Hold[], kind: K): HoldOf<K> | undefined {
   return holds.find((hold): hold is HoldOf<K> => hold.kind === kind);
+}
+
+// Somebody else can have mounted another volume there.
+function isAt(host: Host, { folder, volume }: HoldOf<"mountPoint">): boolean {
+  const shown = kindOf(host, folder) === undefined ? undefined : mountedVolume(host, folder);
+  return shown === undefined || hasVolume(host, shown) === false || isSameVolume(host, shown, volume);
 }
 
 function leave(what: string, holds: readonly Hold[]): ReleasedHold[] {

@@ -33,7 +33,8 @@ import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
-import { guardReleases, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
+import { halfScratchOf, leftOf } from "./left_over.ts";
+import { formerRecordOf, guardReleases, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -58,6 +59,8 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  * Unmounts what {@linkcode mountWCOWLayers} mounted on the host, in this process or another. The scratch folder is enough
  * to find everything: the mount points of its volume with the folders that were created for them, the filter, the CIM
  * image if there is one, and the disk. Succeeds for what is already gone, so you can call it after a crash, or twice.
+ *
+ * A scratch that a mount was creating when its process ended is removed, as it can be half.
  *
  * It also unmounts what other tools mounted. Only for a CIM image, it needs the id of the container then.
  *
@@ -111,7 +114,19 @@ async function unmount(
   return await changeScratch(host, scratch, signal, async (records) => {
     const record = await recordOf(host, records, scratch);
     const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
-    return await releaseRecorded(host, records, { scratch, record, containerId, volumeMountPath: place, signal });
+    const finish = async () => {
+      if (record !== undefined) return await halfScratchOf(host, record).release();
+      const former = await formerRecordOf(host, records, scratch);
+      return former === undefined ? [] : await (await leftOf(host, former, signal)).release({ signal });
+    };
+    return await releaseRecorded(host, records, {
+      scratch,
+      record,
+      containerId,
+      volumeMountPath: place,
+      signal,
+      finish,
+    });
   });
 }
 
@@ -154,7 +169,9 @@ export async function releaseRecorded(
   { record, containerId, image: named, finish, ...mount }: Recorded,
 ): Promise<ReleasedHold[]> {
   noteRecord(mount.signal, record);
-  const image = await imageToRelease(host, records, record, containerId) ?? (record === undefined ? named : undefined);
+  const { signal } = mount;
+  const image = await imageToRelease(host, { record, containerId, signal }) ??
+    (record === undefined ? named : undefined);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
   if (finish !== undefined) released.push(...await finish());
@@ -201,13 +218,12 @@ export async function releaseCimFSHostLayers(
 /** Returns the volume of the image that a scratch is mounted with, or undefined if there is none. */
 async function imageToRelease(
   host: Host,
-  records: Records | undefined,
-  record: MountRecord | undefined,
-  containerId: string | undefined,
+  { record, containerId, signal }: Pick<Recorded, "record" | "containerId" | "signal">,
 ): Promise<string | undefined> {
   const recorded = record?.cim?.volume;
   if (containerId === undefined) {
-    const isLost = record !== undefined && !isDiskInUse(host, record.scratch) && isOfAnother(host, records!, record);
+    const isLost = record !== undefined && !isDiskInUse(host, record.scratch) &&
+      await isOfAnother(host, record, signal);
     return isLost ? undefined : recorded;
   }
   const named = await cimVolumeName(containerId);
@@ -238,10 +254,9 @@ const USED_BY_A_VM =
 /** Returns what {@linkcode releaseRecorded} would release, in the order in which it was acquired. */
 export async function recordedHolds(
   host: Host,
-  records: Records | undefined,
   { record, scratch, signal }: Pick<ScratchToRelease, "record" | "scratch" | "signal">,
 ): Promise<readonly Hold[]> {
-  const image = await imageToRelease(host, records, record, undefined);
+  const image = await imageToRelease(host, { record, signal });
   const { holds } = await holdsOf(host, { scratch, image, record, volumeMountPath: undefined, signal });
   return holds.holds;
 }
@@ -306,9 +321,11 @@ async function holdsOf(
   } else {
     holds.adopt(filter);
   }
+  const listed = volumeMountPath === undefined ? mountPoints : [`${volumeMountPath}\\`, ...mountPoints];
   if (volumeMountPath !== undefined) {
     adoptMountPoint(host, holds, { folder: volumeMountPath, volume: named });
-  } else if (record?.volumeMountPath !== undefined && !isListed(mountPoints, record.volumeMountPath)) {
+  }
+  if (record?.volumeMountPath !== undefined && !isListed(listed, record.volumeMountPath)) {
     adoptRecordedPlace(host, holds, record.volumeMountPath, volume ?? await lastVolume(host, record, signal));
   }
   for (const path of mountPoints) {
@@ -358,6 +375,8 @@ function volumeShown(host: Host, folder: string, volume: string | undefined): st
 }
 
 async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string; error?: unknown }> {
+  // Of a folder that has none, Windows could tell the volume that is mounted there.
+  if (kindOf(host, diskOf(scratch)) === undefined) return {};
   try {
     return { volume: await scratchVolume(host, scratch) };
   } catch (error) {

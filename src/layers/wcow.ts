@@ -41,7 +41,8 @@ export interface MountWCOWLayersOptions extends HostOptions {
   /** Absolute path of a missing or empty folder at which the scratch volume is also mounted. Not available with `vm`. */
   volumeMountPath?: string | undefined;
   /**
-   * Whether to create the scratch from the read-only layers if its folder has no disk. The layers must be plain folders.
+   * Whether to create the scratch from the read-only layers if its folder has no disk, or one that a process didn't complete that
+   * has ended. The layers must be plain folders.
    * The scratch stays when the layers are released; it is removed only if the mount fails. Default: false.
    */
   createScratch?: boolean | undefined;
@@ -100,7 +101,7 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * @throws {UnsupportedBuildError} if Windows is older than build 17763; for CIM images, if it is neither 20348.2031 or a
  * later revision of it, nor 26100 or later; for images that each have their own file or disk, if it is older than 27766, or
  * than 27800 if they are verified.
- * @throws {InUseError} if the scratch is already mounted, or its disk stays in use. Nothing was changed.
+ * @throws {InUseError} if the scratch is already mounted or was never completed, or its disk stays in use. Nothing was changed.
  * @throws {HungCallError} if another mount's `PrepareLayer` doesn't return for a minute; or if this one was cancelled, and a call of
  * Windows doesn't return.
  * @throws {NoRoomError} if the VM has no slots for the disks. Nothing was changed.
@@ -178,14 +179,16 @@ async function mount(
   const { stack, image } = inVM === undefined ? checkHostLayers(host, named) : inVM.checkVMLayers(host, named);
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   const scratchDisk = diskOf(stack.scratch);
-  using _claim = newScratch ? claim(host, scratchDisk, stack.scratchArgument) : undefined;
-  if (newScratch) {
+  const claimNew = () => {
     // A scratch can be created only from plain folders.
     const found = image ?? (layerVM && imageOf(host, stack.layers[0]!, "layerFolders[0]"));
     if (found !== undefined) {
       throw new InvalidInputError("createScratch", "works with layers that are plain folders only", stack.layers[0]);
     }
-  } else {
+    return claim(host, scratchDisk, stack.scratchArgument);
+  };
+  using _claim = newScratch ? claimNew() : undefined;
+  if (!newScratch) {
     requireScratch(host, stack);
     requireUnclaimed(host, scratchDisk, stack.scratchArgument);
   }
@@ -212,9 +215,11 @@ async function mount(
   using _mounting = mounts.startMount(stack.scratch);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
   return await changeScratch(host, stack.scratch, signal, async (records) => {
-    await requireUnmounted(host, records, stack.scratch, { recover, signal });
+    const isRemoved = await requireUnmounted(host, records, stack.scratch, { recover, createScratch, signal });
+    if (isRemoved && !createScratch) requireScratch(host, stack);
+    using _late = isRemoved && !newScratch ? claimNew() : undefined;
     // Another process can have created it while this one waited for its turn.
-    const isNewScratch = newScratch && !hasScratchDisk(host, stack);
+    const isNewScratch = (newScratch || isRemoved) && !hasScratchDisk(host, stack);
     const place = volumeMountPath === undefined
       ? undefined
       : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {

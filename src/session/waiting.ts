@@ -177,6 +177,11 @@ export function onceDeleted<T>(
   return repeated(host, attempt, { what: `${path} is deleted`, passes, signal, limit });
 }
 
+/** Returns whether an error about a file passes by itself: a scanner has it open, or an older one there is being deleted. */
+export function isPassing(host: Host, path: string, error: unknown): boolean {
+  return isBusy(error) || isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
+}
+
 /** Reads or writes a file, again and again as long as a scanner has it open, or an older one there is being deleted. */
 export function onceReachable<T>(
   host: Host,
@@ -184,8 +189,7 @@ export function onceReachable<T>(
   attempt: () => T | Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const passes = (error: unknown) =>
-    isBusy(error) || isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
+  const passes = (error: unknown) => isPassing(host, path, error);
   return repeated(host, attempt, { what: `${path} can be opened`, passes, signal });
 }
 

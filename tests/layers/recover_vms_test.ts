@@ -142,6 +142,13 @@ Deno.test("recover() leaves the rights of a VM while a living process has one wi
   const { vm, layers } = await withLayers(host.otherProcess());
   assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left", "left"]);
   assertEquals([vm.state, host.grantsOf(WRITABLE).length], ["running", 1]);
+  {
+    // Nor while nobody can tell whether there is such a VM.
+    using _opened = host.openFile(`${RECORDS}\\${host.readDir(RECORDS).at(-1)!.name}`, { share: [] });
+    const [{ mount, outcome, error } = {}, ...others] = await recover({ host });
+    assertEquals([mount?.owner.state, outcome, (error as Error).name, others], ["ended", "failed", "NativeError", []]);
+    assertEquals([vm.state, host.grantsOf(WRITABLE).length], ["running", 1]);
+  }
   await layers.release();
   await vm.close();
   assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
