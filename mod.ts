@@ -78,8 +78,11 @@ export type {
   ImportBlockCimLayerOptions,
   ImportCimLayerOptions,
   ImportedImageLayer,
-  ImportedLayer,
 } from "./src/transfer/import_image.ts";
+export { exportLayer } from "./src/transfer/export_layer.ts";
+export type { ExportedLayer } from "./src/transfer/export_layer.ts";
+export { importLayer } from "./src/transfer/import_layer.ts";
+export type { ImportedLayer } from "./src/transfer/import_layer.ts";
 export type { ImportOptions, TransferOptions, TransferProgress } from "./src/transfer/transfer_options.ts";
 export type { CimMetadata } from "./src/ffi/cim_writer.ts";
 export type { CimWriter } from "./src/transfer/image_writer.ts";

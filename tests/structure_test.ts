@@ -20,6 +20,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
     "errors",
   ],
   transfer: [
+    "storage",
     "host_holds",
     "files",
     "session",

@@ -36,6 +36,7 @@ export const dllsOf = {
   unmount: LAYERS,
   vm: [...LAYERS, advapi32, ole32],
   writeImage: [kernel32, ntdll, cimfs],
+  importLayer: [...LAYERS, advapi32],
   importImage: [kernel32, ntdll, cimfs, offreg],
 } satisfies Record<string, readonly Dll[]>;
 

@@ -18,11 +18,11 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
-import { exportFiles, importFiles } from "./contents.ts";
 import { type DiskHandle, diskOfDevice, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
 import { SimulationError, unknown } from "./simulation_error.ts";
+import { exportFiles, importFiles } from "./transport.ts";
 import { volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 const SERVER_2019 = 17763;
@@ -58,9 +58,9 @@ export const computestorageFunctions: SimulatedDll = {
     ({ windows }, { path, folder, data, options }) => {
       requireFolder(windows, path);
       requireFolder(windows, folder);
-      requireLayers(windows, data);
+      const layers = requireLayers(windows, data);
       JSON.parse(options);
-      exportFiles(windows, path, folder);
+      exportFiles(windows, path, folder, layers.map((layer) => layer.Path ?? ""));
     },
   ),
 
@@ -85,12 +85,13 @@ export const computestorageFunctions: SimulatedDll = {
   HcsImportLayer: define(HRESULT, { path: text, source: text, data: text }, ({ windows }, { path, source, data }) => {
     requireFolder(windows, source);
     if (windows.key(path) === windows.key(source)) unknown("importing a layer from its own folder");
-    for (const { Id, Path = "" } of requireLayers(windows, data)) {
+    const layers = requireLayers(windows, data);
+    for (const { Id, Path = "" } of layers) {
       if (Id !== simulatedLayerId(lastName(windows.place(Path).path))) {
         throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "receiving a layer with another id than that of its name");
       }
     }
-    importFiles(windows, path, source);
+    importFiles(windows, path, source, layers.map((layer) => layer.Path ?? ""));
   }),
 
   HcsInitializeWritableLayer: define(

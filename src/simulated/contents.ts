@@ -7,7 +7,7 @@
 import { printable } from "../errors/printable.ts";
 import { requireOptions } from "./known_names.ts";
 import { foldName, lastName, parentOf, parsePath } from "./names.ts";
-import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import { Failure, SimulationError } from "./simulation_error.ts";
 import { indexOf } from "./state_index.ts";
 import { isDisk, keyOf, type Node, type Windows } from "./windows.ts";
 
@@ -135,9 +135,13 @@ function pathInLayer(name: string): string {
 
 /** Copies what is in a folder into another one, which is made if it is missing. */
 export function copyFolder(windows: Windows, from: string, to: string): void {
-  const { removed } = windows.existing(from);
+  const { removed, isWhole, metadata } = windows.existing(from);
   windows.addFolders(to);
-  if (removed !== undefined) windows.existing(to).removed = removed;
+  Object.assign(windows.existing(to), {
+    ...removed !== undefined && { removed },
+    ...isWhole && { isWhole },
+    ...metadata !== undefined && { metadata },
+  });
   for (const node of windows.children(from)) {
     const path = `${to}\\${lastName(node.path)}`;
     if (node.type === "folder" && node.link === undefined) {
@@ -164,52 +168,13 @@ export function copyVolume(windows: Windows, from: string, to: string): void {
   }
 }
 
-const TOMBSTONES = "tombstones.txt";
-const TOMBSTONES_BEGIN = "\ufeffVersion 1.0\n";
-
-/**
- * Exports a layer: its own files, of a scratch what was written to it, with a list of what it removes of the layers below, if
- * that is anything (hcsshim, internal/wclayer/legacy.go).
- */
-export function exportFiles(windows: Windows, layer: string, folder: string): void {
-  const files = `${folder}\\Files`;
-  const disk = `${layer}\\sandbox.vhdx`;
-  if (windows.node(disk) === undefined) {
-    copyFolder(windows, layer, folder);
-  } else {
-    const volume = windows.diskVolume(disk).slice(0, -1);
-    windows.addFolders(files);
-    for (const node of nodesAt(windows, volume)) {
-      const path = files + node.path.slice(volume.length);
-      windows.addFolders(parentOf(path));
-      windows.add({ ...copyOf(node), path });
-    }
-  }
-  const root = windows.node(files);
-  if (root?.removed === undefined) return;
-  windows.add(
-    fileWith(`${folder}\\${TOMBSTONES}`, TOMBSTONES_BEGIN + root.removed.map((path) => `${path}\n`).join("")),
-  );
-  delete root.removed;
-}
-
-/** Imports a layer from what {@linkcode exportFiles} makes. */
-export function importFiles(windows: Windows, layer: string, folder: string): void {
-  copyFolder(windows, folder, layer);
-  const list = windows.node(`${layer}\\${TOMBSTONES}`);
-  if (list === undefined) return;
-  const lines = list.text?.split(/\r?\n/).slice(1).filter((line) => line !== "");
-  if (lines === undefined) unknown(`importing a layer with an unreadable ${TOMBSTONES}: ${folder}`);
-  windows.addFolders(`${layer}\\Files`);
-  windows.existing(`${layer}\\Files`).removed = lines;
-  windows.remove(list.path);
-}
-
-function nodesAt({ state }: Windows, root: string): Node[] {
+/** Returns what is at and below a path. */
+export function nodesAt({ state }: Windows, root: string): Node[] {
   return indexOf(state).treeAt(keyOf(root)).map((key) => state.nodes[key]!);
 }
 
-function copyOf(node: Node): Node {
+/** Returns a copy of a file or folder without what others have of it. */
+export function copyOf(node: Node): Node {
   const { createdBy: _createdBy, mountedBy: _mountedBy, volume: _volume, vms: _vms, id: _id, ...copied } = node;
   return JSON.parse(JSON.stringify(copied));
 }

@@ -5,11 +5,13 @@
  */
 
 import { advapi32 } from "../ffi/advapi32.ts";
+import { backup } from "../ffi/backup.ts";
 import { cimfs } from "../ffi/cimfs.ts";
 import { cimfsWriter } from "../ffi/cim_writer.ts";
 import { computestorage } from "../ffi/computestorage.ts";
 import { kernel32 } from "../ffi/kernel32.ts";
 import { naming } from "../ffi/naming.ts";
+import { fileChange, ntFiles } from "../ffi/nt_files.ts";
 import { ntdll } from "../ffi/ntdll.ts";
 import { offreg } from "../ffi/offreg.ts";
 import { ole32 } from "../ffi/ole32.ts";
@@ -21,11 +23,13 @@ import { ws2 } from "../ffi/ws2_32.ts";
 import { advapi32Functions } from "./advapi32.ts";
 import { REQUESTS } from "./bridge_guest.ts";
 import { define, HRESULT, type SimulatedDll, type SimulatedFunction, since } from "./call.ts";
+import { backupFunctions } from "./backup.ts";
 import { cimfsFunctions } from "./cimfs.ts";
 import { cimWriterFunctions } from "./cim_writer.ts";
 import { computestorageFunctions } from "./computestorage.ts";
 import { hcsFunctions } from "./hcs.ts";
 import { kernel32Functions } from "./kernel32.ts";
+import { fileChangeFunctions, ntFilesFunctions } from "./nt_files.ts";
 import { offregFunctions } from "./offreg.ts";
 import { overlayFunctions } from "./overlay.ts";
 import { ntdllFunctions, ole32Functions } from "./system.ts";
@@ -38,6 +42,9 @@ export const DLLS: ReadonlyMap<Dll, SimulatedDll> = new Map([
   [advapi32, advapi32Functions],
   [kernel32, kernel32Functions],
   [naming, kernel32Functions],
+  [backup, backupFunctions],
+  [fileChange, fileChangeFunctions],
+  [ntFiles, ntFilesFunctions],
   [ntdll, ntdllFunctions],
   [offreg, offregFunctions],
   [ole32, ole32Functions],

@@ -44,6 +44,7 @@ import {
   USES,
   usesOf,
 } from "./open_files.ts";
+import { linkFile, putInformation } from "./nt_files.ts";
 import { linkTag, putReparseData, requireDeletable } from "./reparse_points.ts";
 import { securityIn, sid } from "../ffi/security.ts";
 import { Failure, unknown } from "./simulation_error.ts";
@@ -187,13 +188,7 @@ export const kernel32Functions: SimulatedDll = {
     BOOL,
     { path: text, existing: text, security: optionalBuffer },
     ({ windows }, { path, existing }) => {
-      const node = windows.existing(existing);
-      if (node.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
-      const place = windows.place(path, "stay");
-      if (place.node !== undefined) throw win32Failure(win32.ERROR_ALREADY_EXISTS);
-      requireFolder(windows, parentOf(place.path));
-      // Names of one file are files of their own here. Who changes one afterwards would see the difference.
-      copyFile(windows, node, place.path, { createdBy: windows.by });
+      linkFile(windows, existing, path);
     },
   ),
 
@@ -359,6 +354,7 @@ export const kernel32Functions: SimulatedDll = {
     BOOL,
     { handle: big, class: number, information: buffer, size: number },
     ({ windows, process }, { handle, class: kind, information }) => {
+      if (putInformation({ windows, process } as Context, handle, kind, information)) return;
       const { target } = process.handles.get<FileHandle>(handle, "file");
       if (kind !== FILE_ID_INFO) unknown(`asking for information ${kind} about a file`);
       const [file] = splitStream(target);
@@ -608,7 +604,8 @@ export const kernel32Functions: SimulatedDll = {
 
 const ATTRIBUTE = { sparse: 0x200, compressed: 0x800, encrypted: 0x4000 } as const;
 
-function attributesOf(node: Node): number {
+/** Returns the attributes of a file or folder. */
+export function attributesOf(node: Node): number {
   if (linkTag(node) !== undefined) return REPARSE_POINT | (node.type === "folder" ? DIRECTORY : 0);
   if (node.metadata !== undefined) return node.metadata.attributes;
   if (node.type === "folder") return DIRECTORY;

@@ -24,6 +24,7 @@ export function shownBelow(state: WindowsState, folder: string, name: string): N
   const key = `${at}\\${foldName(name)}`;
   for (const [i, tree] of below.entries()) {
     const node = tree.nodes[tree.root + key];
+    if (node === undefined && tree.nodes[tree.root]?.isWhole) return undefined;
     if (node === undefined) continue;
     return [upper, ...below.slice(0, i)].some((above) => hides(above, key)) ? undefined : asShown(node, folder);
   }

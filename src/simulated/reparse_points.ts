@@ -6,6 +6,7 @@
 
 import { win32 } from "../errors/codes.ts";
 import { win32Failure } from "./call.ts";
+import type { Link } from "./links.ts";
 import type { Node } from "./windows.ts";
 
 const IO_REPARSE_TAG_MOUNT_POINT = 0xa0000003;
@@ -43,6 +44,19 @@ export function putReparseData(node: Node, output: Uint8Array<ArrayBuffer>): num
   if (tag === IO_REPARSE_TAG_SYMLINK) view.setUint32(16, isAbsolute ? 0 : SYMLINK_FLAG_RELATIVE, true);
   for (let i = 0; i < name.length; i++) view.setUint16(names + 2 * i, name.charCodeAt(i), true);
   return length;
+}
+
+/** Returns the link in a REPARSE_DATA_BUFFER; undefined if it is none. */
+export function linkIn(data: Uint8Array<ArrayBuffer>): Link | undefined {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const tag = view.getUint32(0, true);
+  if (tag !== IO_REPARSE_TAG_MOUNT_POINT && tag !== IO_REPARSE_TAG_SYMLINK) return undefined;
+  const names = tag === IO_REPARSE_TAG_SYMLINK ? 20 : 16;
+  const from = names + view.getUint16(8, true);
+  let target = "";
+  for (let i = 0; i < view.getUint16(10, true); i += 2) target += String.fromCharCode(view.getUint16(from + i, true));
+  const kind = tag === IO_REPARSE_TAG_SYMLINK ? "symbolic" : "junction";
+  return { kind, target: target.replace(/^\\\?\?\\UNC\\/i, "\\\\").replace(/^\\\?\?\\/, "") };
 }
 
 /**

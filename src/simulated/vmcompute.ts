@@ -23,12 +23,13 @@ import {
   text,
   win32Failure,
 } from "./call.ts";
-import { copyFolder, exportFiles, importFiles } from "./contents.ts";
+import { copyFolder } from "./contents.ts";
 import { freeNumber, letGo, volumeText } from "./disks.ts";
 import { simulatedLayerId } from "./name_to_guid.ts";
 import { lastName } from "./names.ts";
 import { ATTACHED, isOpenWithin, requireOpenable } from "./open_files.ts";
 import { Failure, SimulationError, unknown } from "./simulation_error.ts";
+import { exportFiles, importFiles } from "./transport.ts";
 import { type ActiveLayer, volumeKey, volumeOn, type Windows } from "./windows.ts";
 
 interface Descriptor {
@@ -169,7 +170,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, path, layers, layerCount }) => {
       requireLayerFolder(context, id);
       requireParents(context, layers, layerCount);
-      exportFiles(context.windows, id, path);
+      exportFiles(context.windows, id, path, layers.map((layer) => layer.Path));
     },
   ),
 
@@ -209,7 +210,7 @@ export const vmcomputeFunctions: SimulatedDll = {
     (context, { id, path, layers, layerCount }) => {
       requireLayerFolder(context, path);
       requireParents(context, layers, layerCount);
-      importFiles(context.windows, id, path);
+      importFiles(context.windows, id, path, layers.map((layer) => layer.Path));
     },
   ),
 

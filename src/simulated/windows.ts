@@ -50,6 +50,12 @@ export interface Node {
   image?: Record<string, Node>;
   /** Of the root of a volume or of a layer's files: what the layers below have there and don't show, such as `\\a\\b`. */
   removed?: string[];
+  /** The number that all names of a file have, if it has several. */
+  links?: number;
+  /** Of a file in a layer's folder: whether it is that of a layer below, as Windows has it there for an imported layer. */
+  isPlaceholder?: true;
+  /** Of a layer's folder `Files`: whether it has all that the layer shows, so that nothing is looked for below it. */
+  isWhole?: true;
   /** What restored it has set: its attributes, times, security descriptor and so on. */
   metadata?: FileMetadata;
   /** Of a file in an image: the path in an image below that it is one more name of, until they are merged. */

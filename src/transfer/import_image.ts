@@ -5,16 +5,12 @@
  */
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
-import { boolean, text, withHostOptions } from "../checks/arguments.ts";
-import { existingParents, requireAbsent, requireKind } from "../checks/existing.ts";
-import { requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder, parentFolders, requireDistinct } from "../checks/windows_path.ts";
+import { boolean, withHostOptions } from "../checks/arguments.ts";
+import { requireKind } from "../checks/existing.ts";
+import { namedFolder } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { writeNewFile } from "../ffi/file_contents.ts";
 import type { Host } from "../ffi/host.ts";
-import { checkedEntries } from "../files/layer/check_layer.ts";
-import { readLayerTar } from "../files/tar/layer_tar.ts";
-import type { TarLimits } from "../files/tar/tar_limits.ts";
 import type { TarSource } from "../files/tar/tar_source.ts";
 import { cimPath } from "../host_holds/layer_image.ts";
 import { acquireNewLayer, closeRecord, completeLayer, mark, newImageOf } from "../host_holds/transfer.ts";
@@ -25,7 +21,8 @@ import { withPlaceRecord } from "../session/place_records.ts";
 import { beginBlockCim, beginCim, DEFAULT_NAME, imageName } from "./cim_writing.ts";
 import type { CimWriter } from "./image_writer.ts";
 import { ImageLayer } from "./image_layer.ts";
-import { type ImportOptions, Progress, progressListener, tarLimits } from "./transfer_options.ts";
+import { entriesOf, IMPORT, type ImportedLayer, type PreparedImport, prepareImport } from "./import_layer.ts";
+import { type ImportOptions, Progress } from "./transfer_options.ts";
 
 /**
  * Options of {@linkcode importCimLayer}.
@@ -52,18 +49,6 @@ export interface ImportBlockCimLayerOptions extends ImportOptions {
    * Default: false.
    */
   verified?: boolean | undefined;
-}
-
-/**
- * A layer that was imported.
- *
- * @category Layers as tars
- */
-export interface ImportedLayer {
-  /** Absolute path of its folder. */
-  readonly layer: string;
-  /** Bytes of the contents of its files. */
-  readonly size: number;
 }
 
 /**
@@ -103,7 +88,7 @@ export async function importCimLayer(
 ): Promise<ImportedImageLayer> {
   const further = { ...IMPORT, image: optional(namedFolder) };
   return await withHostOptions(options, further, [layer, parents], async ({ host, signal, ...how }) => {
-    const init = prepare(host, { layer, parents, tar, signal, ...how });
+    const init = prepareImport(host, { layer, parents, tar, signal, ...how }, "importImage");
     requireBuild(host, "cimFs", "CimFS");
     const image = how.image ?? cimPath(init.layer);
     const [below] = init.parents.map(cimPath);
@@ -147,7 +132,7 @@ export async function importBlockCimLayer(
     verified: optional(boolean),
   };
   return await withHostOptions(options, further, [layer, parents], async ({ host, signal, ...how }) => {
-    const init = prepare(host, { layer, parents, tar, signal, ...how });
+    const init = prepareImport(host, { layer, parents, tar, signal, ...how }, "importImage");
     const block = how.block ?? `${init.layer}\\layer.bcim`;
     const { imageName: name = DEFAULT_NAME, verified } = how;
     return await importInto(
@@ -162,36 +147,13 @@ export async function importBlockCimLayer(
 // Where containerd looks for it.
 const CHECKSUM = "integrity_checksum";
 
-const IMPORT = { onProgress: optional(progressListener), limits: optional(tarLimits), name: optional(text) };
-
-interface Given {
-  readonly layer: string;
-  readonly parents: readonly string[];
-  readonly tar: TarSource;
-  readonly signal: AbortSignal | undefined;
-  readonly name?: string | undefined;
-  readonly limits?: TarLimits | undefined;
-  readonly onProgress?: ImportOptions["onProgress"];
-}
-
-function prepare(host: Host, { layer, parents, signal, ...given }: Given): Given {
-  const folder = namedFolder(layer, "layer");
-  const named = parentFolders(parents, "parents");
-  named.forEach((parent, i) => requireDistinct(folder, parent, `parents[${i}]`, "is the new layer itself"));
-  signal?.throwIfAborted();
-  requireGrantsFor(host, "importImage");
-  requireKind(host, dirname(folder), "layer", "folder");
-  requireAbsent(host, folder, "layer");
-  const below = existingParents(host, named, "parents");
-  return { ...given, layer: folder, parents: below, signal };
-}
-
 async function importInto(
   host: Host,
-  { layer, parents, tar, signal, name = "tar", limits, onProgress }: Given,
+  given: PreparedImport,
   { image: path, isBlock }: { readonly image: string; readonly isBlock: boolean },
   begin: (end: { readonly whenComplete: (path: string) => void }) => Promise<CimWriter>,
 ): Promise<ImportedImageLayer> {
+  const { layer, parents, signal, name, onProgress } = given;
   const transfer: PlannedTransfer = { kind: "newImageLayer", target: layer, mark: crypto.randomUUID(), image: path };
   const progress = new Progress(onProgress);
   const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
@@ -199,8 +161,7 @@ async function importInto(
     holds.adopt(newImageOf(host, transfer, held));
     await using image = await begin({ whenComplete: (complete) => mark(host, complete, transfer) });
     const writer = new ImageLayer(host, { image, layer, parents, isBlock, name });
-    const read = readLayerTar(tar, { ...limits, name, signal });
-    const entries = checkedEntries(read, { isBase: parents.length === 0, name });
+    const entries = entriesOf(given);
     for await (const entry of progress.counted(entries, signal)) await writer.add(entry);
     progress.begin("hives");
     await writer.finish(signal);

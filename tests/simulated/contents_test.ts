@@ -233,9 +233,9 @@ Deno.test("functions for layers carry contents along", async () => {
   host.addFolder("C:\\export");
   await exportLayer(SCRATCH, "C:\\export", { parents, host });
   assertEquals(host.readTextFile("C:\\export\\tombstones.txt"), "\ufeffVersion 1.0\n\\both.txt\n");
-  assertEquals(names(host, "C:\\export\\Files"), ["Windows"]);
+  assertEquals(names(host, "C:\\export\\Files"), ["Windows", "Windows.$wcidirs$"]);
   await importLayer("C:\\layers\\new", "C:\\export", { parents, host });
-  assertEquals(names(host, "C:\\layers\\new"), ["Files"]);
+  assertEquals(names(host, "C:\\layers\\new"), ["Files", "Hives"]);
   await copyLayer("C:\\layers\\new", "C:\\layers\\copy", { parents, host });
   const layers = ["C:\\layers\\copy", APP, BASE];
   await createScratch("C:\\containers\\next", layers, { host });

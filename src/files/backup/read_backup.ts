@@ -85,7 +85,11 @@ export class BackupReader {
 }
 
 /** What is known of a file without its streams. */
-export type FileFacts = Pick<LayerEntry, "path" | "attributes" | "times" | "size"> & { readonly isFolder: boolean };
+export interface FileFacts extends Pick<LayerEntry, "path" | "attributes" | "times"> {
+  readonly isFolder: boolean;
+  /** Length of its contents, if something else than its streams tells it. */
+  readonly size?: number | undefined;
+}
 
 /** A file that is opened to read its streams, from the first one on. */
 export interface OpenedStreams extends AsyncDisposable {
@@ -104,8 +108,9 @@ export async function* entriesOfFile(
   facts: FileFacts,
   open: () => Promise<OpenedStreams> | OpenedStreams,
 ): AsyncGenerator<LayerEntry, void, undefined> {
-  const { isFolder: _isFolder, size, ...known } = facts;
-  const { entry, streams } = await metadataOf(facts, open);
+  const { isFolder: _isFolder, size: given, ...known } = facts;
+  const { entry, streams, size: found } = await metadataOf(facts, open);
+  const size = given ?? found;
   const hasData = entry.type === "file" && size > 0;
   if (!hasData && streams.every((stream) => stream.size === 0)) {
     yield { ...known, size: 0, ...entry, contents: empty };
@@ -162,14 +167,15 @@ type Found = Pick<LayerEntry, "type" | "securityDescriptor" | "extendedAttribute
 async function metadataOf(
   { path, attributes = 0, isFolder }: FileFacts,
   open: () => Promise<OpenedStreams> | OpenedStreams,
-): Promise<{ readonly entry: Found; readonly streams: readonly FoundStream[] }> {
+): Promise<{ readonly entry: Found; readonly streams: readonly FoundStream[]; readonly size: number }> {
   await using opened = await open();
   const reader = new BackupReader(opened.source, path);
   const streams: FoundStream[] = [];
   const isReparse = (attributes & ATTRIBUTE_REPARSE) !== 0;
   let entry: Found = { type: isReparse ? "reparse" : isFolder ? "folder" : "file" };
   // The alternate data stream whose sparse blocks follow.
-  let sparse: string | undefined;
+  let sparse: "contents" | "stream" | undefined;
+  let dataSize = 0;
   for (let header = await reader.next(); header !== undefined; header = await reader.next()) {
     const { id, size, name } = header;
     if (id !== backupId.SPARSE_BLOCK) sparse = undefined;
@@ -190,23 +196,31 @@ async function metadataOf(
       case backupId.ALTERNATE_DATA: {
         const plain = /^:([^:]+)(?::\$DATA)?$/i.exec(name)?.[1];
         if (plain === undefined) break;
-        if ((header.attributes & SPARSE_STREAM) !== 0) sparse = plain;
+        if ((header.attributes & SPARSE_STREAM) !== 0) sparse = "stream";
         streams.push({ name: plain, fullName: name, size });
         break;
       }
       case backupId.SPARSE_BLOCK: {
         if (sparse === undefined) break;
         const end = (await offsetIn(reader)) + size - OFFSET_BYTES;
+        if (sparse === "contents") {
+          dataSize = Math.max(end, dataSize);
+          break;
+        }
         const known = streams.pop()!;
         streams.push({ ...known, size: Math.max(end, known.size) });
         break;
       }
+      case backupId.DATA:
+        dataSize = size;
+        if ((header.attributes & SPARSE_STREAM) !== 0) sparse = "contents";
+        break;
       default:
         if (id < 1 || id > backupId.TRANSACTION) reader.refuse(`has a stream of an unknown kind: ${id}`);
     }
   }
   if (isReparse && entry.reparse === undefined) reader.refuse("has no data of its reparse point");
-  return { entry, streams };
+  return { entry, streams, size: dataSize };
 }
 
 function parsed<T>(reader: BackupReader, parse: () => T): T {

@@ -1,0 +1,141 @@
+/**
+ * Exporting layers of plain folders to tars.
+ *
+ * @module
+ */
+
+import { withHostOptions } from "../checks/arguments.ts";
+import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
+import { realFolder } from "../checks/real_path.ts";
+import { diskOf, namedFolder, parentFolders } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
+import type { Host } from "../ffi/host.ts";
+import { openRoot } from "../ffi/nt_files.ts";
+import { activateLayer, exportLayer as exportNative } from "../ffi/vmcompute.ts";
+import { writeLayerTar } from "../files/tar/layer_tar.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { acquireActivation, activationOf } from "../host_holds/activation.ts";
+import { acquireTransportFolder, closeRecord, transportPath } from "../host_holds/transfer.ts";
+import { acquireFilter } from "../host_holds/wcifs_filter.ts";
+import { optional } from "../options.ts";
+import type { PlannedTransfer } from "../records/place.ts";
+import { withPlaceRecord } from "../session/place_records.ts";
+import { changeScratch } from "../session/scratch_changes.ts";
+import { parentLayers } from "../session/session.ts";
+import { enablePrivileges } from "../storage/privileges.ts";
+import { baseEntries, transportedEntries } from "./exported_files.ts";
+import { Progress, progressListener, type TransferOptions } from "./transfer_options.ts";
+
+/**
+ * A layer that was exported.
+ *
+ * @category Layers as tars
+ */
+export interface ExportedLayer {
+  /** Bytes of the contents of its files. */
+  readonly size: number;
+}
+
+const BACKUP = ["SeBackupPrivilege"];
+
+/**
+ * Exports a layer of plain folders as a tar: a base layer, one above others, or what was written to a scratch that isn't mounted.
+ * Files keep their times, attributes, security descriptors, extended attributes, streams and links; sparse ones are written with
+ * their zeros. The layer stays as it is, and nothing else is left, whatever happens. Needs an elevated process, whose privilege to
+ * back up it enables meanwhile.
+ *
+ * ```ts
+ * import { exportLayer } from "@hcs-layers/hcs-layers";
+ * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+ *
+ * const host = new SimulatedHost();
+ * host.addLayer("C:\\layers\\base", { files: { "Windows\\win.ini": "[fonts]" } });
+ *
+ * // On a Windows host, leave `host` out, and take a file: `(await Deno.create("layer.tar")).writable`.
+ * const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+ * const [tar] = await Promise.all([new Response(readable).bytes(), exportLayer("C:\\layers\\base", [], writable, { host })]);
+ * console.log(tar.byteLength % 512); // 0
+ * ```
+ *
+ * @param layer Absolute path of the layer's folder.
+ * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
+ * @param into Where the tar is written to, not packed. It is closed at the end, and aborted after an error.
+ * @throws {InvalidInputError} if a folder doesn't exist.
+ * @throws {InUseError} if it is a scratch whose disk is in use.
+ * @throws {FormatError} if it has something that a tar can't have, such as a reparse point of another kind than links.
+ * @throws {MissingPrivilegeError} if the process lacks a privilege.
+ * @throws {NativeError} if Windows refuses.
+ * @category Layers as tars
+ */
+export async function exportLayer(
+  layer: string,
+  parents: readonly string[],
+  into: WritableStream<Uint8Array>,
+  options: TransferOptions = {},
+): Promise<ExportedLayer> {
+  const further = { onProgress: optional(progressListener) };
+  return await withHostOptions(options, further, [layer, parents], async ({ host, signal, onProgress }) => {
+    const named = namedFolder(layer, "layer");
+    const below = parentFolders(parents, "parents");
+    if (!(into instanceof WritableStream)) throw new InvalidInputError("into", "is no WritableStream", into);
+    signal?.throwIfAborted();
+    requireGrantsFor(host, "importLayer");
+    requireKind(host, named, "layer", "folder");
+    const folder = realFolder(host, named, "layer");
+    const layers = existingParents(host, below, "parents");
+    const transfer: PlannedTransfer = { kind: "export", target: folder, mark: crypto.randomUUID() };
+    const progress = new Progress(onProgress);
+    const holds = await withPlaceRecord(host, transfer, signal, async (holds) => {
+      using _privileges = enablePrivileges(BACKUP, { host });
+      const path = layers.length === 0 ? folder : transportPath(transfer);
+      const transport = layers.length === 0
+        ? undefined
+        : await holds.acquire((expect) => Promise.resolve(acquireTransportFolder(host, path, expect)), signal);
+      progress.begin("windows");
+      await handOut(host, { folder, layers, transport: transport && path }, signal);
+      progress.begin("files");
+      {
+        using handle = openRoot(host, path).handle;
+        const root = { handle, path };
+        const entries = layers.length === 0 ? baseEntries(host, root) : transportedEntries(host, root, folder);
+        await writeLayerTar(progress.counted(entries, signal)).pipeTo(into, { ...signal && { signal } });
+      }
+      await transport?.release();
+      return holds;
+    });
+    await closeRecord(holds);
+    return { size: progress.bytes };
+  });
+}
+
+interface HandOut {
+  readonly folder: string;
+  readonly layers: readonly string[];
+  readonly transport: string | undefined;
+}
+
+// Has Windows hand out the files of a layer. Its filter is attached once before, as the container tools do.
+function handOut(host: Host, { folder, layers, transport }: HandOut, signal: AbortSignal | undefined): Promise<void> {
+  return changeScratch(host, folder, signal, () =>
+    withHolds(async (holds) => {
+      const activation = await holds.acquire(async (expect) => {
+        if (kindOf(host, diskOf(folder)) !== undefined) {
+          return await acquireActivation(host, folder, { signal, expect });
+        }
+        const held = activationOf(host, folder);
+        expect(held);
+        await activateLayer(host, folder);
+        return held;
+      }, signal);
+      const filter = await holds.acquire(
+        (expect) => acquireFilter(host, { scratch: folder, layers }, { restsOn: [activation], signal, expect }),
+        signal,
+      );
+      await filter.release();
+      holds.disown([filter]);
+      signal?.throwIfAborted();
+      if (transport !== undefined) await exportNative(host, folder, transport, parentLayers(host, layers));
+      await holds.release();
+    }));
+}

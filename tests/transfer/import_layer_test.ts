@@ -1,0 +1,171 @@
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { importLayer, InvalidInputError, listMounts, mountWCOWLayers, NativeError } from "../../mod.ts";
+import { FormatError } from "../../src/files/mod.ts";
+import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { withEachEnd, withEachFailure } from "../support/every_failure.ts";
+import { baseEntries, childEntries, entry, folder, tar } from "../support/layer_tars.ts";
+
+const [BASE, CHILD] = ["C:\\layers\\base", "C:\\layers\\app"];
+
+function machine(): SimulatedHost {
+  const host = new SimulatedHost();
+  host.addFolder("C:\\layers");
+  return host;
+}
+
+async function withBase(): Promise<SimulatedHost> {
+  const host = machine();
+  await importLayer(BASE, tar(...baseEntries()), [], { host });
+  return host;
+}
+
+/** The files that a container with these layers sees. */
+async function shown(host: SimulatedHost, ...layers: string[]): Promise<Record<string, string>> {
+  const scratch = `C:\\scratches\\${crypto.randomUUID()}`;
+  host.addScratch(scratch);
+  await using mounted = await mountWCOWLayers("c", [...layers, scratch], { host });
+  const files: Record<string, string> = {};
+  const walk = (at: string) => {
+    for (const { name, isFile, isDirectory } of host.readDir(`${mounted.path}${at}`)) {
+      const path = at === "" ? name : `${at}\\${name}`;
+      if (isFile) files[path] = host.readTextFile(`${mounted.path}${path}`);
+      if (isDirectory) walk(path);
+    }
+  };
+  walk("");
+  return files;
+}
+
+Deno.test("importLayer() imports a base layer with all that Windows keeps of its files", async () => {
+  const host = machine();
+  const { layer, size } = await importLayer(BASE, tar(...baseEntries()), [], { host });
+  assertEquals([layer, size > 50], [BASE, true]);
+  const own = host.calls.filter(({ dll }) => dll === "vmcompute").map(({ function: fn, args }) => [fn, args]);
+  assertEquals(own, [["ProcessBaseImage", { path: `\\\\?\\${BASE}` }]]);
+  const { state } = JSON.parse(JSON.stringify(host.snapshot()));
+  const node = state.nodes[`${BASE}\\Files\\data\\a.txt`.toLowerCase()];
+  assertEquals([node.text, node.streams, node.metadata.changeTime], ["hello", { one: "stream" }, "132223104001234570"]);
+  const files = await shown(host, BASE);
+  assertEquals([files["data\\a.txt"], files["data\\b.txt"]], ["hello", "hello"]);
+  assertEquals(host.held().filter(({ kind }) => /handle|privilege/.test(kind)), []);
+  assertEquals(await listMounts({ host }), []);
+});
+
+Deno.test("importLayer() imports a layer above another one, which stays as it is", async () => {
+  const host = await withBase();
+  const before = await shown(host, BASE);
+  await importLayer(CHILD, tar(...childEntries()), [BASE], { host });
+  const files = await shown(host, CHILD, BASE);
+  assertEquals([files["data\\new.txt"], files["data\\old.txt"], files["data\\gone.txt"]], ["new", "hello", undefined]);
+  assertEquals(files["data\\a.txt"], "hello");
+  assertEquals(host.readTextFile(`${CHILD}\\Hives\\System_Delta`), "delta");
+  assertEquals(await shown(host, BASE), before);
+  assertEquals(host.paths().filter((path) => /\.files|[0-9a-f]{12}/.test(path) && !/scratches|Volume/.test(path)), []);
+});
+
+Deno.test("a removal is about the layers below, wherever it stands", async () => {
+  const host = await withBase();
+  const gone = entry({ path: "Files/data/gone.txt", type: "whiteout" });
+  const added = entry({ path: "Files/data/gone.txt", text: "again" });
+  const all = entry({ path: "Files/data", type: "whiteout" });
+  const start = [folder("Files"), folder("Hives"), folder("Files/data")];
+  for (const [i, entries] of [[gone, added], [added, gone]].entries()) {
+    const layer = `${CHILD}${i}`;
+    await importLayer(layer, tar(...start, ...entries), [BASE], { host });
+    assertEquals((await shown(host, layer, BASE))["data\\gone.txt"], "again");
+  }
+  await importLayer(CHILD, tar(...start, added, all), [BASE], { host });
+  assertEquals(Object.keys(await shown(host, CHILD, BASE)).filter((path) => path.startsWith("data")), [
+    "data\\gone.txt",
+  ]);
+});
+
+Deno.test("importLayer() makes the utility VM of a layer of that of the layer below", async () => {
+  const host = machine();
+  const boot = [
+    "UtilityVM",
+    "UtilityVM/Files",
+    "UtilityVM/Files/EFI",
+    "UtilityVM/Files/EFI/Microsoft",
+    "UtilityVM/Files/EFI/Microsoft/Boot",
+  ];
+  const vm = [
+    ...boot.map(folder),
+    entry({ path: "UtilityVM/Files/EFI/Microsoft/Boot/BCD", text: "bcd" }),
+    entry({ path: "UtilityVM/Files/keep.dll", text: "keep" }),
+    entry({ path: "UtilityVM/Files/gone.dll", text: "gone" }),
+  ];
+  await importLayer(BASE, tar(...baseEntries(), ...vm), [], { host });
+  const changes = [
+    ...boot.slice(0, 2).map(folder),
+    entry({ path: "UtilityVM/Files/new.dll", text: "new" }),
+    entry({ path: "UtilityVM/Files/gone.dll", type: "whiteout" }),
+    entry({ path: "UtilityVM/Files/l.dll", type: "link", target: "UtilityVM/Files/keep.dll" }),
+  ];
+  await importLayer(CHILD, tar(...childEntries(), ...changes), [BASE], { host });
+  const names = host.readDir(`${CHILD}\\UtilityVM\\Files`).map(({ name }) => name);
+  assertEquals(names, ["EFI", "keep.dll", "l.dll", "new.dll"]);
+  assertEquals(host.readTextFile(`${CHILD}\\UtilityVM\\Files\\EFI\\Microsoft\\Boot\\BCD`), "bcd");
+  assertEquals(host.readTextFile(`${CHILD}\\UtilityVM\\Files\\l.dll`), "keep");
+  const processed = host.calls.filter(({ function: fn }) => fn === "ProcessUtilityImage").map(({ args }) => args.path);
+  assertEquals(processed, [`\\\\?\\${BASE}\\UtilityVM`, `\\\\?\\${CHILD}\\UtilityVM`]);
+  assertEquals(host.readTextFile(`${BASE}\\UtilityVM\\Files\\gone.dll`), "gone");
+});
+
+Deno.test("an error in the tar, or of Windows, leaves nothing, and Windows makes no layer of half a tar", async () => {
+  const host = await withBase();
+  const held = host.held();
+  const calls = () => host.calls.filter(({ function: fn }) => fn === "ImportLayer" || fn === "ProcessBaseImage").length;
+  const before = calls();
+  const bad = [
+    entry({ path: "Files/l", type: "link", target: "Hives/System_Delta" }),
+    entry({ path: "Files/../x" }),
+    entry({ path: "Files/d.$wcidirs$" }),
+    entry({ path: "Hives/System_Delta", type: "whiteout" }),
+    entry({ path: "Files/data/new.txt" }),
+  ];
+  for (const one of bad) {
+    const run = () => importLayer(CHILD, tar(...childEntries(), one), [BASE], { host });
+    await assertRejects(run, FormatError);
+    assertEquals([host.held(), await listMounts({ host })], [held, []], one.path);
+  }
+  assertEquals(calls(), before);
+  const missing = entry({ path: "Files/l", type: "link", target: "Files/nowhere" });
+  await assertRejects(
+    () => importLayer(CHILD, tar(...childEntries(), missing), [BASE], { host }),
+    FormatError,
+    "no layer has",
+  );
+  host.fail({ function: "ImportLayer", code: 0x80070005 });
+  await assertRejects(() => importLayer(CHILD, tar(...childEntries()), [BASE], { host }), NativeError, "ImportLayer");
+  host.failNothing();
+  await assertRejects(() => importLayer(BASE, tar(), [], { host }), InvalidInputError, "exists already");
+  assertEquals([host.held(), await listMounts({ host })], [held, []]);
+});
+
+async function leavesNothing(host: SimulatedHost, situation: string): Promise<void> {
+  const left = host.held().map(({ kind, target }) => `${kind} ${target}`).filter((what) => what.includes(CHILD));
+  const isWhole = left.includes(`file ${CHILD}\\Hives\\System_Delta`) || left.includes(`folder ${CHILD}`);
+  assertEquals(isWhole ? [] : left, [], situation);
+  assertEquals(left.filter((what) => /handle|privilege|[0-9a-f]{12}/.test(what)), [], situation);
+  assertEquals(await listMounts({ host }), [], situation);
+  if (isWhole) assertEquals((await shown(host, CHILD, BASE))["data\\new.txt"], "new", situation);
+}
+
+const prepared = (await withBase()).snapshot();
+const WORK = {
+  machine() {
+    const host = machine();
+    host.restore(prepared);
+    return host;
+  },
+  work: (host: SimulatedHost) => importLayer(CHILD, tar(...childEntries()), [BASE], { host }),
+};
+
+Deno.test("importLayer(): after any single failure, all of the layer is there or nothing", async () => {
+  await withEachFailure(WORK, leavesNothing, 17);
+});
+
+Deno.test("importLayer(): after the process ends at any call, recover() leaves all of the layer or nothing", async () => {
+  await withEachEnd(WORK, leavesNothing, 31);
+});
