@@ -54,13 +54,13 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./simulated": [
-    28,
+    30,
     `
       SimulatedHost SimulationError
     `,
     `
       Acquirer BeforeOptions CompanyOptions CompletedCall Completion Connection Effect FileAttribute FileContent FileSystem
-      FileUse GuestNetwork HeldKind HeldResource InjectedFailure Injection LayerContents MachineSnapshot NativeCall
+      FileUse GuestNetwork HeldKind HeldResource ImageFile ImageFiles InjectedFailure Injection LayerContents MachineSnapshot NativeCall
       NotificationName ObservedAnswers OpenFileOptions ScannerOptions SimulatedClock SimulatedHostOptions UnknownCall
     `,
   ],

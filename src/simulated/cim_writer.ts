@@ -48,6 +48,8 @@ interface ImageHandle extends OpenHandle {
   /** What is in it so far, by the keys of the paths. */
   readonly nodes: Record<string, Node>;
   readonly isBlock: boolean;
+  /** The largest number of files that have several paths. */
+  linkedFiles: number;
   isCommitted: boolean;
   hasStream: boolean;
 }
@@ -121,6 +123,7 @@ export const cimWriterFunctions: SimulatedDll = {
       ...file ?? { path: open.target, type: "file", createdBy: windows.by },
       size: 4096,
       image: open.nodes,
+      ...open.isBlock && { isBlockImage: true },
     });
     windows.changed.add(open.target);
   }),
@@ -167,6 +170,7 @@ export const cimWriterFunctions: SimulatedDll = {
       if (target === undefined) throw win32Failure(win32.ERROR_FILE_NOT_FOUND);
       if (target.type === "folder") throw win32Failure(win32.ERROR_ACCESS_DENIED);
       requireParent(open, newPath);
+      target.sameFile ??= ++open.linkedFiles;
       open.nodes[keyIn(newPath)] = { ...JSON.parse(JSON.stringify(target)), path: newPath };
     },
   ),
@@ -301,6 +305,7 @@ function openImage(context: Context, target: string, locked: Node, nodes: Record
     file: locked.path,
     nodes: JSON.parse(JSON.stringify(nodes)),
     isBlock,
+    linkedFiles: Object.values(nodes).reduce((most, { sameFile = 0 }) => Math.max(most, sameFile), 0),
     isCommitted: false,
     hasStream: false,
   };

@@ -41,6 +41,7 @@ export type { SimulatedClock } from "./clock.ts";
 export type { CompanyOptions, ScannerOptions } from "./company.ts";
 export type { Completion, NotificationName } from "./compute_service.ts";
 export type { Effect, InjectedFailure } from "./failures.ts";
+export type { ImageFile, ImageFiles } from "./image_files.ts";
 export type { Injection } from "./injections.ts";
 export type { Connection, GuestNetwork } from "./guest_network.ts";
 export type { FileContent, LayerContents } from "./contents.ts";

@@ -29,6 +29,7 @@ import type { BeforeOptions } from "./interventions.ts";
 import { requireKnown, requireOptions } from "./known_names.ts";
 import type { Link } from "./links.ts";
 import { addOpening, bitsOf, EVERY_USE, type FileUse, requireOpenable } from "./open_files.ts";
+import { filesOfImage, type ImageFiles } from "./image_files.ts";
 import { Failure, SimulationError } from "./simulation_error.ts";
 import { SharedState } from "./shared_state.ts";
 import { indexed } from "./state_index.ts";
@@ -524,6 +525,26 @@ export class SimulatedHost implements Host {
     this.addFolder(path);
     this.addFile(file, 4096);
     this.#commit((windows) => windows.existing(file).image = image);
+  }
+
+  /**
+   * The files that a CIM image consists of, in bytes (format 2.0), as they lie in the image's folder. The entry point `files` reads
+   * them. Windows has what images share in one place; here, each has all of it.
+   *
+   * ```ts
+   * import { openCim } from "@hcs-layers/hcs-layers/files";
+   * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
+   *
+   * const host = new SimulatedHost();
+   * host.addCimLayer("C:\\layers\\app", { files: { "app.exe": "MZ" } });
+   * await using image = await openCim(host.imageFiles("C:\\layers\\cim-layers\\app.cim"));
+   * console.log((await image.entry("Files/app.exe"))?.size); // 2
+   * ```
+   *
+   * @throws {SimulationError} if there is no image at the path, or one in a file of its own, of which no form is published.
+   */
+  imageFiles(path: string): ImageFiles {
+    return this.#files("imageFiles", path, ({ windows }) => filesOfImage(windows, givenPath(path)));
   }
 
   /** Adds the folder of a scratch layer with its disk. */

@@ -60,6 +60,10 @@ export interface Node {
   metadata?: FileMetadata;
   /** Of a file in an image: the path in an image below that it is one more name of, until they are merged. */
   mergeLink?: string;
+  /** Of a file in an image that has several paths there: a number that is the same for all of them. */
+  sameFile?: number;
+  /** Whether it is an image in a file of its own. */
+  isBlockImage?: boolean;
   /** Of a sealed image, its root hash. */
   sealed?: string;
   /** Its alternate data streams, with their content as `streamText` has it. */
