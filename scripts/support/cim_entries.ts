@@ -5,9 +5,9 @@
  */
 
 import { visible } from "../../src/errors/printable.ts";
-import { type CimEntry, sddlOf } from "../../src/files/mod.ts";
+import type { CimEntry } from "../../src/files/mod.ts";
 import { reparseOf } from "../../src/files/cim/layer_of_cim.ts";
-import { timeText } from "./layer_entries.ts";
+import { securityText, timeText } from "./layer_entries.ts";
 
 const LETTERS = [[0x10, "d"], [0x1, "r"], [0x2, "h"], [0x4, "s"], [0x20, "a"], [0x400, "l"]] as const;
 
@@ -38,7 +38,8 @@ export async function cimFacts(entry: CimEntry): Promise<Record<string, unknown>
   const reparse = entry.reparseTag === 0 ? undefined : await reparseOf(entry);
   return {
     ...cimEntryJson(entry),
-    ...security && { security: sddlOf(security), securityDescriptor: security.toBase64() },
+    ...security &&
+      { security: securityText({ securityDescriptor: security }), securityDescriptor: security.toBase64() },
     ...reparse && {
       ...reparse.target !== undefined && { target: reparse.target },
       reparseData: reparse.data!.toBase64(),
@@ -61,7 +62,7 @@ export async function cimEntryText(entry: CimEntry): Promise<string> {
     ["size", isFolder ? undefined : `${size}${isSparse ? ", zeros that are kept nowhere" : ""}`],
     ["attributes", `${attributeLetters(entry)} (0x${attributes.toString(16)})`],
     ...Object.entries(times).map(([name, time]): [string, string] => [name, timeText(time)]),
-    ["security", security && sddlOf(security)],
+    ["security", securityText({ securityDescriptor: security })],
     ["tag", reparseTag === 0 ? undefined : `0x${reparseTag.toString(16)}`],
     ["target", target],
     ...extended.map(({ name, value }): [string, string] => ["extended", `${name}: ${value.toHex()}`]),

@@ -33,7 +33,8 @@ export function entryText(entry: LayerEntry, layer: string): string {
     .join("\n");
 }
 
-function securityText(
+/** A security descriptor as text. */
+export function securityText(
   { securityDescriptor, sddl }: Pick<LayerEntry, "securityDescriptor" | "sddl">,
 ): string | undefined {
   if (securityDescriptor === undefined) return sddl;

@@ -15,6 +15,14 @@ Deno.test("the task cim has no grant but to read", () => {
   assertEquals(COMMAND.filter((word) => word.startsWith("--allow")), ["--allow-read"]);
 });
 
+Deno.test("a grant for the files of an image is enough", async () => {
+  const files = [...sample("tiny").keys()].filter((name) => /^(image\.cim|region_.*)$/.test(name));
+  const grant = `--allow-read=${files.map((name) => `${SAMPLES}/tiny/${name}`)}`;
+  const args = COMMAND.map((word) => word === "--allow-read" ? grant : word);
+  const { code, stdout, stderr } = await run([...args, "cat", "dir/a.txt", `${SAMPLES}/tiny/image.cim`]);
+  assertEquals([code, stdout, stderr], [0, "hello\n", ""]);
+});
+
 Deno.test("cim ls lists an image, or a folder in it", async () => {
   const all = await cim("ls", `${SAMPLES}/metadata/image.cim`);
   assertEquals([all.code, all.stderr], [0, ""]);

@@ -58,6 +58,8 @@ export async function httpRange(url: string | URL, options: HttpRangeOptions = {
 async function request(url: string, at: number, length: number, { headers, signal }: HttpRangeOptions) {
   try {
     const all = new Headers(headers);
+    // Offsets are those of the file, not of a packed form of it.
+    all.set("Accept-Encoding", "identity");
     all.set("Range", `bytes=${at}-${at + length - 1}`);
     const response = await fetch(url, { headers: all, signal: signal ?? null });
     const { body, status } = response;

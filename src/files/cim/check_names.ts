@@ -19,8 +19,8 @@ export function checkName(name: string, report: Report, fault: (problem: string)
   report(FORBIDDEN.test(name) ? "error" : "warning", fault(`its name ${problem}: ${JSON.stringify(name)}`));
 }
 
-/** How the names up to one are ordered: `same` if it is that before it. */
-export type NameOrder = "ordered" | "same" | "unordered";
+/** How the names up to one are ordered; `same` if it is that before it. */
+export type NameOrder = "ordered" | "by units" | "same" | "unordered";
 
 /** Follows the order of names, in large letters: by code points or by units, as it isn't known which one Windows wants. */
 export class NameOrders {
@@ -36,7 +36,8 @@ export class NameOrders {
     this.#isByPoints &&= comparePoints(last, large) <= 0;
     this.#isByUnits &&= last <= large;
     if (!this.#isByPoints && !this.#isByUnits) return "unordered";
-    return last === large ? "same" : "ordered";
+    if (last === large) return "same";
+    return this.#isByPoints ? "ordered" : "by units";
   }
 }
 

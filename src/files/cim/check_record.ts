@@ -5,6 +5,7 @@
  */
 
 import { FormatError } from "../../errors/file_errors.ts";
+import { MOST_REPARSE_BYTES, parseReparse } from "../backup/reparse_buffer.ts";
 import { sddlOf } from "../sddl.ts";
 import type { Chunk } from "./chunk.ts";
 import { attributesIn } from "./cim_entry.ts";
@@ -18,7 +19,6 @@ const PAGE = 4096;
 // Of these, types say: what is known about files, or their contents.
 const METADATA_TYPE = 0;
 const PAGE_TYPE = 1;
-const MOST_REPARSE = 16384;
 const REPARSE_HEADER = 8;
 // That of a tag that isn't Microsoft's has a GUID.
 const GUID_HEADER = 24;
@@ -157,8 +157,14 @@ function checkReparse(reader: Reader, record: FileRecord, faults: Faults): void 
       data.fault(4, `its reparse data has ${count} bytes, and says that ${data.u16(4)} follow its header`),
     );
   }
-  if (count > MOST_REPARSE) {
-    report("warning", data.fault(0, `its reparse data has ${count} bytes: Windows takes fewer`));
+  if (count > MOST_REPARSE_BYTES) {
+    return report("warning", data.fault(0, `its reparse data has ${count} bytes: Windows takes ${MOST_REPARSE_BYTES}`));
+  }
+  try {
+    parseReparse(data.bytes);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    report("error", data.fault(0, error.message));
   }
 }
 

@@ -91,6 +91,7 @@ export class TreeCheck {
       checkName(name, faults.report, (problem) => table.fault(nameAt, problem, path));
       const order = folder.orders.next(upcase(name));
       if (order === "same") faults.report("error", table.fault(nameAt, TWICE, path));
+      if (order === "by units") faults.report("note", table.fault(nameAt, BY_UNITS, path), BY_UNITS);
       if (order === "unordered" && !folder.isUnordered) {
         folder.isUnordered = true;
         faults.report("warning", table.fault(nameAt, UNORDERED, path));
@@ -178,6 +179,7 @@ export class TreeCheck {
 }
 
 const TWICE = "there are two of this name";
+const BY_UNITS = "names are in the order of UTF-16, not in that of the published reader, which doesn't find them all";
 const UNORDERED = "its name is out of order: Windows may not find it";
 
 function checkTable(table: LinkTable, { stream }: FileRecord, faults: Faults): void {

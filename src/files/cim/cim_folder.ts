@@ -31,19 +31,18 @@ export async function openPart(folder: CimFolder, name: string): Promise<OpenByt
   };
 }
 
-/** A folder of this system. */
+/** A folder of this system, whose path ends with a slash, or is empty for the one that this process is in. */
 export function diskFolder(path: string): CimFolder {
-  const inside = (name: string) => path === "" ? name : /[\\/]$/.test(path) ? path + name : `${path}/${name}`;
   let listed: Promise<ReadonlyMap<string, string>> | undefined;
   const names = () => listed ??= namesIn(path === "" ? "." : path);
   return {
     names: async () => [...(await names()).values()],
     async open(name) {
-      const found = await openIfThere(inside(name));
+      const found = await openIfThere(path + name);
       if (found !== undefined) return found;
       // On a disk that tells apart what Windows doesn't.
       const same = (await names()).get(name.toLowerCase());
-      return same === undefined ? undefined : await openIfThere(inside(same));
+      return same === undefined ? undefined : await openIfThere(path + same);
     },
   };
 }

@@ -12,7 +12,7 @@ import {
   UnreadableFileError,
 } from "../../../src/files/mod.ts";
 import { type CimNode, writeCim } from "../../support/cim_writer.ts";
-import { allFacts, faultsOf, type Files, inMemory, patch, sample } from "./samples.ts";
+import { allFacts, faultsOf, type Files, hex, inMemory, patch, sample } from "./samples.ts";
 
 const GUID = "00112233-4455-6677-8899-0000000000e0";
 const REGION = `region_${GUID}_0`;
@@ -347,6 +347,28 @@ Deno.test("checkCim() tells of parts of an executable that are in the same place
   assertEquals(faults.map(({ severity, problem }) => [severity, problem]), [
     ["error", "two parts of its executable are in the same place"],
   ]);
+});
+
+Deno.test("checkCim() tells of a link whose name is outside of its reparse data", async () => {
+  const link = [0x0c, 0, 0, 0xa0, 12, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const faults = await faultsOf(image({ a: { reparse: Uint8Array.from(link) } }));
+  assertEquals(faults.map(({ severity, problem, entry }) => [severity, problem, entry]), [
+    ["error", "a reparse point has a name outside of it", "\\a"],
+  ]);
+});
+
+Deno.test("checkCim() tells once of names in the order of UTF-16, in which another reader doesn't find them", async () => {
+  const files = image({ "\u{1f600}": text("1"), "\ue000": text("2"), "\uff21": text("3"), x: text("4") });
+  assertEquals(await faultsOf(files), []);
+  // By code points, x, U+E000, U+FF21, U+1F600: the last becomes the second.
+  const region = files.get(REGION)!;
+  const table = region.findIndex((_, i) => i >= 131112 && hex(region.subarray(i, i + 8)) === "3a00000004000000");
+  const field = (at: number) => region.slice(table + at, table + at + 4);
+  for (const from of [8, 24]) {
+    const order = [0, 3, 1, 2].map((n) => field(from + 4 * n));
+    order.forEach((bytes, n) => patch(files, REGION, table + from + 4 * n, bytes));
+  }
+  assertEquals((await faultsOf(files)).map(({ severity, entry }) => [severity, entry]), [["note", "\\\ue000"]]);
 });
 
 Deno.test("checkCim() tells of reparse data that doesn't fit its record", async () => {
