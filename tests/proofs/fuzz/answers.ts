@@ -108,7 +108,7 @@ function drawn(fn: string, random: Random): { readonly odd: Odd; readonly what: 
   const ways: (() => { odd: Odd; what: string })[] = [];
   if (textAt !== undefined) {
     ways.push(() => {
-      const value = pick(TEXTS, random);
+      const value = pick(fn === "GetEnvironmentVariableW" ? TEXTS.filter((text) => !isFolder(text)) : TEXTS, random);
       return { what: JSON.stringify(value.slice(0, 80)), odd: text(textAt, value) };
     });
     ways.push(() => ({ what: "a text without an end", odd: filled(textAt, 1 + random(255)) }));
@@ -134,6 +134,11 @@ function drawn(fn: string, random: Random): { readonly odd: Odd; readonly what: 
     });
   }
   return pick(ways, () => seed % ways.length)();
+}
+
+// Where records are kept if the environment says so: their folder stays.
+function isFolder(text: string): boolean {
+  return /^C:\\[\w\\]*$/.test(text);
 }
 
 function inside(at: number, offset: number, value: number): Odd {
