@@ -1,5 +1,5 @@
 /**
- * `deno task test`: the checks and all tiers of tests that this machine can run, one after the other, and their sum.
+ * `deno task test`: the checks and all tiers of tests that this machine can run, and their sum.
  * With arguments only those named: checks, tier1, tier2, tier3.
  *
  * @module
@@ -30,23 +30,29 @@ async function checks(): Promise<void> {
 async function tier1(): Promise<void> {
   heading("Tier 1: on the simulated host");
   // The checks have looked at the types of these files; at those of the examples only their run does.
-  await suite("test", "-A", "--no-check", ...await std(), ...REPORT, "--ignore=tests/wine,tests/real", "tests");
+  const args = ["test", "-A", "--no-check", ...await std(), ...REPORT];
+  // The proofs take about as long as everything else, on a processor of their own.
+  const proofs: string[] = [];
+  const proven = suite([...args, "tests/proofs"], (line) => void proofs.push(line));
+  await suite([...args, "--ignore=tests/wine,tests/real,tests/proofs", "tests"]);
+  await proven;
+  proofs.forEach(show);
   heading("Examples of the documentation");
-  await suite("test", "-A", ...await std(), ...REPORT, "--doc", "mod.ts", "src");
+  await suite(["test", "-A", ...await std(), ...REPORT, "--doc", "mod.ts", "src"]);
 }
 
 async function tier2(): Promise<void> {
   heading("Tier 2: the Windows build of Deno under Wine, on recording DLLs");
-  if (await suite("run", "-A", "tests/wine/main.ts")) {
+  if (await suite(["run", "-A", "tests/wine/main.ts"])) {
     heading("Tier 2: recorded runs");
-    await suite("run", "-A", "tests/vectors/main.ts", "--wine");
+    await suite(["run", "-A", "tests/vectors/main.ts", "--wine"]);
   }
 }
 
 async function tier3(): Promise<void> {
   heading("Tier 3: on a real Windows host");
   if (Deno.env.get("HCS_LAYERS_REAL_HOST") === "1") {
-    await suite("test", "-A", ...await std(), ...REPORT, "tests/real");
+    await suite(["test", "-A", ...await std(), ...REPORT, "tests/real"]);
   } else {
     skip("tier 3 skipped: it is for Windows hosts, where HCS_LAYERS_REAL_HOST=1 asks for it (see CONTRIBUTING.md)");
   }
@@ -86,7 +92,7 @@ async function check(...args: string[]): Promise<void> {
 }
 
 /** Runs a suite of tests, shows what it says, and adds what it counted. Answers whether it wasn't skipped as a whole. */
-async function suite(...args: string[]): Promise<boolean> {
+async function suite(args: string[], tell: (line: string) => void = show): Promise<boolean> {
   const start = performance.now();
   const child = deno(args, "inherit").spawn();
   let counts: Counts | undefined;
@@ -97,7 +103,7 @@ async function suite(...args: string[]): Promise<boolean> {
       skipped = true;
       skip(line);
     } else {
-      show(line);
+      tell(line);
     }
   }
   const { success } = await child.status;
@@ -106,12 +112,12 @@ async function suite(...args: string[]): Promise<boolean> {
   // A program that ended badly, or that counted nothing, has not shown what it was to show.
   if (counts.failed === 0 && (!success || counts.passed === 0)) {
     counts.failed = 1;
-    console.log(`FAILED  deno ${args.join(" ")}`);
+    tell(`FAILED  deno ${args.join(" ")}`);
   }
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
-  console.log(`(${seconds(start)})`);
+  tell(`(${seconds(start)})`);
   return true;
 }
 
