@@ -95,9 +95,10 @@ function timesOf({ creation, write, access, change }: Omit<BasicInfo, "attribute
 /** The entries of a layer in the folder to which Windows has exported it. */
 export async function* transportedEntries(host: Host, root: OpenRoot, name: string): AsyncGenerator<LayerEntry, void> {
   const top = entriesIn(host, root, "");
-  const tombstones = top.some((entry) => entry.name.toLowerCase() === TOMBSTONES)
-    ? await tombstonesIn(host, root, name)
-    : new Map<string, string[]>();
+  if (!top.some((entry) => entry.name.toLowerCase() === TOMBSTONES)) {
+    throw new FormatError(name, `Windows has exported no ${TOMBSTONES}, so nobody knows what the layer removes`);
+  }
+  const tombstones = await tombstonesIn(host, root, name);
   const hives = top.find((entry) => entry.name.toUpperCase() === "HIVES");
   const delta = hives && entriesIn(host, root, "Hives").find((entry) => entry.name.toUpperCase() === "SYSTEM_DELTA");
   for (const entry of top) {
@@ -106,12 +107,8 @@ export async function* transportedEntries(host: Host, root: OpenRoot, name: stri
     }
     if (entry === hives) yield* hiveEntries(host, root, delta === undefined ? entry : withTimes(entry, delta));
   }
-  const [lost] = tombstones.keys();
-  if (lost !== undefined) {
-    throw new FormatError(name, "Windows has exported the removal of something in a folder that isn't exported", {
-      entry: slashed(lost),
-    });
-  }
+  // In folders that aren't exported.
+  for (const removed of [...tombstones.values()].flat().sort(compareUtf8)) yield whiteout(removed);
 }
 
 // Those of the top folders are when they were made for the export. The delta of the system is of the layer.

@@ -1,6 +1,6 @@
 /**
  * `deno task test:vectors [--wine]` plays the runs in `$HCS_LAYERS_VECTORS`, or else those in `v0.12.3/`, `head/`, `handmade/`,
- * `gcs/`, `tar/` and `cimwrite/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests
+ * `gcs/`, `tar/`, `cimwrite/` and `transport/`, on the simulated host; with `--wine` on the recording DLLs, in `deno.exe` under Wine. Connections with guests
  * and tars need neither, and VMs with one are played on the simulated host alone. It prints each run that differs with its first difference, and ends with `N passed, N failed, N skipped`.
  *
  * @module
@@ -15,12 +15,16 @@ import { IMAGE_RECORDINGS, isImageRun } from "./image_run.ts";
 import { simulatedMachine } from "./simulated.ts";
 import { isTarCase, TAR_RECORDINGS } from "./tar_case.ts";
 import { playTar } from "./tar_player.ts";
+import { playTransport } from "./transport_player.ts";
+import { isTransportRun, TRANSPORT_RECORDINGS } from "./transport_run.ts";
 import { wineMachine } from "./wine.ts";
 import { playWire } from "./wire_player.ts";
 import { isWireRun, WIRE_RECORDINGS } from "./wire_run.ts";
 
 const folder = Deno.env.get("HCS_LAYERS_VECTORS");
-const FOLDERS = folder ? [folder] : [...RECORDINGS, WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS];
+const FOLDERS = folder
+  ? [folder]
+  : [...RECORDINGS, WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS, TRANSPORT_RECORDINGS];
 
 async function playAll(newMachine: MachineMaker): Promise<number> {
   const verdicts: Verdict[] = [];
@@ -29,6 +33,8 @@ async function playAll(newMachine: MachineMaker): Promise<number> {
       ? await playTar(run)
       : isImageRun(run)
       ? await playImage(run)
+      : isTransportRun(run)
+      ? await playTransport(run)
       : isWireRun(run)
       ? await playWire(run)
       : await play(run, newMachine);
@@ -38,6 +44,8 @@ async function playAll(newMachine: MachineMaker): Promise<number> {
         ? "tar"
         : isImageRun(run)
         ? "image"
+        : isTransportRun(run)
+        ? "transport"
         : `${run.upstream}${"isHead" in run && run.isHead ? ", head" : ""}`;
       console.log(`${run.name} (${which}) differs: ${verdict.reason!.replaceAll("\n", "\n  ")}`);
     }
@@ -66,7 +74,9 @@ async function playUnderWine(): Promise<number> {
   await using _ = wine;
   await Deno.mkdir(`${wine.exchange}/vectors`);
   // Runs of different folders may have the same name.
-  const played = FOLDERS.filter((folder) => ![WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS].includes(folder));
+  const played = FOLDERS.filter((folder) =>
+    ![WIRE_RECORDINGS, TAR_RECORDINGS, IMAGE_RECORDINGS, TRANSPORT_RECORDINGS].includes(folder)
+  );
   for (const [i, folder] of played.entries()) {
     for (const { name, path } of await filesIn(folder)) {
       await Deno.copyFile(path, `${wine.exchange}/vectors/${i}-${name}`);

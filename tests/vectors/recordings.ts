@@ -8,6 +8,7 @@ import { givesBack } from "./residual.ts";
 import { type Call, type Run, succeeded } from "./run.ts";
 import { type ImageRun, isImageRun } from "./image_run.ts";
 import { isTarCase, type TarCase } from "./tar_case.ts";
+import { isTransportRun, type TransportRun } from "./transport_run.ts";
 import { isWireRun, type WireRun } from "./wire_run.ts";
 
 /** The folders with the runs of this checkout. */
@@ -15,10 +16,14 @@ export const RECORDINGS: readonly string[] = ["v0.12.3", "head", "handmade"]
   .map((name) => `${import.meta.dirname}/${name}`);
 
 /** The runs of some folders, by name. A file has one, or a list. */
-export async function readRuns(folders: readonly string[]): Promise<(Run | WireRun | TarCase | ImageRun)[]> {
+export async function readRuns(
+  folders: readonly string[],
+): Promise<(Run | WireRun | TarCase | ImageRun | TransportRun)[]> {
   const files = (await Promise.all(folders.map(filesIn))).flat().sort((a, b) => a.name < b.name ? -1 : 1);
   const runs = await Promise.all(files.map(async ({ path }) => [JSON.parse(await Deno.readTextFile(path))].flat()));
-  return runs.flat().map((run) => isWireRun(run) || isTarCase(run) || isImageRun(run) ? run : asRun(run));
+  return runs.flat().map((run) =>
+    isWireRun(run) || isTarCase(run) || isImageRun(run) || isTransportRun(run) ? run : asRun(run)
+  );
 }
 
 /** The files with runs in a folder. */
