@@ -269,7 +269,7 @@ export const hcsFunctions: SimulatedDll = {
       const started = windows.state.systems[vm.id];
       if (started === undefined || started.state === "Stopped") throw new Failure(TERMINATED_DURING_START);
       started.state = "Running";
-      if (started.isDirect) context.later((now) => bootGuest(now, started));
+      if (started.isDirect) bootGuest(context, started);
     };
     const start = (now: Context) => operate(now, vm, "HcsStartComputeSystem", "SystemStartCompleted", run);
     if (vm.os === "Windows" || vm.isDirect) return start(context);

@@ -161,15 +161,12 @@ export const WINDOWS_VM: Scenario = inVM(
   (vm) => mountWCOWLayers("ours", [APP, BASE, OURS], { vm }),
 );
 
-// The compute service talks with their guests: of a process that is killed in memory, the guests would go on.
-const INTERNAL = { id: "ours", guestConnection: "internal" } as const;
-
 /** All of which a killed process can leave something. */
 export const KILL_SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...HOST_SCENARIOS,
   "a Windows VM with layers": inVM(
-    { ...INTERNAL, os: "windows", layerFolders: ["C:\\boot", "C:\\bootScratch"] },
+    { id: "ours", os: "windows", layerFolders: ["C:\\boot", "C:\\bootScratch"] },
     (vm) => mountWCOWLayers("ours", [APP, BASE, OURS], { vm }),
   ),
-  "a Linux VM with layers": inVM({ ...INTERNAL, os: "linux", bootFolder: "C:\\lcow" }, mountLinux),
+  "a Linux VM with layers": inVM({ id: "ours", os: "linux", bootFolder: "C:\\lcow" }, mountLinux),
 };

@@ -3,8 +3,9 @@ import { mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
 import * as k32 from "../../src/ffi/kernel32.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import { deno } from "../support/processes.ts";
-import { held } from "../support/calls.ts";
+import { held, settle } from "../support/calls.ts";
 import { MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { LINUX, startedVM, vmHost } from "../support/vm_host.ts";
 
 async function withFile(body: (file: string) => Promise<void> | void): Promise<void> {
   const file = await Deno.makeTempFile();
@@ -134,6 +135,19 @@ Deno.test("a process that is killed at any time leaves a machine that can be rea
       }
       assertEquals([held(host), host.paths()], [[], before]);
     }
+  }));
+
+Deno.test("a VM on a machine in a file boots its guest, which other processes see connected and gone", () =>
+  withFile(async (file) => {
+    const host = vmHost({ file });
+    const bridge = () => JSON.stringify(new SimulatedHost({ file }).snapshot()).match(/"bridge":"(\w+)"/)?.[1];
+    const vm = await startedVM(host, { ...LINUX, guestConnection: "direct" });
+    assertEquals(bridge(), "connected");
+    host.guests.disconnect(vm.runtimeId);
+    await settle();
+    assertEquals(bridge(), "lost");
+    await vm.close();
+    assertEquals(held(host), []);
   }));
 
 Deno.test({
