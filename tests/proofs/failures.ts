@@ -139,3 +139,31 @@ export function failuresOf(calls: readonly CompletedCall[]): (InjectedFailure & 
       .flatMap((failure) => Array.from({ length: count }, (_, i) => ({ ...failure, nth: i + 1 })))
   );
 }
+
+/** What is tried with failures. */
+export interface Trial<Failure> {
+  /** All failures that there can be. */
+  readonly all: readonly Failure[];
+  /** Whether a failure is one of a pair, too. Default: each is. */
+  isPaired?(failure: Failure): boolean;
+  /** Tries it with some. Returns what is wrong then, and the failures that there can be after the last one. */
+  attempt(
+    failures: readonly Failure[],
+  ): Promise<{ readonly complaints: readonly string[]; readonly later: () => readonly Failure[] }>;
+}
+
+/** Returns the number of the first call after the one that a failure is about. */
+export function after(
+  { function: name, nth }: InjectedFailure & { readonly nth: number },
+  calls: readonly CompletedCall[],
+): number {
+  let count = 0;
+  return calls.findIndex(({ function: fn }) => fn === name && ++count === nth) + 1;
+}
+
+/** Returns the failures of the calls of a program from one on. */
+export function failuresFrom(from: number, calls: readonly CompletedCall[]): ReturnType<typeof failuresOf> {
+  const before = new Map<string, number>();
+  for (const { function: fn } of calls.slice(0, from)) before.set(fn, (before.get(fn) ?? 0) + 1);
+  return failuresOf(calls).filter((second) => second.nth > (before.get(second.function) ?? 0));
+}

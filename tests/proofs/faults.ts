@@ -1,7 +1,8 @@
 /**
  * Every single failure, and every pair of failures, of the native calls of a mount and its release, the writes of the record
  * among them: before their effects, in the middle of them, after them, and a success without them. Then what was acquired is
- * released, the process ends, and another one recovers. Nothing is left, and nothing of others is lost.
+ * released, the process ends, and another one recovers. Nothing is left, and nothing of others is lost. In VMs, the connection
+ * with the guest fails as well.
  *
  * `deno task test:faults` draws failures and pairs, with `--full` it tries all, or with `--shard=K/N` too the Kth of N parts.
  *
@@ -10,11 +11,21 @@
 
 import { LayerError, recover } from "../../mod.ts";
 import type { CompletedCall, InjectedFailure } from "../../src/simulated/mod.ts";
-import { difference, failuresOf, isBeyondTheOwner, isRight, type State, stateOf } from "./failures.ts";
+import {
+  after,
+  difference,
+  failuresFrom,
+  failuresOf,
+  isBeyondTheOwner,
+  isRight,
+  type State,
+  stateOf,
+  type Trial,
+} from "./failures.ts";
+import type { Random } from "../support/random.ts";
 import { drawn, type Findings, type ProofOptions, randomOf, report } from "./report.ts";
 import { type Holder, HOST_SCENARIOS, type Scenario } from "./scenarios.ts";
-
-type Failure = ReturnType<typeof failuresOf>[number];
+import { VM_SCENARIOS, vmTrial } from "./vm_faults.ts";
 
 interface Played {
   readonly before: State;
@@ -57,13 +68,19 @@ async function play(scenario: Scenario, failures: readonly InjectedFailure[]): P
   return { before, after: stateOf(machine), calls, complaints };
 }
 
-// The failures of calls after the one that a failure is about.
-function later(first: Failure, calls: readonly CompletedCall[]): Failure[] {
-  let nth = 0;
-  const at = calls.findIndex(({ function: fn }) => fn === first.function && ++nth === first.nth);
-  const before = new Map<string, number>();
-  for (const { function: fn } of calls.slice(0, at + 1)) before.set(fn, (before.get(fn) ?? 0) + 1);
-  return failuresOf(calls).filter((second) => second.nth > (before.get(second.function) ?? 0));
+async function hostTrial(scenario: Scenario): Promise<Trial<ReturnType<typeof failuresOf>[number]>> {
+  const clean = await play(scenario, []);
+  return {
+    all: failuresOf(clean.calls),
+    async attempt(failures) {
+      const { before, after: left, calls, complaints } = await play(scenario, failures);
+      const isWrong = !isRight(left, before, clean.after, ...failures);
+      return {
+        complaints: isWrong ? [...complaints, difference(left, before)] : complaints,
+        later: () => failuresFrom(after(failures.at(-1)!, calls), calls),
+      };
+    },
+  };
 }
 
 const COUNT = 150;
@@ -74,38 +91,46 @@ const PROGRESS = 10;
  * The proof. `count` is that of the single failures of each scenario, and each of them is also the first one of a pair. With
  * `full`, `shard` is which part of the single failures it is, and of the pairs that begin with them.
  */
-export async function faults(
-  { full, count = COUNT, shard: [part, parts] = [1, 1], progress, seed }: ProofOptions,
-): Promise<Findings> {
-  const random = randomOf({ seed });
-  const covered: string[] = [];
-  const leaks: string[] = [];
+export async function faults(options: ProofOptions): Promise<Findings> {
+  const random = randomOf(options);
+  const found: Findings[] = [];
   for (const [name, scenario] of Object.entries(HOST_SCENARIOS)) {
-    const clean = await play(scenario, []);
-    const check = async (failures: readonly Failure[]) => {
-      const { before, after, calls, complaints } = await play(scenario, failures);
-      const what = `${name}, ${failures.map((failure) => JSON.stringify(failure)).join(" and ")}`;
-      leaks.push(...complaints.map((complaint) => `${what}: ${complaint}`));
-      if (!isRight(after, before, clean.after, ...failures)) leaks.push(`${what}: ${difference(after, before)}`);
-      return calls;
-    };
-    await check([]);
-    const all = failuresOf(clean.calls);
-    const firsts = full ? all.filter((_, i) => i % parts === part - 1) : drawn(all, count, random);
-    let pairs = 0;
-    for (const [done, first] of firsts.entries()) {
-      const seconds = later(first, await check([first]));
-      for (const second of full ? seconds : drawn(seconds, 1, random)) {
-        await check([first, second]);
-        pairs++;
-      }
-      if ((done + 1) % PROGRESS === 0) {
-        progress?.(`${name}: ${done + 1} of ${firsts.length} single failures, ${pairs} pairs, ${leaks.length} leaks`);
-      }
-    }
-    covered.push(`${name}: ${firsts.length} of ${all.length} single failures, ${pairs} pairs`);
+    found.push(await tried(name, await hostTrial(scenario), options, random));
   }
-  return { covered, leaks };
+  for (const [name, scenario] of Object.entries(VM_SCENARIOS)) {
+    found.push(await tried(name, await vmTrial(scenario), options, random));
+  }
+  return { covered: found.flatMap(({ covered }) => covered), leaks: found.flatMap(({ leaks }) => leaks) };
+}
+
+async function tried<Failure>(
+  name: string,
+  { all, isPaired = () => true, attempt }: Trial<Failure>,
+  { full, count = COUNT, shard: [part, parts] = [1, 1], progress }: ProofOptions,
+  random: Random,
+): Promise<Findings> {
+  const leaks: string[] = [];
+  const check = async (failures: readonly Failure[]) => {
+    const { complaints, later } = await attempt(failures);
+    const what = `${name}, ${failures.map((failure) => JSON.stringify(failure)).join(" and ")}`;
+    leaks.push(...complaints.map((complaint) => `${what}: ${complaint}`));
+    return later;
+  };
+  await check([]);
+  const firsts = full ? all.filter((_, i) => i % parts === part - 1) : drawn(all, count, random);
+  let pairs = 0;
+  for (const [done, first] of firsts.entries()) {
+    const later = await check([first]);
+    const seconds = !isPaired(first) ? [] : later().filter(isPaired);
+    for (const second of full ? seconds : drawn(seconds, 1, random)) {
+      await check([first, second]);
+      pairs++;
+    }
+    if ((done + 1) % PROGRESS === 0) {
+      progress?.(`${name}: ${done + 1} of ${firsts.length} single failures, ${pairs} pairs, ${leaks.length} leaks`);
+    }
+  }
+  return { covered: [`${name}: ${firsts.length} of ${all.length} single failures, ${pairs} pairs`], leaks };
 }
 
 if (import.meta.main) await report(faults, "shard");

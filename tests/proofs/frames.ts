@@ -3,6 +3,8 @@
  * answers, and some are given up. A second reading of the same bytes says how each request has to end, and the connection. Nothing waits after
  * that, and nothing is left open.
  *
+ * Then whole VMs live with guests that answer at random, one for each 200 frames.
+ *
  * `deno task test:frames` sends some frames, with `--full` it is a million.
  *
  * @module
@@ -16,6 +18,7 @@ import { BridgeConnection } from "../../src/uvm/bridge/connection.ts";
 import { MOUNT } from "../support/bridge.ts";
 import type { Random } from "../support/random.ts";
 import { streamPair } from "../support/streams.ts";
+import { randomGuests } from "./random_guest.ts";
 import { type Findings, type ProofOptions, randomOf, report } from "./report.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -23,6 +26,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const FRAMES = 20_000;
 const ALL_FRAMES = 1_000_000;
 const FRAMES_PER_LIFE = 60;
+const FRAMES_PER_VM = 200;
 
 const GIVEN_UP = new Error("given up");
 
@@ -208,7 +212,11 @@ export async function frames(options: ProofOptions): Promise<Findings> {
     if (problem !== undefined) leaks.push(`connection ${lives}: ${problem}`);
     lives++;
   }
-  return { covered: [`${count} frames on ${lives} connections`], leaks };
+  const guests = await randomGuests(Math.ceil(count / FRAMES_PER_VM), options);
+  return {
+    covered: [`${count} frames on ${lives} connections`, ...guests.covered],
+    leaks: [...leaks, ...guests.leaks],
+  };
 }
 
 if (import.meta.main) await report(frames);

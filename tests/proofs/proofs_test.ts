@@ -8,9 +8,9 @@ import { frames } from "./frames.ts";
 import { kills } from "./kills.ts";
 import { soak } from "./soak.ts";
 
-Deno.test("one or two calls of a mount and its release fail: after that, recover() leaves nothing", async () => {
+Deno.test("one or two calls of a mount and its release fail, or the connection with a VM: after that, recover() leaves nothing", async () => {
   const { covered, leaks } = await faults({ seed: 1, count: 10 });
-  assertEquals([covered.length, leaks], [5, []]);
+  assertEquals([covered.length, leaks], [8, []]);
 });
 
 Deno.test("killed at any call of a mount, its release or recover(): the next recover() leaves nothing", async () => {
@@ -29,8 +29,8 @@ Deno.test("damaged images and tars give typed errors, end, and take no more memo
 });
 
 Deno.test("a guest sends frames of all kinds: each request ends as its answer says, and nothing waits", async () => {
-  const { leaks } = await frames({ seed: 1, count: 6_000 });
-  assertEquals(leaks, []);
+  const { covered, leaks } = await frames({ seed: 1, count: 6_000 });
+  assertEquals([covered.length, leaks], [2, []]);
 });
 
 Deno.test("mounts and releases, 64 at a time in two processes, with failures: what they need stays the same", async () => {
