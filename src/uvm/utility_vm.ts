@@ -48,7 +48,7 @@ import { FileAccess } from "./file_access.ts";
 import { DirectGuest } from "./direct_guest.ts";
 import { type GuestSockets, serveGuest } from "./guest_sockets.ts";
 import { linuxVMInput, type LinuxVMOptions, planLinuxVM } from "./plans/linux_vm.ts";
-import type { VMPlan } from "./plans/vm_plan.ts";
+import { requireNotConfidential, type VMPlan } from "./plans/vm_plan.ts";
 import { planWindowsVM, windowsVMInput, type WindowsVMOptions } from "./plans/windows_vm.ts";
 
 /**
@@ -222,6 +222,7 @@ async function create(
 // All options are checked before the host is looked at.
 function planVM(options: unknown): (host: Host) => VMPlan {
   requireObject(options, "options");
+  requireNotConfidential(options);
   const os = oneOf("linux", "windows")(propertyOf(options, "os", "options"), "options.os");
   if (os === "linux") {
     const input = linuxVMInput(options);

@@ -49,7 +49,7 @@ function answers(random: Random, host: SimulatedHost): readonly Answer[] {
   return [
     (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES.slice(2)))),
     (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES))),
-    (guest, usual) => guest.send(guestMessage(RESPONSE, BigInt(random(40)), pick(BODIES.slice(3)))),
+    (guest) => guest.send(guestMessage(RESPONSE, BigInt(random(40)), pick(BODIES.slice(3)))),
     (guest, usual) => {
       guest.send(usual);
       guest.send(usual.slice());

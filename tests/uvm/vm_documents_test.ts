@@ -294,6 +294,25 @@ Deno.test("createUtilityVM() refuses bad options before the compute service is a
   }
 });
 
+Deno.test("createUtilityVM() refuses the options of confidential VMs by their names, and says that it is for those", async () => {
+  const policy = {
+    securityPolicy: "cGFja2FnZSBwb2xpY3k=",
+    guestStateFile: "C:\\lcow\\kernel.vmgs",
+    isolationType: "SNP",
+  };
+  for (const options of [LINUX, WINDOWS]) {
+    for (const [name, value] of Object.entries(policy)) {
+      const host = vmHost();
+      const error = await assertRejects(
+        () => createUtilityVM({ ...options, [name]: value } as UtilityVMOptions, { host }),
+        InvalidInputError,
+        "confidential VMs, which are not supported",
+      );
+      assertEquals([error.argument, host.calls], [`options.${name}`, []]);
+    }
+  }
+});
+
 Deno.test("createUtilityVM() refuses to boot from a SCSI disk without a controller", async () => {
   const host = vmHost();
   host.addFile(`${BOOT}\\rootfs.vhd`, 2 ** 20);

@@ -9,7 +9,7 @@ import { InvalidInputError } from "../../errors/input_error.ts";
 import { isGuid } from "../../ffi/guid.ts";
 import type { Host } from "../../ffi/host.ts";
 import type { ComputeSystem, Memory, Processor, StorageQoS, VMSettings } from "../../hcsschema/create.ts";
-import { type Check, type Checked, fieldsOf, oneOf, optional } from "../../options.ts";
+import { type Check, type Checked, fieldsOf, oneOf, optional, propertyOf } from "../../options.ts";
 import { requireBuild } from "../../session/builds.ts";
 import type { SCSIOptions } from "../devices/scsi.ts";
 import type { VPMemOptions } from "../devices/vpmem.ts";
@@ -155,6 +155,22 @@ export const COMMON_OPTIONS = {
 function guid(value: unknown, argument: string): string {
   if (!isGuid(value)) throw new InvalidInputError(argument, "is not a GUID", value);
   return value;
+}
+
+// With these, the container tools make a VM confidential, which boots and is talked with in other ways.
+const CONFIDENTIAL = [
+  ...["securityPolicy", "securityPolicyEnabled", "securityPolicyEnforcer", "guestStateFile", "guestStateFilePath"],
+  ...["isolationType", "uvmReferenceInfoFile"],
+];
+
+/** Refuses the options of confidential VMs by their names. */
+export function requireNotConfidential(options: object): void {
+  for (const name of CONFIDENTIAL) {
+    const value = propertyOf(options, name, "options");
+    if (value !== undefined) {
+      throw new InvalidInputError(`options.${name}`, "is of confidential VMs, which are not supported", value);
+    }
+  }
 }
 
 /** {@linkcode CommonVMOptions} as the caller gave them, each checked. */
