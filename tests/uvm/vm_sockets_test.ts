@@ -237,25 +237,6 @@ Deno.test("GuestNetwork refuses a second listener at an address", () => {
   assertEquals([network.listen("a"), network.listen("a")], [true, false]);
 });
 
-Deno.test("64 Linux VMs start, carry layers and end side by side on the threads of 2 processors", async () => {
-  const host = vmHost({ poolThreads: 8 });
-  const names = Array.from({ length: 64 }, (_, i) => `vm${i}`);
-  for (const name of names) {
-    host.addLinuxLayer(`C:\\layers\\${name}\\layer.vhd`, GIB / 1024);
-    host.addFile(`C:\\scratches\\${name}\\sandbox.vhdx`, GIB / 1024);
-  }
-  await Promise.all(names.map(async (name) => {
-    await using vm = await startedVM(host, { ...LINUX, id: name });
-    const layers = {
-      layers: [{ vhdPath: `C:\\layers\\${name}\\layer.vhd` }],
-      scratchVhdPath: `C:\\scratches\\${name}\\sandbox.vhdx`,
-    };
-    await using _mounted = await mountLCOWLayers(name, layers, { vm, guestRoot: "/run/gcs/c" });
-  }));
-  assertEquals(held(host), []);
-  assertEquals(sockets(host).filter((call) => call === "WSAStartup").length, 1);
-});
-
 Deno.test("every single failure of a call for sockets leaves none open, and ends start() and close()", async () => {
   const clean = vmHost();
   {
@@ -285,11 +266,33 @@ Deno.test("every single failure of a call for sockets leaves none open, and ends
   }
 });
 
-Deno.test("200 starts and closes leave no handle and no thread taken", async () => {
-  const host = vmHost({ poolThreads: 2 });
-  for (let i = 0; i < 200; i++) {
-    await using _vm = await startedVM(host, LINUX);
-    host.clearCalls();
-  }
-  assertEquals(held(host), []);
-});
+for (const guestConnection of ["internal", "direct"] as const) {
+  Deno.test(`64 Linux VMs start, carry layers and end side by side on the threads of 2 processors, ${guestConnection}`, async () => {
+    const host = vmHost({ poolThreads: 8 });
+    const names = Array.from({ length: 64 }, (_, i) => `vm${i}`);
+    for (const name of names) {
+      host.addLinuxLayer(`C:\\layers\\${name}\\layer.vhd`, GIB / 1024);
+      host.addFile(`C:\\scratches\\${name}\\sandbox.vhdx`, GIB / 1024);
+    }
+    await Promise.all(names.map(async (name) => {
+      await using vm = await startedVM(host, { ...LINUX, guestConnection, id: name });
+      const layers = {
+        layers: [{ vhdPath: `C:\\layers\\${name}\\layer.vhd` }],
+        scratchVhdPath: `C:\\scratches\\${name}\\sandbox.vhdx`,
+      };
+      await using _mounted = await mountLCOWLayers(name, layers, { vm, guestRoot: "/run/gcs/c" });
+    }));
+    assertEquals(held(host), []);
+    assertEquals(sockets(host).filter((call) => call === "WSAStartup").length, 1);
+    assertEquals([host.allocations, host.guests.started], [0, 0]);
+  });
+
+  Deno.test(`200 starts and closes leave no handle, no memory, and no thread taken, ${guestConnection}`, async () => {
+    const host = vmHost({ poolThreads: 2 });
+    for (let i = 0; i < 200; i++) {
+      await using _vm = await startedVM(host, { ...(i % 2 === 0 ? LINUX : WINDOWS), guestConnection });
+      host.clearCalls();
+    }
+    assertEquals([held(host), host.allocations, host.guests.started], [[], 0, 0]);
+  });
+}

@@ -5,12 +5,9 @@
  * @module
  */
 
-import { createUtilityVM, LayerError, type UtilityVM, type UtilityVMOptions, windowsHost } from "../../../mod.ts";
-import type { WindowsHost } from "../../../src/ffi/host.ts";
-import { vsockService } from "../../../src/ffi/ws2_32.ts";
-import { BridgeGuest, REQUESTS } from "../../../src/simulated/bridge_guest.ts";
-import { tcpStream } from "../../support/tcp_stream.ts";
-import { connectAsGuest, withSockets } from "./sockets.ts";
+import { createUtilityVM, LayerError, type UtilityVMOptions, windowsHost } from "../../../mod.ts";
+import { bootGuest } from "./guest.ts";
+import { withSockets } from "./sockets.ts";
 import { BOOT_FILES, LINUX_FOLDER, makeFiles, WINDOWS_FOLDERS } from "./vm_files.ts";
 
 const [kind = ""] = Deno.args;
@@ -20,38 +17,6 @@ const guestConnection = isDirect || kind === "linux" ? "direct" : kind as "none"
 const options: UtilityVMOptions = kind.endsWith("linux")
   ? { os: "linux", id: "vm1", bootFolder: LINUX_FOLDER, guestConnection }
   : { os: "windows", id: "vm1", layerFolders: WINDOWS_FOLDERS, guestConnection };
-
-/** Boots the guest of a VM, as soon as somebody listens for it. Returns what it was asked for. */
-async function bootGuest(host: WindowsHost, { os, runtimeId }: UtilityVM): Promise<string[]> {
-  const connect = async (service: string): Promise<Deno.TcpConn> => {
-    for (;;) {
-      try {
-        return await connectAsGuest(host, runtimeId, service);
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
-  };
-  if (os === "linux") {
-    using entropy = await connect(vsockService(1));
-    let bytes = 0;
-    const buffer = new Uint8Array(1000);
-    for (let size; (size = await entropy.read(buffer)) !== null;) bytes += size;
-    console.log(`${bytes} bytes of entropy`);
-  }
-  using _log = os === "linux" ? await connect(vsockService(109)) : undefined;
-  const bridge = await connect(os === "linux" ? vsockService(0x40000000) : "acef5661-84a1-4e44-856b-6245e69f4620");
-  const asked: string[] = [];
-  const guest = new BridgeGuest(tcpStream(bridge), {
-    os: os === "linux" ? "Linux" : "Windows",
-    respond(message, usual) {
-      asked.push(REQUESTS[message.type & 0x0fffffff]!);
-      return usual();
-    },
-  });
-  await guest.serve();
-  return asked;
-}
 
 makeFiles(BOOT_FILES);
 const host = isDirect ? withSockets(windowsHost()) : windowsHost();
@@ -72,7 +37,10 @@ try {
   }
   await vm.close();
   console.log(vm.state);
-  if (guest !== undefined) console.log((await guest).join(" "));
+  if (guest !== undefined) {
+    const { entropyBytes, asked } = await guest;
+    console.log(`${entropyBytes} bytes of entropy; ${asked.join(" ")}`);
+  }
 } catch (error) {
   if (!(error instanceof LayerError)) throw error;
   console.log(`${error.name}: ${error.message.split("\n")[0]}`);
