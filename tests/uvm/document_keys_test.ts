@@ -32,7 +32,8 @@ async function recorded(): Promise<Keys> {
   const keys: Keys = new Map();
   // Those made by hand aren't the original's.
   for (const run of await readRuns([...RECORDINGS.filter((folder) => !folder.endsWith("handmade")), WIRE_RECORDINGS])) {
-    for (const { fn, args } of isWireRun(run) ? run.calls ?? [] : run.trace) {
+    const calls = isWireRun(run) ? run.calls ?? [] : "trace" in run ? run.trace : [];
+    for (const { fn, args } of calls) {
       DOCUMENTS.forEach((name) => note(keys, fn, args[name]));
     }
     if (!isWireRun(run)) continue;
