@@ -1613,6 +1613,122 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+/** Of layers as files. */
+const FILE_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/files/tar/read_tar.ts",
+    text: "if (size > 0 && HEADER_ONLY.test(block.type))",
+    replacement: "if (false)",
+    breaks: "a link with a size is taken, where programs disagree on what follows",
+    tests: ["tests/files/tar/hostile_test.ts"],
+  },
+  {
+    file: "src/files/tar/read_tar.ts",
+    text: "await this.#body?.finish();",
+    replacement: "",
+    breaks: "contents that nobody reads are taken for headers",
+    tests: ["tests/files/tar/read_tar_test.ts"],
+  },
+  {
+    file: "src/files/tar/read_tar.ts",
+    text: "controller.enqueue(chunk.slice());",
+    replacement: "controller.enqueue(chunk);",
+    breaks: "contents change while they are kept",
+    tests: ["tests/files/tar/read_tar_test.ts"],
+  },
+  {
+    file: "src/files/tar/tar_source.ts",
+    text: "if (failure !== undefined) throw failure.error;",
+    replacement: "",
+    breaks: "an error of a disk is told as a damaged file",
+    tests: ["tests/files/tar/read_tar_test.ts"],
+  },
+  {
+    file: "src/files/tar/tar_source.ts",
+    text: 'signal?.addEventListener("abort", abort, { once: true });',
+    replacement: "",
+    breaks: "a stream that waits isn't ended by the signal",
+    tests: ["tests/files/tar/read_tar_test.ts"],
+  },
+  {
+    file: "src/files/tar/pax_time.ts",
+    text: 'sign === "-" ? -units : units',
+    replacement: "units",
+    breaks: "times before 1970 are those after",
+    tests: ["tests/files/tar/layer_tar_test.ts"],
+  },
+  {
+    file: "src/files/tar/layer_tar.ts",
+    text: "if (!checkPath(target, report)) return undefined;",
+    replacement: "",
+    breaks: "a whiteout may climb",
+    tests: ["tests/files/tar/hostile_test.ts"],
+  },
+  {
+    file: "src/files/layer/layer_path.ts",
+    text: 'if (unit === "ı" || unit === "ſ") return unit;',
+    replacement: "",
+    breaks: "two letters are taken for others",
+    tests: ["tests/files/layer/check_layer_test.ts"],
+  },
+  {
+    file: "src/files/layer/check_layer.ts",
+    text: "if (this.#reparsePoints.has(parent)) {",
+    replacement: "if (false) {",
+    breaks: "an entry below a link is taken for one in a file",
+    tests: ["tests/files/layer/check_layer_test.ts"],
+  },
+  {
+    file: "src/files/layer/check_layer.ts",
+    text: "else if (first !== undefined) this.#error",
+    replacement: "else if (false) this.#error",
+    breaks: "paths may differ by case only",
+    tests: ["tests/files/layer/check_layer_test.ts"],
+  },
+  {
+    file: "src/files/layer/merge_layers.ts",
+    text: 'else if (entry.type !== "stream" && entry.type !== "whiteout") own.others.add(key);',
+    replacement: "",
+    breaks: "what is below a file of a layer above is seen",
+    tests: ["tests/files/layer/merge_layers_test.ts"],
+  },
+  {
+    file: "src/files/layer/merge_layers.ts",
+    text: 'key.slice(0, key.lastIndexOf(":")) === shown',
+    replacement: "true",
+    breaks: "streams of files that aren't seen are seen",
+    tests: ["tests/files/layer/merge_layers_test.ts"],
+  },
+  {
+    file: "src/files/layer/merge_layers.ts",
+    text: "rest = rest.slice(seen.layer);",
+    replacement: "",
+    breaks: "a link leads to a file of a layer above its own",
+    tests: ["tests/files/layer/merge_layers_test.ts"],
+  },
+  {
+    file: "src/files/layer/diff_layers.ts",
+    text: "if (length > 0) await flush();",
+    replacement: "",
+    breaks: "the end of contents isn't compared",
+    tests: ["tests/files/layer/diff_layers_test.ts"],
+  },
+  {
+    file: "src/files/layer/layer_of_folder.ts",
+    text: "if (!info.isDirectory || info.isSymlink) return;",
+    replacement: "if (!info.isDirectory && !info.isSymlink) return;",
+    breaks: "links are followed",
+    tests: ["tests/files/layer/layer_of_folder_test.ts"],
+  },
+  {
+    file: "src/files/tar/byte_reader.ts",
+    text: "const part = this.#part(count - length).slice();",
+    replacement: "const part = this.#part(count - length);",
+    breaks: "a header that crosses a piece is damaged",
+    tests: ["tests/files/tar/read_tar_test.ts"],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
 export const MUTANTS: readonly Mutant[] = [
   ...RECORD_MUTANTS,
@@ -1622,4 +1738,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...TIME_MUTANTS,
   ...BRIDGE_MUTANTS,
   ...OWNER_MUTANTS,
+  ...FILE_MUTANTS,
 ];

@@ -21,6 +21,9 @@ Deno.test("lintLayer() finds nothing in layers that Windows takes", async () => 
     whiteout("Files/.wh.gone"),
   ];
   assertEquals(await lint([...TOP, ...links], { isBase: false }), []);
+  // Letters that are the same in capitals, but not to Windows.
+  const letters = ["ı", "i", "ß", "ss", "ſ", "s"].map((name) => file(`Files/${name}`));
+  assertEquals(await lint([...TOP, ...letters], { isBase: false }), []);
   assertEquals(await lint([folder("Files"), ...CONFIG, ...HIVES, ...links.slice(0, 2)], { isBase: true }), []);
 });
 

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@
 import { FormatError } from "../../../src/errors/file_errors.ts";
 import { InvalidInputError } from "../../../src/errors/input_error.ts";
 import { fromBytes } from "../../../src/files/bytes/random_access.ts";
+import { concat } from "../../../src/files/tar/pax_records.ts";
 import { readTar } from "../../../src/files/tar/read_tar.ts";
 import { writeTar } from "../../../src/files/tar/write_tar.ts";
 import { bytesOf, gzip, inPieces, readAll, refusal, tarOf, type TestEntry } from "./tars.ts";
@@ -43,6 +44,17 @@ Deno.test("readTar() gives what writeTar() was given, in pieces of any length, p
     assertEquals([...entries[5]!.pax], [["mtime", "-3"], ["uid", String(2 ** 30)]]);
   }
   assertEquals(await bytesOf(writeTar(readTar(fromBytes(tar)))), tar);
+});
+
+Deno.test("contents stay as they are while more is read, and headers may lie across pieces", async () => {
+  const data = Array.from({ length: 3000 }, (_, i) => `${i}`.padStart(7)).join(" ");
+  const tar = await tarOf(...ENTRIES, { name: "data", data });
+  const bytes = fromBytes(tar);
+  const short = { ...bytes, read: (at: number, into: Uint8Array) => bytes.read(at, into.subarray(0, 700)) };
+  const kept = new Map<string, Uint8Array[]>();
+  for await (const entry of readTar(short)) kept.set(entry.name, await Array.fromAsync(entry.contents()));
+  assertEquals([...kept.keys()], [...ENTRIES.map(({ name }) => name), "data"]);
+  assertEquals(new TextDecoder().decode(concat(kept.get("data")!)), data);
 });
 
 Deno.test("readTar() leaves out contents that aren't read, or only in part", async () => {
