@@ -71,7 +71,7 @@ Deno.test("play() finds what differs from a recording", async () => {
       "Options.CacheIo is true",
     ],
     ["lcow-mm-1", ({ result }) => result.steps[2].scratch = "/scratch", "result scratch is"],
-    ["lcow-nomm-novpmem", ({ trace }) => swap(trace, 19), "expected HcsModifyComputeSystem"],
+    ["lcow-nomm-novpmem", ({ trace }) => swap(trace, 31), "expected HcsUnregisterComputeSystemCallback"],
     [
       "wcow-nodirectmap",
       ({ trace }) => edit(trace[17], ({ Settings }) => Settings.Name = "s2"),

@@ -64,7 +64,7 @@ Deno.test("playWire() finds what differs from a recording", async () => {
     ["lcow-vm-lifecycle", ({ wire }) => wire[0].json.MaximumVersion = 5, "args.MaximumVersion is 4 instead of 5"],
     ["lcow-vm-lifecycle", ({ wire }) => wire[2].json.ActivityId = "", "args.ActivityId is"],
     ["lcow-mm-1", ({ wire }) => wire[6].json.Request.Settings.Filesystem = "xfs", "Settings.Filesystem is"],
-    ["lcow-mm-1", ({ wire, calls }) => [wire[4].seq, calls[6].seq] = [26, 27], "step 3, MountLCOWLayers: call 1"],
+    ["lcow-mm-1", ({ wire, calls }) => [wire[4].seq, calls[6].seq] = [26, 27], "step 3, MountLCOWLayers: call 3"],
     ["lcow-mm-1", ({ steps }) => steps[2].value.rootfs = "/rootfs", "result rootfs is"],
     ["lcow-mm-1", ({ steps }) => steps.splice(3, 1), "before it: held: device"],
     ["lcow-vm-lifecycle", ({ sockets }) => sockets.splice(1, 1), "sockets of 0000006d"],
