@@ -7,13 +7,14 @@
 import type { LayerFinding, LayerSource } from "../src/files/mod.ts";
 import { type Arguments, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
+import { isTransfer, planTransfer, TRANSFER_HELP } from "./support/layer_transfer.ts";
 import { entryJson, entryRow, entryText } from "./support/layer_entries.ts";
 import { printBytes } from "./support/print_bytes.ts";
 import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
 
 const help = `\
-Looks into layers of Windows containers, on any system, and changes nothing.
+Looks into layers of Windows containers, on any system, and changes nothing. Imports and exports them on Windows.
 
 Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
 
@@ -36,13 +37,17 @@ LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copie
   --version            print the version
   -h, --help           print this
 
-Exit codes: 0 done; 1 failed, or lint has found an error; 2 wrong usage; 130 stopped by Ctrl+C.
+${TRANSFER_HELP}
+
+Exit codes: 0 done; 1 failed, or lint has found an error; 2 wrong usage; 130 stopped by Ctrl+C. 3
+after import and export: something is still held, and listed.
 
 Examples:
   ${program("layer")} lint layer.tar.gz
   ${program("layer")} ls --json app.tar.gz base.tar.gz
   ${program("layer")} cat Files/License.txt base.tar.gz
-  ${program("layer")} wrap files.tar > layer.tar`;
+  ${program("layer")} wrap files.tar > layer.tar
+  ${program("layer")} import C:/layers/app app.tar.gz C:/layers/servercore`;
 
 const files = () => import("../src/files/mod.ts");
 
@@ -159,11 +164,17 @@ const ACTIONS: Readonly<Record<string, Action>> = {
 
 const WRAP = "wrap";
 
-function plan({ positionals, has }: Arguments): Job {
+function plan(args: Arguments): Job {
+  const { positionals, has, values } = args;
   const [name = "", ...operands] = positionals;
   const json = has("json");
   if (has("base") && has("not-base")) throw new UsageError("--base and --not-base contradict each other");
   const isBase = has("base") ? true : has("not-base") ? false : undefined;
+  if (isTransfer(name)) {
+    if (isBase !== undefined) throw new UsageError(`${name} takes neither --base nor --not-base`);
+    return planTransfer(name, operands, args);
+  }
+  if (values.form !== undefined) throw new UsageError(`${name || "layer"} takes no --form`);
   if (name === WRAP) {
     if (json) throw new UsageError("wrap prints the tar: --json is of no use");
     if (operands.length > 1) throw new UsageError("wrap takes one tar, or none");
@@ -173,7 +184,9 @@ function plan({ positionals, has }: Arguments): Job {
   const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : undefined;
   if (action === undefined) {
     throw new UsageError(
-      `layer takes a command: ${[...Object.keys(ACTIONS), WRAP].join(", ")}${name && `, not ${name}`}`,
+      `layer takes a command: ${[...Object.keys(ACTIONS), WRAP, "import", "export"].join(", ")}${
+        name && `, not ${name}`
+      }`,
     );
   }
   const { takesPath = false, layers: [least, most], printsBytes = false } = action;
@@ -209,7 +222,14 @@ function namesOf(layers: readonly LayerSource[]): string {
 if (import.meta.main) {
   await main({
     help,
-    options: { json: "boolean", base: "boolean", "not-base": "boolean", timeout: "string" },
+    options: {
+      json: "boolean",
+      base: "boolean",
+      "not-base": "boolean",
+      timeout: "string",
+      form: "string",
+      simulate: "string",
+    },
     plan,
   });
 }

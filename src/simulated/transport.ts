@@ -9,7 +9,7 @@ import { bytesOf, copyFolder, copyOf, fileWith, nodesAt } from "./contents.ts";
 import { foldName, lastName, parentOf } from "./names.ts";
 import { metadataOf } from "./nt_files.ts";
 import { unknown } from "./simulation_error.ts";
-import { keyOf, type Node, type Windows } from "./windows.ts";
+import { type FileMetadata, keyOf, type Node, type Windows } from "./windows.ts";
 
 const TOMBSTONES = "tombstones.txt";
 const TOMBSTONES_BEGIN = "\ufeffVersion 1.0\n";
@@ -46,13 +46,15 @@ function put(windows: Windows, node: Node, at: string): void {
   if (windows.node(parent) === undefined) put(windows, { path: parent, type: "folder" }, parent);
   if (node.type === "folder") {
     if (windows.node(at) === undefined) windows.add({ path: at, type: "folder" });
-    windows.add(fileWith(at + FOLDER, transportFile(node)));
+    windows.add({ ...fileWith(at + FOLDER, transportFile(node)), metadata: timesOf(node) });
   } else {
-    const { attributes: _, ...times } = metadataOf(node);
-    const { creationTime, lastWriteTime, changeTime, lastAccessTime } = times;
-    const kept = { attributes: 0x80, creationTime, lastWriteTime, changeTime, lastAccessTime };
-    windows.add({ ...fileWith(at, transportFile(node)), metadata: kept });
+    windows.add({ ...fileWith(at, transportFile(node)), metadata: timesOf(node) });
   }
+}
+
+function timesOf(node: Node): FileMetadata {
+  const { creationTime, lastWriteTime, changeTime, lastAccessTime } = metadataOf(node);
+  return { attributes: 0x80, creationTime, lastWriteTime, changeTime, lastAccessTime };
 }
 
 /** Imports a layer from what {@linkcode exportFiles} makes. What the layers below show is there as well, as in a real layer. */
@@ -103,8 +105,7 @@ function take(windows: Windows, file: Node, at: string): void {
   if (isFolder && windows.node(path) === undefined) windows.add({ path, type: "folder" });
   if (!isFolder) windows.add(fileWith(path, ""));
   const node = windows.own(path, "stay");
-  const times = isFolder ? undefined : file.metadata;
-  node.metadata = { ...metadataOf(node), ...times, attributes };
+  node.metadata = { ...metadataOf(node), ...file.metadata, attributes };
   restore(windows, node, [bytes.slice(4)]);
   node.metadata = { ...node.metadata, attributes };
 }

@@ -114,7 +114,7 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
   const cases: readonly (readonly [args: readonly string[], code: number, text: string])[] = [
     [["ls", cut], 1, "cut.tar: it is cut"],
     [["ls", none], 1, "none.tar can't be read: "],
-    [["list", cut], 2, "layer takes a command: ls, cat, stat, diff, owner, lint, wrap, not list"],
+    [["list", cut], 2, "layer takes a command: ls, cat, stat, diff, owner, lint, wrap, import, export, not list"],
     [["cat", "Files/x"], 2, "cat takes a path and one or more layers"],
     [["diff", cut], 2, "diff takes 2 layers"],
     [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],

@@ -103,6 +103,9 @@ Deno.test("a layer above another one is exported as it was imported, mounted, an
       ["Hives/System_Delta", "file", "delta"],
     ],
   );
+  const times = (entries: unknown) =>
+    (entries as { path: string; times: unknown }[]).find(({ path }) => path === "Files/data")!.times;
+  assertEquals(times(found), times(await plain(readLayerTar(tar(...childEntries())))));
   await importLayer("C:\\layers\\again", fromBytes(bytes), [BASE], { host });
   host.addScratch(SCRATCH);
   {
