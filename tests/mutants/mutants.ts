@@ -933,6 +933,20 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/uvm/compute_system.ts",
+    text: `return State === "Stopped" || Stopped === true;`,
+    replacement: `return State !== "Paused";`,
+    breaks: "a removal that a running VM refuses counts as done",
+    tests: ["tests/uvm/odd_answers_test.ts", "tests/situations/vm_test.ts"],
+  },
+  {
+    file: "src/simulated/hcs.ts",
+    text: `if (started.isDirect) bootGuest(context, started);`,
+    replacement: `if (started.isDirect) bootGuest({ ...context, later: () => undefined as never }, started);`,
+    breaks: "nobody learns that a simulated guest is connected",
+    tests: ["tests/simulated/state_file_test.ts"],
+  },
+  {
+    file: "src/uvm/compute_system.ts",
     text: `      callback[Symbol.dispose]();\n`,
     replacement: ``,
     breaks: "the callback of a VM that can't be created leaks",

@@ -117,7 +117,11 @@ async function tried<Failure>(
     return later;
   };
   await check([]);
-  const firsts = full ? all.filter((_, i) => i % parts === part - 1) : drawn(all, count, random);
+  // Half of what is drawn can be one of a pair.
+  const alone = full ? [] : drawn(all.filter((failure) => !isPaired(failure)), Math.floor(count / 2), random);
+  const firsts = full
+    ? all.filter((_, i) => i % parts === part - 1)
+    : [...alone, ...drawn(all.filter(isPaired), count - alone.length, random)];
   let pairs = 0;
   for (const [done, first] of firsts.entries()) {
     const later = await check([first]);
