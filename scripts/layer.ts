@@ -73,16 +73,10 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     async run(layers, { signal }) {
       const rows: string[][] = [];
       const entries: unknown[] = [];
-      if (layers.length === 1) {
-        for await (const entry of layers[0]!.entries({ signal })) {
-          rows.push(entryRow(entry));
-          entries.push(entryJson(entry));
-        }
-      } else {
-        for await (const { entry, layer } of (await files()).mergeLayers(layers, { signal })) {
-          rows.push([...entryRow(entry), layers[layer]!.name]);
-          entries.push({ ...entryJson(entry), layer: layers[layer]!.name });
-        }
+      const isOne = layers.length === 1;
+      for await (const { entry, layer } of seen(layers, signal)) {
+        rows.push([...entryRow(entry), ...isOne ? [] : [layer]]);
+        entries.push({ ...entryJson(entry), ...isOne ? {} : { layer } });
       }
       return { text: columns(rows), json: { entries } };
     },
@@ -101,15 +95,14 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     takesPath: true,
     layers: [1, Infinity],
     async run(layers, { signal }, path) {
-      const { mergeLayers } = await files();
       const wanted = path.toLowerCase();
       const texts: string[] = [];
       const entries: unknown[] = [];
-      for await (const { entry, layer } of mergeLayers(layers, { signal })) {
+      for await (const { entry, layer } of seen(layers, signal)) {
         const key = entry.path.toLowerCase();
         if (key !== wanted && !(entry.type === "stream" && key.startsWith(`${wanted}:`))) continue;
-        texts.push(entryText(entry, layers[layer]!.name));
-        entries.push({ ...entryJson(entry), layer: layers[layer]!.name });
+        texts.push(entryText(entry, layer));
+        entries.push({ ...entryJson(entry), layer });
       }
       if (entries.length === 0) throw new CommandError(`There is no ${path} in ${namesOf(layers)}`);
       return { text: texts.join("\n\n"), json: { entries } };
@@ -162,6 +155,17 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
+/** All entries of a layer, or what a container sees of several, with the name of the layer. */
+async function* seen(layers: readonly LayerSource[], signal: AbortSignal) {
+  if (layers.length === 1) {
+    const [{ name }] = layers as [LayerSource];
+    for await (const entry of layers[0]!.entries({ signal })) yield { entry, layer: name };
+  } else {
+    const { mergeLayers } = await files();
+    for await (const { entry, layer } of mergeLayers(layers, { signal })) yield { entry, layer: layers[layer]!.name };
+  }
+}
+
 const WRAP = "wrap";
 
 function plan(args: Arguments): Job {
@@ -191,13 +195,14 @@ function plan(args: Arguments): Job {
   }
   const { takesPath = false, layers: [least, most], printsBytes = false } = action;
   const paths = takesPath ? operands.slice(1) : operands;
+  const path = (operands[0] ?? "").replaceAll("\\", "/");
   if (json && printsBytes) throw new UsageError(`${name} prints the contents: --json is of no use`);
   if (isBase !== undefined && name !== "lint") throw new UsageError(`${name} takes neither --base nor --not-base`);
   if (paths.length < least || paths.length > most) {
     const count = most === Infinity ? "one or more layers" : most === 1 ? "one layer" : `${most} layers`;
     throw new UsageError(`${name} takes ${takesPath ? "a path and " : ""}${count}`);
   }
-  return { run: (signal) => onLayers(paths, (layers) => action.run(layers, { signal, isBase }, operands[0]!)) };
+  return { run: (signal) => onLayers(paths, (layers) => action.run(layers, { signal, isBase }, path)) };
 }
 
 async function onLayers(paths: readonly string[], work: (layers: LayerSource[]) => Promise<Result>): Promise<Result> {

@@ -63,8 +63,9 @@ Deno.test("layer lists, shows and prints what is in layers, with no grant but to
     ["Files/a.txt:s", app],
     ["Files/b.txt", app],
   ]);
-  assertEquals((await layer(both, "cat", "files/B.TXT", ...both)).stdout, "new");
+  assertEquals((await layer(both, "cat", "files\\B.TXT", ...both)).stdout, "new");
   assertEquals((await layer([base], "cat", "Files/a.txt", base)).stdout, "old");
+  assertStringIncludes((await layer([app], "stat", "Hives", app)).stdout, "type:       folder\n");
   const { entries: [shown, stream] } = JSON.parse((await layer(both, "stat", "--json", "Files/a.txt", ...both)).stdout);
   assertEquals([shown.times.write, shown.attributes, stream.path], [
     "2020-01-01T00:00:00.1234567Z",

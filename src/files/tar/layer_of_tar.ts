@@ -11,6 +11,7 @@ import { layerEntryOf, readLayerTar } from "./layer_tar.ts";
 import { readTar } from "./read_tar.ts";
 import { readTarOptions, type TarLimits } from "./tar_limits.ts";
 import { nameOf } from "./tar_source.ts";
+import { unknownKeys } from "./windows_metadata.ts";
 
 /** The layer in a tar, packed with gzip or not. */
 export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSource {
@@ -29,6 +30,10 @@ export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSo
             isWrong = true;
             onFinding({ severity: "error", rule, problem, path, offset });
           });
+          for (const key of unknownKeys(entry)) {
+            const problem = `Windows knows no ${key}: it is ignored`;
+            onFinding({ severity: "warning", rule: "metadata", problem, path, offset });
+          }
           if (layerEntry !== undefined && !isWrong) yield layerEntry;
         }
       } catch (error) {

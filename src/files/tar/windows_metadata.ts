@@ -31,6 +31,15 @@ export const EXTENDED_ATTRIBUTE = "MSWINDOWS.xattr.";
 /** When the file was created. */
 export const CREATION_TIME = "LIBARCHIVE.creationtime";
 
+const KNOWN = [FILE_ATTRIBUTES, SECURITY, SDDL, MOUNT_POINT];
+
+/** Keys of records that are meant for Windows, and that no importer knows. */
+export function unknownKeys({ pax }: Pick<TarHeader, "pax">): string[] {
+  return [...pax.keys()].filter((key) =>
+    key.startsWith("MSWINDOWS.") && !KNOWN.includes(key) && !key.startsWith(EXTENDED_ATTRIBUTE)
+  );
+}
+
 /** What Windows keeps of a file. */
 export type Metadata = Pick<
   LayerEntry,

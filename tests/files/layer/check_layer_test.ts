@@ -98,6 +98,10 @@ const CASES: readonly (readonly [entries: readonly TestEntry[], finding: string,
     [file("Files/a", "", { "MSWINDOWS.xattr.A": "AAAA".repeat(22000) })],
     "error metadata Files/a: its extended attributes have 66013 bytes, more than Windows allows",
   ],
+  [
+    [file("Files/a", "", { "MSWINDOWS.fileattrs": "32" })],
+    "warning metadata Files/a: Windows knows no MSWINDOWS.fileattrs: it is ignored",
+  ],
   [[symlink("Files/l", "")], "error metadata Files/l: it links to nothing"],
   [[], "error base: Files/Windows/System32/config/SAM is missing in a base layer", { isBase: true }],
   [
