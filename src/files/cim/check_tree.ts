@@ -61,13 +61,17 @@ export class TreeCheck {
         continue;
       }
       if (++this.#count > this.#options.mostEntries) {
-        const problem = `the image has more than ${this.#options.mostEntries} entries: the rest isn't checked`;
-        yield faultOf("error", folder.table.chunk.fault(4, problem));
+        yield this.#tooMany(folder.table);
         return false;
       }
       yield* this.#link(stack, folder, folder.next++);
     }
     return true;
+  }
+
+  #tooMany(table: LinkTable): FoundFault {
+    const problem = `the image has more than ${this.#options.mostEntries} entries: the rest isn't checked`;
+    return { ...faultOf("error", table.chunk.fault(4, problem)), once: problem };
   }
 
   async *#link(stack: Folder[], folder: Folder, index: number): AsyncGenerator<FoundFault> {
@@ -157,7 +161,10 @@ export class TreeCheck {
     const orders = new NameOrders();
     let wasOrdered = true;
     for (let index = 0; index < table.count; index++) {
-      if (++this.#count > this.#options.mostEntries) return;
+      if (++this.#count > this.#options.mostEntries) {
+        yield this.#tooMany(table);
+        return;
+      }
       const { faults, name, nameAt } = await regions.get((reader) => {
         const faults = new Faults();
         const name = faults.catching(() => table.name(reader, index));

@@ -27,6 +27,8 @@ const folder = (children: Readonly<Record<string, CimNode>>): CimNode => ({
   children: new Map(Object.entries(children)),
 });
 
+const MOST_READS = 2_000;
+
 /** A folder whose files count how much is read of them, and how many are open. */
 function counting(files: Files): CimFolder & { largest: number; reads: number; open_: number; mostOpen: number } {
   const counts = {
@@ -43,7 +45,7 @@ function counting(files: Files): CimFolder & { largest: number; reads: number; o
         name,
         size: source.size,
         read(at: number, into: Uint8Array) {
-          counts.reads++;
+          if (++counts.reads > MOST_READS) throw new Error("it reads without end");
           counts.largest = Math.max(counts.largest, into.byteLength);
           return source.read(at, into);
         },
@@ -77,7 +79,7 @@ Deno.test("the files of an image are found on a disk that tells apart small and 
   const path = await Deno.makeTempDir();
   try {
     for (const [name, bytes] of sample("tiny")) await Deno.writeFile(`${path}/${name.toUpperCase()}`, bytes);
-    await using read = await openCim(`${path}/IMAGE.CIM`);
+    await using read = await openCim(`${path}/Image.cim`);
     assertEquals((await Array.fromAsync(read.walk())).map((entry) => entry.path), ["\\dir", "\\dir\\a.txt"]);
     const { files } = await filesOfCim(`${path}/IMAGE.CIM`);
     assertEquals(files.every(({ size }) => size !== undefined), true);
@@ -124,6 +126,7 @@ Deno.test("filesOfCim() lists the files of an image of format 3, and those that 
   const { files, version } = await filesOfCim(inMemory(sample("versions"), "major-3-0.cim"));
   assertEquals(version, { major: 3, minor: 0 });
   assertEquals(files.filter(({ kind }) => kind === "region").map(({ size }) => size), [undefined, 40, 41]);
+  assertEquals((await filesOfCim(inMemory(sample("versions"), "minor-2-7.cim"))).sharedWith, []);
 });
 
 Deno.test("a block image is refused with what helps", async () => {
@@ -186,6 +189,44 @@ Deno.test("walk() and checkCim() end where an image has more entries than allowe
   assertEquals((await Array.fromAsync(read.walk({ mostEntries: 50 }))).length, 50);
   const faults = await Array.fromAsync(checkCim(name, { mostEntries: 49 }));
   assertStringIncludes(faults.at(-1)!.problem, "more than 49 entries");
+});
+
+Deno.test("checkCim() ends where a file has more streams than allowed", async () => {
+  const streams = new Map(Array.from({ length: 60 }, (_, n) => [`s${n}`, new Uint8Array()]));
+  const faults = await Array.fromAsync(checkCim(inMemory(image({ a: { streams } })), { mostEntries: 49 }));
+  assertEquals(faults.filter(({ problem }) => problem.includes("more than 49 entries")).length, 1);
+});
+
+Deno.test("walk() and checkCim() tell of a folder in itself, and of its files once", async () => {
+  const files = sample("tiny");
+  patch(files, SAMPLE, 131144, [1]);
+  await using read = await openCim(inMemory(files));
+  const seen: string[] = [];
+  const error = await assertRejects(async () => {
+    for await (const { path } of read.walk()) seen.push(path);
+  }, FormatError);
+  assertStringIncludes(error.problem, "or in itself");
+  assertEquals([error.offset, seen], [131144, ["\\dir"]]);
+  const shared = { extendedAttributes: Uint8Array.of(1) };
+  const problems = (await faultsOf(image({ a: shared, b: shared }))).filter(({ severity }) => severity === "error");
+  assertEquals(problems.map(({ entry }) => entry), ["\\a"]);
+});
+
+Deno.test("an image with more regions than can be numbered is refused", async () => {
+  const files = sample("forks");
+  patch(files, "child.cim", 88, [0xff, 0xff]);
+  const error = await assertRejects(() => openCim(inMemory(files, "child.cim")), FormatError);
+  assertStringIncludes(error.problem, "more than 65536 regions");
+});
+
+Deno.test("a table of streams without its length in front is known from one with it, however many they are", async () => {
+  // The number of streams, and where the first is, could be the length and the number of another table.
+  const streams = new Map(
+    Array.from({ length: 900 }, (_, n) => [`s${n}`.padEnd(5, "x"), new TextEncoder().encode(`${n}`)]),
+  );
+  await using read = await openCim(inMemory(image({ a: { streams } })));
+  const entry = await read.entry("a");
+  assertEquals((await Array.fromAsync(entry!.streams())).length, 900);
 });
 
 Deno.test("walk() begins in a folder, and refuses what is none of the image", async () => {
@@ -278,6 +319,8 @@ const VALUES: readonly [
     131424,
     "type 0",
   ],
+  ["contents in the header of a region", 131424, [8, 0, 0, 0, 0, 0, 2, 0], "error", 131424, "outside of"],
+  ["more names than there is room for", 131172, [3], "error", 131172, "has 3 in 24 bytes"],
   ["unknown flags of a file", 131385, [0x10], "warning", 131384, "unknown flags: 0x1000"],
   ["unknown flags of a stream", 131439, [0x80], "warning", 131439, "unknown flags: 0x80"],
   [
@@ -307,6 +350,7 @@ for (const [what, at, bytes, severity, offset, problem] of VALUES) {
 }
 
 const NAMES: readonly [name: string, severity: string, problem: string][] = [
+  ["x".repeat(256), "error", "a name has 256 characters"],
   ["..", "error", "leads elsewhere"],
   [".", "error", "leads elsewhere"],
   ["C:a", "error", "leads elsewhere"],
@@ -339,6 +383,28 @@ Deno.test("checkCim() finds two names that are the same where the names have no 
     ["error", "there are two of this name", "\\zz"],
     ["warning", "its name is out of order: Windows may not find it", "\\bb"],
   ]);
+});
+
+Deno.test("checkCim() tells of parts of an executable that are empty or outside of it", async () => {
+  for (const mappings of [[[1000, 0], [1000, 8]], [[3000, 0]]] as const) {
+    const faults = await faultsOf(
+      image({ "a.dll": { executable: { image: new Uint8Array(8192), length: 3000, mappings } } }),
+    );
+    assertEquals(faults.map(({ severity, entry }) => [severity, entry]), [["error", "\\a.dll"]]);
+    assertStringIncludes(faults[0]!.problem, "a part of its executable begins at");
+  }
+});
+
+Deno.test("many reads at a time don't push out of memory what each other needs", async () => {
+  // Each is in two or three parts of a region that no other one needs, and all are more than is kept.
+  const file = (n: number) => ({ extendedAttributes: new Uint8Array(65_000).fill(n) });
+  const files = image(Object.fromEntries(Array.from({ length: 240 }, (_, n) => [`f${n}`, file(n + 1)])));
+  const folder = counting(files);
+  await using read = await openCim({ folder, name: "image.cim" });
+  const entries = (await Array.fromAsync(read.walk())).sort((a, b) => a.id - b.id).filter((_, n) => n % 3 === 0);
+  const before = folder.reads;
+  await Promise.all(entries.map((entry) => assertRejects(() => entry.extendedAttributes(), FormatError)));
+  assert(folder.reads - before <= 3 * entries.length, `${folder.reads - before} reads`);
 });
 
 Deno.test("checkCim() tells of parts of an executable that are in the same place", async () => {
