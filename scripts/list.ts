@@ -37,6 +37,7 @@ function plan({ values, positionals }: Arguments): Job {
 
 async function list(what: string | undefined, simulate: string | undefined, signal: AbortSignal): Promise<Result> {
   const { findMounts, listMounts } = await import("../mod.ts");
+  (await import("./support/warnings.ts")).printWarnings();
   const call = (host: Host): Promise<MountInfo[]> =>
     what === undefined ? listMounts({ host, signal }) : findMounts(what, { host, signal });
   const mounts = await call(await openHost({ command: "list", simulate, call }));

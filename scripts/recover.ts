@@ -44,6 +44,7 @@ async function recoverAll(
   signal: AbortSignal,
 ): Promise<Result> {
   const { recover, ReleaseError } = await import("../mod.ts");
+  (await import("./support/warnings.ts")).printWarnings();
   const call = (host: Host): Promise<RecoveredMount[]> => recover({ host, signal, ...how });
   const recovered = await call(await openHost({ command: "recover", simulate, call }));
   const failed = recovered.filter(({ outcome }) => outcome === "failed");

@@ -7,7 +7,7 @@
 import type { Host, MountInfo } from "../mod.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
-import { holdRow } from "./support/holds.ts";
+import { type HeldRecord, holdRow } from "./support/holds.ts";
 import { openHost } from "./support/host.ts";
 import { named as nameOf } from "./support/mounts.ts";
 import { program, shellArgument } from "./support/program.ts";
@@ -47,8 +47,11 @@ function plan({ values, positionals }: Arguments): Job {
   const { simulate, "mount-point": mountPoint } = values;
   const named = isPath(folder) ? windowsPath(folder, "SCRATCH") : folder;
   const volumeMountPath = mountPoint === undefined ? undefined : windowsPath(mountPoint, "--mount-point");
+  let left: readonly HeldRecord[] = [];
+  const find = (held: readonly HeldRecord[]) => left = held;
   return {
-    run: (signal) => unmount({ named, volumeMountPath, simulate }, signal),
+    run: (signal) => unmount({ named, volumeMountPath, simulate }, find, signal),
+    left: () => left,
     words: { scratchFolder: "SCRATCH", what: "SCRATCH", volumeMountPath: "--mount-point" },
     undo: `${program("unmount")} ${shellArgument(named)}`,
     mayHold: isPath(folder) ? [{ kind: "activation", scratch: named }] : [],
@@ -67,13 +70,15 @@ function isRoot(path: string): boolean {
 async function scratchOf(host: Host, named: string, signal: AbortSignal): Promise<string> {
   const { findMounts } = await import("../mod.ts");
   const { kindOf } = await import("../src/checks/existing.ts");
+  const { realPathIfTold } = await import("../src/checks/real_path.ts");
   const { pathKey } = await import("../src/checks/windows_path.ts");
   const folder = isPath(named) ? named : windowsPath(named, "SCRATCH");
   if (!isRoot(folder) && kindOf(host, `${folder}\\sandbox.vhdx`) === "file") return folder;
-  const found = await findMounts(named, { host, signal });
+  const what = /^(\\\\\?\\)?[A-Za-z]:\\./.test(named) ? realPathIfTold(host, named) : named;
+  const found = await findMounts(what, { host, signal });
   // What a layer or an image belongs to isn't meant: others may need it as well.
   const isShared = ({ layers, image }: MountInfo) =>
-    [...layers, image?.path ?? "", image?.volume ?? ""].some((path) => pathKey(path) === pathKey(named));
+    [...layers, image?.path ?? "", image?.volume ?? ""].some((path) => pathKey(path) === pathKey(what));
   const [mount, ...others] = found.filter((mount) => mount.kind === undefined && !isShared(mount));
   if (mount !== undefined && others.length === 0) {
     if (mount.disk === undefined && mount.scratch !== "") return mount.scratch;
@@ -84,6 +89,10 @@ async function scratchOf(host: Host, named: string, signal: AbortSignal): Promis
       `${named} belongs to ${others.length + 1} mounts, which ${program("list")} tells. Name a scratch`,
     );
   }
+  const other = found.find(({ kind }) => kind !== undefined);
+  if (other !== undefined) {
+    throw new CommandError(`${named} belongs to ${nameOf(other)} (${other.kind}), which is no scratch with layers`);
+  }
   if (isPath(named) || kindOf(host, folder) !== undefined) return folder;
   throw new CommandError(
     `Nothing is mounted that ${named} belongs to, and there is no folder ${folder}. ${
@@ -92,7 +101,12 @@ async function scratchOf(host: Host, named: string, signal: AbortSignal): Promis
   );
 }
 
-async function unmount({ named, volumeMountPath, simulate }: UnmountRequest, signal: AbortSignal): Promise<Result> {
+// Of a failure before the first release, `leave` is told what is held.
+async function unmount(
+  { named, volumeMountPath, simulate }: UnmountRequest,
+  leave: (held: readonly HeldRecord[]) => void,
+  signal: AbortSignal,
+): Promise<Result> {
   const { findMounts, unmountWCOWLayers } = await import("../mod.ts");
   const { isInUse, kindOf, requireKind } = await import("../src/checks/existing.ts");
   const options = (host: Host) => ({ host, signal, volumeMountPath });
@@ -117,10 +131,11 @@ async function unmount({ named, volumeMountPath, simulate }: UnmountRequest, sig
     if (held.length === 0) requireKind(host, disk, "SCRATCH", "file");
     return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
   } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error;
-    // Of the holds, the disk is released last.
-    if (kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
+    // Of the holds, the disk is released last. What a VM uses isn't mounted here.
+    if ((error as Error).name === "InUseError" || kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
     const holds = [{ kind: "activation", scratch }] as const;
+    leave(holds);
+    if (!signal.aborted || error !== signal.reason) throw error;
     const message = `${(error as Error).message}, with the layers still mounted, or a part of it`;
     throw new CommandError(message, { cause: error, holds });
   }

@@ -42,6 +42,8 @@ export interface Job {
   advice?(error: LayerError): string | undefined;
   /** The command line that releases what a failure left held. */
   readonly undo?: string;
+  /** What was found to be held still after a failure that doesn't tell. */
+  readonly left?: () => readonly HeldRecord[];
   /** What may be held if it is broken off. */
   readonly mayHold?: readonly HeldRecord[];
   /** Whether recovery releases that as well. */

@@ -63,7 +63,7 @@ function heldBy(error: unknown, job: Job | undefined): readonly HeldRecord[] {
   if (error instanceof SuppressedError) return [...heldBy(error.error, job), ...heldBy(error.suppressed, job)];
   // What it was called for is undone once it returns, which this process doesn't wait for.
   if (isHanging(error)) return job?.mayHold ?? [];
-  return error instanceof ReleaseError || error instanceof CommandError ? error.holds : [];
+  return error instanceof ReleaseError || error instanceof CommandError ? error.holds : job?.left?.() ?? [];
 }
 
 function asText(error: unknown, holds: readonly HeldRecord[], { job, signal }: FailedCommand): string {

@@ -69,12 +69,17 @@ function requireLength(real: string, path: string, argument: string): string {
 
 /** Does what {@linkcode realPath} does, for releases: they have to go on if Windows doesn't tell. */
 export function realPathIfTold(host: Host, path: string): string {
+  return toldRealPath(host, path) ?? path;
+}
+
+/** Does what {@linkcode realPath} does, but returns undefined if Windows doesn't tell. */
+export function toldRealPath(host: Host, path: string): string | undefined {
   try {
     return realPath(host, path);
   } catch (error) {
     if (neverReachedWindows(error)) throw error;
-    log("debug", () => `${path} is used as it is given: ${messageOf(error)}`);
-    return path;
+    log("debug", () => `the real path of ${path} isn't known: ${messageOf(error)}`);
+    return undefined;
   }
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { isDiskInUse, kindOf } from "../checks/existing.ts";
-import { realPathIfTold } from "../checks/real_path.ts";
+import { toldRealPath } from "../checks/real_path.ts";
 import { diskOf, isWithin } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { programData } from "../ffi/kernel32.ts";
@@ -17,13 +17,17 @@ import { isOpenToVM } from "../session/vm_files.ts";
 import { foreignMounts, UNKNOWN } from "./foreign_mounts.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
-import { recordOf } from "./mount_records.ts";
+import { recordedPath, recordOf } from "./mount_records.ts";
 import { orUndefined, placeOf } from "./volume_place.ts";
 import { recordedHolds, releaseRecorded, requireUnused } from "./unmount.ts";
 
 /** Returns the scratch at a folder, unless it has a record or isn't mounted. It can be of another tool, too. */
-export async function adoptable(host: Host, folder: string): Promise<MountInfo[]> {
-  const scratch = realPathIfTold(host, folder);
+export async function adoptable(
+  host: Host,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<MountInfo[]> {
+  const scratch = toldRealPath(host, folder) ?? await recordedPath(host, folder, signal);
   if (await hasRecord(host, scratch) || orUndefined(() => isDiskInUse(host, scratch)) === false) return [];
   const place = await placeOf(host, scratch);
   return [{ ...UNKNOWN, state: place.volume === undefined ? "partial" : "mounted", scratch, ...place }];

@@ -9,6 +9,7 @@ import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isDiskInUse, isInUse } from "../checks/existing.ts";
 import { diskOf, nameOf, pathKey } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
+import { operationOf } from "../ffi/operation.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { containerdStoreAt, containerdStores } from "../nodes/containerd.ts";
 import { dockerStoreAt, dockerStores } from "../nodes/docker.ts";
@@ -80,6 +81,7 @@ async function* mountsIn(
     signal?.throwIfAborted();
     const scratch = `${store.folder}\\${name}`;
     if (orUndefined(() => isDiskInUse(host, scratch)) === false) continue;
+    operationOf(signal)?.concerns(scratch);
     const place = await placeOf(host, scratch);
     const state = place.volume === undefined ? "partial" : "mounted";
     yield { ...UNKNOWN, state, scratch, ...await ownedBy(store, store.facts(name), isImage), ...place };

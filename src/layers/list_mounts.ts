@@ -7,11 +7,13 @@
 import { requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { hasVolume, kindOf } from "../checks/existing.ts";
+import { realPathIfTold } from "../checks/real_path.ts";
 import { diskOf, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { operationOf } from "../ffi/operation.ts";
 import { type VolumeSpace, volumeSpace } from "../ffi/kernel32.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { log } from "../log.ts";
@@ -122,11 +124,7 @@ export interface MountInfo {
  * @category Mounts on the host
  */
 export function listMounts(options: HostOptions = {}): Promise<MountInfo[]> {
-  return mountsOn(options, "list");
-}
-
-async function mountsOn(options: HostOptions, operation: "list" | "find"): Promise<MountInfo[]> {
-  return await withHostOptions(options, {}, [], ({ host, signal }) => mountsFor(operation, host, signal));
+  return withHostOptions(options, {}, [], ({ host, signal }) => mountsFor("list", host, signal));
 }
 
 async function mountsFor(
@@ -152,10 +150,14 @@ async function mountsFor(
   records.sort((one, other) => one.since < other.since ? -1 : one.since > other.since ? 1 : 0);
   for (const record of records) {
     signal?.throwIfAborted();
+    operationOf(signal)?.concerns(record.scratch);
     list(await infoOf(host, record));
   }
   const places = placeRecords.map((place) => infoOfPlace(host, place));
-  for (const vm of vms) places.push(await infoOfVM(host, vm));
+  for (const vm of vms) {
+    operationOf(signal)?.concerns(vm.vm);
+    places.push(await infoOfVM(host, vm));
+  }
   const attached = await attachedToHost(host, signal);
   const images = places.filter(({ kind }) => kind === "image").map(({ volume }) => volume && pathKey(volume));
   for await (const mount of foreignMounts(host, attached, isListed, signal)) {
@@ -197,8 +199,21 @@ async function mountsFor(
  */
 export async function findMounts(what: string, options: HostOptions = {}): Promise<MountInfo[]> {
   requireText(what, "what");
+  return await withHostOptions(options, {}, [], async ({ host, signal }) => {
+    const mounts = await mountsFor("find", host, signal);
+    const found = mountsWith(mounts, what);
+    // It can be another name of a folder.
+    return found.length > 0 || !PATH.test(what)
+      ? found
+      : mountsWith(mounts, realPathIfTold(host, what.replaceAll("/", "\\")));
+  });
+}
+
+const PATH = /^(\\\\\?\\)?[A-Za-z]:[\\/]./;
+
+function mountsWith(mounts: readonly MountInfo[], what: string): MountInfo[] {
   const key = keyOf(what);
-  return (await mountsOn(options, "find")).filter((mount) => {
+  return mounts.filter((mount) => {
     const { id, containerId, vm, scratch, disk, diskNumber, layers, image, volume, mountPoints } = mount;
     const its = [...layers, ...mountPoints, ...vm?.files ?? []];
     const file = disk ?? (scratch && diskOf(scratch));

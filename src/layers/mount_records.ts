@@ -118,6 +118,22 @@ function idNow(host: Host, scratch: string): string | undefined {
   }
 }
 
+/**
+ * Returns the path of a scratch whose real path Windows doesn't tell: that of the record about the same folder, or as it is given,
+ * as releases have to go on.
+ *
+ * @throws {InUseError} if it is in use, and Windows doesn't tell which folder it is, so that it can have a record.
+ */
+export async function recordedPath(host: Host, named: string, signal: AbortSignal | undefined): Promise<string> {
+  const { records } = await allRecords(host, signal);
+  if (records.length === 0 || records.some(({ scratch }) => pathKey(scratch) === pathKey(named))) return named;
+  const id = idOf(host, named);
+  if (id === undefined && isDiskInUse(host, named)) {
+    throw new InUseError(named, "is in use, and Windows doesn't tell which folder it is, so that it may have a record");
+  }
+  return records.find(({ scratchId }) => id !== undefined && scratchId === id)?.scratch ?? named;
+}
+
 /** Has an error about a call that hangs name a record. */
 export function noteRecord(signal: AbortSignal | undefined, record: { readonly id: string } | undefined): void {
   const operation = operationOf(signal);
@@ -193,11 +209,26 @@ export function guardReleases(host: Host, holds: HoldList, scratch: string, id: 
       const record = await readRecord(host, records, scratch);
       if (record?.id !== id) return leave(host, holds, scratch, record);
       noteRecord(signal, record);
-      const released = await release();
+      const lost = record === undefined ? [] : await lostImages(host, holds, record, signal);
+      const released = [...lost, ...await release()];
       if (id !== undefined) await records?.close(host, scratch);
       return released;
     })
   );
+}
+
+// The image of a mount that something else has taken apart can be another container's by now.
+async function lostImages(
+  host: Host,
+  holds: HoldList,
+  record: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<ReleasedHold[]> {
+  const images = holds.held.filter(({ hold }) => hold.kind === "cimVolume");
+  if (images.length === 0 || isDiskInUse(host, record.scratch)) return [];
+  if (!await isOfAnother(host, record, signal)) return [];
+  holds.disown(images);
+  return images.map(({ hold }) => ({ hold, wasHeld: false }));
 }
 
 function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord | undefined): ReleasedHold[] {

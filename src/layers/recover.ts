@@ -12,7 +12,7 @@ import { diskOf, namedFolder } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { perform } from "../ffi/operation.ts";
+import { operationOf, perform } from "../ffi/operation.ts";
 import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
 import { cimMountOf } from "../host_holds/cim_mount.ts";
@@ -129,20 +129,24 @@ async function recoverAll(
     else recovered.push(dryRun ? await planned(mount, look, signal) : await release());
   };
   const { records, places, vms } = await allRecords(host, signal);
+  const concerns = (...about: readonly unknown[]) => about.forEach((what) => operationOf(signal)?.concerns(what));
   for (const record of records) {
     signal?.throwIfAborted();
+    concerns(record.scratch);
     const mount = await infoOf(host, record);
     const release = () => recoverOne(host, record, mount, signal);
     await decide(mount, isLeftBehind(mount), () => plannedHolds(host, record, signal), release);
   }
   for (const place of places) {
     signal?.throwIfAborted();
+    concerns(...Object.values(place));
     const mount = infoOfPlace(host, place);
     const release = () => recoverPlace(host, place, mount, signal);
     await decide(mount, isLeftBehind(mount), () => Promise.resolve(placeHolds(host, place).holds), release);
   }
   for (const vm of vms) {
     signal?.throwIfAborted();
+    concerns(vm.vm, ...vm.files);
     const mount = await infoOfVM(host, vm);
     const release = () => recoverVM(host, vm, mount, signal);
     await decide(mount, isLeftBehind(mount), () => plannedOfVM(host, vm, signal), release);
@@ -165,7 +169,7 @@ function isLeftBehind({ owner, permanent, state }: MountInfo): boolean {
 
 async function toAdopt(host: Host, adopt: string | boolean, signal: AbortSignal | undefined): Promise<MountInfo[]> {
   if (adopt === false) return [];
-  return adopt === true ? await allAdoptable(host, signal) : await adoptable(host, adopt);
+  return adopt === true ? await allAdoptable(host, signal) : await adoptable(host, adopt, signal);
 }
 
 // Nothing would be released of what nobody finds any more, or is somebody else's by now.

@@ -7,7 +7,7 @@
 import { hostOptions, text } from "../checks/arguments.ts";
 import { hasVolume, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { realPathIfTold } from "../checks/real_path.ts";
+import { toldRealPath } from "../checks/real_path.ts";
 import { namedFolder, pathKey, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { OwnHoldError } from "../errors/state_errors.ts";
@@ -26,7 +26,7 @@ import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { leftOf } from "./left_over.ts";
-import { formerRecordOf, isOfEarlierBoot, isOfFolder, recordOf } from "./mount_records.ts";
+import { formerRecordOf, isOfEarlierBoot, isOfFolder, recordedPath, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { releaseRecorded, requireUnused } from "./unmount.ts";
 
@@ -151,11 +151,11 @@ interface LayersToRelease extends SavedMount {
   readonly signal: AbortSignal | undefined;
 }
 
-function releaseLayers(host: Host, mount: LayersToRelease): Promise<ReleasedHold[]> {
+async function releaseLayers(host: Host, mount: LayersToRelease): Promise<ReleasedHold[]> {
   const { id, holds, signal } = mount;
-  const scratch = realPathIfTold(host, mount.scratch);
+  const scratch = toldRealPath(host, mount.scratch) ?? await recordedPath(host, mount.scratch, signal);
   requireUnused(host, scratch);
-  return changeScratch(host, scratch, signal, async (records) => {
+  return await changeScratch(host, scratch, signal, async (records) => {
     const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch);
     if (record?.id !== id) return leave(scratch, holds);
     if (record !== undefined && (isOfEarlierBoot(host, record) || !isOfFolder(host, record))) {

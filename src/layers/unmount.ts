@@ -7,7 +7,7 @@
 import { hostOptions, requireText, text } from "../checks/arguments.ts";
 import { hasVolume, isDiskInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { realPathIfTold } from "../checks/real_path.ts";
+import { toldRealPath } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -34,7 +34,15 @@ import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree, waitUntil } from "../session/waiting.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
-import { formerRecordOf, guardReleases, isOfAnother, lastVolume, noteRecord, recordOf } from "./mount_records.ts";
+import {
+  formerRecordOf,
+  guardReleases,
+  isOfAnother,
+  lastVolume,
+  noteRecord,
+  recordedPath,
+  recordOf,
+} from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -109,7 +117,7 @@ async function unmount(
   signal?.throwIfAborted();
   requireGrantsFor(host, "unmount");
   requireBuild(host, "library", "Mounting layers");
-  const scratch = realPathIfTold(host, named);
+  const scratch = toldRealPath(host, named) ?? await recordedPath(host, named, signal);
   requireUnused(host, scratch);
   return await changeScratch(host, scratch, signal, async (records) => {
     const record = await recordOf(host, records, scratch);

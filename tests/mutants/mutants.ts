@@ -45,6 +45,7 @@ const MOUNT = "tests/layers/wcow_mount_test.ts";
 const ATTACHED = "tests/layers/attached_disks_test.ts";
 const HALF_GONE = "tests/layers/half_gone_test.ts";
 const LIST = "tests/layers/list_mounts_test.ts";
+const LEFT = "tests/situations/left_records_test.ts";
 const NODE_HOSTS = "tests/layers/node_hosts_test.ts";
 const UNMOUNT = "tests/situations/unmount_test.ts";
 
@@ -311,9 +312,10 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/mount_records.ts",
-    text: `      const released = await release();\n      if (id !== undefined) await records?.close(host, scratch);`,
+    text:
+      `      const released = [...lost, ...await release()];\n      if (id !== undefined) await records?.close(host, scratch);`,
     replacement:
-      `      if (id !== undefined) await records?.close(host, scratch);\n      const released = await release();`,
+      `      if (id !== undefined) await records?.close(host, scratch);\n      const released = [...lost, ...await release()];`,
     breaks: "the record is gone before the release, which can fail",
     tests: [RELEASE, RECOVER],
   },
@@ -448,7 +450,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
     text: `if (kind !== undefined && !(kind === "folder" && isMarked(host, scratch))) return holds;`,
     replacement: "",
     breaks: "a disk is deleted in a folder that nobody knows to be ours",
-    tests: [BELIEVED],
+    tests: [BELIEVED, LEFT],
   },
   {
     file: "src/layers/left_over.ts",
@@ -534,6 +536,34 @@ const RECORD_MUTANTS: readonly Mutant[] = [
     replacement: `const isRemoved = false;`,
     breaks: "nobody is told who has mounted a scratch",
     tests: [PROCESSES],
+  },
+  {
+    file: "src/layers/mount_records.ts",
+    text: `(isDiskInUse(host, other.scratch) || !isOwnerGone(host, other))`,
+    replacement: `isDiskInUse(host, other.scratch)`,
+    breaks: "recover dismounts the image of a container that is being mounted on another scratch",
+    tests: [LEFT],
+  },
+  {
+    file: "src/layers/mount_records.ts",
+    text: `if (!isTaken && unreadable.length > 0 && hasVolume(host, cim.volume) !== false) throw unreadable[0]!.error;`,
+    replacement: "",
+    breaks: "an image is dismounted although a record that can't be read may be its owner's",
+    tests: [LEFT],
+  },
+  {
+    file: "src/layers/mount_records.ts",
+    text: `record?.boot === undefined || isOfAnotherBoot(host, record.boot)`,
+    replacement: `record === undefined`,
+    breaks: "what a record of another machine names is released",
+    tests: [LEFT],
+  },
+  {
+    file: "src/layers/earlier_mount.ts",
+    text: `if (!half.holds.some(({ kind }) => kind === "newFile")) return false;`,
+    replacement: `if (half !== null) return false;`,
+    breaks: "a scratch that was never completed is mounted",
+    tests: [LEFT],
   },
 ];
 
@@ -838,7 +868,7 @@ const OTHER_MUTANTS: readonly Mutant[] = [
     text: `volume !== undefined && !isSameVolume(host, mounted, volume) && !isGone(host, mounted)`,
     replacement: `volume === ""`,
     breaks: "the mount point of another volume is removed",
-    tests: ["tests/layers/sandbox_volume_test.ts", UNMOUNT],
+    tests: ["tests/layers/sandbox_volume_test.ts", UNMOUNT, LEFT],
   },
   {
     file: "src/host_holds/activation.ts",

@@ -1,6 +1,15 @@
 // One folder under several paths: a layer and a scratch are the same whatever path leads to them.
 import { assertEquals, assertInstanceOf, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InUseError, InvalidInputError, mountWCOWLayers, unmountWCOWLayers } from "../../mod.ts";
+import {
+  findMounts,
+  InUseError,
+  InvalidInputError,
+  listMounts,
+  mountWCOWLayers,
+  recover,
+  releaseMount,
+  unmountWCOWLayers,
+} from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import * as storage from "../../src/storage/mod.ts";
@@ -168,6 +177,59 @@ Deno.test("an unmount goes on if Windows doesn't tell where the scratch is", asy
   host.fail({ function: "GetFinalPathNameByHandleW", code: 5 });
   await unmountWCOWLayers(SCRATCH, { host });
   assertEquals(held(host), []);
+});
+
+const LINKED = "C:\\links\\scratch";
+const TOP = "C:\\layers\\top";
+
+/** A host with a container on an image, whose scratch is behind a junction as well, where Windows doesn't tell a real path. */
+async function linkedHost(): Promise<{ host: SimulatedHost; saved: string }> {
+  const host = hostWith({ cimLayers: [TOP], scratches: [SCRATCH] });
+  host.addJunction(LINKED, SCRATCH);
+  const mount = await mountWCOWLayers("c1", [TOP, SCRATCH], { host: host.otherProcess() });
+  // From then on, it trusts the folder of the records.
+  await listMounts({ host });
+  host.fail({ function: "GetFinalPathNameByHandleW", code: 5 });
+  return { host, saved: JSON.stringify(mount).replaceAll(JSON.stringify(SCRATCH), JSON.stringify(LINKED)) };
+}
+
+Deno.test("Windows doesn't tell where a scratch is: its record is found by the folder itself", async () => {
+  const { host, saved } = await linkedHost();
+  assertEquals((await recover({ host, adopt: LINKED })).map(({ outcome }) => outcome), ["left"]);
+  assertEquals(held(host).length, 3);
+  await releaseMount(JSON.parse(saved), { host });
+  assertEquals(held(host), []);
+  const again = await linkedHost();
+  await unmountWCOWLayers(LINKED, { host: again.host });
+  assertEquals(held(again.host), []);
+});
+
+Deno.test("Windows tells neither where a scratch is nor which folder: it isn't unmounted without its record", async () => {
+  const { host } = await linkedHost();
+  const before = held(host);
+  host.fail({ function: "CreateFileW", code: 5, when: ({ args }) => args.path === LINKED });
+  await assertRejects(() => unmountWCOWLayers(LINKED, { host }), InUseError, "which folder it is");
+  assertEquals(held(host), before);
+});
+
+Deno.test("findMounts() finds a mount by other names of its folders", async () => {
+  const host = hostWith({ layers: [BASE], scratches: [SCRATCH] });
+  host.addShortName(SCRATCH, "CONTAI~1");
+  host.addSubstDrive("S:", "C:\\scratches");
+  host.addJunction("C:\\links\\mnt", "C:\\mnt");
+  await mountWCOWLayers("c1", [BASE, SCRATCH], { host, volumeMountPath: "C:\\mnt\\c1" });
+  const names = [
+    "C:/scratches/CONTAI~1",
+    "S:\\Container 1",
+    "C:\\links\\mnt\\c1",
+    "C:\\scratches\\..\\layers\\Base image",
+  ];
+  for (const name of names) {
+    assertEquals((await findMounts(name, { host })).map(({ containerId }) => containerId), ["c1"], name);
+  }
+  for (const name of ["C:\\links", "C:\\mnt\\c1\\x", "S:", "Z:\\x"]) {
+    assertEquals(await findMounts(name, { host }), [], name);
+  }
 });
 
 for (const place of ["Hives\\junction", "Hives"]) {

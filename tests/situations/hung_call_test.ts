@@ -7,6 +7,7 @@ import {
   listMounts,
   type MountInfo,
   mountWCOWLayers,
+  recover,
   unmountWCOWLayers,
 } from "../../mod.ts";
 import { prepareLayer } from "../../src/storage/mod.ts";
@@ -234,6 +235,21 @@ Deno.test("the time of a limit is that of the host's clock", async () => {
   await error.over;
   while (held(host).length > 0) await settle();
   assertEquals(host.clock.now - began, 60_000);
+});
+
+Deno.test("a call hangs in two lists and recoveries side by side: each of them is told", async () => {
+  let hangs = false;
+  const latency = (call: { function: string }) =>
+    hangs && call.function === "GetLayerMountPath" ? 3_600_000 : undefined;
+  const host = stackHost({ clock: "automatic", latency });
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  dead.endProcess();
+  hangs = true;
+  for (const call of [listMounts, recover, listMounts, recover]) {
+    const error = await assertRejects(() => call({ host, timeout: 1_000 }), HungCallError);
+    assertEquals([error.operation, error.path], ["GetLayerMountPath", SCRATCH]);
+  }
 });
 
 Deno.test("a mount that waits for its turn when its time is over rejects at once, and the call of another is none of its", async () => {

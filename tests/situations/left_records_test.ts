@@ -118,6 +118,16 @@ Deno.test("recover() leaves the image of a container that is being mounted on an
   assertEquals(seen, ["cimVolume"]);
 });
 
+Deno.test("a release leaves the image that a container on another scratch has by now", async () => {
+  const host = imageHost();
+  const mount = await mountWCOWLayers("web", IMAGE_STACK, { host: host.otherProcess() });
+  await unmountWCOWLayers(SCRATCH, { host: recordless(host), containerId: "web" });
+  await mountWCOWLayers("web", [TOP, OTHER], { host: host.otherProcess() });
+  const before = held(host);
+  await mount.release();
+  assertEquals([held(host), mount.holds, records(host).length], [before, [], 1]);
+});
+
 Deno.test("a record that can't be read may be of the image's next owner: the image isn't dismounted, and that is told", async () => {
   const host = imageHost();
   await withFormerImage(host);
@@ -186,6 +196,16 @@ for (const at of ["CreateSandboxLayer", "ActivateLayer", "PrepareLayer"]) {
     await using _again = await mountWCOWLayers("c1", STACK, { host });
   });
 }
+
+Deno.test("a scratch that somebody has made where a process was creating one is mounted, and stays", async () => {
+  const host = hostWith({ layers: LAYERS });
+  await dieAt(host, "CreateSandboxLayer", (on) => mountWCOWLayers("c1", STACK, { host: on, createScratch: true }));
+  host.remove(SCRATCH);
+  host.addScratch(SCRATCH);
+  await recover({ host });
+  assertEquals([host.exists(DISK), records(host)], [true, []]);
+  await using _mount = await mountWCOWLayers("c1", STACK, { host });
+});
 
 Deno.test("a scratch that a living process couldn't create as a whole is neither mounted nor created anew", async () => {
   const host = hostWith({ layers: LAYERS });

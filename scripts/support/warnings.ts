@@ -1,0 +1,23 @@
+/**
+ * What the library logs as a warning, on the error output: what it can't tell, such as of a record that can't be read.
+ *
+ * @module
+ */
+
+import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
+import { visible } from "../../src/errors/printable.ts";
+import { printLine } from "./output.ts";
+
+class Warnings extends BaseHandler {
+  override log(message: string): void {
+    printLine(Deno.stderr, `warning: ${visible(message)}`);
+  }
+}
+
+/** Has warnings printed from now on. */
+export function printWarnings(): void {
+  setup({
+    handlers: { warnings: new Warnings("WARN", { formatter: ({ msg }) => msg }) },
+    loggers: { "hcs-layers": { level: "WARN", handlers: ["warnings"] } },
+  });
+}
