@@ -52,7 +52,7 @@ async function testInside(wine: WineRoot): Promise<Outcome> {
     "--allow-net=127.0.0.1",
     `--allow-ffi=${DLLS.map((dll) => `${SYSTEM32}\\${dll}.dll`)}`,
     `${CHECKOUT}\\tests\\wine\\inside`,
-  ], { timeoutMs: 420_000 });
+  ], { timeoutMs: 600_000 });
   for (const [, count, file] of stdout.matchAll(/^running (\d+) tests? from .*\/(.*)$/gm)) {
     console.log(`${file}: ${count} tests`);
   }

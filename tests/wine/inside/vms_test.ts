@@ -11,25 +11,34 @@ import { BOOT_FILES, LINUX_FOLDER, makeFiles, WINDOWS_FOLDERS } from "./vm_files
 const FOLDER = "C:\\work\\vms";
 const LAYER = `${FOLDER}\\layer.vhd`;
 
-/** Lets a VM live: a Linux one with layers, or a Windows one without. Returns what its guest was asked for. */
+/**
+ * Lets a VM live: a Linux one with two containers that share a layer, or a Windows one, to which Wine can't give the disk of a
+ * container by the path that Windows VMs take. Returns what its guest was asked for.
+ */
 async function live(host: WindowsHost, os: "linux" | "windows", id: string): Promise<readonly string[]> {
   const folder = `${FOLDER}\\${id}`;
-  makeFiles([`${folder}\\sandbox.vhdx`]);
+  makeFiles(["", "\\1", "\\2"].map((name) => `${folder}${name}\\sandbox.vhdx`));
   const boot = os === "linux" ? { os, bootFolder: LINUX_FOLDER } : { os, layerFolders: [WINDOWS_FOLDERS[0]!, folder] };
   await using vm = await createUtilityVM({ ...boot, id }, { host });
   const guest = bootGuest(host, vm);
   await vm.start();
+  const mount = (container: string) => {
+    const layers = { layers: [{ vhdPath: LAYER }], scratchVhdPath: `${folder}\\${container}\\sandbox.vhdx` };
+    return mountLCOWLayers(container, layers, { vm, guestRoot: `/run/${container}` });
+  };
   if (os === "linux") {
-    const layers = { layers: [{ vhdPath: LAYER }], scratchVhdPath: `${folder}\\sandbox.vhdx` };
-    const mounted = await mountLCOWLayers(id, layers, { vm, guestRoot: "/run/c" });
-    await mounted.release();
+    const first = await mount("1");
+    const second = await mount("2");
+    await first.release();
+    await second.release();
   }
   await vm.close();
   return (await guest).asked;
 }
 
+// Of Linux the policy, the shared layer twice, and of each container a disk and a tree, and their removal, with an ejection.
 const ASKED = {
-  linux: ["NegotiateProtocol", ...Array(8).fill("ModifySettings")],
+  linux: ["NegotiateProtocol", ...Array(1 + 2 + 2 * (2 + 3)).fill("ModifySettings")],
   windows: ["NegotiateProtocol", "Create", "Start", "ModifySettings"],
 };
 
