@@ -8,7 +8,7 @@
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { viewOf } from "./buffer.ts";
 import type { Host } from "./host.ts";
-import { type Handle, lastError } from "./kernel32.ts";
+import { functionsOf, type Handle, lastError } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 
 /** The functions that back up and restore files. */
@@ -77,7 +77,7 @@ export class BackupWriting implements Disposable {
   /** Writes the next bytes. */
   write(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.byteLength === 0) return;
-    const { BackupWrite } = this.#host.symbols(backup);
+    const { BackupWrite } = functionsOf(this.#host, backup);
     const { byteLength } = bytes;
     if (BackupWrite(this.#file.value, bytes, byteLength, this.#written, 0, this.#security, this.#context) === 0) {
       throw lastError(this.#host, "BackupWrite", this.#path);
@@ -91,7 +91,7 @@ export class BackupWriting implements Disposable {
   /** Ends the writing. */
   [Symbol.dispose](): void {
     if (viewOf(this.#context).getBigUint64(0, true) === 0n) return;
-    const { BackupWrite } = this.#host.symbols(backup);
+    const { BackupWrite } = functionsOf(this.#host, backup);
     BackupWrite(this.#file.value, null, 0, this.#written, 1, this.#security, this.#context);
     this.#context.fill(0);
   }
@@ -116,7 +116,7 @@ export class BackupReading implements Disposable {
   /** The next bytes; undefined at the end. */
   next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const [bytes, read] = [new Uint8Array(CHUNK), new Uint8Array(4)];
-    const { BackupRead } = this.#host.symbols(backup);
+    const { BackupRead } = functionsOf(this.#host, backup);
     if (BackupRead(this.#file.value, bytes, CHUNK, read, 0, 1, this.#context) === 0) {
       return Promise.reject(lastError(this.#host, "BackupRead", this.#path));
     }
@@ -130,7 +130,7 @@ export class BackupReading implements Disposable {
   /** Passes over bytes of the current stream. Returns how many, which can be fewer. */
   skip(count: number): number {
     const [low, high] = [new Uint8Array(4), new Uint8Array(4)];
-    const { BackupSeek } = this.#host.symbols(backup);
+    const { BackupSeek } = functionsOf(this.#host, backup);
     // It fails if it comes to the end of the stream, and tells how far it came.
     BackupSeek(this.#file.value, count >>> 0, Math.floor(count / 2 ** 32), low, high, this.#context);
     return viewOf(high).getUint32(0, true) * 2 ** 32 + viewOf(low).getUint32(0, true);
@@ -145,7 +145,7 @@ export class BackupReading implements Disposable {
   /** Ends the reading. */
   [Symbol.dispose](): void {
     if (viewOf(this.#context).getBigUint64(0, true) === 0n) return;
-    const { BackupRead } = this.#host.symbols(backup);
+    const { BackupRead } = functionsOf(this.#host, backup);
     BackupRead(this.#file.value, null, 0, new Uint8Array(4), 1, 1, this.#context);
     this.#context.fill(0);
   }

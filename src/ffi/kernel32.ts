@@ -16,7 +16,7 @@ import { present } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
 import type { Host } from "./host.ts";
 import { noted } from "./operation.ts";
-import type { Dll } from "./table.ts";
+import type { Dll, NativeSymbols, SymbolTable } from "./table.ts";
 import { fromWide, fromWideList, wide } from "./wide.ts";
 
 /** The functions of kernel32.dll that are used. */
@@ -286,6 +286,15 @@ export function systemMessage(host: Host, code: number): string | undefined {
 /** Returns the error of `fn` for the last error of the calling thread. */
 export function lastError(host: Host, fn: string, path?: string): NativeError {
   return errorOf(host, fn, fromWin32(host.symbols(kernel32).GetLastError()), path);
+}
+
+/**
+ * Returns functions of kernel32.dll in a table of their own. `GetLastError` is resolved before: doing that later would lose the error
+ * of the first of them that fails.
+ */
+export function functionsOf<T extends SymbolTable>(host: Host, dll: Dll<T>): NativeSymbols<T> {
+  host.symbols(kernel32);
+  return host.symbols(dll);
 }
 
 /** Returns the error of `fn` for an HRESULT. */

@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "./host.ts";
-import { lastError, longPath } from "./kernel32.ts";
+import { functionsOf, lastError, longPath } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
 
@@ -37,14 +37,14 @@ const MOVEFILE_WRITE_THROUGH = 0x8;
 /** Renames a file or folder on its volume. `to` must not exist: nothing is ever replaced. Returns once that is on the disk. */
 export function moveFile(host: Host, from: string, to: string): void {
   const [source, target] = [wide(longPath(from)), wide(longPath(to))];
-  if (host.symbols(naming).MoveFileExW(source, target, MOVEFILE_WRITE_THROUGH) === 0) {
+  if (functionsOf(host, naming).MoveFileExW(source, target, MOVEFILE_WRITE_THROUGH) === 0) {
     throw lastError(host, "MoveFileExW", to);
   }
 }
 
 /** Gives a file one more name, which must not exist. */
 export function createHardLink(host: Host, path: string, existing: string): void {
-  if (host.symbols(naming).CreateHardLinkW(wide(longPath(path)), wide(longPath(existing)), null) === 0) {
+  if (functionsOf(host, naming).CreateHardLinkW(wide(longPath(path)), wide(longPath(existing)), null) === 0) {
     throw lastError(host, "CreateHardLinkW", path);
   }
 }

@@ -5,13 +5,23 @@
  */
 
 import { fromWin32 } from "../errors/codes.ts";
+import { viewOf } from "./buffer.ts";
 import type { Host } from "./host.ts";
-import { errorOf, type Handle, handleOf, INVALID_HANDLE, isNotFound, lastError, longPath, share } from "./kernel32.ts";
-import { kernel32 } from "./kernel32.ts";
+import {
+  errorOf,
+  functionsOf,
+  type Handle,
+  handleOf,
+  INVALID_HANDLE,
+  isNotFound,
+  kernel32,
+  lastError,
+  longPath,
+  share,
+} from "./kernel32.ts";
 import { addressIn, nativeCopy } from "./memory.ts";
 import type { Dll } from "./table.ts";
 import { wide } from "./wide.ts";
-import { viewOf } from "./buffer.ts";
 
 /** The functions of ntdll.dll for files. */
 export const ntFilesSymbols = {
@@ -225,7 +235,7 @@ export function deleteOpen(host: Host, file: Handle, path: string): void {
 }
 
 function setInformation(host: Host, file: Handle, kind: number, bytes: Uint8Array<ArrayBuffer>, path: string): void {
-  const { SetFileInformationByHandle } = host.symbols(fileChange);
+  const { SetFileInformationByHandle } = functionsOf(host, fileChange);
   if (SetFileInformationByHandle(file.value, kind, bytes, bytes.byteLength) === 0) {
     throw lastError(host, "SetFileInformationByHandle", path);
   }

@@ -105,6 +105,7 @@ export class Progress {
       yield { ...entry, contents: () => ReadableStream.from(this.#contents(entry, signal)) };
       this.#entries++;
       this.#tell();
+      if (this.#entries % ENTRIES_AT_A_TIME === 0) await breath();
     }
     signal?.throwIfAborted();
   }
@@ -116,6 +117,7 @@ export class Progress {
       const before = this.#bytes;
       this.#bytes += chunk.byteLength;
       if (Math.floor(before / MIB) !== Math.floor(this.#bytes / MIB)) this.#tell();
+      if (Math.floor(before / BYTES_AT_A_TIME) !== Math.floor(this.#bytes / BYTES_AT_A_TIME)) await breath();
     }
   }
 
@@ -125,3 +127,10 @@ export class Progress {
 }
 
 const MIB = 2 ** 20;
+const ENTRIES_AT_A_TIME = 256;
+const BYTES_AT_A_TIME = 16 * MIB;
+
+// Functions that report by GetLastError run on this thread. Timers and Ctrl+C have their turn here.
+function breath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
