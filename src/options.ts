@@ -79,7 +79,9 @@ export function limitsOf(options: unknown): Checked<typeof LIMITS> {
 
 /** A check of a signal that may be left out. */
 export const abortSignal: Check<AbortSignal | undefined> = optional((signal, argument) => {
-  if (!isSignal(signal)) throw new InvalidInputError(argument, "is not an AbortSignal", signal);
+  if (!isInstance(signal, AbortSignal, ({ aborted }) => typeof aborted === "boolean")) {
+    throw new InvalidInputError(argument, "is not an AbortSignal", signal);
+  }
   return signal;
 });
 
@@ -130,10 +132,14 @@ function read<C extends Checks>(value: unknown, checks: C, argument: string, pre
   return Object.fromEntries(checked);
 }
 
-// An object that only looks like a signal fails once it is used.
-function isSignal(value: unknown): value is AbortSignal {
+/** Whether a value is an object of a class: not one that only looks so, and fails once it is used. */
+export function isInstance<T>(
+  value: unknown,
+  { prototype }: { readonly prototype: T },
+  looksRight: (object: T) => boolean,
+): value is T {
   try {
-    return value instanceof AbortSignal && typeof value.aborted === "boolean";
+    return Object.prototype.isPrototypeOf.call(prototype as object, value as object) && looksRight(value as T);
   } catch {
     return false;
   }

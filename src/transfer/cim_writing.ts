@@ -119,8 +119,8 @@ export async function mergeBlockCims(
   options: WriteBlockCimOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const further = { name: optional(imageName), verified: optional(boolean) };
-  const about = [block, ...sourceFiles(sources)];
-  return await withHostOptions(options, further, about, async ({ host, signal, ...how }) => {
+  return await withHostOptions(options, further, [block], async ({ host, signal, ...how }) => {
+    namedFolder(block, "block");
     const images = itemsOf(sources, "sources", blockCim);
     if (images.length < 2) throw new InvalidInputError("sources", "names fewer than two images", images.length);
     images.forEach(({ block: file }, i) => requireKind(host, file, `sources[${i}].block`, "file"));
@@ -143,7 +143,7 @@ export async function beginCim(
 ): Promise<CimWriter> {
   const target = namedFolder(image, "image");
   if (from !== undefined && nameOf(from) !== from) {
-    throw new InvalidInputError("options.from", "is not the name of an image in the same folder", from);
+    throw new InvalidInputError("from", "is not the name of an image in the same folder", from);
   }
   signal?.throwIfAborted();
   requireGrantsFor(host, "writeImage");
@@ -151,7 +151,7 @@ export async function beginCim(
   const folder = dirname(target);
   requireKind(host, folder, "image", "folder");
   requireAbsent(host, target, "image");
-  if (from !== undefined) requireKind(host, `${folder}\\${from}`, "options.from", "file");
+  if (from !== undefined) requireKind(host, `${folder}\\${from}`, "from", "file");
   const create = (path: string) => createImage(host, { folder, name: basename(path), from });
   return await beginImage(host, { target, create, ...rest }, signal);
 }
@@ -176,10 +176,6 @@ export async function beginBlockCim(
 }
 
 type Completion = Pick<ImageInit, "whenComplete">;
-
-function sourceFiles(sources: unknown): unknown[] {
-  return Array.isArray(sources) ? sources.map((source) => source?.block) : [];
-}
 
 /** Checks the name of an image in its file. */
 export const imageName: Check<string> = (value, argument) => {

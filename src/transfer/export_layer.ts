@@ -18,7 +18,7 @@ import { withHolds } from "../holds/hold_list.ts";
 import { acquireActivation, activationOf } from "../host_holds/activation.ts";
 import { acquireTransportFolder, closeRecord, transportPath } from "../host_holds/transfer.ts";
 import { acquireFilter } from "../host_holds/wcifs_filter.ts";
-import { optional } from "../options.ts";
+import { isInstance, optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
@@ -78,7 +78,9 @@ export async function exportLayer(
   return await withHostOptions(options, further, [layer, parents], async ({ host, signal, onProgress }) => {
     const named = namedFolder(layer, "layer");
     const below = parentFolders(parents, "parents");
-    if (!(into instanceof WritableStream)) throw new InvalidInputError("into", "is no WritableStream", into);
+    if (!isInstance(into, WritableStream, ({ locked }) => typeof locked === "boolean")) {
+      throw new InvalidInputError("into", "is no WritableStream", into);
+    }
     signal?.throwIfAborted();
     requireGrantsFor(host, "importLayer");
     requireKind(host, named, "layer", "folder");

@@ -93,7 +93,7 @@ export async function importCimLayer(
     const image = how.image ?? cimPath(init.layer);
     const [below] = init.parents.map(cimPath);
     if (below !== undefined && dirname(below).toLowerCase() !== dirname(image).toLowerCase()) {
-      throw new InvalidInputError("options.image", "is not in the folder of the images of the layers below", image);
+      throw new InvalidInputError("image", "is not in the folder of the images of the layers below", image);
     }
     const from = below === undefined ? undefined : basename(below);
     if (below !== undefined) requireKind(host, below, "parents[0]", "file");

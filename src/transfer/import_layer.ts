@@ -14,7 +14,8 @@ import { checkedEntries } from "../files/layer/check_layer.ts";
 import type { LayerEntry } from "../files/layer/entry.ts";
 import { readLayerTar } from "../files/tar/layer_tar.ts";
 import type { TarLimits } from "../files/tar/tar_limits.ts";
-import type { TarSource } from "../files/tar/tar_source.ts";
+import { tarLimits } from "../files/tar/tar_limits.ts";
+import { type TarSource, tarSource } from "../files/tar/tar_source.ts";
 import {
   acquireNewLayer,
   acquireTransportFolder,
@@ -27,7 +28,7 @@ import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { enablePrivileges } from "../storage/privileges.ts";
 import { FolderLayer } from "./folder_layer.ts";
-import { type ImportOptions, Progress, progressListener, tarLimits } from "./transfer_options.ts";
+import { type ImportOptions, Progress, progressListener } from "./transfer_options.ts";
 
 /**
  * A layer that was imported.
@@ -147,11 +148,12 @@ export function entriesOf({ tar, parents, name, limits, signal }: PreparedImport
 export function prepareImport(host: Host, given: GivenImport, operation: Operation): PreparedImport {
   const { layer, parents, signal, name = "tar", limits } = given;
   const folder = namedFolder(layer, "layer");
+  const tar = tarSource(given.tar, "tar");
   const named = parentFolders(parents, "parents");
   named.forEach((parent, i) => requireDistinct(folder, parent, `parents[${i}]`, "is the new layer itself"));
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
   requireKind(host, dirname(folder), "layer", "folder");
   requireAbsent(host, folder, "layer");
-  return { ...given, layer: folder, parents: existingParents(host, named, "parents"), name, limits };
+  return { ...given, tar, layer: folder, parents: existingParents(host, named, "parents"), name, limits };
 }

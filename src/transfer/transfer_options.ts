@@ -4,12 +4,11 @@
  * @module
  */
 
-import { wholeNumber } from "../checks/arguments.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import type { LayerEntry } from "../files/layer/entry.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { TarLimits } from "../files/tar/tar_limits.ts";
-import { type Check, optional } from "../options.ts";
+import type { Check } from "../options.ts";
 
 /**
  * How far an import or export is.
@@ -46,26 +45,6 @@ export interface ImportOptions extends TransferOptions {
   /** What errors call the tar. Default: `tar`. */
   name?: string | undefined;
 }
-
-const count = optional(wholeNumber());
-const LIMITS: Readonly<Record<keyof TarLimits, Check<number | undefined>>> = {
-  maxEntries: count,
-  maxEntrySize: count,
-  maxTotalSize: count,
-  maxDepth: count,
-  maxHeaderSize: count,
-};
-
-/** Checks {@linkcode TarLimits}. */
-export const tarLimits: Check<TarLimits> = (value, argument) => {
-  const given = value as Record<string, unknown>;
-  for (const name of Object.keys(given ?? {})) {
-    const check = LIMITS[name as keyof TarLimits];
-    if (check === undefined) throw new InvalidInputError(`${argument}.${name}`, "is no limit", given[name]);
-    check(given[name], `${argument}.${name}`);
-  }
-  return { ...given };
-};
 
 /** Checks {@linkcode TransferOptions.onProgress}. */
 export const progressListener: Check<(progress: TransferProgress) => void> = (value, argument) => {

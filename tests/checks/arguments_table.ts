@@ -15,6 +15,7 @@ import type {
   RegistryValue,
 } from "../../src/hcsschema/mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { fromBytes, type RandomAccess, wrapFiles } from "../../src/files/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { GIB, hostWith } from "../support/host.ts";
 
@@ -22,6 +23,7 @@ import { GIB, hostWith } from "../support/host.ts";
 export type Kind =
   | "boolean"
   | "choice"
+  | "function"
   | "handle"
   | "host"
   | "number"
@@ -30,7 +32,9 @@ export type Kind =
   | "settings"
   | "signal"
   | "size"
+  | "sink"
   | "string"
+  | "tar"
   | "text"
   | "vm";
 
@@ -60,6 +64,8 @@ export interface World {
   readonly created: mod.UtilityVM;
   readonly disk: Disk;
   readonly mounted: mod.Mounted;
+  /** A layer with one parent. */
+  readonly tar: RandomAccess;
 }
 
 const [BASE, TOP, SCRATCH, BLANK] = ["C:\\layers\\base", "C:\\layers\\top", "C:\\scratch", "C:\\disks\\blank.vhdx"];
@@ -77,7 +83,12 @@ export async function newWorld(front = (host: SimulatedHost) => host): Promise<W
     cimLayers: [CIM],
     scratches: [SCRATCH, "C:\\scratch 2", "C:\\vm1", "C:\\vm2"],
     folders: ["C:\\dumps", "C:\\new scratch"],
-    files: { [LINUX_LAYER]: 2 ** 20, [LINUX_SCRATCH]: GIB },
+    files: {
+      [LINUX_LAYER]: 2 ** 20,
+      [LINUX_SCRATCH]: GIB,
+      "C:\\cim\\one.bcim": 2 ** 20,
+      "C:\\cim\\two.bcim": 2 ** 20,
+    },
     disks: { [BLANK]: GIB, "C:\\disks\\open.vhdx": GIB },
     linuxBoot: { "C:\\Program Files\\Linux Containers": "initrd.img" },
     windowsBoot: [IMAGE],
@@ -91,7 +102,8 @@ export async function newWorld(front = (host: SimulatedHost) => host): Promise<W
   const disk = await storage.openDisk("C:\\disks\\open.vhdx", { host });
   const mounted = await mod.mountSandboxVolume("C:\\mnt\\world", VOLUME, { host });
   await mod.mountWCOWLayers("c2", [BASE, "C:\\scratch 2"], { vm: windows });
-  return { host, linux, windows, created, disk, mounted };
+  const tar = fromBytes(new Uint8Array(await new Response(wrapFiles(undefined) as BodyInit).arrayBuffer()));
+  return { host, linux, windows, created, disk, mounted, tar };
 }
 
 const of = (kind: Kind) => (valid: unknown): Place => ({ kind, valid });
@@ -166,6 +178,7 @@ const commonVM = allOptional({
   cpuGroupId: choice(GUID),
   storageQoS: object(allOptional({ iopsMaximum: number(100), bandwidthMaximum: number(100) })),
   guestConnection: choice("internal"),
+  concurrentChanges: boolean,
 });
 // What containerd passes. Other fields than these are ignored.
 const mount = (type: string): Place => ({
@@ -246,6 +259,17 @@ export function tableOf(world: World): Table {
   });
   const options = onHost();
   const mountOptions = onHost(allOptional({ permanent: boolean }));
+  const progress = { onProgress: of("function")(() => {}) };
+  const limitsOfTar = allOptional({
+    maxEntries: number(100),
+    maxEntrySize: number(2 ** 20),
+    maxTotalSize: number(2 ** 20),
+    maxDepth: number(100),
+    maxHeaderSize: number(2 ** 20),
+  });
+  const imported = { ...progress, limits: object(limitsOfTar), name: text("layer.tar") };
+  const tar = of("tar")(world.tar);
+  const blockOptions = { name: text("layer.cim"), verified: of("boolean")(false) };
   return {
     // mod.ts
     mountWCOWLayers: {
@@ -305,6 +329,46 @@ export function tableOf(world: World): Table {
     },
     "createUtilityVM Linux": { options: linuxVM, hostOptions: options },
     "createUtilityVM Windows": { options: windowsVM, hostOptions: options },
+    "importLayer of a tar": {
+      layer: path("C:\\imported"),
+      tar,
+      parents: list([path(BASE)], 0),
+      options: onHost(allOptional(imported)),
+    },
+    "exportLayer to a tar": {
+      layer: path(TOP),
+      parents: list([path(BASE)], 0),
+      into: of("sink")(new WritableStream()),
+      options: onHost(allOptional(progress)),
+    },
+    importCimLayer: {
+      layer: path("C:\\cim\\new"),
+      tar,
+      parents: list([path(CIM)], 0),
+      options: onHost(allOptional({ ...imported, image: path("C:\\cim\\cim-layers\\other.cim") })),
+    },
+    importBlockCimLayer: {
+      layer: path("C:\\cim\\new"),
+      tar,
+      parents: list([path(CIM)], 0),
+      options: onHost(
+        allOptional({ ...imported, block: path("C:\\cim\\new.bcim"), imageName: text("layer.cim"), verified: boolean }),
+      ),
+    },
+    writeCim: {
+      image: path("C:\\cim\\cim-layers\\new.cim"),
+      options: onHost({ from: optional(text("app.cim")) }),
+    },
+    writeBlockCim: { block: path("C:\\cim\\new.bcim"), options: onHost(allOptional(blockOptions)) },
+    mergeBlockCims: {
+      block: path("C:\\cim\\new.bcim"),
+      sources: list(
+        [path("C:\\cim\\one.bcim"), path("C:\\cim\\two.bcim")].map((block) =>
+          object({ block, name: optional(text("layer.cim")) })
+        ),
+      ),
+      options: onHost(allOptional(blockOptions)),
+    },
     windowsHost: {
       options: optional(
         object({ calls: optional(choice("pool")), records: optional(path("C:\\records")) }, { plain: true }),
@@ -413,10 +477,16 @@ export function objectsOf(world: World): Readonly<Record<string, object>> {
 
 const FUNCTIONS: Readonly<Record<string, unknown>> = { ...mod, ...storage };
 
+/** Returns the function that a row of the table is about: of two of one name, that of mod.ts has to do with tars. */
+export function functionOf(row: string): unknown {
+  const [name] = row.split(" ") as [string];
+  return row.endsWith(" tar") ? mod[name as keyof typeof mod] : FUNCTIONS[name];
+}
+
 /** Calls what a row of the table is about. */
 export async function call(world: World, name: string, values: readonly unknown[]): Promise<unknown> {
   const [owner, method] = name.split(".") as [string, string?];
-  if (method === undefined) return await (FUNCTIONS[name.split(" ")[0]!] as Call)(...values);
+  if (method === undefined) return await (functionOf(name) as Call)(...values);
   const object = name === "UtilityVM.start" ? world.created : objectsOf(world)[owner]!;
   return await (object as Record<string, Call>)[method]!(...values);
 }

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "jsr:@std/asse
 import * as mod from "../../mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { wholeNumber } from "../../src/checks/arguments.ts";
-import { call, type Kind, newWorld, objectsOf, type Place, tableOf, validAt } from "./arguments_table.ts";
+import { call, functionOf, type Kind, newWorld, objectsOf, type Place, tableOf, validAt } from "./arguments_table.ts";
 
 const fail = () => {
   throw new Error("this can't be read");
@@ -49,6 +49,7 @@ const VALUES: Readonly<Record<string, unknown>> = {
 const FITTING: Readonly<Record<Kind, readonly string[]>> = {
   boolean: ["a boolean"],
   choice: [],
+  function: ["a function"],
   settings: ["an empty object", "an object without a prototype"],
   handle: ["a bigint"],
   host: [],
@@ -57,7 +58,9 @@ const FITTING: Readonly<Record<Kind, readonly string[]>> = {
   pathOrBoolean: ["a boolean"],
   signal: [],
   size: [],
+  sink: [],
   string: ["an empty text", "a text", "a text with NUL"],
+  tar: [],
   text: ["a text"],
   vm: [],
 };
@@ -185,12 +188,12 @@ for (const [name, places] of Object.entries(tableOf(world))) {
 
 Deno.test("every exported function is in the table, with its arguments in order", () => {
   const table = tableOf(world);
-  const functions = Object.entries({ ...mod, ...storage }).filter(([, value]) =>
+  const functions = [mod, storage].flatMap((module) => Object.entries(module)).filter(([, value]) =>
     typeof value === "function" && !/^class\b/.test(`${value}`)
   );
   assert(functions.length > 50);
   for (const [name, fn] of functions) {
-    const rows = Object.entries(table).filter(([row]) => row.split(" ")[0] === name);
+    const rows = Object.entries(table).filter(([row]) => functionOf(row) === fn);
     assert(rows.length > 0, `${name}() is in the table`);
     for (const [, places] of rows) assertEquals(parametersOf(fn), Object.keys(places), name);
   }

@@ -178,7 +178,7 @@ Deno.test("bad input is refused before anything is written", async () => {
   await assertRejects(
     () => writeCim("C:\\images\\b.cim", { host, from: "..\\b.cim" }),
     InvalidInputError,
-    "options.from",
+    "from",
   );
   await assertRejects(
     () => writeBlockCim("C:\\images\\b.bcim", { host, name: "a\\b" }),

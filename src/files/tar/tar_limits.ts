@@ -4,7 +4,7 @@
  * @module
  */
 
-import { abortSignal, type Checked, optional, optionsOf } from "../../options.ts";
+import { abortSignal, type Check, type Checked, fieldsOf, optional, optionsOf } from "../../options.ts";
 import { count, text } from "../option_checks.ts";
 
 /** How much a tar may have at most. More is refused with a FormatError whose `reason` is `limit`. */
@@ -29,16 +29,19 @@ export interface ReadTarOptions extends TarLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The checks of {@linkcode ReadTarOptions}. */
-export const READ_TAR = {
+const LIMITS = {
   maxEntries: optional(count),
   maxEntrySize: optional(count),
   maxTotalSize: optional(count),
   maxDepth: optional(count),
   maxHeaderSize: optional(count),
-  name: optional(text),
-  signal: abortSignal,
 };
+
+/** The checks of {@linkcode ReadTarOptions}. */
+export const READ_TAR = { ...LIMITS, name: optional(text), signal: abortSignal };
+
+/** Checks {@linkcode TarLimits}. */
+export const tarLimits: Check<TarLimits> = (value, argument) => fieldsOf(value, LIMITS, argument);
 
 /** The options, with defaults for the limits. */
 export function readTarOptions(options: ReadTarOptions): Checked<typeof READ_TAR> & Required<Limits> {

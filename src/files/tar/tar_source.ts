@@ -7,6 +7,7 @@
 import { FormatError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { RandomAccess } from "../bytes/random_access.ts";
+import { type Check, isInstance, propertyOf, requireObject } from "../../options.ts";
 import type { ByteSource } from "./byte_reader.ts";
 
 /** What a tar can be read from. A stream is read to its end, or cancelled. */
@@ -39,17 +40,20 @@ export async function openTarSource(
   }
 }
 
+/** Checks what a tar is to be read from. */
+export const tarSource: Check<TarSource> = (value, argument) => {
+  if (isInstance(value, ReadableStream, ({ locked }) => typeof locked === "boolean")) return value;
+  requireObject(value, argument);
+  if (typeof propertyOf(value, "read", argument) !== "function") {
+    throw new InvalidInputError(argument, "is neither a ReadableStream nor bytes that can be read at any place", value);
+  }
+  return value as unknown as RandomAccess;
+};
+
 /** What errors call a source. */
 export function nameOf(source: TarSource): string {
-  if (source instanceof ReadableStream) return "tar";
-  if (typeof source?.read !== "function") {
-    throw new InvalidInputError(
-      "source",
-      "is neither a ReadableStream nor bytes that can be read at any place",
-      source,
-    );
-  }
-  return source.name;
+  const checked = tarSource(source, "source");
+  return checked instanceof ReadableStream ? "tar" : checked.name;
 }
 
 function fromStream(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined): ByteSource {
