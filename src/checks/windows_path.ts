@@ -123,7 +123,21 @@ export function pathKey(path: string): string {
   const plain = PREFIXED.test(path)
     ? path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "")
     : path;
-  return plain.toLowerCase();
+  return isASCII(plain)
+    ? plain.toLowerCase()
+    : Array.from({ length: plain.length }, (_, i) => lower(plain[i]!)).join("");
+}
+
+function isASCII(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
+// NTFS compares unit by unit, and only letters that lead to each other are one: the Kelvin sign is no k, and the last letter of
+// a Greek word no other one.
+function lower(unit: string): string {
+  const other = unit.toLowerCase();
+  return other.length === 1 && other.toUpperCase() === unit ? other : unit;
 }
 
 /** Throws if two paths are the same. The error names `argument`. */

@@ -6,7 +6,7 @@
  */
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
-import { pathKey } from "../checks/windows_path.ts";
+import { namedFolder, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import { InUseError, RecordError, UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -41,10 +41,14 @@ const MOST_BYTES = 2 ** 20;
 const KEY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NAMESPACE = "5b1c6c0e-6d0c-4e0b-9d0d-4d6f756e7473";
 
-/** Returns the folder of a host's records, or undefined if it keeps none. */
+/**
+ * Returns the folder of a host's records, or undefined if it keeps none.
+ *
+ * @throws {InvalidInputError} if the host names none that can be.
+ */
 export function recordsFolder(host: Host): string | undefined {
   if (host.records === false) return undefined;
-  return host.records ?? `${programData(host)}\\${FOLDER}`;
+  return host.records === undefined ? `${programData(host)}\\${FOLDER}` : namedFolder(host.records, "records");
 }
 
 /** All records of a machine. */

@@ -144,7 +144,9 @@ Deno.test("recover() leaves the rights of a VM while a living process has one wi
   assertEquals([vm.state, host.grantsOf(WRITABLE).length], ["running", 1]);
   {
     // Nor while nobody can tell whether there is such a VM.
-    using _opened = host.openFile(`${RECORDS}\\${host.readDir(RECORDS).at(-1)!.name}`, { share: [] });
+    const files = host.readDir(RECORDS).map(({ name }) => `${RECORDS}\\${name}`);
+    const living = files.find((file) => host.readTextFile(file).includes('"pid":3,'))!;
+    using _opened = host.openFile(living, { share: [] });
     const [{ mount, outcome, error } = {}, ...others] = await recover({ host });
     assertEquals([mount?.owner.state, outcome, (error as Error).name, others], ["ended", "failed", "NativeError", []]);
     assertEquals([vm.state, host.grantsOf(WRITABLE).length], ["running", 1]);

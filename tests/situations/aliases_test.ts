@@ -232,6 +232,31 @@ Deno.test("findMounts() finds a mount by other names of its folders", async () =
   }
 });
 
+Deno.test("two scratches whose names differ in letters that are one to JavaScript alone are two, also in two processes", async () => {
+  const scratches = ["C:\\s\\\u212a", "C:\\s\\k"];
+  const host = hostWith({ layers: [BASE], scratches });
+  const mount = async (scratch: string) => await mountWCOWLayers("c1", [BASE, scratch], { host: host.otherProcess() });
+  const mounts = [await mount(scratches[0]!), await mount(scratches[1]!)];
+  assertEquals((await listMounts({ host })).map(({ scratch }) => scratch), scratches);
+  for (const one of mounts) await one.release();
+  assertEquals(held(host), []);
+});
+
+Deno.test("a host can name the folder of records in any form, and none that can't be one", async () => {
+  for (const records of ["C:\\records", "c:\\Records\\", "\\\\?\\C:\\records"]) {
+    const host = hostWith({ layers: [BASE], scratches: [SCRATCH] }, { records });
+    const mount = await mountWCOWLayers("c1", [BASE, SCRATCH], { host });
+    assertEquals([host.readDir("C:\\records\\mounts").length, (await listMounts({ host })).length], [1, 1]);
+    await mount.release();
+  }
+  for (const records of ["records", "", "C:\\", "C:\\a?b"]) {
+    const host = hostWith({ layers: [BASE], scratches: [SCRATCH] }, { records });
+    const before = host.paths();
+    await assertRejects(() => mountWCOWLayers("c1", [BASE, SCRATCH], { host }), InvalidInputError, "records");
+    assertEquals(host.paths(), before);
+  }
+});
+
 for (const place of ["Hives\\junction", "Hives"]) {
   Deno.test(`what is behind a junction at ${place} stays when a base layer is taken back`, async () => {
     const host = hostWith({ layers: [BASE], files: { "C:\\data\\precious": 1 } });
