@@ -15,6 +15,8 @@ export type TarSource = ReadableStream<Uint8Array> | RandomAccess;
 
 const CHUNK = 512 * 1024;
 const MAGIC_LENGTH = 4;
+// What is unpacked at a time: it may become a thousand times as long, as one piece.
+const PACKED_PIECE = 16 * 1024;
 
 /**
  * The bytes of a tar, unpacked if they are packed with gzip.
@@ -127,12 +129,17 @@ function resumed(head: Uint8Array, rest: ByteSource): ByteSource {
 function unpacked(packed: ByteSource, name: string, signal: AbortSignal | undefined): ByteSource {
   // What goes wrong before the unpacking is no fault of the file.
   let failure: { readonly error: unknown } | undefined;
+  let rest: Uint8Array = new Uint8Array(0);
   const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
       try {
-        const chunk = await packed.next();
-        if (chunk === undefined) controller.close();
-        else controller.enqueue(chunk.slice());
+        while (rest.byteLength === 0) {
+          const chunk = await packed.next();
+          if (chunk === undefined) return controller.close();
+          rest = chunk;
+        }
+        controller.enqueue(rest.slice(0, PACKED_PIECE));
+        rest = rest.subarray(PACKED_PIECE);
       } catch (error) {
         failure = { error };
         controller.error(error);

@@ -170,6 +170,20 @@ Deno.test("readTar() refuses more than its limits allow", async () => {
   await assertRejects(() => readAll("tar" as never), InvalidInputError, "source");
 });
 
+Deno.test("readTar() unpacks little at a time, however much that becomes", async () => {
+  const size = 50_000_000;
+  const packed = await gzip(await tarOf({ name: "zeros", data: new Uint8Array(size) }));
+  let [total, longest] = [0, 0];
+  for await (const entry of readTar(fromBytes(packed))) {
+    for await (const { byteLength } of entry.contents()) {
+      total += byteLength;
+      longest = Math.max(longest, byteLength);
+    }
+  }
+  assertEquals(total, size);
+  assert(longest < 20_000_000, `${longest}`);
+});
+
 Deno.test("writeTar() refuses contents of another length than the header says", async () => {
   for (const size of [4, 6]) {
     const stream = writeTar([{ name: "a", type: "0", size, contents: () => new Response("hello").body! }]);
