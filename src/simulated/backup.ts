@@ -209,6 +209,7 @@ export function restore(windows: Windows, node: Node, parts: readonly Uint8Array
       case id.data:
         data = content;
         if (flags !== 0 && flags !== SPARSE_STREAM) unknown(`restoring contents with the attributes ${flags}`);
+        if (flags === SPARSE_STREAM) node.metadata = { ...before, attributes: before.attributes | ATTRIBUTE_SPARSE };
         break;
       case id.sparse: {
         const at = Number(new DataView(content.buffer).getBigUint64(0, true));

@@ -150,7 +150,7 @@ export const fileChangeFunctions: SimulatedDll = {
           lastAccessTime: time(8, before.lastAccessTime),
           lastWriteTime: time(16, before.lastWriteTime),
           changeTime: time(24, before.changeTime),
-          attributes: view.getUint32(32, true) || before.attributes,
+          attributes: settled(before.attributes, view.getUint32(32, true)),
         };
       } else {
         unknown(`setting information ${kind} of a file`);
@@ -158,6 +158,18 @@ export const fileChangeFunctions: SimulatedDll = {
     },
   ),
 };
+
+// What a file is, such as a folder or sparse, can't be set. A normal one has nothing else.
+const SETTABLE = 0x31a7;
+const NORMAL = 0x80;
+const VALID = 0x7fb7;
+
+function settled(before: number, given: number): number {
+  if ((given & ~VALID) !== 0) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+  if (given === 0) return before;
+  const all = before & ~SETTABLE | given & SETTABLE;
+  return (all & ~NORMAL) === 0 ? NORMAL : all & ~NORMAL;
+}
 
 // A path below an open folder, on which there may be no link.
 function pathBelow(windows: Windows, folder: string, name: string): string {

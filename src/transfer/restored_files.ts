@@ -148,7 +148,15 @@ export function attributesOf({ type, attributes }: LayerEntry): number {
   return type === "reparse" ? bits | ATTRIBUTE_REPARSE : bits;
 }
 
+// Those that can be set. The others come with what a file is, and Windows refuses some of them.
+const SETTABLE = 0x31a7;
+const NORMAL = 0x80;
+
 function infoOf(entry: LayerEntry): BasicInfo {
   const { creation = 0n, access = 0n, write = 0n, change = 0n } = entry.times ?? {};
-  return { creation, access, write, change, attributes: attributesOf(entry) };
+  const all = attributesOf(entry);
+  const settable = all & SETTABLE;
+  // A new file is one to archive, unless it is said to be none.
+  const attributes = settable === 0 && (all & ~ATTRIBUTE_FOLDER) !== 0 ? NORMAL : settable;
+  return { creation, access, write, change, attributes };
 }

@@ -80,6 +80,31 @@ Deno.test("a removal is about the layers below, wherever it stands", async () =>
   ]);
 });
 
+Deno.test("all that the layers below have in a folder is removed, and what the layer adds there stays", async () => {
+  const host = await withBase();
+  const start = [folder("Files"), folder("Hives"), folder("Files/data")];
+  const opaque = entry({ path: "Files/data", type: "whiteout", isOpaque: true });
+  await importLayer(CHILD, tar(...start, opaque, entry({ path: "Files/data/new.txt", text: "new" })), [BASE], { host });
+  assertEquals(Object.keys(await shown(host, CHILD, BASE)).filter((path) => path.startsWith("data")), [
+    "data\\new.txt",
+  ]);
+});
+
+Deno.test("attributes that can't be set come with what a file is, and those that Windows refuses are left out", async () => {
+  const host = await withBase();
+  const files = [
+    entry({ path: "Files/pinned", attributes: 0x80020 }),
+    entry({ path: "Files/sparse", attributes: 0x200, text: "\0".repeat(70_000) }),
+    entry({ path: "Files/readonly", attributes: 0x21 }),
+  ];
+  await importLayer(CHILD, tar(folder("Files"), folder("Hives"), ...files), [BASE], { host });
+  // A layer above others is handed to Windows with all attributes; a base layer is made file by file.
+  await importLayer("C:\\layers\\second", tar(...baseEntries(), ...files), [], { host });
+  const { state } = JSON.parse(JSON.stringify(host.snapshot()));
+  const attributes = (name: string) => state.nodes[`c:\\layers\\second\\files\\${name}`].metadata.attributes;
+  assertEquals(["pinned", "sparse", "readonly"].map(attributes), [0x20, 0x200, 0x21]);
+});
+
 Deno.test("importLayer() makes the utility VM of a layer of that of the layer below", async () => {
   const host = machine();
   const boot = [
@@ -123,6 +148,7 @@ Deno.test("an error in the tar, or of Windows, leaves nothing, and Windows makes
     entry({ path: "Files/d.$wcidirs$" }),
     entry({ path: "Hives/System_Delta", type: "whiteout" }),
     entry({ path: "Files/data/new.txt" }),
+    entry({ path: "Files/text", sddl: "O:BA" }),
   ];
   for (const one of bad) {
     const run = () => importLayer(CHILD, tar(...childEntries(), one), [BASE], { host });
