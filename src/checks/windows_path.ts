@@ -120,7 +120,7 @@ export function nameOf(path: string): string {
 
 /** Returns a key that is the same for paths that are the same to Windows, which ignores case. */
 export function pathKey(path: string): string {
-  const plain = PREFIXED.test(path)
+  const plain = path.startsWith("\\\\") && PREFIXED.test(path)
     ? path.replace(/^\\\\\?\\UNC\\/i, "\\\\").replace(/^\\\\\?\\(?=[A-Za-z]:)/, "")
     : path;
   return isASCII(plain)

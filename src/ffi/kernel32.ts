@@ -728,7 +728,7 @@ export function finalPathName(host: Host, handle: bigint, flags: number, path?: 
       throw lastError(host, "GetFinalPathNameByHandleW", path);
     }
     if (needed < units) {
-      return fromWide(text);
+      return fromWide(text.subarray(0, 2 * needed));
     }
     units = textLength("GetFinalPathNameByHandleW", needed) + 1;
   }

@@ -153,7 +153,7 @@ function limited<T>(
     if (controller.signal.aborted) return;
     controller.abort(reason);
     whenHung((call) => {
-      settled.abort();
+      settled.abort(OVER);
       reject(operation.hung(call, reason));
     });
   };
@@ -188,11 +188,14 @@ function limited<T>(
       // Too late if the caller has been told of the call that hung.
       reject(error);
     } finally {
-      settled.abort();
+      settled.abort(OVER);
     }
   };
   return { told: promise, over: finish() };
 }
+
+// Without a reason, each abort would make an error with a stack.
+const OVER = "over";
 
 function isHeld(result: unknown): result is AsyncDisposable {
   return typeof result === "object" && result !== null && Symbol.asyncDispose in result;

@@ -19,7 +19,7 @@ export const HUNG_SECONDS = LIMIT_MS / 1000;
 export function watchCall(host: Host, onHung: () => void): Disposable {
   const over = new AbortController();
   deadline(host, LIMIT_MS, over.signal).then(() => over.signal.aborted || onHung(), () => {});
-  return { [Symbol.dispose]: () => over.abort() };
+  return { [Symbol.dispose]: () => over.abort("over") };
 }
 
 /**
