@@ -1,5 +1,5 @@
 /**
- * `calls.ts LAYERS mount|bare`: a cycle as the benchmark does it, recorded.
+ * `calls.ts LAYERS`: a cycle as the benchmark does it, recorded.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import { windowsHost } from "../../mod.ts";
 import { quickStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder } from "../wine/inside/recorder.ts";
-import { bareCalls, mountAndRelease, stack } from "./cycles.ts";
+import { mountAndRelease, stack } from "./cycles.ts";
 
 using recorder = new Recorder();
-using host = withStandIns(windowsHost({ calls: "thread" }), quickStandIns);
+using host = withStandIns(windowsHost({ calls: "thread", records: false }), quickStandIns);
 recorder.quiet = true;
 const folders = stack(Number(Deno.args[0]));
-const cycle = Deno.args[1] === "bare" ? bareCalls(host, folders) : () => mountAndRelease(host, folders);
+const cycle = () => mountAndRelease(host, folders);
 // The second time, as the first one asks for names and for the build.
 await cycle();
 recorder.quiet = false;

@@ -1,7 +1,7 @@
 /*
  * cycle.exe CYCLES LAYERS KERNEL32: the native calls that one mount and its release make, in a plain C loop, on the quiet
- * recorder, those of kernel32 in the DLL named KERNEL32: kernel32.dll or hcsquick.dll. It prints the nanoseconds that a
- * cycle takes in the fastest batch of so many: the floor that the benchmark of the TypeScript side is compared with.
+ * recorder, those of kernel32 in the DLL named KERNEL32: kernel32.dll or hcsquick.dll. For each batch of
+ * so many, it prints the nanoseconds that a cycle takes: the floor that the benchmark of the TypeScript side is compared with.
  * With 0 for CYCLES there is just one, recorded.
  */
 #include "recorder.h"
@@ -22,6 +22,7 @@ static struct {
   BOOL (WINAPI *closeHandle)(HANDLE);
   HANDLE (WINAPI *createFile)(const wchar_t *, DWORD, DWORD, SECURITY_ATTRIBUTES *, DWORD, DWORD, HANDLE);
   DWORD (WINAPI *getFileAttributes)(const wchar_t *);
+  DWORD (WINAPI *getFinalPathNameByHandle)(HANDLE, wchar_t *, DWORD, DWORD);
   DWORD (WINAPI *getLastError)(void);
   void *(WINAPI *localAlloc)(UINT, SIZE_T);
   void *(WINAPI *localFree)(void *);
@@ -30,7 +31,7 @@ static struct {
 
 #define BASE L"C:\\layers"
 #define MAX_LAYERS 128
-#define BATCHES 50
+#define BATCHES 30
 static wchar_t folders[MAX_LAYERS + 1][MAX_PATH]; /* the last one is the scratch folder */
 static wchar_t disk[MAX_PATH], image[MAX_PATH];
 static LayerDescriptor layers[MAX_LAYERS];
@@ -57,6 +58,7 @@ static void load(const wchar_t *name) {
   k.closeHandle = function(dll, "CloseHandle");
   k.createFile = function(dll, "CreateFileW");
   k.getFileAttributes = function(dll, "GetFileAttributesW");
+  k.getFinalPathNameByHandle = function(dll, "GetFinalPathNameByHandleW");
   k.getLastError = function(dll, "GetLastError");
   k.localAlloc = function(dll, "LocalAlloc");
   k.localFree = function(dll, "LocalFree");
@@ -80,16 +82,28 @@ static void prepareFolders(size_t count) {
   CloseHandle(CreateFileW(disk, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS, 0, NULL));
 }
 
+static HANDLE opened(const wchar_t *path, DWORD access, DWORD share, DWORD flags) {
+  HANDLE handle = k.createFile(path, access, share, NULL, OPEN_EXISTING, flags, NULL);
+  need(handle != INVALID_HANDLE_VALUE, "CreateFileW");
+  return handle;
+}
+
+static void openDisk(void) { need(k.closeHandle(opened(disk, GENERIC_WRITE, FILE_SHARE_READ, 0)), "CloseHandle"); }
+
 static void mountAndRelease(size_t count) {
   const wchar_t *scratch = folders[count];
+  for (size_t i = 0; i <= count; i++) {
+    wchar_t path[512];
+    HANDLE folder = opened(folders[i], 0, 7, FILE_FLAG_BACKUP_SEMANTICS);
+    need(k.getFinalPathNameByHandle(folder, path, 512, 0) > 0, "GetFinalPathNameByHandleW");
+    need(k.closeHandle(folder), "CloseHandle");
+  }
   need(k.getFileAttributes(image) == INVALID_FILE_ATTRIBUTES && k.getLastError() <= ERROR_PATH_NOT_FOUND, "image");
   for (size_t i = 0; i <= count; i++) {
     need(k.getFileAttributes(folders[i]) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
   }
   need(k.getFileAttributes(disk) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
-  HANDLE handle = k.createFile(disk, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
-  need(handle != INVALID_HANDLE_VALUE, "CreateFileW");
-  need(k.closeHandle(handle), "CloseHandle");
+  openDisk();
   check(ActivateLayer(&info, scratch), "ActivateLayer");
   wchar_t *memory = k.localAlloc(0, pathUnits * sizeof *paths);
   need(memory != NULL, "LocalAlloc");
@@ -106,7 +120,9 @@ static void mountAndRelease(size_t count) {
   check(GetLayerMountPath(&info, scratch, &length, NULL), "GetLayerMountPath");
   check(GetLayerMountPath(&info, scratch, &length, volume), "GetLayerMountPath");
   check(UnprepareLayer(&info, scratch), "UnprepareLayer");
+  openDisk();
   check(DeactivateLayer(&info, scratch), "DeactivateLayer");
+  openDisk();
 }
 
 int wmain(int argc, wchar_t **argv) {
@@ -127,14 +143,12 @@ int wmain(int argc, wchar_t **argv) {
   }
   LARGE_INTEGER frequency, start, end;
   QueryPerformanceFrequency(&frequency);
-  double least = 0;
   for (size_t batch = 0; batch < BATCHES; batch++) {
     QueryPerformanceCounter(&start);
     for (size_t i = 0; i < cycles; i++) mountAndRelease(count);
     QueryPerformanceCounter(&end);
     double seconds = (double)(end.QuadPart - start.QuadPart) / (double)frequency.QuadPart;
-    if (batch == 0 || seconds < least) least = seconds;
+    printf("%.0f\n", seconds * 1e9 / cycles);
   }
-  printf("%.0f\n", least * 1e9 / cycles);
   return 0;
 }

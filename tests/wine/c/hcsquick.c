@@ -26,13 +26,27 @@ DWORD WINAPI quickGetFileAttributesW(const wchar_t *path) {
   return INVALID_FILE_ATTRIBUTES;
 }
 
+static wchar_t opened[MAX_PATH];
+
 HANDLE WINAPI quickCreateFileW(
   const wchar_t *path, DWORD access, DWORD share, SECURITY_ATTRIBUTES *security, DWORD disposition, DWORD flags,
   HANDLE template
 ) {
   (void)access, (void)share, (void)security, (void)disposition, (void)flags, (void)template;
   recordPath("CreateFileW", path);
+  wcsncpy(opened, path, MAX_PATH - 1);
   return (HANDLE)8;
+}
+
+/* That of what was opened last: all is where its path says. */
+DWORD WINAPI quickGetFinalPathNameByHandleW(HANDLE handle, wchar_t *path, DWORD units, DWORD flags) {
+  (void)flags;
+  record("GetFinalPathNameByHandleW");
+  DWORD length = (DWORD)wcslen(opened) + 4;
+  if (handle != (HANDLE)8 || length >= units) return 0;
+  wcscpy(path, L"\\\\?\\");
+  wcscpy(path + 4, opened);
+  return length;
 }
 
 BOOL WINAPI quickCloseHandle(HANDLE handle) {

@@ -35,6 +35,7 @@ export const quickStandIns: StandIns = {
     CreateFileW,
     FormatMessageW: kernel32Symbols.FormatMessageW,
     GetFileAttributesW,
+    GetFinalPathNameByHandleW: kernel32Symbols.GetFinalPathNameByHandleW,
     GetLastError: kernel32Symbols.GetLastError,
     LocalAlloc: kernel32Symbols.LocalAlloc,
     LocalFree: kernel32Symbols.LocalFree,
@@ -48,6 +49,7 @@ export function withStandIns(host: WindowsHost, standIns: StandIns): WindowsHost
   let overlaid: unknown;
   return {
     machine: {},
+    records: host.records,
     symbols<T extends SymbolTable>(dll: Dll<T>): NativeSymbols<T> {
       if (dll !== kernel32 as unknown) return host.symbols(dll);
       overlaid ??= { ...host.symbols(kernel32), ...host.symbols(standIns) };
