@@ -1451,7 +1451,7 @@ const TIME_MUTANTS: readonly Mutant[] = [
   {
     file: "src/ffi/operation.ts",
     text: `    } finally {
-      settled.abort();
+      settled.abort(OVER);
     }`,
     replacement: `    }`,
     breaks: "the timer of a limit runs on after the call",
