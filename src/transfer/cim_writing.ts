@@ -13,9 +13,10 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { cimCreateFlag, createBlockImage, createImage } from "../ffi/cim_writer.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { withHolds } from "../holds/hold_list.ts";
 import { type Check, fieldsOf, itemsOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { beginImage, type CimWriter, type ImageInit } from "./image_writer.ts";
+import { beginImage, type CimWriter, heldWriter, type ImageInit } from "./image_writer.ts";
 
 /**
  * Options of {@linkcode writeCim}.
@@ -124,14 +125,17 @@ export async function mergeBlockCims(
     const images = itemsOf(sources, "sources", blockCim);
     if (images.length < 2) throw new InvalidInputError("sources", "names fewer than two images", images.length);
     images.forEach(({ block: file }, i) => requireKind(host, file, `sources[${i}].block`, "file"));
-    await using writer = await writeBlockCim(block, { host, signal, ...how });
-    for (const { block: file, name } of images) {
+    return await withHolds(async (holds) => {
+      const writer = await writeBlockCim(block, { host, signal, ...how });
+      holds.adopt(heldWriter(writer));
+      for (const { block: file, name } of images) {
+        signal?.throwIfAborted();
+        await writer.addImage(`${file}\\${name}`);
+      }
       signal?.throwIfAborted();
-      await writer.addImage(`${file}\\${name}`);
-    }
-    signal?.throwIfAborted();
-    await writer.commit();
-    return writer.rootHash;
+      await writer.commit();
+      return writer.rootHash;
+    });
   });
 }
 

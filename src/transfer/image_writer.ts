@@ -26,6 +26,7 @@ import {
 } from "../ffi/cim_writer.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, isNotFound } from "../ffi/kernel32.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
 import { closeRecord, moveOnceFree, temporaryPath } from "../host_holds/transfer.ts";
@@ -71,6 +72,18 @@ export async function beginImage(
     }, signal);
     return new CimWriter(host, { image: image!, holds, close, temporary, target, isVerified, whenComplete });
   });
+}
+
+/** Returns the hold on an image that is being written. Releasing it leaves nothing of an image that isn't complete. */
+export function heldWriter(writer: CimWriter, restsOn: readonly Held[] = []): Held<HoldOf<"openImage">> {
+  return {
+    hold: { kind: "openImage", path: writer.path },
+    restsOn,
+    async release() {
+      await writer[Symbol.asyncDispose]();
+      return true;
+    },
+  };
 }
 
 interface WriterInit {

@@ -19,7 +19,7 @@ import type { PlannedTransfer } from "../records/place.ts";
 import { requireBuild } from "../session/builds.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { beginBlockCim, beginCim, DEFAULT_NAME, imageName } from "./cim_writing.ts";
-import type { CimWriter } from "./image_writer.ts";
+import { type CimWriter, heldWriter } from "./image_writer.ts";
 import { ImageLayer } from "./image_layer.ts";
 import { entriesOf, IMPORT, type ImportedLayer, type PreparedImport, prepareImport } from "./import_layer.ts";
 import { type ImportOptions, Progress } from "./transfer_options.ts";
@@ -159,7 +159,8 @@ async function importInto(
   const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
     const held = await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);
     holds.adopt(newImageOf(host, transfer, held));
-    await using image = await begin({ whenComplete: (complete) => mark(host, complete, transfer) });
+    const image = await begin({ whenComplete: (complete) => mark(host, complete, transfer) });
+    holds.adopt(heldWriter(image, [held]));
     const writer = new ImageLayer(host, { image, layer, parents, isBlock, name });
     const entries = entriesOf(given);
     for await (const entry of progress.counted(entries, signal)) await writer.add(entry);

@@ -18,6 +18,8 @@ export const INFALLIBLE = [
   "GetCurrentProcess",
   "GetCurrentProcessId",
   "GetSystemTimeAsFileTime",
+  "CimCloseImage",
+  "CimCloseStream",
 ];
 
 const WAYS: readonly Omit<InjectedFailure, "function">[] = [

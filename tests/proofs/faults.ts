@@ -24,7 +24,7 @@ import {
 } from "./failures.ts";
 import type { Random } from "../support/random.ts";
 import { drawn, type Findings, type ProofOptions, randomOf, report } from "./report.ts";
-import { type Holder, HOST_SCENARIOS, type Scenario } from "./scenarios.ts";
+import { type Holder, HOST_SCENARIOS, IMPORT_SCENARIOS, type Scenario } from "./scenarios.ts";
 import { VM_SCENARIOS, vmTrial } from "./vm_faults.ts";
 
 interface Played {
@@ -94,7 +94,7 @@ const PROGRESS = 10;
 export async function faults(options: ProofOptions): Promise<Findings> {
   const random = randomOf(options);
   const found: Findings[] = [];
-  for (const [name, scenario] of Object.entries(HOST_SCENARIOS)) {
+  for (const [name, scenario] of Object.entries({ ...HOST_SCENARIOS, ...options.full && IMPORT_SCENARIOS })) {
     found.push(await tried(name, await hostTrial(scenario), options, random));
   }
   for (const [name, scenario] of Object.entries(VM_SCENARIOS)) {

@@ -1,7 +1,7 @@
 // Mounts and releases in the machine of a file, and kills itself at a point: FILE SCENARIO POINT.
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { cycle, killedAt } from "./kills.ts";
-import { KILL_SCENARIOS, WHEN_UNKNOWN } from "./scenarios.ts";
+import { IMPORT_SCENARIOS, KILL_SCENARIOS, WHEN_UNKNOWN } from "./scenarios.ts";
 
 const [file, scenario, point] = Deno.args;
 const { host } = killedAt(
@@ -9,4 +9,4 @@ const { host } = killedAt(
   Number(point),
   () => Deno.kill(Deno.pid, "SIGKILL"),
 );
-await cycle(KILL_SCENARIOS[scenario!]!, host);
+await cycle({ ...KILL_SCENARIOS, ...IMPORT_SCENARIOS }[scenario!]!, host);

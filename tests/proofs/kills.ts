@@ -14,7 +14,7 @@ import { withWrapped } from "../support/host.ts";
 import { deno } from "../support/processes.ts";
 import { difference, INFALLIBLE, isSame, type State, stateOf } from "./failures.ts";
 import { drawn, type Findings, type ProofOptions, randomOf, report } from "./report.ts";
-import { type Holder, KILL_SCENARIOS, type Scenario } from "./scenarios.ts";
+import { type Holder, IMPORT_SCENARIOS, KILL_SCENARIOS, type Scenario } from "./scenarios.ts";
 
 // They change nothing, and tell nothing new: what is left after a kill at one of them is what is left after one before or after.
 const IDLE = [...INFALLIBLE, "FormatMessageW", "WSAGetLastError", "WSAResetEvent", "WSAWaitForMultipleEvents"];
@@ -95,7 +95,17 @@ async function inMemory(name: string, scenario: Scenario): Promise<Findings & { 
   const released = await scenario.prepare();
   await cycle(scenario, released);
   const atEnd = stateOf(released);
-  const isLeft = (after: State) => !isSame(after, before) && !isSame(after, atEnd);
+  const leftMounted = async () => {
+    const machine = await scenario.prepare();
+    const process = machine.otherProcess();
+    await scenario.acquire(process, []);
+    process.endProcess();
+    return machine;
+  };
+  const complete = await leftMounted();
+  await recovered(complete);
+  const right = [before, atEnd, ...scenario.lasts ? [stateOf(complete)] : []];
+  const isLeft = (after: State) => !right.some((state) => isSame(after, state));
   const points = await pointsOf(scenario, (host) => cycle(scenario, host));
   for (let point = 0; point < points; point++) {
     const machine = await scenario.prepare();
@@ -106,13 +116,6 @@ async function inMemory(name: string, scenario: Scenario): Promise<Findings & { 
     else if (isLeft(after)) complaints.push(difference(after, before));
     leaks.push(...complaints.map((complaint) => `${name}, killed at ${point} of ${points}: ${complaint}`));
   }
-  const leftMounted = async () => {
-    const machine = await scenario.prepare();
-    const process = machine.otherProcess();
-    await scenario.acquire(process, []);
-    process.endProcess();
-    return machine;
-  };
   const counted = killedAt((await leftMounted()).otherProcess(), -1, () => {});
   await recover({ host: counted.host });
   for (let point = 0; point < counted.points(); point++) {
@@ -178,7 +181,7 @@ async function realProcesses(
 /** The proof. With `count` 0, no real process is killed. */
 export async function kills(options: ProofOptions): Promise<Findings> {
   const found: Findings[] = [];
-  for (const [name, scenario] of Object.entries(KILL_SCENARIOS)) {
+  for (const [name, scenario] of Object.entries({ ...KILL_SCENARIOS, ...options.full && IMPORT_SCENARIOS })) {
     const memory = await inMemory(name, scenario);
     found.push(memory, await realProcesses(name, scenario, memory.nobodys, options));
   }

@@ -6,6 +6,8 @@
 
 import {
   createUtilityVM,
+  importBlockCimLayer,
+  importCimLayer,
   mountLCOWLayers,
   mountSandboxVolume,
   mountWCOWLayers,
@@ -18,6 +20,7 @@ import {
 import type { SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import { dismountCimImage, mountCimImage } from "../../src/storage/mod.ts";
 import { GIB, hostWith, inAnotherProcess } from "../support/host.ts";
+import { baseEntries, childEntries, tar } from "../support/layer_tars.ts";
 
 /** What a scenario has acquired. */
 export interface Holder {
@@ -32,6 +35,8 @@ export interface Scenario {
   acquire(host: SimulatedHost, holders: Holder[]): Promise<void>;
   /** Releases it in another process. */
   unmount?(host: SimulatedHost): Promise<unknown>;
+  /** Whether it stays once its process has ended. */
+  readonly lasts?: true;
   /** What stays once it is released, as it is meant to. */
   readonly made?: readonly string[];
 }
@@ -118,6 +123,34 @@ export const HOST_SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
     unmount: (host) => dismountCimImage(VOLUME, { host }),
   },
+};
+
+// A layer that is imported stays: its user removes it.
+function imported(how: typeof importCimLayer | typeof importBlockCimLayer, image: string): Scenario {
+  const layer = "C:\\images\\new";
+  const hives = ["", "\\SYSTEM_BASE", "\\System_Delta"].map((name) => `${layer}\\Hives${name}`);
+  return {
+    lasts: true,
+    made: [image, layer, ...hives],
+    async prepare(options) {
+      const host = await hostOf("layers", 27900, options);
+      host.addFolder("C:\\images\\cim-layers");
+      await how("C:\\images\\base", tar(...baseEntries()), [], { host: inAnotherProcess(host) });
+      return host;
+    },
+    async acquire(host, holders) {
+      await how(layer, tar(...childEntries()), ["C:\\images\\base"], { host });
+      holders.push({
+        release: () => Promise.resolve([image, layer].forEach((path) => host.exists(path) && host.remove(path))),
+      });
+    },
+  };
+}
+
+/** What is made of tars. All failures and kills of these are tried with `--full`. */
+export const IMPORT_SCENARIOS: Readonly<Record<string, Scenario>> = {
+  "a layer in an image": imported(importCimLayer, "C:\\images\\cim-layers\\new.cim"),
+  "a layer in an image of its own": imported(importBlockCimLayer, "C:\\images\\new\\layer.bcim"),
 };
 
 /** What is mounted in a VM. */

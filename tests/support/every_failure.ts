@@ -9,8 +9,8 @@ import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { INFALLIBLE } from "../proofs/failures.ts";
 import { killedAt } from "../proofs/kills.ts";
 
-// What returns nothing; and those that change privileges, which end with the process.
-const CANNOT_FAIL = [...INFALLIBLE, "CimCloseStream", "CimCloseImage", "OpenProcessToken", "AdjustTokenPrivileges"];
+// And those that change privileges, which end with the process.
+const CANNOT_FAIL = [...INFALLIBLE, "OpenProcessToken", "AdjustTokenPrivileges"];
 
 /** A call, with the number that it has among those of its name. */
 export interface OneCall {

@@ -1,10 +1,11 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   ClosedError,
   InvalidInputError,
   listMounts,
   mergeBlockCims,
   NativeError,
+  UnwindError,
   writeBlockCim,
   writeCim,
 } from "../../mod.ts";
@@ -222,6 +223,24 @@ async function block(host: SimulatedHost, file: string, names: Record<string, st
   await image.commit();
   return image.rootHash;
 }
+
+Deno.test("a merge that fails, and can't remove what it has begun, tells that, and removes it later", async () => {
+  const host = machine();
+  await block(host, "C:\\images\\1.bcim", { a: "1" });
+  await block(host, "C:\\images\\2.bcim", { a: "2" });
+  const sources = [2, 1].map((n) => ({ block: `C:\\images\\${n}.bcim` }));
+  host.fail({ function: "CimAddFsToMergedImage2", nth: 2, code: 0x80070002 });
+  let program: Disposable | undefined;
+  host.before("CimAddFsToMergedImage2", () => {
+    const begun = host.readDir("C:\\images").find(({ name }) => isMark.test(name))!;
+    program ??= host.openFile(`C:\\images\\${begun.name}`, { share: ["read", "write"] });
+  });
+  const error = await assertRejects(() => mergeBlockCims("C:\\images\\3.bcim", sources, { host }), UnwindError);
+  assert(error.cause instanceof NativeError && error.cause.operation === "CimAddFsToMergedImage2");
+  program![Symbol.dispose]();
+  await error.release();
+  assertEquals(host.readDir("C:\\images").map(({ name }) => name), ["1.bcim", "2.bcim"]);
+});
 
 Deno.test("block images are written, sealed and merged", async () => {
   const host = machine();
