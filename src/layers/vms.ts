@@ -9,19 +9,7 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { UtilityVM, UtilityVMOptions } from "../uvm/utility_vm.ts";
 import type { LCOWLayers, MountedLCOWLayers, MountLCOWLayersOptions } from "./lcow.ts";
-
-type VMCode = typeof import("./lcow.ts") & typeof import("./wcow_vm.ts") & typeof import("../uvm/utility_vm.ts");
-
-let code: VMCode | undefined;
-
-async function load(): Promise<VMCode> {
-  const [lcow, wcow, vms] = await Promise.all([
-    import("./lcow.ts"),
-    import("./wcow_vm.ts"),
-    import("../uvm/utility_vm.ts"),
-  ]);
-  return code = { ...lcow, ...wcow, ...vms };
-}
+import { vmCode } from "./vm_code.ts";
 
 /**
  * Creates a utility VM. {@linkcode UtilityVM.start} boots it.
@@ -52,7 +40,7 @@ export async function createUtilityVM(
   options: UtilityVMOptions,
   hostOptions: HostOptions = {},
 ): Promise<UtilityVM> {
-  return await (code ?? await load()).createUtilityVM(options, hostOptions);
+  return await (vmCode.loaded ?? await vmCode.load()).createUtilityVM(options, hostOptions);
 }
 
 /**
@@ -97,7 +85,7 @@ export async function mountLCOWLayers(
   layers: LCOWLayers,
   options: MountLCOWLayersOptions,
 ): Promise<MountedLCOWLayers> {
-  return await (code ?? await load()).mountLCOWLayers(containerId, layers, options);
+  return await (vmCode.loaded ?? await vmCode.load()).mountLCOWLayers(containerId, layers, options);
 }
 
 /**
@@ -129,5 +117,5 @@ export async function getHCSLayers(
   layerFolders: readonly string[],
   options: Pick<HostOptions, "signal" | "timeout"> = {},
 ): Promise<Layer[]> {
-  return await (code ?? await load()).getHCSLayers(vm, layerFolders, options);
+  return await (vmCode.loaded ?? await vmCode.load()).getHCSLayers(vm, layerFolders, options);
 }

@@ -30,6 +30,7 @@ import { withRecord } from "./mount_records.ts";
 import type { MountedLayers } from "./mounted_layers.ts";
 import type { WCOWLayers } from "./parse_layers.ts";
 import { acquireMountPointAt } from "./sandbox_volume.ts";
+import { vmCode } from "./vm_code.ts";
 import { acquireFolders, acquireImage, checkHostLayers } from "./wcow_host.ts";
 
 /**
@@ -166,16 +167,13 @@ interface WantedMount {
   readonly formatWithRefs: boolean;
 }
 
-// Loaded when a VM is given.
-let vmCode: typeof import("./wcow_vm.ts") | undefined;
-
 async function mount(
   host: Host,
   { containerId, named, layerVM, createScratch, permanent, recover, volumeMountPath, formatWithRefs }: WantedMount,
   signal: AbortSignal | undefined,
 ): Promise<MountedLayers> {
   signal?.throwIfAborted();
-  const inVM = layerVM && (vmCode ??= await import("./wcow_vm.ts"));
+  const inVM = layerVM && (vmCode.loaded ?? await vmCode.load());
   const { stack, image } = inVM === undefined ? checkHostLayers(host, named) : inVM.checkVMLayers(host, named);
   const newScratch = createScratch === true && !hasScratchDisk(host, stack);
   const scratchDisk = diskOf(stack.scratch);

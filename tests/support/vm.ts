@@ -9,7 +9,7 @@ import type { ModifySettingRequest } from "../../src/hcsschema/requests.ts";
 import { type NativeCall, SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
-import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../mod.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import { BlockImages } from "../../src/uvm/devices/block_images.ts";
 import { CombinedLayers } from "../../src/uvm/devices/combined_layers.ts";

@@ -8,7 +8,7 @@ import type { CompletedCall, SimulatedHost, SimulatedHostOptions } from "../../s
 import type { LinuxVMOptions } from "../../src/uvm/plans/linux_vm.ts";
 import type { WindowsVMOptions } from "../../src/uvm/plans/windows_vm.ts";
 import { hostWith } from "./host.ts";
-import { createUtilityVM, type UtilityVM } from "../../src/uvm/utility_vm.ts";
+import { createUtilityVM, type UtilityVM } from "../../mod.ts";
 
 export const BOOT = "C:\\lcow";
 export const IMAGE = "C:\\layers\\uvmbase";
