@@ -1773,6 +1773,45 @@ const FILE_MUTANTS: readonly Mutant[] = [
   },
 ];
 
+const IMPORT_MUTANTS: readonly Mutant[] = [
+  {
+    file: "src/transfer/image_layer.ts",
+    text: `    if (this.#added.get(key) === "other") return;\n`,
+    replacement: "",
+    breaks: "a removal takes what the layer itself has",
+    tests: ["tests/vectors/image_test.ts"],
+  },
+  {
+    file: "src/transfer/image_layer.ts",
+    text: "if (entry.sddl !== undefined) this.#refuse",
+    replacement: "if (entry.size < 0) this.#refuse",
+    breaks: "access rights that are text are left out, so that everybody has all",
+    tests: ["tests/transfer/import_image_test.ts"],
+  },
+  {
+    file: "src/transfer/image_layer.ts",
+    text: `      this.#late.add(key);
+      this.#pending.push(() => this.#addLink(entry));`,
+    replacement: "      this.#pending.push(() => this.#addLink(entry));",
+    breaks: "a link to a link of a registry hive comes before that",
+    tests: ["tests/transfer/import_image_test.ts"],
+  },
+  {
+    file: "src/host_holds/transfer.ts",
+    text: "    restsOn: [layer],",
+    replacement: "    restsOn: [],",
+    breaks: "a layer goes while its image can't be removed, and nobody knows that it isn't complete",
+    tests: ["tests/transfer/import_image_test.ts"],
+  },
+  {
+    file: "src/transfer/image_writer.ts",
+    text: "await moveOnceFree(this.#host, temporary, target);",
+    replacement: '(await import("../ffi/naming.ts")).moveFile(this.#host, temporary, target);',
+    breaks: "a scanner that has the new image open makes an import fail",
+    tests: ["tests/transfer/import_image_test.ts"],
+  },
+];
+
 /** All bugs. Their numbers are their places, counted from 1. */
 export const MUTANTS: readonly Mutant[] = [
   ...RECORD_MUTANTS,
@@ -1783,4 +1822,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...BRIDGE_MUTANTS,
   ...OWNER_MUTANTS,
   ...FILE_MUTANTS,
+  ...IMPORT_MUTANTS,
 ];
