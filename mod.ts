@@ -71,17 +71,22 @@ export type { Hold } from "./src/holds/hold.ts";
 export type { ReleasedHold, ReleaseOptions } from "./src/holds/hold_list.ts";
 
 // Images and layers that are made
-export { mergeBlockCims, writeBlockCim, writeCim } from "./src/transfer/cim_writing.ts";
+export {
+  exportLayer,
+  importBlockCimLayer,
+  importCimLayer,
+  importLayer,
+  mergeBlockCims,
+  writeBlockCim,
+  writeCim,
+} from "./src/transfer/transfers.ts";
 export type { BlockCim, WriteBlockCimOptions, WriteCimOptions } from "./src/transfer/cim_writing.ts";
-export { importBlockCimLayer, importCimLayer } from "./src/transfer/import_image.ts";
 export type {
   ImportBlockCimLayerOptions,
   ImportCimLayerOptions,
   ImportedImageLayer,
 } from "./src/transfer/import_image.ts";
-export { exportLayer } from "./src/transfer/export_layer.ts";
 export type { ExportedLayer } from "./src/transfer/export_layer.ts";
-export { importLayer } from "./src/transfer/import_layer.ts";
 export type { ImportedLayer } from "./src/transfer/import_layer.ts";
 export type { ImportOptions, TransferOptions, TransferProgress } from "./src/transfer/transfer_options.ts";
 export type { CimMetadata } from "./src/ffi/cim_writer.ts";

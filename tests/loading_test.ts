@@ -40,6 +40,11 @@ Deno.test("an import of mod.ts loads nothing of VMs but what recover() and listM
   ]);
 });
 
+Deno.test("an import of mod.ts loads nothing that imports, exports and writes layers", async () => {
+  const loaded = await loadedWith("mod.ts");
+  assertEquals(loaded.filter((file) => /^src\/(transfer|files)\//.test(file)), ["src/transfer/transfers.ts"]);
+});
+
 for (
   const [file, most] of [
     ["src/layers/wcow.ts", 85],

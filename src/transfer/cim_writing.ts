@@ -55,47 +55,14 @@ export interface BlockCim {
 /** The name of an image in a file of its own, if nobody chooses one. */
 export const DEFAULT_NAME = "layer.cim";
 
-/**
- * Begins a CIM image, which shares a folder with others. Windows writes one image in a folder at a time. Until
- * {@linkcode CimWriter.commit}, there is nothing at its path; disposing of the writer before that leaves nothing behind. Needs
- * Windows build 19041 or later.
- *
- * ```ts
- * import { writeCim } from "@hcs-layers/hcs-layers";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addFolder("C:\\images");
- * await using image = await writeCim("C:\\images\\app.cim", { host });
- * const now = 133_000_000_000_000_000n;
- * const times = { creationTime: now, lastWriteTime: now, changeTime: now, lastAccessTime: now };
- * await image.addFolder("Files", { attributes: 0x10, ...times });
- * await image.addFile("Files\\a.txt", { attributes: 0x20, ...times }, 5, new TextEncoder().encode("hello"));
- * await image.commit();
- * ```
- *
- * @param image Absolute path of the image, in a folder that exists.
- * @throws {InvalidInputError} if there is something at the path, or no image to go on from.
- * @throws {UnsupportedBuildError} if Windows is older than build 19041.
- * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` while another image is written in the folder.
- * @category CIM images
- */
+/** `writeCim` of `mod.ts`. */
 export async function writeCim(image: string, options: WriteCimOptions = {}): Promise<CimWriter> {
   return await withHostOptions(options, { from: optional(text) }, [image], async ({ host, signal, from }) => {
     return await beginCim(host, { image, from }, signal);
   });
 }
 
-/**
- * Begins a CIM image in a file of its own, as {@linkcode writeCim} does. Such images are merged when they are mounted, or before by
- * {@linkcode mergeBlockCims}. Needs Windows build 27766 or later, or cimwriter.dll in System32.
- *
- * @param block Absolute path of the file, in a folder that exists.
- * @throws {InvalidInputError} if there is something at the path.
- * @throws {MissingExportError} if this Windows doesn't write such images.
- * @throws {NativeError} if Windows refuses.
- * @category CIM images
- */
+/** `writeBlockCim` of `mod.ts`. */
 export async function writeBlockCim(block: string, options: WriteBlockCimOptions = {}): Promise<CimWriter> {
   const further = { name: optional(imageName), verified: optional(boolean) };
   return await withHostOptions(options, further, [block], async ({ host, signal, name = DEFAULT_NAME, verified }) => {
@@ -103,17 +70,7 @@ export async function writeBlockCim(block: string, options: WriteBlockCimOptions
   });
 }
 
-/**
- * Makes one image of several that are each in a file of their own: what is in it is what their layers show together.
- *
- * @param block Absolute path of the file of the new image.
- * @param sources The images, that of the topmost layer first: at least two.
- * @returns The root hash of the new image, of 32 bytes, if it is `verified`.
- * @throws {InvalidInputError} if there is something at the path, or a source is missing.
- * @throws {MissingExportError} if this Windows doesn't write such images.
- * @throws {NativeError} if Windows refuses.
- * @category CIM images
- */
+/** `mergeBlockCims` of `mod.ts`. */
 export async function mergeBlockCims(
   block: string,
   sources: readonly BlockCim[],

@@ -39,35 +39,7 @@ export interface ExportedLayer {
 
 const BACKUP = ["SeBackupPrivilege"];
 
-/**
- * Exports a layer of plain folders as a tar: a base layer, one above others, or what was written to a scratch that isn't mounted.
- * Files keep their times, attributes, security descriptors, extended attributes, streams and links; sparse ones are written with
- * their zeros. The layer stays as it is, and nothing else is left, whatever happens. Needs an elevated process, whose privilege to
- * back up it enables meanwhile.
- *
- * ```ts
- * import { exportLayer } from "@hcs-layers/hcs-layers";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addLayer("C:\\layers\\base", { files: { "Windows\\win.ini": "[fonts]" } });
- *
- * // On a Windows host, leave `host` out, and take a file: `(await Deno.create("layer.tar")).writable`.
- * const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
- * const [tar] = await Promise.all([new Response(readable).bytes(), exportLayer("C:\\layers\\base", [], writable, { host })]);
- * console.log(tar.byteLength % 512); // 0
- * ```
- *
- * @param layer Absolute path of the layer's folder.
- * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
- * @param into Where the tar is written to, not packed. It is closed at the end, and aborted after an error.
- * @throws {InvalidInputError} if a folder doesn't exist.
- * @throws {InUseError} if it is a scratch whose disk is in use.
- * @throws {FormatError} if it has something that a tar can't have, such as a reparse point of another kind than links.
- * @throws {MissingPrivilegeError} if the process lacks a privilege.
- * @throws {NativeError} if Windows refuses.
- * @category Layers as tars
- */
+/** `exportLayer` of `mod.ts`. */
 export async function exportLayer(
   layer: string,
   parents: readonly string[],

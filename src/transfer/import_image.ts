@@ -63,23 +63,7 @@ export interface ImportedImageLayer extends ImportedLayer {
   readonly rootHash?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/**
- * Imports a layer from a tar into a CIM image that shares its folder with those of the layers below. The registry hives that layers
- * above need are in the folder of the layer. If it fails, or is aborted, nothing of the layer is left. Needs Windows build 19041 or
- * later.
- *
- * The removal of something is about the layers below wherever it stands in the tar. One of all that is in a folder (`.wh..wh..opq`)
- * has to follow the folder; the tar is refused otherwise, and with a block image.
- *
- * @param layer Absolute path of the layer's folder, where nothing is yet.
- * @param tar The tar, packed with gzip or not.
- * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
- * @throws {InvalidInputError} if there is something at a path already, or a layer below isn't there.
- * @throws {FormatError} if the tar is damaged, or has something that a layer can't have.
- * @throws {UnsupportedBuildError} if Windows is older than build 19041.
- * @throws {NativeError} if Windows refuses.
- * @category Layers as tars
- */
+/** `importCimLayer` of `mod.ts`. */
 export async function importCimLayer(
   layer: string,
   tar: TarSource,
@@ -106,19 +90,7 @@ export async function importCimLayer(
   });
 }
 
-/**
- * Imports a layer from a tar into a CIM image in a file of its own, as {@linkcode importCimLayer} does. The images of a container's
- * layers are merged when they are mounted. Needs Windows build 27766 or later, or cimwriter.dll in System32.
- *
- * @param layer Absolute path of the layer's folder, where nothing is yet.
- * @param tar The tar, packed with gzip or not.
- * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
- * @throws {InvalidInputError} if there is something at a path already, or a layer below isn't there.
- * @throws {FormatError} if the tar is damaged, or has something that a layer can't have.
- * @throws {MissingExportError} if this Windows doesn't write such images.
- * @throws {NativeError} if Windows refuses.
- * @category Layers as tars
- */
+/** `importBlockCimLayer` of `mod.ts`. */
 export async function importBlockCimLayer(
   layer: string,
   tar: TarSource,

@@ -45,42 +45,7 @@ export interface ImportedLayer {
 /** The privileges that Windows asks for where files are restored with all that belongs to them. */
 export const RESTORE = ["SeBackupPrivilege", "SeRestorePrivilege", "SeSecurityPrivilege"];
 
-/**
- * Imports a layer from a tar into a folder, as containers with the WCIFS filter use it: a base layer, or one above others, with
- * its utility VM, if it has one. Files keep their times, attributes, security descriptors, extended attributes, streams and
- * links. If it fails, or is aborted, nothing of the layer is left; the layers below are never changed. Needs an elevated process,
- * whose privileges to back up, restore and audit it enables meanwhile.
- *
- * The tar is checked while it is read. Hard links and removals are about the layers below wherever they stand in it: what the
- * layer itself has added stays. Windows takes minutes to make a base layer of what was imported.
- *
- * ```ts
- * import { importLayer, mountWCOWLayers } from "@hcs-layers/hcs-layers";
- * import { writeLayerTar } from "@hcs-layers/hcs-layers/files";
- * import { SimulatedHost } from "@hcs-layers/hcs-layers/simulated";
- *
- * const host = new SimulatedHost();
- * host.addLayer("C:\\layers\\base");
- * const folder = (path: string) => ({ path, type: "folder", size: 0, contents: () => ReadableStream.from([]) } as const);
- * const tar = writeLayerTar([folder("Files"), folder("Hives"), folder("Files/app")]);
- *
- * // On a Windows host, leave `host` out, and take a file: `(await Deno.open("layer.tar.gz")).readable`.
- * const { layer } = await importLayer("C:\\layers\\app", tar, ["C:\\layers\\base"], { host });
- * host.addScratch("C:\\scratch");
- * await using layers = await mountWCOWLayers("c1", [layer, "C:\\layers\\base", "C:\\scratch"], { host });
- * console.log(host.readDir(layers.path).map(({ name }) => name)); // [ "app" ]
- * ```
- *
- * @param layer Absolute path of the layer's folder, where nothing is yet, in a folder that exists.
- * @param tar The tar, packed with gzip or not.
- * @param parents Absolute paths of the folders of the layers below, the topmost first; none for a base layer.
- * @throws {InvalidInputError} if there is something at the path already, or a layer below isn't there.
- * @throws {FormatError} if the tar is damaged, or has something that a layer can't have.
- * @throws {MissingPrivilegeError} if the process lacks a privilege.
- * @throws {NativeError} if Windows refuses.
- * @throws {UnwindError} if something that was made couldn't be removed after an error.
- * @category Layers as tars
- */
+/** `importLayer` of `mod.ts`. */
 export async function importLayer(
   layer: string,
   tar: TarSource,
