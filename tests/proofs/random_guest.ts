@@ -17,6 +17,7 @@ import { ID, live, VM_SCENARIOS } from "./vm_faults.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 type Answer = NonNullable<Reaction["answer"]>;
 
+const ID_AT = 8;
 const HEADER_BYTES = 16;
 const RESPONSE = 0x20100a01;
 const CONTAINER_ENDED = 0x30100101;
@@ -37,10 +38,14 @@ const ENDS: readonly NotificationName[] = ["SystemExited", "SystemCrashInitiated
 const LATE_MS = 400_000;
 
 function idOf(usual: Bytes): bigint {
-  return new DataView(usual.buffer, usual.byteOffset).getBigUint64(8, true);
+  return new DataView(usual.buffer, usual.byteOffset).getBigUint64(ID_AT, true);
 }
 
-function answers(random: Random, host: SimulatedHost): readonly Answer[] {
+// An answer under the id of another request is a lie about that one: it isn't done, or is done later, whatever was said.
+function answers(random: Random, host: SimulatedHost, lies: boolean): readonly Answer[] {
+  const otherId = () => BigInt(random(40) + (lies ? 0 : 1_000));
+  const damaged = (byte: number, at: number) =>
+    random(8) === 0 && (lies || at < ID_AT || at >= HEADER_BYTES) ? random(256) : byte;
   const pick = <T>(items: readonly T[]): T => items[random(items.length)]!;
   const cut = (guest: Answering, bytes: Bytes) => {
     guest.send(bytes.slice(0, random(bytes.length)));
@@ -49,7 +54,7 @@ function answers(random: Random, host: SimulatedHost): readonly Answer[] {
   return [
     (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES.slice(2)))),
     (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES))),
-    (guest) => guest.send(guestMessage(RESPONSE, BigInt(random(40)), pick(BODIES.slice(3)))),
+    (guest) => guest.send(guestMessage(RESPONSE, otherId(), pick(BODIES.slice(3)))),
     (guest, usual) => {
       guest.send(usual);
       guest.send(usual.slice());
@@ -65,17 +70,17 @@ function answers(random: Random, host: SimulatedHost): readonly Answer[] {
         guest.send(usual.slice(at, at + size));
       }
     },
-    (guest, usual) => guest.send(Uint8Array.from(usual, (byte) => random(8) === 0 ? random(256) : byte)),
+    (guest, usual) => guest.send(Uint8Array.from(usual, damaged)),
     cut,
     (guest) => guest.close(),
     () => {},
   ];
 }
 
-function disturb(random: Random, os: "windows" | "linux", host: SimulatedHost): void {
+function disturb(random: Random, os: "windows" | "linux", host: SimulatedHost, lies: boolean): void {
   // Some guests err all the time, and most of them once or twice.
   const rarity = 1 + random(12);
-  const wrong = answers(random, host);
+  const wrong = answers(random, host, lies);
   onWire(host, { id: ID, os }, {
     sending: (_, { length }) => random(rarity * 20) === 0 ? random(length + 1) : undefined,
     react: () => random(rarity) === 0 ? { answer: wrong[random(wrong.length)]! } : undefined,
@@ -95,7 +100,8 @@ export async function randomGuests(lives: number, options: ProofOptions): Promis
   const scenarios = Object.entries(VM_SCENARIOS);
   for (let i = 0; i < lives; i++) {
     const [name, scenario] = scenarios[i % scenarios.length]!;
-    const { complaints } = await live(scenario, (host) => disturb(random, scenario.os, host));
+    const isLied = random(4) === 0;
+    const { complaints } = await live(scenario, (host) => disturb(random, scenario.os, host, isLied), { isLied });
     leaks.push(...complaints.map((complaint) => `${name}, life ${i}: ${complaint}`));
   }
   return { covered: [`${lives} lives of VMs with guests that answer at random`], leaks };
