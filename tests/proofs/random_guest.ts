@@ -21,10 +21,11 @@ const ID_AT = 8;
 const HEADER_BYTES = 16;
 const RESPONSE = 0x20100a01;
 const CONTAINER_ENDED = 0x30100101;
+// Of these, the first tell of a success.
+const SUCCESSES = ["{}", "null"];
 const BODIES = [
+  ...SUCCESSES,
   "",
-  "{}",
-  "null",
   "[]",
   "{",
   '{"Result":5}',
@@ -41,8 +42,14 @@ function idOf(usual: Bytes): bigint {
   return new DataView(usual.buffer, usual.byteOffset).getBigUint64(ID_AT, true);
 }
 
-// An answer under the id of another request is a lie about that one: it isn't done, or is done later, whatever was said.
+function isSuccess(usual: Bytes): boolean {
+  return !/"Result": ?-?[1-9]/.test(new TextDecoder().decode(usual.subarray(HEADER_BYTES)));
+}
+
+// An answer under the id of another request is a lie about that one: it isn't done, or is done later, whatever was said. So is a
+// success where nothing was done.
 function answers(random: Random, host: SimulatedHost, lies: boolean): readonly Answer[] {
+  const errors = BODIES.slice(SUCCESSES.length);
   const otherId = () => BigInt(random(40) + (lies ? 0 : 1_000));
   const damaged = (byte: number, at: number) =>
     random(8) === 0 && (lies || at < ID_AT || at >= HEADER_BYTES) ? random(256) : byte;
@@ -52,9 +59,9 @@ function answers(random: Random, host: SimulatedHost, lies: boolean): readonly A
     guest.close();
   };
   return [
-    (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES.slice(2)))),
-    (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(BODIES))),
-    (guest) => guest.send(guestMessage(RESPONSE, otherId(), pick(BODIES.slice(3)))),
+    (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(errors))),
+    (guest, usual) => guest.send(guestMessage(RESPONSE, idOf(usual), pick(lies || isSuccess(usual) ? BODIES : errors))),
+    (guest) => guest.send(guestMessage(RESPONSE, otherId(), pick(errors))),
     (guest, usual) => {
       guest.send(usual);
       guest.send(usual.slice());
