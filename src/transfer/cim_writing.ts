@@ -77,13 +77,14 @@ export async function mergeBlockCims(
   options: WriteBlockCimOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const further = { name: optional(imageName), verified: optional(boolean) };
-  return await withHostOptions(options, further, [block], async ({ host, signal, ...how }) => {
+  return await withHostOptions(options, further, [block], async ({ host, signal, name = DEFAULT_NAME, verified }) => {
     namedFolder(block, "block");
     const images = itemsOf(sources, "sources", blockCim);
     if (images.length < 2) throw new InvalidInputError("sources", "names fewer than two images", images.length);
+    signal?.throwIfAborted();
     images.forEach(({ block: file }, i) => requireKind(host, file, `sources[${i}].block`, "file"));
     return await withHolds(async (holds) => {
-      const writer = await writeBlockCim(block, { host, signal, ...how });
+      const writer = await beginBlockCim(host, { block, name, isVerified: verified === true }, signal);
       holds.adopt(heldWriter(writer));
       for (const { block: file, name } of images) {
         signal?.throwIfAborted();

@@ -92,7 +92,7 @@ export async function newWorld(front = (host: SimulatedHost) => host): Promise<W
     disks: { [BLANK]: GIB, "C:\\disks\\open.vhdx": GIB },
     linuxBoot: { "C:\\Program Files\\Linux Containers": "initrd.img" },
     windowsBoot: [IMAGE],
-  }, { build: 26100 }));
+  }, { build: 27900 }));
   host.addVolume(GUID);
   const linux = await mod.createUtilityVM({ os: "linux" }, { host });
   const windows = await mod.createUtilityVM({ os: "windows", layerFolders: [IMAGE, "C:\\vm1"] }, { host });
