@@ -117,6 +117,17 @@ export const acrossVM: readonly AcrossTest[] = [
   ...direct,
   ...failures,
   {
+    name: "64 VMs at once live over real sockets, four times: handles and memory are as before",
+    async run(wine) {
+      const { code, stdout, stderr } = await wine.run([
+        ...["test", "--no-check", "--no-prompt", "--v8-flags=--expose-gc", "--allow-read", "--allow-write"],
+        ...["--allow-env=SystemRoot", "--allow-sys=osRelease", "--allow-net=127.0.0.1", "--allow-ffi"],
+        `${CHECKOUT}\\tests\\wine\\inside\\many_vms.ts`,
+      ], { timeoutMs: 300_000 });
+      assertEquals(code, 0, `${stdout}${stderr}`);
+    },
+  },
+  {
     name: "a VM can't be created under grants with paths: the error names --allow-ffi, and the process ends",
     async run(wine) {
       const { lines, calls } = await runVM(wine, "internal", {}, `--allow-ffi=${SYSTEM32}`);
