@@ -242,9 +242,11 @@ function unheard(error: unknown): void {
   if (!(error instanceof Failure)) throw error;
 }
 
-// Whether somebody has something open, which can be a process that was killed meanwhile.
+// Whether somebody may have something open, which can be a process that was killed meanwhile. Who asks for what is deleted, but
+// still open, is denied access.
 function isHeldUp(error: unknown): boolean {
-  const codes: readonly number[] = [win32.ERROR_SHARING_VIOLATION, win32.ERROR_LOCK_VIOLATION];
+  const { ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_ACCESS_DENIED } = win32;
+  const codes: readonly number[] = [ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_ACCESS_DENIED];
   return error instanceof Failure && codes.includes(error.code & 0xffff);
 }
 

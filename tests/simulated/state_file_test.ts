@@ -158,6 +158,7 @@ Deno.test({
       const host = new SimulatedHost({ file });
       const path = "C:\\data\\log.txt";
       host.addFile(path);
+      host.addFile("C:\\data\\old.txt");
       const config = `--config=${new URL("../../deno.json", import.meta.url).pathname}`;
       const script = await Deno.makeTempFile({ suffix: ".ts" });
       await Deno.writeTextFile(script, killedWithFileOpen(file));
@@ -165,6 +166,9 @@ Deno.test({
         .output();
       await Deno.remove(script);
       assertEquals(killed.signal, "SIGKILL", new TextDecoder().decode(killed.stderr));
+      // It was deleted, and is gone only now.
+      assertEquals(host.exists("C:\\data\\old.txt"), true);
+      assertEquals(k32.fileAttributes(host, "C:\\data\\old.txt"), undefined);
       assert(k32.hasEnded(host, JSON.parse(new TextDecoder().decode(killed.stdout))));
       const { access, share } = k32;
       k32.openFile(host, path, { access: access.GENERIC_WRITE, share: share.NONE })[Symbol.dispose]();
@@ -175,9 +179,11 @@ function killedWithFileOpen(file: string): string {
   const module = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
   return `
     const { SimulatedHost } = await import(${module("simulated/mod.ts")});
-    const { access, currentProcess, openFile, share } = await import(${module("ffi/kernel32.ts")});
+    const { access, currentProcess, deleteFile, openFile, share } = await import(${module("ffi/kernel32.ts")});
     const host = new SimulatedHost({ file: ${JSON.stringify(file)} });
     openFile(host, "C:\\\\data\\\\log.txt", { access: access.GENERIC_WRITE, share: share.NONE });
+    openFile(host, "C:\\\\data\\\\old.txt", { share: share.ALL });
+    deleteFile(host, "C:\\\\data\\\\old.txt");
     console.log(JSON.stringify(currentProcess(host)));
     Deno.kill(Deno.pid, "SIGKILL");
   `;
