@@ -159,9 +159,9 @@ export class HoldList {
   }
 
   /**
-   * Releases everything, last first, and concurrently what was acquired with `releasedTogether`. If a step fails, the others are still tried, except for what the failed hold rests on:
-   * nobody knows what Windows does if, for instance, a filter loses its disk. What failed stays in the list, so that
-   * another call continues from there. If it fails in that call too, what rested on it is released once more, because that
+   * Releases everything, last first, and concurrently what was acquired with `releasedTogether`. If a step fails, the others
+   * are still tried, except for what the failed hold rests on: nobody knows what Windows does if, for instance, a filter
+   * loses its disk. What failed stays in the list, so that another call continues from there. If it fails in that call too, what rested on it is released once more, because that
    * may be what prevents it. Concurrent calls share one release, but each is stopped only by its own signal.
    *
    * @throws {ReleaseError} with all errors if something is still held.

@@ -35,6 +35,9 @@ export interface ProgramOptions {
   readonly cwd?: string;
 }
 
+// A thread that Wine ends with its process can say that it doesn't reach the server any more. The program wrote nothing.
+const OF_WINE = /^wine client error:.*\r?\n/gm;
+
 /** How to run a program to its end. */
 export interface RunOptions extends ProgramOptions {
   /** After this time it is killed; two minutes if not given. */
@@ -182,7 +185,7 @@ export class WineRoot implements AsyncDisposable {
         piped ? read(child.stderr) : "",
         options.stdin === undefined ? undefined : feed(child, options.stdin),
       ]);
-      return { code, stdout, stderr, timedOut };
+      return { code, stdout, stderr: stderr.replaceAll(OF_WINE, ""), timedOut };
     } finally {
       clearTimeout(timer);
     }
