@@ -137,16 +137,25 @@ function seen({ function: fn, args: all }: CompletedCall): SeenCall {
     case "CimWriteStream":
       return { fn, args: { size: args.size } };
     case "CimCreateHardLink":
-    case "CimCreateMergeLink":
       return { fn, args: { path: args.newPath, existing: args.oldPath } };
     case "CimDeletePath":
     case "CimTombstoneFile":
       return { fn, args: { path: args.path } };
-    case "CimAddFsToMergedImage2":
-      return { fn, args: { path: args.path, flags: args.flags } };
     case "CimSealImage":
     case "CimGetVerificationInformation":
       return { fn, args: { folder: plain(args.block) } };
+    default:
+      return alikeCall({ fn, args });
+  }
+}
+
+/** A call whose arguments are named alike, made or recorded. */
+function alikeCall({ fn, args }: SeenCall): SeenCall {
+  switch (fn) {
+    case "CimCreateMergeLink":
+      return { fn, args: { path: args.newPath, existing: args.oldPath } };
+    case "CimAddFsToMergedImage2":
+      return { fn, args: { path: args.path, flags: args.flags } };
     case "OROpenHive":
     case "ORSaveHive":
       return { fn, args: { path: String(args.path).toUpperCase() } };
@@ -186,24 +195,15 @@ function recordedCall({ fn, args }: ImageCall): SeenCall {
       return { fn, args: { size: args.bufferSize } };
     case "CimCreateHardLink":
       return { fn, args: { path: args.imageRelativePath, existing: args.existingImageRelativePath } };
-    case "CimCreateMergeLink":
-      return { fn, args: { path: args.newPath, existing: args.oldPath } };
     case "CimDeletePath":
       return { fn, args: { path: args.imageRelativePath } };
     case "CimTombstoneFile":
       return { fn, args: { path: args.path } };
-    case "CimAddFsToMergedImage2":
-      return { fn, args: { path: args.path, flags: args.flags } };
     case "CimSealImage":
     case "CimGetVerificationInformation":
       return { fn, args: { folder: args.blockPath } };
-    case "OROpenHive":
-    case "ORSaveHive":
-      return { fn, args: { path: String(args.path).toUpperCase() } };
-    case "ORMergeHives":
-      return { fn, args: { count: args.count } };
     default:
-      return { fn, args: {} };
+      return alikeCall({ fn, args });
   }
 }
 

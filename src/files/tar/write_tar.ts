@@ -83,7 +83,8 @@ export function headerBytes(entry: NewTarEntry): Uint8Array {
   return all;
 }
 
-const EMPTY: TarBlock = {
+/** The header of a file with neither name nor contents. */
+export const EMPTY: TarBlock = {
   name: "",
   type: "0",
   size: 0,

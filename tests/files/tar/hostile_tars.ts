@@ -1,6 +1,7 @@
 // Tars that somebody made to do harm, or that a disk or a network has damaged: what each is, and what is said of it.
 import { concat } from "../../../src/files/tar/pax_records.ts";
 import { BLOCK, formatBlock, type TarBlock } from "../../../src/files/tar/tar_header.ts";
+import { EMPTY } from "../../../src/files/tar/write_tar.ts";
 import { paddingOf } from "../../../src/files/tar/read_tar.ts";
 import { file, folder, link, symlink, whiteout } from "../layer/layers.ts";
 import { gzip, tarOf, type TestEntry } from "./tars.ts";
@@ -29,19 +30,7 @@ function block(
   header: Partial<TarBlock>,
   patch: Readonly<Record<number, string | readonly number[]>> = {},
 ): Uint8Array {
-  const none = {
-    name: "Files",
-    type: "5",
-    size: 0,
-    linkName: "",
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    userName: "",
-    groupName: "",
-    mtime: 0,
-  };
-  const bytes = formatBlock({ ...none, ...header });
+  const bytes = formatBlock({ ...EMPTY, name: "Files", type: "5", ...header });
   for (const [at, value] of Object.entries(patch)) {
     bytes.set(typeof value === "string" ? encoder.encode(value) : value, Number(at));
   }
