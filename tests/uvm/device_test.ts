@@ -193,20 +193,36 @@ Deno.test("DeviceUse.release() after a failure goes on with the step that failed
   assertEquals(device.log, ["attach", "unplug", "detach", "detach", "free"]);
 });
 
-Deno.test("DeviceUse.attach() takes over a device of whose removal no step was done", async () => {
+Deno.test("DeviceUse.attach() takes over a device whose removal is refused twice", async () => {
   const { device, reserve } = setUp();
   const a = reserve();
   await Promise.all([a.attach(), device.answer()]);
   const first = a.release();
   await Promise.all([assertRejects(() => first), device.answer(refused())]);
   const b = reserve();
-  await b.attach();
+  await Promise.all([b.attach(), device.answer(refused())]);
   assertEquals(await a.release(), false);
-  assertEquals(device.log, ["attach", "unplug"]);
+  assertEquals(device.log, ["attach", "unplug", "unplug"]);
   const second = b.release();
   await device.answer();
   await device.answer();
   assertEquals(await second, true);
+});
+
+Deno.test("DeviceUse.attach() removes a device whose removal was refused once, as it may have had its effect, and adds it anew", async () => {
+  const { device, reserve } = setUp();
+  const a = reserve();
+  await Promise.all([a.attach(), device.answer()]);
+  const first = a.release();
+  await Promise.all([assertRejects(() => first), device.answer(refused())]);
+  const b = reserve();
+  const ready = b.attach();
+  await device.answer();
+  await device.answer();
+  await device.answer();
+  await ready;
+  assertEquals(await a.release(), false);
+  assertEquals(device.log, ["attach", "unplug", "unplug", "detach", "attach"]);
 });
 
 Deno.test("DeviceUse.attach() finishes a removal that was half done, and adds the device anew", async () => {

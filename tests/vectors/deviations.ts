@@ -12,21 +12,10 @@ import { isBadInput } from "./input_oracle.ts";
 import { UNSEEN } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { hasClosingSeparator } from "./plain_paths.ts";
-import {
-  addsLayer,
-  callFor,
-  changeOf,
-  inWaves,
-  isSCSI,
-  MODIFY,
-  removedDevice,
-  removes,
-  requestOf,
-  withDiskPath,
-} from "./requests.ts";
-import { givesBack, isMountedAt, listed, residualOf } from "./residual.ts";
-import { type Call, GUEST, type Residual, type Step, succeeded } from "./run.ts";
-import { isSpared, shareNames, withoutLasting, withShareNames } from "./shares.ts";
+import { addsLayer, callFor, changeOf, inWaves, isSCSI, MODIFY, removes, requestOf, withDiskPath } from "./requests.ts";
+import { givesBack, isMountedAt, residualOf } from "./residual.ts";
+import { type Call, GUEST, type Step, succeeded } from "./run.ts";
+import { isSpared, shareNames, withShareNames } from "./shares.ts";
 import type { Situation } from "./situation.ts";
 import { mapTexts } from "./texts.ts";
 
@@ -247,7 +236,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    ours: "what a release could not give back is used by a later mount, once its removal is finished if that has begun",
+    ours: "what a release could not give back is used by a later mount, once its removal is tried again",
     apply: (expected, situation) => {
       if (!findsLeftovers(situation)) return undefined;
       const outcome: Outcome = { kind: expected.outcome.kind === "done" ? "done" : "any" };
@@ -448,13 +437,7 @@ function findsLeftovers({ run, index, step, disk, made, held }: Situation): bool
   if (step.as === undefined) return false;
   const recorded = run.trace.slice(0, run.result.steps[index]!.calls[0]);
   if (![...made, ...recorded].some(failsToRemove)) return false;
-  if (step.vm !== undefined) {
-    // The original never takes back what a VM may open.
-    const { access: _, ...heldByOriginal } = residualOf(recorded);
-    // It leaves to the VM what it found there when it fails; ours has taken it over.
-    const isUnwound = run.result.steps[index]!.err !== null;
-    return isUnwound || listed(held) !== listed(withoutLasting(heldByOriginal, recorded)) || isDiskLetGo(made, held);
-  }
+  if (step.vm !== undefined) return run.result.steps[index]!.err !== null || made.some(isNotTriedAgain);
   // On the host only an image has a name that a later mount meets again.
   return held.cim !== undefined && (step.mounts !== undefined || disk.kind(imageOf(step.layers![0]!)) === "file");
 }
@@ -463,12 +446,9 @@ function failsToRemove(call: Call): boolean {
   return givesBack(call) && !succeeded(call);
 }
 
-// Whether a guest has let go of a disk that is still attached to its VM.
-function isDiskLetGo(made: readonly Call[], held: Residual): boolean {
-  return (held.device ?? []).filter(isSCSI).some((device) => {
-    const attached = made.findLastIndex((call) => isAttachment(call) && changeOf(call)!.what === device);
-    return made.slice(attached).some((call) => removes(call) && succeeded(call) && removedDevice(call) === device);
-  });
+function isNotTriedAgain(call: Call, at: number, calls: readonly Call[]): boolean {
+  const isSame = ({ fn, args }: Call) => fn === call.fn && JSON.stringify(args) === JSON.stringify(call.args);
+  return failsToRemove(call) && !calls.slice(at + 1).some((later) => isSame(later) && succeeded(later));
 }
 
 function imageMount(layer: string): Call {

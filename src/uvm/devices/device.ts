@@ -26,9 +26,9 @@
  *   `attach()` tries again. If undoing fails as well, nobody knows whether the device is attached. It is stuck, with all
  *   uses that waited: the next `release()` of the last of them, or the next `attach()`, undoes it first.
  * - If removing fails, the device stays with the use that released it. Its next `release()` continues with the step that
- *   failed. Another use may attach the device meanwhile. If no step was done yet, the device stays attached and passes to
- *   that use, and the next `release()` of the first use does nothing. If a step was done, the removal is finished first,
- *   and then the device is attached again.
+ *   failed. Another use may attach the device meanwhile: it continues the removal as well, as the step that failed may have
+ *   had its effect, and attaches the device again. If the first step is refused again, the device is there: it passes to
+ *   that use, and the next `release()` of the first use does nothing.
  * - A device that stays in the VM is still attached after the last release, without any use, and the next use takes it.
  * - If a wait is aborted, its use no longer holds the device, unless it is the only one: the request is under way, and
  *   its outcome needs a use that can release it.
@@ -145,6 +145,18 @@ class Entry<D extends Device> {
     );
   }
 
+  /** Continues the removal. If its first step is refused again, the device is there, and nobody holds it. */
+  removeOrKeep(): void {
+    this.remove();
+    if (this.removed > 0 || this.unclear !== undefined) return;
+    this.pending = this.pending.catch((error) => {
+      if (this.removed > 0) throw error;
+      this.holders.clear();
+      this.state = "attached";
+    });
+    this.pending.catch(() => {});
+  }
+
   #detached(): void {
     this.state = "reserved";
     this.removed = 0;
@@ -230,12 +242,7 @@ export class DeviceUse<D extends Device> implements Held<D["hold"]>, Disposable 
           await unlessAborted(entry.pending.catch(() => {}), signal);
           continue;
         case "stuck":
-          if (entry.removed === 0 && entry.unclear === undefined) {
-            entry.holders.clear();
-            entry.state = "attached";
-            continue;
-          }
-          entry.remove();
+          entry.removeOrKeep();
           await unlessAborted(entry.pending, signal);
       }
     }
