@@ -5,14 +5,25 @@
  */
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
-import { guidBytes } from "./guid.ts";
+import { guidBytes, isGuid } from "./guid.ts";
 import { wide } from "./wide.ts";
 
 const NAMESPACE = "cab70344-facb-41e4-b5e5-ab6592283e6e";
 
-/** Returns the GUID that Windows gives a VM with an id: the version 5 UUID of the id in upper case and UTF-16LE. */
-export function vmGuid(id: string): Promise<string> {
-  return generate(NAMESPACE, wide(id.toUpperCase()).subarray(0, 2 * id.length));
+/**
+ * Returns the GUID that Windows gives a VM with an id: the id itself if it is a GUID, as WSL relies on, or else the version 5
+ * UUID of the id in upper case and UTF-16LE.
+ */
+export async function vmGuid(id: string): Promise<string> {
+  return isGuid(id) ? id.toLowerCase() : await generate(NAMESPACE, wide(upper(id)).subarray(0, -2));
+}
+
+// To Windows, a letter that has no single large one is large itself.
+function upper(id: string): string {
+  return Array.from(id, (letter) => {
+    const large = letter.toUpperCase();
+    return large.length === letter.length ? large : letter;
+  }).join("");
 }
 
 // The start of S-1-5-83-1-…, with six parts, and the numbers of the authority and of its first two parts.

@@ -5,14 +5,29 @@
  * @module
  */
 
+import { isGuid } from "../ffi/guid.ts";
 import { wide } from "../ffi/wide.ts";
 
 // cab70344-facb-41e4-b5e5-ab6592283e6e
 const NAMESPACE = Uint8Array.fromHex("cab70344facb41e4b5e5ab6592283e6e");
 
-/** Returns the GUID of a system: the version 5 UUID of its id in upper case and UTF-16LE. */
+/**
+ * Returns the GUID of a system: its id if that is a GUID (WSL asserts it: src/windows/service/exe/WslCoreVm.cpp), or else the
+ * version 5 UUID of its id in upper case and UTF-16LE.
+ */
 export function runtimeIdOf(id: string): string {
-  const name = wide(id.toUpperCase()).subarray(0, 2 * id.length);
+  return isGuid(id) ? id.toLowerCase() : hashed(wide(upper(id)).subarray(0, -2));
+}
+
+// A letter that has no single large one is large itself.
+function upper(id: string): string {
+  return Array.from(id, (letter) => {
+    const large = letter.toUpperCase();
+    return large.length === letter.length ? large : letter;
+  }).join("");
+}
+
+function hashed(name: Uint8Array): string {
   const hash = sha1(Uint8Array.from([...NAMESPACE, ...name])).subarray(0, 16);
   hash[6] = hash[6]! & 0x0f | 0x50;
   hash[8] = hash[8]! & 0x3f | 0x80;

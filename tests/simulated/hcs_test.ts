@@ -36,6 +36,7 @@ const codeOf = async (call: () => Promise<unknown>) => (await assertRejects(call
 Deno.test("runtime ids are those of real hosts", async () => {
   assertEquals(await runtimeIdOf("cowork-vm-baa82cce"), "c046cf90-111c-5cf6-bea8-04f9fa3568b3");
   assertEquals(await runtimeIdOf("cowork-vm-e0936824"), "bdaf92ec-9202-55a9-913a-0cdc98dc0e51");
+  assertEquals(runtimeIdOf("5C8D9F2E-77a1-4b0e-9a43-1f0f5b6f2d10"), "5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10");
 });
 
 Deno.test("HcsCreateComputeSystem refuses a document that isn't one, and keys that there aren't", async () => {

@@ -5,6 +5,7 @@ import {
   type InUseError,
   mountLCOWLayers,
   NativeError,
+  recover,
   ReleaseError,
   UnwindError,
 } from "../../mod.ts";
@@ -30,6 +31,33 @@ Deno.test("vmGuid() and vmSid() are those of Windows", async () => {
   const guid = await vmGuid("cowork-vm-baa82cce");
   assertEquals(guid, "c046cf90-111c-5cf6-bea8-04f9fa3568b3");
   assertEquals(vmSid(guid).toHex(), "0106000000000005" + "53000000" + "01000000" + "90cf46c01c11f65cbea804f9fa3568b3");
+});
+
+Deno.test("the GUID of a VM whose id is a GUID is that one, and letters that have no single large one stay", async () => {
+  assertEquals(await vmGuid("5C8D9F2E-77a1-4b0e-9a43-1f0f5b6f2d10"), "5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10");
+  const [one, other, large] = await Promise.all(["straßen", "straßem", "STRAßEN"].map(vmGuid));
+  assertEquals([one === other, one === large], [false, true]);
+});
+
+Deno.test("a right of a VM whose id is a GUID is found where only a look tells of it, in this process and another", async () => {
+  for (const recovers of [false, true]) {
+    const host = vmHost();
+    // As Windows names such a VM.
+    const sid = vmSid("5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10");
+    const vm = await createUtilityVM({ ...WINDOWS, id: "5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10" }, { host });
+    assertEquals(vm.runtimeId, vm.id);
+    {
+      using file = openFile(host, DISK, { access: access.READ_CONTROL });
+      assertEquals(isAllowed(host, file.value, sid, DISK), true);
+    }
+    if (recovers) {
+      host.endProcess();
+      await recover({ host: host.otherProcess() });
+    } else {
+      await vm.close();
+    }
+    assertEquals([host.grantsOf(DISK), host.held()], [[], []]);
+  }
 });
 
 Deno.test("a VM that can't be created under a taken id leaves the first one its access", async () => {
