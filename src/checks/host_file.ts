@@ -6,6 +6,7 @@
 
 import { resolvePath } from "../ffi/final_path.ts";
 import type { Host } from "../ffi/host.ts";
+import { pathKey } from "./windows_path.ts";
 
 /** A file or folder of the host. */
 export interface HostFile {
@@ -21,7 +22,7 @@ export interface HostFile {
  * @throws {NativeError} if there is none.
  */
 export function hostFile(host: Host, path: string): HostFile {
-  return { path, key: resolvePath(host, path).toLowerCase() };
+  return { path, key: pathKey(resolvePath(host, path)) };
 }
 
 /**
@@ -31,5 +32,5 @@ export function hostFile(host: Host, path: string): HostFile {
  */
 export function resolvedFile(host: Host, path: string): HostFile {
   const resolved = resolvePath(host, path);
-  return { path: resolved, key: resolved.toLowerCase() };
+  return { path: resolved, key: pathKey(resolved) };
 }

@@ -5,6 +5,7 @@ import {
   InUseError,
   InvalidInputError,
   listMounts,
+  mountLCOWLayers,
   mountWCOWLayers,
   recover,
   releaseMount,
@@ -15,6 +16,7 @@ import { simulatedLayerId } from "../../src/simulated/name_to_guid.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { changes, held } from "../support/calls.ts";
 import { hostWith, inAnotherProcess } from "../support/host.ts";
+import { LINUX, startedVM, vmHost } from "../support/vm_host.ts";
 
 const BASE = "C:\\layers\\Base image";
 const SCRATCH = "C:\\scratches\\Container 1";
@@ -240,6 +242,17 @@ Deno.test("two scratches whose names differ in letters that are one to JavaScrip
   assertEquals((await listMounts({ host })).map(({ scratch }) => scratch), scratches);
   for (const one of mounts) await one.release();
   assertEquals(held(host), []);
+});
+
+Deno.test("two layers of a VM whose names differ in letters that are one to JavaScript alone are two", async () => {
+  const disks = ["C:\\s\\\u212a.vhd", "C:\\s\\k.vhd"];
+  const host = vmHost();
+  disks.forEach((disk) => host.addLinuxLayer(disk, 2 ** 20));
+  host.addFile("C:\\scratch.vhdx", 2 ** 24);
+  await using vm = await startedVM(host, LINUX);
+  const layers = { layers: disks.map((vhdPath) => ({ vhdPath })), scratchVhdPath: "C:\\scratch.vhdx" };
+  const { placements } = await mountLCOWLayers("c1", layers, { vm, guestRoot: "/run/c" });
+  assertEquals(new Set(placements.map(({ path }) => path)).size, 3);
 });
 
 Deno.test("a host can name the folder of records in any form, and none that can't be one", async () => {
