@@ -19,8 +19,16 @@ export function folderName(name: unknown, argument: string): string {
   return name;
 }
 
-/** Checks an absolute path of a folder in the guest for a container, and returns it without `.`, `..` and extra `/`. */
-export function containerFolder(path: unknown, argument: string): string {
+/** The folder of a container in a guest. */
+export interface ContainerFolder {
+  /** Its path, without `.`, `..` and extra `/`. */
+  readonly path: string;
+  /** Its path as the caller wrote it. */
+  readonly named: string;
+}
+
+/** Checks an absolute path of a folder in the guest for a container. */
+export function containerFolder(path: unknown, argument: string): ContainerFolder {
   requireText(path, argument);
   if (!path.startsWith("/")) throw new InvalidInputError(argument, "is not an absolute path of the guest", path);
   const folder = cleaned(path);
@@ -29,7 +37,7 @@ export function containerFolder(path: unknown, argument: string): string {
   if (mounts !== undefined) {
     throw new InvalidInputError(argument, `is in ${mounts}, where the guest mounts disks. Use another folder`, path);
   }
-  return folder;
+  return { path: folder, named: path };
 }
 
 function cleaned(path: string): string {

@@ -7,7 +7,7 @@
 import { boolean, wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile } from "../checks/host_file.ts";
-import { windowsPath } from "../checks/windows_path.ts";
+import { shortPath, windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
@@ -23,7 +23,7 @@ import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { VPMemFile } from "../uvm/devices/vpmem.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
-import { containerFolder, folderName } from "./guest_path.ts";
+import { type ContainerFolder, containerFolder, folderName } from "./guest_path.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 import {
   acquireBesideScratch,
@@ -118,15 +118,13 @@ export async function mountLCOWLayers(
     host,
     limits,
     about,
-    (signal) => mount(name, stack, { root, named: options.guestRoot, scratchAtRoot, layerVM, signal }),
+    (signal) => mount(name, stack, { root, scratchAtRoot, layerVM, signal }),
   );
 }
 
 /** Where layers are mounted. */
 interface Place {
-  readonly root: string;
-  /** `root` as the caller wrote it. */
-  readonly named: string;
+  readonly root: ContainerFolder;
   readonly scratchAtRoot: boolean | undefined;
   readonly layerVM: LayerVM;
   readonly signal: AbortSignal | undefined;
@@ -135,7 +133,7 @@ interface Place {
 async function mount(
   name: string,
   stack: Checked<typeof LAYERS>,
-  { root, named, scratchAtRoot, layerVM, signal }: Place,
+  { root: { path: root, named }, scratchAtRoot, layerVM, signal }: Place,
 ): Promise<MountedLCOWLayers> {
   signal?.throwIfAborted();
   const { id, host } = layerVM.vm;
@@ -195,7 +193,8 @@ const LAYERS = {
       least: 1,
       problem: "needs at least one layer",
     }),
-  scratchVhdPath: windowsPath,
+  // GrantVmAccess takes no longer one.
+  scratchVhdPath: shortPath,
 };
 
 function argumentOf(layer: number): string {
@@ -268,7 +267,11 @@ function reserveAll(
   const missing = new Set(disks.filter((_, i) => layers[i] === undefined).map(({ file }) => file.key));
   if (missing.size > 0 || scratch === undefined) {
     const slots = missing.size + (scratch === undefined ? 1 : 0);
-    throw new NoRoomError(`${disks.length} layers and a scratch disk`, slots, capacity);
+    throw new NoRoomError(
+      `${disks.length} ${disks.length === 1 ? "layer" : "layers"} and a scratch disk`,
+      slots,
+      capacity,
+    );
   }
   return { layers: layers as LayerPlace[], scratch };
 }

@@ -42,6 +42,21 @@ Deno.test("mountLCOWLayers() cleans the folder of a container before it is sent,
   }
 });
 
+Deno.test("mountLCOWLayers() reads each option once, so that a getter can't change it after its check", async () => {
+  const { t } = await linux();
+  await using _ = t;
+  let reads = 0;
+  const options = {
+    vm: t.vm,
+    get guestRoot() {
+      if (++reads > 1) throw new Error("read twice");
+      return "/run/c";
+    },
+  };
+  const layers = { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
+  assertEquals((await mountLCOWLayers("c1", layers, options)).path, "/run/c/rootfs");
+});
+
 Deno.test("mountLCOWLayers() refuses folders in which the guest mounts disks, and the root", async () => {
   const { t, mount } = await linux();
   await using _ = t;

@@ -1,6 +1,6 @@
 // Names and paths that Windows refuses, or takes for something else.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { InvalidInputError, mountWCOWLayers } from "../../mod.ts";
+import { createUtilityVM, InvalidInputError, mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import {
   attachDisk,
@@ -15,6 +15,7 @@ import {
 } from "../../src/storage/mod.ts";
 import { changes } from "../support/calls.ts";
 import { GIB, hostWith, LAYERS, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { IMAGE, LINUX, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 for (const name of ["D:", "web:1"]) {
   Deno.test(`a mount folder can't be named ${name}: the mount is refused before anything is changed`, async () => {
@@ -61,6 +62,26 @@ Deno.test("a disk file with a path that is too long is refused with its length b
   for (const call of calls) {
     const error = await assertRejects(call, InvalidInputError);
     assertEquals([error.argument, /\(\d+\)/.test(error.message), host.calls], ["path", true, []]);
+  }
+});
+
+Deno.test("a disk to which a VM gets a right has a path that Windows takes, or is refused before it is touched", async () => {
+  const deep = `C:\\${"d".repeat(200)}\\${"e".repeat(60)}.vhdx`;
+  const folder = `C:\\${"s".repeat(245)}\\c1`;
+  const host = vmHost();
+  host.addLinuxLayer("C:\\layers\\1.vhd", 2 ** 20);
+  host.addFile(deep, 2 ** 24);
+  host.addFolder(folder);
+  await using vm = await startedVM(host, LINUX);
+  const layers = { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: deep };
+  const calls: [argument: string, call: () => Promise<unknown>][] = [
+    ["layers.scratchVhdPath", () => mountLCOWLayers("c1", layers, { vm, guestRoot: "/run/c" })],
+    ["options.layerFolders[1]", () => createUtilityVM({ ...WINDOWS, layerFolders: [IMAGE, folder] }, { host })],
+  ];
+  for (const [argument, call] of calls) {
+    const from = host.calls.length;
+    const error = await assertRejects(call, InvalidInputError);
+    assertEquals([error.argument, /\(\d+\)/.test(error.message), vmCalls(host, from)], [argument, true, []]);
   }
 });
 

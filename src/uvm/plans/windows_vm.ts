@@ -7,7 +7,7 @@
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { boolean, documentOf, string, text, wholeNumber } from "../../checks/arguments.ts";
 import { kindOf, requireKind } from "../../checks/existing.ts";
-import { diskOf, templateOf, utilityVMOf, windowsPath } from "../../checks/windows_path.ts";
+import { diskOf, shortPath, templateOf, utilityVMOf, windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { type DebugOptions, type RegistryKey, type RegistryValue, windowsVM } from "../../hcsschema/create.ts";
@@ -103,14 +103,20 @@ function bootFolders(folders: unknown, argument: string): BootFolders {
         itemsOf(value, argument, windowsPath, { least: 1, problem: "names no layer" }),
       scratch: windowsPath,
     }, argument);
-    return { images: layers, scratch, argument: `${argument}.scratch`, disk: join(scratch, "vm") };
+    return { images: layers, scratch, ...diskIn(join(scratch, "vm"), `${argument}.scratch`) };
   }
   const images = itemsOf(folders, argument, windowsPath, {
     least: 2,
     problem: "needs at least two folders: one of the image, and one for the disk",
   });
   const scratch = images.at(-1)!;
-  return { images, scratch, argument: `${argument}[${images.length - 1}]`, disk: scratch };
+  return { images, scratch, ...diskIn(scratch, `${argument}[${images.length - 1}]`) };
+}
+
+function diskIn(folder: string, argument: string): Pick<BootFolders, "disk" | "argument"> {
+  // GrantVmAccess takes no longer one.
+  shortPath(diskOf(folder), argument);
+  return { disk: folder, argument };
 }
 
 /** {@linkcode WindowsVMOptions} as the caller gave them, each checked. */
