@@ -5,11 +5,11 @@
  */
 
 import { visible } from "../src/errors/printable.ts";
+import { timeText } from "../src/files/layer/file_time.ts";
 import type { CimEntry, CimFault, CimImage } from "../src/files/mod.ts";
 import { attributeLetters, cimEntryJson, cimEntryText, cimFacts } from "./support/cim_entries.ts";
 import { type Arguments, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
-import { timeText } from "./support/layer_entries.ts";
 import { printLine } from "./support/output.ts";
 import { printBytes } from "./support/print_bytes.ts";
 import { program } from "./support/program.ts";

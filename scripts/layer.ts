@@ -24,6 +24,10 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
   diff LAYER LAYER     list what the second layer adds (+), removes (-) and changes (~)
   owner PATH LAYER...  list the layers that have PATH or remove it, topmost first; * is what a container sees
   lint LAYER           list what Windows wouldn't take, or would make something else of; exit code 1 if there is an error
+  verify LAYER --against=TAR [PARENT]...
+                       list what LAYER has otherwise than TAR says, such as after an import; exit code 1 if that is
+                       more than Windows changes. PARENT is a layer below whose files LAYER has as well, as the image
+                       of a layer with parents does; the topmost first
   wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
 
 LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copied, or a CIM image, whose name ends in
@@ -39,13 +43,14 @@ LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copie
 
 ${TRANSFER_HELP}
 
-Exit codes: 0 done; 1 failed, or lint has found an error; 2 wrong usage; 130 stopped by Ctrl+C. 3
+Exit codes: 0 done; 1 failed, or lint or verify has found an error; 2 wrong usage; 130 stopped by Ctrl+C. 3
 after import and export: something is still held, and listed.
 
 Examples:
   ${program("layer")} lint layer.tar.gz
   ${program("layer")} ls --json app.tar.gz base.tar.gz
   ${program("layer")} cat Files/License.txt base.tar.gz
+  ${program("layer")} verify C:/layers/app --against=app.tar.gz
   ${program("layer")} wrap files.tar > layer.tar
   ${program("layer")} import C:/layers/app app.tar.gz C:/layers/servercore`;
 
@@ -155,6 +160,33 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
+const VERIFY = "verify";
+
+// Layer, tar, and those below.
+async function verify([layer, ...against]: readonly LayerSource[], signal: AbortSignal): Promise<Result> {
+  const { verifyLayer } = await files();
+  const { isSame, mismatches, expected, found, uncompared } = await verifyLayer(layer!, against, { signal });
+  if (!isSame) Deno.exitCode = 1;
+  const rows = mismatches.map(({ severity, part, path, problem }) => [severity, part, path ?? "", problem]);
+  const errors = mismatches.filter(({ severity }) => severity === "error").length;
+  const totals = [[namesOf(against), expected], [layer!.name, found]] as const;
+  const lines = [
+    columns(rows),
+    ...totals.map(([name, { entries, bytes }]) => `${name}: ${entries} entries, ${bytes} bytes`),
+    ...Object.entries(uncompared).map(([part, count]) => `${part} of ${count} entries couldn't be compared`),
+    `${errors} errors, ${mismatches.length - errors} warnings`,
+  ];
+  const json = mismatches.map(({ expected, found, ...told }) => ({
+    ...told,
+    ...expected && { expected: entryJson(expected) },
+    ...found && { found: entryJson(found) },
+  }));
+  return {
+    text: lines.filter((line) => line !== "").join("\n"),
+    json: { isSame, mismatches: json, expected, found, uncompared },
+  };
+}
+
 /** All entries of a layer, or what a container sees of several, with the name of the layer. */
 async function* seen(layers: readonly LayerSource[], signal: AbortSignal) {
   if (layers.length === 1) {
@@ -174,11 +206,21 @@ function plan(args: Arguments): Job {
   const json = has("json");
   if (has("base") && has("not-base")) throw new UsageError("--base and --not-base contradict each other");
   const isBase = has("base") ? true : has("not-base") ? false : undefined;
+  if (name !== VERIFY && values.against !== undefined) throw new UsageError(`${name || "layer"} takes no --against`);
   if (isTransfer(name)) {
     if (isBase !== undefined) throw new UsageError(`${name} takes neither --base nor --not-base`);
     return planTransfer(name, operands, args);
   }
   if (values.form !== undefined) throw new UsageError(`${name || "layer"} takes no --form`);
+  if (name === VERIFY) {
+    const { against } = values;
+    const [layer, ...parents] = operands;
+    if (layer === undefined || against === undefined) {
+      throw new UsageError("verify takes a layer, and --against with a tar");
+    }
+    if (isBase !== undefined) throw new UsageError("verify takes neither --base nor --not-base");
+    return { run: (signal) => onLayers([layer, against, ...parents], (layers) => verify(layers, signal)) };
+  }
   if (name === WRAP) {
     if (json) throw new UsageError("wrap prints the tar: --json is of no use");
     if (operands.length > 1) throw new UsageError("wrap takes one tar, or none");
@@ -188,7 +230,7 @@ function plan(args: Arguments): Job {
   const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : undefined;
   if (action === undefined) {
     throw new UsageError(
-      `layer takes a command: ${[...Object.keys(ACTIONS), WRAP, "import", "export"].join(", ")}${
+      `layer takes a command: ${[...Object.keys(ACTIONS), VERIFY, WRAP, "import", "export"].join(", ")}${
         name && `, not ${name}`
       }`,
     );
@@ -232,6 +274,7 @@ if (import.meta.main) {
       base: "boolean",
       "not-base": "boolean",
       timeout: "string",
+      against: "string",
       form: "string",
       simulate: "string",
     },

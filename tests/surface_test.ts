@@ -20,19 +20,20 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./files": [
-    69,
+    76,
     `
       FormatError InvalidInputError LayerError MOUNT_POINT_TAG SYMLINK_TAG UnreadableFileError checkCim checkedEntries
       diffLayers filesOfCim fromBytes httpRange layerOfCim layerOfFolder layerOfTar lintLayer mergeLayers openCim
-      openFile openLayer openLayerFile readLayerTar readTar sddlOf streamOf traceLayers wrapFiles writeLayerTar
-      writeTar
+      openFile openLayer openLayerFile readLayerTar readTar sddlOf streamOf traceLayers verifyLayer wrapFiles
+      writeLayerTar writeTar
     `,
     `
       CheckLayerOptions CimEntry CimFault CimFile CimFiles CimFolder CimImage CimLimits CimSeverity CimSource
       CimStream CimVersion CimWalkOptions DifferingPart EntriesOptions ExtendedAttribute FilePlace FileTimes
-      FormatProblem HttpRangeOptions LayerDifference LayerEntry LayerEntryType LayerFinding LayerRule LayerSource
-      LayerTrace MergedEntry NewTarEntry OpenBytes OpenLayer PaxRecords RandomAccess ReadTarOptions ReparsePoint
-      TarEntry TarHeader TarLimits TarSource WrapFilesOptions
+      FormatProblem HttpRangeOptions LayerDifference LayerEntry LayerEntryType LayerFinding LayerForm LayerMismatch
+      LayerRule LayerSource LayerTotals LayerTrace LayerVerification MergedEntry MismatchPart NewTarEntry OpenBytes
+      OpenLayer PaxRecords RandomAccess ReadTarOptions ReparsePoint TarEntry TarHeader TarLimits TarSource
+      UncomparedPart WrapFilesOptions
     `,
   ],
   "./hcsschema": [

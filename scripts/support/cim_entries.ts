@@ -7,7 +7,8 @@
 import { visible } from "../../src/errors/printable.ts";
 import type { CimEntry } from "../../src/files/mod.ts";
 import { reparseOf } from "../../src/files/cim/layer_of_cim.ts";
-import { securityText, timeText } from "./layer_entries.ts";
+import { timeText } from "../../src/files/layer/file_time.ts";
+import { securityText } from "./layer_entries.ts";
 
 const LETTERS = [[0x10, "d"], [0x1, "r"], [0x2, "h"], [0x4, "s"], [0x20, "a"], [0x400, "l"]] as const;
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { timeText } from "../../src/files/layer/file_time.ts";
 import { type FileTimes, type LayerEntry, sddlOf } from "../../src/files/mod.ts";
 
 /** An entry in a list: type, size, time, path and what it leads to. */
@@ -62,13 +63,4 @@ export function entryJson({ contents: _, ...entry }: LayerEntry): Record<string,
 
 function timesJson(times: FileTimes): Record<string, string> {
   return Object.fromEntries(Object.entries(times).map(([name, time]) => [name, timeText(time)]));
-}
-
-const PER_MS = 10_000n;
-const EPOCH_MS = 11_644_473_600_000n;
-
-/** A FILETIME in ISO 8601, to 100 ns. */
-export function timeText(time: bigint): string {
-  const date = new Date(Number(time / PER_MS - EPOCH_MS)).toISOString();
-  return date.replace("Z", `${String(time % PER_MS).padStart(4, "0")}Z`);
 }

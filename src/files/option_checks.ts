@@ -38,6 +38,6 @@ export const layerSource: Check<LayerSource> = (value, argument) => {
 };
 
 /** A check of layers, topmost first. */
-export function layerSources(value: unknown): LayerSource[] {
-  return itemsOf(value, "layers", layerSource);
+export function layerSources(value: unknown, argument = "layers"): LayerSource[] {
+  return itemsOf(value, argument, layerSource);
 }

@@ -1765,6 +1765,27 @@ const FILE_MUTANTS: readonly Mutant[] = [
     tests: ["tests/files/layer/layer_of_folder_test.ts"],
   },
   {
+    file: "src/files/layer/layer_of_folder.ts",
+    text: "if (nlink !== null && Number.isSafeInteger(ino))",
+    replacement: "if (nlink !== null && ino !== null)",
+    breaks: "files whose numbers are rounded alike are taken for one",
+    tests: ["tests/files/layer/verify_layer_test.ts"],
+  },
+  {
+    file: "src/files/layer/verify_layer.ts",
+    text: "if (!isFound) this.#missing(entry);",
+    replacement: "if (!isFound && entry.size > 0) this.#missing(entry);",
+    breaks: "an empty file that an import has lost isn't noticed",
+    tests: ["tests/files/layer/verify_layer_test.ts"],
+  },
+  {
+    file: "src/files/layer/verify_layer.ts",
+    text: "file.firstName = found.path;",
+    replacement: "",
+    breaks: "names that became files of their own aren't noticed",
+    tests: ["tests/files/layer/verify_layer_test.ts"],
+  },
+  {
     file: "src/files/tar/byte_reader.ts",
     text: "const part = this.#part(count - length).slice();",
     replacement: "const part = this.#part(count - length);",

@@ -108,6 +108,45 @@ Deno.test("layer lint ends with 1 if there is an error, and layer wrap makes wha
   assertEquals([good.code, good.stdout], [0, "0 errors, 0 warnings\n"]);
 });
 
+Deno.test("layer verify tells what a layer has otherwise than a tar says, and ends with 1 if there is any", async () => {
+  await using layers = new Layers();
+  const entries = [folder("Files"), file("Files/a", "abc"), file("Files/b", "", TIMES)];
+  const tar = await layers.add("app.tar.gz", ...entries);
+  const same = await layers.add("same.tar", ...entries, whiteout("Files/.wh.c"));
+  const other = await layers.add("other.tar", folder("Files"), file("Files/a", "ab"));
+  const base = await layers.add("base.tar", folder("Files"), file("Files/c", "123"));
+  const all = [layers.folder];
+  const ended = await layer(all, "verify", other, "--against", tar);
+  assertEquals([ended.code, ended.stderr], [1, ""]);
+  assertEquals(ended.stdout.split("\n"), [
+    "error  size     Files/a  it has 2 bytes, not 3",
+    "error  missing  Files/b  the layer lacks this file, which has 0 bytes",
+    `${tar}: 3 entries, 3 bytes`,
+    `${other}: 2 entries, 2 bytes`,
+    "2 errors, 0 warnings",
+    "",
+  ]);
+  const json = await layer(all, "verify", "--json", other, `--against=${tar}`);
+  const { isSame, mismatches, expected, found, uncompared } = JSON.parse(json.stdout);
+  assertEquals([json.code, isSame, expected, found, uncompared], [
+    1,
+    false,
+    { entries: 3, bytes: 3 },
+    { entries: 2, bytes: 2 },
+    {},
+  ]);
+  assertEquals(mismatches[0].found.size, 2);
+  assertEquals(mismatches[1].expected.times.write, "2020-01-01T00:00:00.1234567Z");
+
+  const good = await layer(all, "verify", tar, `--against=${tar}`);
+  assertEquals([good.code, good.stdout.split("\n").at(-2)], [0, "0 errors, 0 warnings"]);
+  const above = await layer(all, "verify", same, `--against=${tar}`, base);
+  assertEquals([above.code, above.stdout.split("\n")[0]], [
+    1,
+    "error  extra    Files/c  it is removed, which it isn't in the tar",
+  ]);
+});
+
 Deno.test("layer fails with one line, and tells of wrong usage", async () => {
   await using layers = new Layers();
   const cut = await layers.write("cut.tar", (await tarOf(folder("Files"))).subarray(0, 512));
@@ -115,11 +154,21 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
   const cases: readonly (readonly [args: readonly string[], code: number, text: string])[] = [
     [["ls", cut], 1, "cut.tar: it is cut"],
     [["ls", none], 1, "none.tar can't be read: "],
-    [["list", cut], 2, "layer takes a command: ls, cat, stat, diff, owner, lint, wrap, import, export, not list"],
+    [
+      ["list", cut],
+      2,
+      "layer takes a command: ls, cat, stat, diff, owner, lint, verify, wrap, import, export, not list",
+    ],
     [["cat", "Files/x"], 2, "cat takes a path and one or more layers"],
     [["diff", cut], 2, "diff takes 2 layers"],
     [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],
     [["wrap"], 2, "wrap takes a tar, or --base"],
+    [["verify", cut], 2, "verify takes a layer, and --against with a tar"],
+    [["verify", "--against", cut], 2, "verify takes a layer, and --against with a tar"],
+    [["verify", "--base", cut, "--against", cut], 2, "verify takes neither --base nor --not-base"],
+    [["verify", cut, "--against", cut], 1, "cut.tar: it is cut"],
+    [["lint", cut, "--against", cut], 2, "lint takes no --against"],
+    [["import", "C:/a", cut, "--against", cut], 2, "import takes no --against"],
   ];
   for (const [args, code, text] of cases) {
     const ended = await layer([layers.folder], ...args);

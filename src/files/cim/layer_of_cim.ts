@@ -17,6 +17,7 @@ import type { CimImage } from "./open_cim.ts";
 export function layerOfCim(image: CimImage): LayerSource {
   return {
     name: image.name,
+    form: "image",
     async *entries({ signal, onFinding } = {}) {
       try {
         const names = await linkedFiles(image, signal);

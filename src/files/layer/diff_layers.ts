@@ -121,8 +121,8 @@ function targetText({ target, reparse }: LayerEntry): string {
 
 const PIECE = 4 * 1024 * 1024;
 
-// Of digests of pieces, as digests can't be computed bit by bit here.
-async function digestOf(entry: LayerEntry): Promise<string> {
+/** What equal contents have in common: digests of pieces, as digests can't be computed bit by bit here. */
+export async function digestOf(entry: LayerEntry): Promise<string> {
   if (entry.size === 0) return "";
   const digests: Uint8Array<ArrayBuffer>[] = [];
   const piece = new Uint8Array(Math.min(PIECE, entry.size));

@@ -8,7 +8,7 @@ import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
 import { text } from "../option_checks.ts";
 import { type FileTimes, type LayerEntry, SYMLINK_TAG } from "./entry.ts";
 import { pathProblem } from "./layer_path.ts";
-import type { LayerSource } from "./layer_source.ts";
+import type { LayerFinding, LayerSource } from "./layer_source.ts";
 
 // What else is beside these belongs to the one who keeps the layer.
 const ROOTS = ["Files", "Hives", "UtilityVM"];
@@ -22,11 +22,13 @@ export function layerOfFolder(path: string): LayerSource {
   text(path, "path");
   return {
     name: path,
+    form: "folder",
     async *entries({ signal, onFinding } = {}) {
       const walk = new Walk(path, signal);
       try {
         await walk.start();
         for (const root of ROOTS) yield* walk.entry(root, 1);
+        if (walk.unclearLinks > 0) onFinding?.(unclear(walk.unclearLinks));
       } catch (error) {
         if (onFinding === undefined || !(error instanceof FormatError)) throw error;
         onFinding({ severity: "error", rule: "format", problem: error.problem, path: error.entry });
@@ -35,7 +37,15 @@ export function layerOfFolder(path: string): LayerSource {
   };
 }
 
+// Numbers of files that Deno rounds.
+function unclear(count: number): LayerFinding {
+  const problem = `which names are of one file can't be told of ${count} files: each is taken for a file of its own`;
+  return { severity: "warning", rule: "link", problem };
+}
+
 class Walk {
+  /** How many files have more than one name, and can't be told from others. */
+  unclearLinks = 0;
   readonly #root: string;
   readonly #signal: AbortSignal | undefined;
   // What is removed, by the folder that it was in.
@@ -83,11 +93,19 @@ class Walk {
     if (!info.isFile) {
       throw new FormatError(this.#root, "it is neither a file nor a folder nor a link", { entry: path });
     }
-    const id = info.nlink !== null && info.nlink > 1 && info.ino !== null ? `${info.dev}:${info.ino}` : undefined;
+    const id = this.#idOf(info);
     const first = id === undefined ? undefined : this.#names.get(id);
     if (first !== undefined) return { ...common, type: "link", target: first };
     if (id !== undefined) this.#names.set(id, path);
     return { ...common, type: "file", size: info.size, contents: () => this.#contents(path) };
+  }
+
+  // What the names of a file have in common, if it has more than one.
+  #idOf({ nlink, dev, ino }: Deno.FileInfo): string | undefined {
+    if (nlink === 1) return undefined;
+    if (nlink !== null && Number.isSafeInteger(ino)) return `${dev}:${ino}`;
+    this.unclearLinks++;
+    return undefined;
   }
 
   // Opened once somebody reads.

@@ -45,10 +45,18 @@ export interface EntriesOptions {
   readonly onFinding?: ((finding: LayerFinding) => void) | undefined;
 }
 
+/**
+ * What a layer is kept in. Of a folder, nobody tells attributes, access rights, extended attributes, streams and what it removes,
+ * and of its times the last write is the one that outlives a copy.
+ */
+export type LayerForm = "tar" | "folder" | "image";
+
 /** A layer that can be read as often as needed. */
 export interface LayerSource {
   /** What errors call it, such as its path. */
   readonly name: string;
+  /** What it is kept in. Default: something that tells as much as a tar. */
+  readonly form?: LayerForm | undefined;
   /**
    * Its entries, in the order in which they are stored.
    *

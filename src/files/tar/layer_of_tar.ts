@@ -19,6 +19,7 @@ export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSo
   readTarOptions(limits);
   return {
     name: bytes.name,
+    form: "tar",
     async *entries({ signal, onFinding } = {}) {
       const options = { ...limits, name: bytes.name, signal };
       if (onFinding === undefined) return yield* readLayerTar(bytes, options);

@@ -10,6 +10,7 @@ import {
   mergeLayers,
   openLayerFile,
   traceLayers,
+  verifyLayer,
 } from "../../../src/files/mod.ts";
 import { folder, layer } from "./layers.ts";
 
@@ -31,6 +32,11 @@ Deno.test("functions on layers refuse bad arguments by their names", async () =>
     ["layers", () => openLayerFile(undefined as Any, "Files/a")],
     ["from", () => exhaust(diffLayers(null as Any, good))],
     ["to", () => exhaust(diffLayers(good, {} as Any))],
+    ["layer", () => verifyLayer({} as Any, [good])],
+    ["against", () => verifyLayer(good, good as Any)],
+    ["against", () => verifyLayer(good, [])],
+    ["against[1]", () => verifyLayer(good, [good, {} as Any])],
+    ["signal", () => verifyLayer(good, [good], { signal: 1 } as Any)],
   ];
   for (const [argument, call] of calls) {
     assertEquals((await assertRejects(call, InvalidInputError)).argument, argument);
