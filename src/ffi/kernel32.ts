@@ -579,7 +579,8 @@ export function flushFile(host: Host, file: Handle, path: string): void {
   }
 }
 
-const CHUNK = 65536;
+// Most records fit into one.
+const CHUNK = 16384;
 
 // Lists of paths are the longest texts.
 const MOST_UNITS = 2 ** 20;

@@ -36,17 +36,20 @@ export function mountPlace(host: Host, path: string, argument: string, container
   const real = inFolder(realFolder(host, dirname(path), argument), basename(path));
   if (pathKey(real) !== pathKey(path)) requireNoLink(host, path, argument, path);
   const place = onVolume(real, requireNoLink(host, real, argument, path));
-  const uses = sessionOf(host).mounts.list();
-  for (const { scratch, layers } of container === undefined ? uses : [container, ...uses]) {
-    if (isWithin(place, scratch)) throw new InvalidInputError(argument, `is in a scratch (${scratch})`, path);
-    const layer = layers.find((folder) => isWithin(place, folder));
-    if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
-  }
-  const owner = uses.find(({ mount }) => mount !== undefined && isWithin(place, mount.volume.slice(0, -1)));
+  const { mounts } = sessionOf(host);
+  const scratch = holding(place, container === undefined ? [] : [container.scratch]) ?? mounts.scratchAround(place);
+  if (scratch !== undefined) throw new InvalidInputError(argument, `is in a scratch (${scratch})`, path);
+  const layer = holding(place, container?.layers ?? []) ?? mounts.layerAround(place);
+  if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
+  const owner = mounts.scratchWithVolumeOf(place);
   if (owner !== undefined) {
-    throw new InvalidInputError(argument, `is in the volume of another container (${owner.scratch})`, path);
+    throw new InvalidInputError(argument, `is in the volume of another container (${owner})`, path);
   }
   return place;
+}
+
+function holding(path: string, folders: readonly string[]): string | undefined {
+  return folders.find((folder) => isWithin(path, folder));
 }
 
 /**

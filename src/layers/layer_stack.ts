@@ -7,7 +7,15 @@
 import { requireText } from "../checks/arguments.ts";
 import { kindOf, requireKind } from "../checks/existing.ts";
 import { realFolder, realLayers } from "../checks/real_path.ts";
-import { diskOf, namedFolder, parentFolders, pathKey, scratchFolder, shortPath } from "../checks/windows_path.ts";
+import {
+  diskOf,
+  namedFolder,
+  parentFolders,
+  pathKey,
+  requireDistinctNames,
+  scratchFolder,
+  shortPath,
+} from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
@@ -73,7 +81,8 @@ function layerStack(layerFolders: readonly string[]): LayerStack {
     problem: "needs at least two folders, a base layer and the scratch",
   });
   const scratchArgument = `layerFolders[${folders.length - 1}]`;
-  const layers = parentFolders(folders.slice(0, -1), "layerFolders");
+  const layers = folders.slice(0, -1);
+  requireDistinctNames(layers, "layerFolders");
   const scratch = scratchFolder(folders.at(-1), scratchArgument);
   requireOtherScratch(layers, scratch);
   return { named: folders, layers, scratch, scratchArgument };

@@ -4,127 +4,15 @@
  * @module
  */
 
-import { isWithin, nameOf, pathKey } from "../checks/windows_path.ts";
+import { nameOf, pathKey } from "../checks/windows_path.ts";
 import type { PrivilegeState } from "../ffi/advapi32.ts";
 import type { Host } from "../ffi/host.ts";
 import { buildNumber } from "../ffi/ntdll.ts";
 import { nameToGuid, type ParentLayer } from "../ffi/vmcompute.ts";
-import type { HoldList } from "../holds/hold_list.ts";
 import { Records, recordsFolder } from "../records/records.ts";
+import { MountTable, type ScratchUse } from "./mount_table.ts";
 import { Mutex } from "./mutex.ts";
 import { SocketWaits } from "./socket_waits.ts";
-
-/** A mount of this process. */
-export interface ScratchMount {
-  /** What it holds. */
-  readonly holds: HoldList;
-  /** The volume of the scratch. */
-  readonly volume: string;
-  /** The id of its record, if there is one. */
-  readonly id: string | undefined;
-}
-
-/** What this process knows about a scratch. */
-export interface ScratchUse {
-  /** Folder of the scratch layer. */
-  readonly scratch: string;
-  /** Whether this process attached its disk. */
-  readonly activated: boolean;
-  /** Folders of the read-only layers that this process made visible in it, topmost first. */
-  readonly layers: readonly string[];
-  /** The mount that it belongs to. Undefined while it is being mounted, and if it isn't part of a mount. */
-  readonly mount: ScratchMount | undefined;
-}
-
-/** The scratches that this process has activated or attached a filter to, by folder. */
-export class MountTable {
-  readonly #uses = new Map<string, ScratchUse>();
-  readonly #mounting = new Map<string, number>();
-
-  /** Returns all of them. */
-  list(): ScratchUse[] {
-    return [...this.#uses.values()];
-  }
-
-  /** Notes that a scratch is being activated. Returns false if this process has already activated it. */
-  claim(scratch: string): boolean {
-    if (this.#find(scratch)?.activated) return false;
-    this.#change(scratch, { activated: true });
-    return true;
-  }
-
-  /** Forgets that a scratch was activated, and the mount that it belonged to. */
-  unclaim(scratch: string): void {
-    this.#change(scratch, { activated: false, mount: undefined });
-  }
-
-  /** Forgets all about a scratch that another process has unmounted. */
-  forget(scratch: string): void {
-    this.#uses.delete(pathKey(scratch));
-  }
-
-  /** Notes that a scratch is being mounted, until the result is disposed. */
-  startMount(scratch: string): Disposable {
-    const key = pathKey(scratch);
-    const add = (n: number) => {
-      const count = (this.#mounting.get(key) ?? 0) + n;
-      if (count > 0) this.#mounting.set(key, count);
-      else this.#mounting.delete(key);
-    };
-    add(1);
-    return { [Symbol.dispose]: () => add(-1) };
-  }
-
-  /** Returns whether a scratch is being mounted. */
-  isMounting(scratch: string): boolean {
-    return this.#mounting.has(pathKey(scratch));
-  }
-
-  /** Notes the mount that a scratch belongs to, until it is unclaimed. */
-  setMount(scratch: string, mount: ScratchMount): void {
-    this.#change(scratch, { mount });
-  }
-
-  /** Returns the mount that a scratch belongs to. */
-  mountOf(scratch: string): ScratchMount | undefined {
-    return this.#find(scratch)?.mount;
-  }
-
-  /** Notes the layers that are visible in a scratch, none once its filter is removed. */
-  setLayers(scratch: string, layers: readonly string[]): void {
-    this.#change(scratch, { layers });
-  }
-
-  /** Returns whether layers are visible in a scratch. */
-  hasLayers(scratch: string): boolean {
-    return (this.#find(scratch)?.layers.length ?? 0) > 0;
-  }
-
-  /** Returns whether the folder is or contains an activated scratch. */
-  isActivated(folder: string): boolean {
-    return this.list().some(({ activated, scratch }) => activated && isWithin(scratch, folder));
-  }
-
-  /** Returns whether the folder is or contains a layer that is visible in a scratch. */
-  isShown(folder: string): boolean {
-    return this.list().some(({ layers }) => layers.some((layer) => isWithin(layer, folder)));
-  }
-
-  #find(scratch: string): ScratchUse | undefined {
-    return this.#uses.get(pathKey(scratch));
-  }
-
-  #change(scratch: string, change: Partial<ScratchUse>): void {
-    const before = this.#find(scratch) ??
-      { scratch, activated: false, layers: [], mount: undefined };
-    const use = { ...before, ...change };
-    if (use.activated || use.layers.length > 0) {
-      this.#uses.set(pathKey(scratch), use);
-    } else {
-      this.#uses.delete(pathKey(scratch));
-    }
-  }
-}
 
 /** A privilege that this process has enabled. */
 export interface EnabledPrivilege {

@@ -142,12 +142,13 @@ export const vmcomputeFunctions: SimulatedDll = {
     if (windows.node(id) === undefined) {
       throw win32Failure(win32.ERROR_PATH_NOT_FOUND, "destroying a layer that doesn't exist");
     }
-    for (const { path, parents } of Object.values(windows.state.active)) {
-      if (parents?.some((parent) => windows.key(parent) === windows.key(id))) {
-        throw new SimulationError(
-          `Windows ends the process (0xc0000420): ${id} is a layer of ${path}, which is mounted`,
-        );
-      }
+    const mounted = Object.values(windows.state.active);
+    // Mounts share their layers.
+    const layers = [...new Set(mounted.flatMap(({ parents = [] }) => parents))];
+    const layer = layers.find((path) => windows.key(path) === windows.key(id));
+    if (layer !== undefined) {
+      const { path } = mounted.find(({ parents }) => parents?.includes(layer))!;
+      throw new SimulationError(`Windows ends the process (0xc0000420): ${id} is a layer of ${path}, which is mounted`);
     }
     if (isOpenWithin(windows, id)) throw win32Failure(win32.ERROR_SHARING_VIOLATION);
     windows.remove(id);

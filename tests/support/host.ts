@@ -6,6 +6,7 @@
 
 import { assertRejects } from "jsr:@std/assert@^1.0.0";
 import type { Host } from "../../src/ffi/host.ts";
+import type { NativeFunction } from "../../src/ffi/table.ts";
 import { SimulatedHost, type SimulatedHostOptions } from "../../src/simulated/mod.ts";
 
 /** Read-only layers, topmost first. */
@@ -87,11 +88,17 @@ export function inAnotherProcess<H extends Host>(host: H): H {
 export type Call = (...args: unknown[]) => unknown;
 
 /** A host on which each function is replaced by what `wrap` makes of it. */
-export function withWrapped<H extends Host>(host: H, wrap: (name: string, call: Call) => Call): H {
+export function withWrapped<H extends Host>(
+  host: H,
+  wrap: (name: string, call: Call, type: NativeFunction) => Call,
+): H {
   const wrapped = new Map<unknown, unknown>();
   const symbols: Host["symbols"] = (dll) => {
     if (!wrapped.has(dll)) {
-      const calls = Object.entries(host.symbols(dll)).map(([name, call]) => [name, wrap(name, call as Call)]);
+      const calls = Object.entries(host.symbols(dll)).map(([name, call]) => [
+        name,
+        wrap(name, call as Call, dll.symbols[name]!),
+      ]);
       wrapped.set(dll, Object.fromEntries(calls));
     }
     return wrapped.get(dll) as never;
