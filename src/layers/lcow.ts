@@ -256,7 +256,7 @@ function reserveAll(
     throw new InvalidInputError("layers.scratchVhdPath", "is the disk of a read-only layer", scratchFile.path);
   }
   if (vpmem.has(scratchFile)) {
-    throw new InUseError(scratchFile.path, `is a read-only layer in the VM ${vm.id}`, vm.id);
+    throw new InUseError(scratchFile.path, `is read-only in the VM ${vm.id}, as a layer or what it boots from`, vm.id);
   }
   const capacity = [scsi.capacity, vpmem.capacity];
   const layers = disks.map((disk) => reserveLayer(layerVM, plan, disk));

@@ -54,11 +54,21 @@ export function isOpenToVM(host: Host, file: string): boolean {
 
 /** Returns a VM of this process that uses an existing file or folder, or something in it. */
 export function vmUsing(host: Host, path: string): FileUser | undefined {
+  const uses = currentUses(host);
+  if (uses.length === 0) return undefined;
+  const { key } = hostFile(host, path);
+  return uses.find(({ keyOf }) => isWithin(keyOf(), key))?.vm;
+}
+
+/** Returns another VM of this process that uses a file. */
+export function otherVMUsing(host: Host, { key }: HostFile, vm: FileUser): FileUser | undefined {
+  return currentUses(host).find((use) => use.vm !== vm && use.keyOf() === key)?.vm;
+}
+
+function currentUses(host: Host) {
   const { vmFiles } = sessionOf(host);
   for (const use of vmFiles) {
     if (use.vm.state === "ended" && !runsWithoutGuest(use.vm)) vmFiles.delete(use);
   }
-  if (vmFiles.size === 0) return undefined;
-  const { key } = hostFile(host, path);
-  return [...vmFiles].find(({ keyOf }) => isWithin(keyOf(), key))?.vm;
+  return [...vmFiles];
 }

@@ -139,13 +139,16 @@ function detachFile(windows: Windows, vm: VirtualMachine, path: string): void {
   letGo(windows, path);
 }
 
-/** Opens the disks that a VM was created with. Tells `refused` which one could not be opened; that may throw. */
+/**
+ * Opens the disks and the persistent memory that a VM was created with. Tells `refused` which one could not be opened; that may
+ * throw.
+ */
 export function openDisks(
   windows: Windows,
   vm: VirtualMachine,
   refused: (failure: Failure, key: string, path: string) => void,
 ): void {
-  for (const [key, { path }] of Object.entries(vm.disks)) {
+  for (const [key, { path }] of Object.entries({ ...vm.disks, ...vm.pmem })) {
     try {
       if (windows.node(path)?.vms?.[vm.id] === undefined) {
         attachFile(windows, vm, path, vm.os === "Windows" ? "write" : "read");

@@ -1,5 +1,5 @@
 // Containers that meet in a VM, and a VM whose start is given up.
-import { assertEquals, assertNotEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   createUtilityVM,
   InUseError,
@@ -7,12 +7,15 @@ import {
   mountWCOWLayers,
   ReleaseError,
   unmountWCOWLayers,
+  UnwindError,
+  type UtilityVM,
 } from "../../mod.ts";
+import type { NativeCall } from "../../src/simulated/mod.ts";
 import { destroyLayer } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { changes } from "../support/calls.ts";
 import { TestVM } from "../support/vm.ts";
-import { LINUX, vmHost } from "../support/vm_host.ts";
+import { IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 Deno.test("one container id twice on one scratch of a VM: the second is refused before it reaches the VM", async () => {
   await using t = await TestVM.open({ os: "linux" });
@@ -103,3 +106,66 @@ Deno.test("a removal that a VM on its way out refuses is done once it has ended;
     t.failNothing();
   }
 });
+
+Deno.test("a disk that one VM of this process uses is no scratch for another, which is told which VM has it", async () => {
+  const host = vmHost();
+  host.addLayer("C:\\layers\\base");
+  ["C:\\scratch\\1", "C:\\scratch\\vm2"].forEach((scratch) => host.addScratch(scratch));
+  await using one = await startedVM(host, WINDOWS);
+  await using two = await startedVM(host, { ...WINDOWS, id: "vm2", layerFolders: [IMAGE, "C:\\scratch\\vm2"] });
+  const from = host.calls.length;
+  const mount = (vm: UtilityVM) => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch\\1"], { vm });
+  const [first, second] = await Promise.allSettled([mount(one), mount(two)]);
+  assert(first!.status === "fulfilled" && second!.status === "rejected");
+  assertInstanceOf(second.reason, InUseError);
+  assertEquals([second.reason.by, host.grantsOf("C:\\scratch\\1\\sandbox.vhdx")], ["vm1", ["vm1"]]);
+  const error = await assertRejects(
+    () => mountWCOWLayers("c1", ["C:\\layers\\base", SCRATCH], { vm: two }),
+    InUseError,
+  );
+  assertEquals([error.by, vmCalls(host, from).filter((call) => call === "GrantVmAccess").length], ["vm1", 1]);
+  await first.value.release();
+  await (await mount(two)).release();
+});
+
+Deno.test("the disk that a VM boots from is neither a scratch nor a layer with partitions in it, wherever it is", async () => {
+  for (const vpmemDeviceCount of [64, 0]) {
+    await using t = await TestVM.open({ os: "linux", rootFile: "rootfs.vhd", vpmemDeviceCount });
+    t.host.addLinuxLayer("C:\\layers\\1.vhd", 2 ** 20);
+    t.host.addFile("C:\\scratch.vhdx", 2 ** 24);
+    const boot = "C:\\Boot\\ROOTFS.vhd";
+    const layers = [
+      { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: boot },
+      { layers: [{ vhdPath: boot, partition: 1 }], scratchVhdPath: "C:\\scratch.vhdx" },
+    ];
+    for (const each of layers) {
+      const error = await assertRejects(
+        () => mountLCOWLayers("c1", each, { vm: t.vm, guestRoot: "/run/c" }),
+        InUseError,
+      );
+      assertEquals([error.path, error.by], [boot, "vm1"]);
+    }
+    assertEquals([t.requests, t.accesses], [[], []]);
+  }
+});
+
+for (
+  const code of ["HCS_E_CONNECTION_TIMEOUT", "HCS_E_OPERATION_TIMEOUT", "HCS_E_INVALID_STATE", "RPC_S_CALL_FAILED"]
+) {
+  Deno.test(`a removal that failed with ${code} isn't taken for done: what may be there is told, and removed later`, async () => {
+    await using t = await TestVM.open({ os: "windows" });
+    t.host.addLayer("C:\\layers\\base");
+    t.host.addScratch("C:\\scratch\\1");
+    const isDisk = ({ args }: NativeCall, what: string) =>
+      String(args.configuration).includes(`"RequestType":"${what}","ResourceType":"MappedVirtualDisk"`);
+    const fn = "HcsModifyComputeSystem";
+    t.host.fail({ function: fn, code: "ERROR_TIMEOUT", effect: "full", when: (call) => isDisk(call, "Add") });
+    t.host.fail({ function: fn, code, when: (call) => isDisk(call, "Remove") });
+    const mount = () => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch\\1"], { vm: t.vm });
+    const error = await assertRejects(mount, UnwindError);
+    assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment", "scsiMount"]);
+    t.failNothing();
+    await error.release();
+    assertEquals([t.left(), t.host.grantsOf("C:\\scratch\\1\\sandbox.vhdx")], [[], []]);
+  });
+}

@@ -34,7 +34,7 @@ import {
 import type { Held, HoldOf } from "../../holds/hold.ts";
 import { onceFree } from "../../session/waiting.ts";
 import { FileAccess } from "../file_access.ts";
-import { noteVMFile } from "../../session/vm_files.ts";
+import { noteVMFile, otherVMUsing } from "../../session/vm_files.ts";
 import type { OwnVMRecord } from "../../session/vm_records.ts";
 import { removalFrom } from "../removal.ts";
 import type { RunningVM } from "../running_vm.ts";
@@ -144,7 +144,8 @@ export class SCSIDisks {
   /**
    * Reserves the attachment of a disk. Returns undefined if no slot is free.
    *
-   * @throws {InUseError} if the VM already has the disk and `readOnly` differs, or if the VM was created with the disk.
+   * @throws {InUseError} if the VM already has the disk and `readOnly` differs, if the VM was created with the disk, or if the
+   * disk would be writable, and another VM of this process uses it.
    */
   reserveAttachment(
     file: HostFile,
@@ -157,6 +158,8 @@ export class SCSIDisks {
     if (this.#own.has(key)) {
       throw new InUseError(path, `is a disk that the VM ${vm.id} was created with`, vm.id);
     }
+    const other = readOnly ? undefined : otherVMUsing(vm.host, file, vm);
+    if (other !== undefined) throw new InUseError(path, `is used by the VM ${other.id}`, other.id);
     const use = this.#attachments.reserve(key, () => {
       const place = this.#slots.allocate();
       if (place === undefined) return undefined;

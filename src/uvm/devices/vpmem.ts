@@ -87,9 +87,9 @@ export class VPMemDevices {
     };
   }
 
-  /** Returns whether a file has a device. */
+  /** Returns whether a file has a device, also that of the file that the VM boots from. */
   has(file: HostFile): boolean {
-    return this.#files.has(file.key);
+    return file.key === this.#boot || this.#files.has(file.key);
   }
 
   /**
