@@ -8,12 +8,14 @@ import { isInUse } from "../checks/existing.ts";
 import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { runsWithoutGuest, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
 import { log } from "../log.ts";
 import { waitUntil } from "../session/waiting.ts";
+import { isInvalidState } from "./compute_system.ts";
 import type { RunningVM } from "./running_vm.ts";
 
 /** What is known about something that is removed from a VM. */
@@ -79,8 +81,10 @@ class Step {
     if (file !== undefined) {
       return await waitUntil(this.#vm.host, `${file} is free`, () => !mayBeOpen(this.#vm, file));
     }
-    // Nobody knows which error says that there is nothing.
-    return !canRemoveNothing && !isRefused(error) && !isSame(error, earlier);
+    // Nobody knows which error says that there is nothing. These don't.
+    const tellsNothing = isRefused(error) || isUnclearInVM(error) || isInvalidState(error) || isSame(error, earlier) ||
+      error instanceof UnexpectedAnswerError;
+    return !canRemoveNothing && !tellsNothing;
   }
 }
 

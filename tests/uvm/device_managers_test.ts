@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { hostFile } from "../../src/checks/host_file.ts";
 import { InvalidInputError } from "../../src/errors/input_error.ts";
-import { InUseError } from "../../src/errors/state_errors.ts";
+import { InUseError, UnexpectedAnswerError } from "../../src/errors/state_errors.ts";
 import { MissingExportError, NativeError } from "../../src/errors/windows_errors.ts";
 import type { Dll } from "../../src/ffi/table.ts";
 import { SlotAllocator } from "../../src/uvm/devices/slot_allocator.ts";
@@ -285,6 +285,19 @@ Deno.test("a device of a VM that ends while it is asked to remove it is gone", a
   };
   assertEquals(await use.release(), true);
   assertEquals(vm.vpmem.capacity.used, 0);
+});
+
+Deno.test("a device is held as long as no answer to its removal can be read", async () => {
+  const vm = windows();
+  const use = vm.vsmb.reserve(hostFile(vm.host, "C:\\layers\\1"));
+  const unread = new UnexpectedAnswerError("ModifySettings", "is not JSON", "{");
+  vm.before = () => Promise.reject(unread);
+  const maybe: unknown[] = [];
+  await assertRejects(() => use.attach(undefined, (held) => maybe.push(held)), UnexpectedAnswerError);
+  assertEquals(maybe, [use]);
+  for (let i = 0; i < 2; i++) await assertRejects(() => use.release(), UnexpectedAnswerError);
+  vm.before = () => {};
+  assertEquals(await use.release(), true);
 });
 
 Deno.test("VPMemDevices.reserve() maps no file beyond the size of a device", () => {
