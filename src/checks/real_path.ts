@@ -54,8 +54,9 @@ export function realFolder(host: Host, path: string, argument: string): string {
  */
 export function realLayer(host: Host, path: string, argument: string): string {
   const real = resolved(host, path);
-  const isSame = pathKey(real) === pathKey(path);
-  return requireLength(isSame ? path.slice(0, -nameOf(real).length) + nameOf(real) : real, path, argument);
+  if (pathKey(real) !== pathKey(path)) return requireLength(real, path, argument);
+  const name = nameOf(real);
+  return path.endsWith(name) ? path : path.slice(0, -name.length) + name;
 }
 
 function requireLength(real: string, path: string, argument: string): string {

@@ -64,7 +64,22 @@ export async function cycleFigures(wine: WineRoot, rounds: number, go: string | 
       }
     }
   }
-  return figures;
+  return [...figures, ...await heapFigures(wine)];
+}
+
+const HELD_MOUNTS = 2000;
+
+async function heapFigures(wine: WineRoot): Promise<Figure[]> {
+  const args = ["run", "--no-check", "--v8-flags=--expose-gc", ...GRANTS, "tests/bench/heap.ts", `${HELD_MOUNTS}`, "5"];
+  const { held, released } = JSON.parse(await succeed(wine.run(args)));
+  const bytes = (what: string, bytes: number, goal: number) =>
+    figure({
+      name: `heap for each of ${HELD_MOUNTS} mounts of 5 layers, ${what}`,
+      unit: "KiB",
+      ours: [bytes / 1024],
+      goal,
+    });
+  return [bytes("held", held, 1.1), bytes("once they are released", released, 0.2)];
 }
 
 // Go's figures are of another run, and of another machine unless the reader has put their own into the file.

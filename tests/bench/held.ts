@@ -6,13 +6,17 @@
 
 import { mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { destroyLayer } from "../../src/storage/mod.ts";
 import { type Figure, figure, inTurns, type Samples } from "./figures.ts";
 
 const LAYERS = ["C:\\layers\\app", "C:\\layers\\base"];
 
-function hostWith(scratches: number, slowMs?: number): SimulatedHost {
+function hostWith(
+  scratches: number,
+  { slowMs, records = false }: { readonly slowMs?: number; readonly records?: boolean } = {},
+): SimulatedHost {
   const latency = slowMs === undefined ? {} : { clock: "automatic" as const, latency: { PrepareLayer: slowMs } };
-  const host = new SimulatedHost({ records: false, ...latency });
+  const host = new SimulatedHost({ ...!records && { records }, ...latency });
   LAYERS.forEach((layer) => host.addLayer(layer));
   for (let i = 0; i < scratches; i++) host.addScratch(`C:\\scratch\\${i}`);
   return host;
@@ -20,15 +24,33 @@ function hostWith(scratches: number, slowMs?: number): SimulatedHost {
 
 const mount = (host: SimulatedHost, i: number) => mountWCOWLayers(`c${i}`, [...LAYERS, `C:\\scratch\\${i}`], { host });
 
-/** Microseconds of a mount and its release where so many others are held. */
-export async function heldSamples(held: readonly number[], rounds: number): Promise<Record<number, Samples>> {
+/** What is timed where so many mounts are held. The first is what the curve shows. */
+const OPERATIONS = {
+  "mount and release": async (host: SimulatedHost, free: string) => {
+    await (await mountWCOWLayers("c", [...LAYERS, free], { host })).release();
+  },
+  "mount at a folder and release": async (host: SimulatedHost, free: string) => {
+    await (await mountWCOWLayers("c", [...LAYERS, free], { host, volumeMountPath: "C:\\mnt\\c" })).release();
+  },
+  "destroyLayer() of a layer in use": async (host: SimulatedHost) => {
+    await destroyLayer(LAYERS[0]!, { host }).then(() => Promise.reject(new Error("destroyed")), () => {});
+  },
+} as const;
+type Operation = keyof typeof OPERATIONS;
+
+/** Microseconds of an operation where so many mounts are held. */
+export async function heldSamples(
+  held: readonly number[],
+  rounds: number,
+  operation: Operation = "mount and release",
+): Promise<Record<number, Samples>> {
   const things: Record<number, () => Promise<number>> = {};
   for (const count of held) {
     const host = hostWith(count + 1);
     for (let i = 0; i < count; i++) await mount(host, i);
     things[count] = async () => {
       const start = performance.now();
-      for (let i = 0; i < 20; i++) await (await mount(host, count)).release();
+      for (let i = 0; i < 20; i++) await OPERATIONS[operation](host, `C:\\scratch\\${count}`);
       return 1000 * (performance.now() - start) / 20;
     };
     await things[count]();
@@ -38,7 +60,7 @@ export async function heldSamples(held: readonly number[], rounds: number): Prom
 
 /** Simulated milliseconds of 256 mounts and releases with 5 ms for the slow call that Windows makes one at a time. */
 export async function loadMilliseconds(atOnce: number): Promise<number> {
-  const host = hostWith(256, 5);
+  const host = hostWith(256, { slowMs: 5 });
   let next = 0;
   await Promise.all(Array.from({ length: atOnce }, async () => {
     while (next < 256) await (await mount(host, next++)).release();
@@ -48,14 +70,17 @@ export async function loadMilliseconds(atOnce: number): Promise<number> {
 
 /** Figures for many mounts: held, and at once. */
 export async function manyFigures(rounds: number): Promise<Figure[]> {
-  const held = await heldSamples([10, 2000], rounds);
-  const figures = [figure({
-    name: "mount and release with 2,000 mounts held",
-    unit: "µs",
-    ours: held[2000]!,
-    against: { name: "with 10", samples: held[10]! },
-    goal: 1.2,
-  })];
+  const figures: Figure[] = [];
+  for (const operation of Object.keys(OPERATIONS) as Operation[]) {
+    const held = await heldSamples([10, 2000], rounds, operation);
+    figures.push(figure({
+      name: `${operation} with 2,000 mounts held`,
+      unit: "µs",
+      ours: held[2000]!,
+      against: { name: "with 10", samples: held[10]! },
+      goal: 1.2,
+    }));
+  }
   for (const atOnce of [16, 64]) {
     figures.push(figure({
       name: `256 mounts with a slow call of 5 ms, ${atOnce} at once, simulated time`,
@@ -65,5 +90,20 @@ export async function manyFigures(rounds: number): Promise<Figure[]> {
       goal: 1.05,
     }));
   }
+  figures.push(await recordFigure(rounds));
   return figures;
+}
+
+async function recordFigure(rounds: number): Promise<Figure> {
+  const cycles = (records: boolean) => {
+    const host = hostWith(1, { records });
+    return async () => {
+      const start = performance.now();
+      for (let i = 0; i < 20; i++) await (await mount(host, 0)).release();
+      return 1000 * (performance.now() - start) / 20;
+    };
+  };
+  const { kept, none } = await inTurns(rounds, { kept: cycles(true), none: cycles(false) });
+  const against = { name: "without", samples: none };
+  return figure({ name: "mount and release with a record", unit: "µs", ours: kept, against });
 }
