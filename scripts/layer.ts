@@ -23,7 +23,9 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
   stat PATH LAYER...   show what is known of a file or folder, and of its streams
   diff LAYER LAYER     list what the second layer adds (+), removes (-) and changes (~)
   owner PATH LAYER...  list the layers that have PATH or remove it, topmost first; * is what a container sees
-  lint LAYER           list what Windows wouldn't take, or would make something else of; exit code 1 if there is an error
+  lint LAYER [PARENT]...
+                       list what Windows wouldn't take, or would make something else of; exit code 1 if there is an
+                       error. In layers below, topmost first, what LAYER links to and removes is looked for
   verify LAYER --against=TAR [PARENT]...
                        list what LAYER has otherwise than TAR says, such as after an import; exit code 1 if that is
                        more than Windows changes. PARENT is a layer below whose files LAYER has as well, as the image
@@ -148,9 +150,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     },
   },
   lint: {
-    layers: [1, 1],
-    async run([layer], work) {
-      const findings: LayerFinding[] = await Array.fromAsync((await files()).lintLayer(layer!, work));
+    layers: [1, Infinity],
+    async run([layer, ...below], { signal, isBase }) {
+      const parents = below.length > 0 ? below : undefined;
+      const { lintLayer } = await files();
+      const findings: LayerFinding[] = await Array.fromAsync(lintLayer(layer!, { signal, isBase, parents }));
       const errors = findings.filter(({ severity }) => severity === "error").length;
       if (errors > 0) Deno.exitCode = 1;
       const rows = findings.map(({ severity, rule, path, problem }) => [severity, rule, path ?? "", problem]);
@@ -244,6 +248,7 @@ function plan(args: Arguments): Job {
     const count = most === Infinity ? "one or more layers" : most === 1 ? "one layer" : `${most} layers`;
     throw new UsageError(`${name} takes ${takesPath ? "a path and " : ""}${count}`);
   }
+  if (isBase && paths.length > 1) throw new UsageError("A base layer has no layers below");
   return { run: (signal) => onLayers(paths, (layers) => action.run(layers, { signal, isBase }, path)) };
 }
 

@@ -20,7 +20,7 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
     `,
   ],
   "./files": [
-    76,
+    77,
     `
       FormatError InvalidInputError LayerError MOUNT_POINT_TAG SYMLINK_TAG UnreadableFileError checkCim checkedEntries
       diffLayers filesOfCim fromBytes httpRange layerOfCim layerOfFolder layerOfTar lintLayer mergeLayers openCim
@@ -31,7 +31,7 @@ const SURFACE: Readonly<Record<string, readonly [count: number, values: string, 
       CheckLayerOptions CimEntry CimFault CimFile CimFiles CimFolder CimImage CimLimits CimSeverity CimSource
       CimStream CimVersion CimWalkOptions DifferingPart EntriesOptions ExtendedAttribute FilePlace FileTimes
       FormatProblem HttpRangeOptions LayerDifference LayerEntry LayerEntryType LayerFinding LayerForm LayerMismatch
-      LayerRule LayerSource LayerTotals LayerTrace LayerVerification MergedEntry MismatchPart NewTarEntry OpenBytes
+      LayerRule LayerSource LayerTotals LayerTrace LayerVerification LintLayerOptions MergedEntry MismatchPart NewTarEntry OpenBytes
       OpenLayer PaxRecords RandomAccess ReadTarOptions ReparsePoint TarEntry TarHeader TarLimits TarSource
       UncomparedPart WrapFilesOptions
     `,

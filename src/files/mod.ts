@@ -27,7 +27,7 @@ export { MOUNT_POINT_TAG, SYMLINK_TAG } from "./layer/entry.ts";
 export type { ExtendedAttribute, FileTimes, LayerEntry, LayerEntryType, ReparsePoint } from "./layer/entry.ts";
 export { sddlOf } from "./sddl.ts";
 export { checkedEntries, lintLayer } from "./layer/check_layer.ts";
-export type { CheckLayerOptions } from "./layer/check_layer.ts";
+export type { CheckLayerOptions, LintLayerOptions } from "./layer/check_layer.ts";
 export { diffLayers } from "./layer/diff_layers.ts";
 export type { DifferingPart, LayerDifference } from "./layer/diff_layers.ts";
 export { layerOfFolder } from "./layer/layer_of_folder.ts";

@@ -98,6 +98,15 @@ Deno.test("layer lint ends with 1 if there is an error, and layer wrap makes wha
   const { findings } = JSON.parse((await layer([bad], "lint", "--json", bad)).stdout);
   assertEquals(findings.length, 3);
 
+  const base = await layers.add("base.tar", folder("Files"), file("Files/a"));
+  const top = [folder("Hives"), folder("Files")];
+  const app = await layers.add("app.tar", ...top, link("Files/b", "Files/a"), link("Files/c", "Files/x"));
+  const stack = await layer([app, base], "lint", app, base);
+  assertEquals([stack.code, stack.stdout], [
+    1,
+    "error  link  Files/c  neither it nor a layer below has the file that it links to: Files/x\n1 errors, 0 warnings\n",
+  ]);
+
   const plain = await tarOf({ name: "a.exe", data: "MZ" });
   const files = await layers.write("files.tar", plain);
   const wrapped = `${layers.folder}/layer.tar`;
@@ -163,6 +172,8 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
     [["diff", cut], 2, "diff takes 2 layers"],
     [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],
     [["wrap"], 2, "wrap takes a tar, or --base"],
+    [["lint"], 2, "lint takes one or more layers"],
+    [["lint", "--base", cut, cut], 2, "A base layer has no layers below"],
     [["verify", cut], 2, "verify takes a layer, and --against with a tar"],
     [["verify", "--against", cut], 2, "verify takes a layer, and --against with a tar"],
     [["verify", "--base", cut, "--against", cut], 2, "verify takes neither --base nor --not-base"],

@@ -6,12 +6,14 @@
  */
 
 import { FormatError } from "../../errors/file_errors.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
 import { abortSignal, optional, optionsOf } from "../../options.ts";
-import { flag, layerSource, text } from "../option_checks.ts";
+import { flag, layerSource, layerSources, text } from "../option_checks.ts";
 import { sddlOf } from "../sddl.ts";
-import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry } from "./entry.ts";
+import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry, type LayerEntryType } from "./entry.ts";
 import { caseless, parentOf } from "./layer_path.ts";
 import type { LayerFinding, LayerRule, LayerSource } from "./layer_source.ts";
+import { mergeLayers } from "./merge_layers.ts";
 
 /** Options for checking a layer. */
 export interface CheckLayerOptions {
@@ -19,20 +21,41 @@ export interface CheckLayerOptions {
   readonly isBase?: boolean | undefined;
 }
 
+/** Options of {@linkcode lintLayer}. */
+export interface LintLayerOptions extends CheckLayerOptions {
+  /**
+   * The layers below, the topmost first. The paths that the layer links to and removes are then looked for in them. Default: unknown,
+   * so that they are not.
+   */
+  readonly parents?: readonly LayerSource[] | undefined;
+  /** Ends reading once it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const LINT = {
+  signal: abortSignal,
+  isBase: optional(flag),
+  parents: optional((value: unknown, argument: string) => layerSources(value, argument)),
+};
+
 /**
  * Checks a layer, and goes on after each thing that is wrong.
  *
+ * @throws {FormatError} if a layer below is damaged, or has an entry that can't be one.
  * @throws {UnreadableFileError} if it can't be read.
  */
 export async function* lintLayer(
   layer: LayerSource,
-  options: CheckLayerOptions & { readonly signal?: AbortSignal | undefined } = {},
+  options: LintLayerOptions = {},
 ): AsyncGenerator<LayerFinding, void, undefined> {
   const source = layerSource(layer, "layer");
-  const { signal, isBase } = optionsOf(options, { signal: abortSignal, isBase: optional(flag) });
+  const { signal, parents, isBase = parents && parents.length === 0 } = optionsOf(options, LINT);
+  if (isBase && parents !== undefined && parents.length > 0) {
+    throw new InvalidInputError("parents", "are given, and a base layer has none", parents);
+  }
   const found: LayerFinding[] = [];
   const tell = (finding: LayerFinding) => found.push(finding);
-  const check = new LayerCheck(isBase, tell);
+  const check = new LayerCheck(isBase, tell, parents && await typesIn(parents, signal));
   for await (const entry of source.entries({ signal, onFinding: tell })) {
     check.add(entry);
     while (found.length > 0) yield found.shift()!;
@@ -70,22 +93,40 @@ const DEVICE = 0x40;
 const LONGEST_TARGET = 16 * 1024;
 const MOST_ATTRIBUTES = 65535;
 
+// What layers have at their paths, without case.
+async function typesIn(
+  layers: readonly LayerSource[],
+  signal: AbortSignal | undefined,
+): Promise<Map<string, LayerEntryType>> {
+  const types = new Map<string, LayerEntryType>();
+  for await (const { entry: { path, type } } of mergeLayers(layers, { signal })) types.set(caseless(path), type);
+  return types;
+}
+
 class LayerCheck {
   readonly #isBase: boolean | undefined;
+  readonly #below: ReadonlyMap<string, LayerEntryType> | undefined;
   readonly #tell: (finding: LayerFinding) => void;
   // Paths as they were given, by their form without case.
   readonly #folders = new Map<string, string>();
   readonly #others = new Map<string, string>();
   readonly #reparsePoints = new Set<string>();
   readonly #whiteouts = new Set<string>();
+  // Links to what may come behind them.
+  readonly #links: LayerEntry[] = [];
   readonly #missing = new Map<string, { count: number; readonly first: LayerEntry }>();
   // The file or folder that streams may follow, and their names.
   #owner = "";
   readonly #streams = new Set<string>();
 
-  constructor(isBase: boolean | undefined, tell: (finding: LayerFinding) => void) {
+  constructor(
+    isBase: boolean | undefined,
+    tell: (finding: LayerFinding) => void,
+    below?: ReadonlyMap<string, LayerEntryType>,
+  ) {
     this.#isBase = isBase;
     this.#tell = tell;
+    this.#below = below;
   }
 
   add(entry: LayerEntry): void {
@@ -104,6 +145,7 @@ class LayerCheck {
   }
 
   finish(): void {
+    for (const link of this.#links) this.#linkBelow(link);
     for (const [what, { count, first: { path, offset } }] of this.#missing) {
       const others = count === 1 ? "" : `, and ${count - 1} more`;
       this.#tell({ severity: "warning", rule: "metadata", problem: `${what}${others}`, path, offset });
@@ -178,6 +220,9 @@ class LayerCheck {
     } else if (this.#folders.has(key) || this.#others.has(key)) {
       this.#warning(entry, "whiteout", "the layer adds this path as well: hcsshim removes the new one");
     }
+    if (this.#below !== undefined && !this.#below.has(key)) {
+      this.#warning(entry, "whiteout", "no layer below has what it removes");
+    }
     this.#whiteouts.add(key);
   }
 
@@ -189,6 +234,16 @@ class LayerCheck {
     } else if (this.#folders.has(target)) this.#error(entry, "link", "it links to a folder");
     else if (this.#isBase === true && !this.#others.has(target)) {
       this.#error(entry, "link", `the file that it links to doesn't come before it: ${entry.target}`);
+    } else if (this.#below !== undefined) this.#links.push(entry);
+  }
+
+  #linkBelow(entry: LayerEntry): void {
+    const target = caseless(entry.target!);
+    if (this.#others.has(target)) return;
+    const type = this.#folders.has(target) ? "folder" : this.#below!.get(target);
+    if (type === "folder") this.#error(entry, "link", "it links to a folder");
+    else if (type === undefined) {
+      this.#error(entry, "link", `neither it nor a layer below has the file that it links to: ${entry.target}`);
     }
   }
 

@@ -132,6 +132,42 @@ Deno.test("lintLayer() finds what is wrong, and goes on", async () => {
   ]);
 });
 
+Deno.test("lintLayer() looks for what a layer links to and removes in those below", async () => {
+  const base = await layer(
+    ...TOP,
+    folder("Files/d"),
+    file("Files/a"),
+    file("Files/gone"),
+    link("Files/two", "Files/a"),
+  );
+  const middle = await layer(...TOP, whiteout("Files/.wh.gone"));
+  const entries = [
+    ...TOP,
+    link("Files/later", "Files/own"),
+    file("Files/own"),
+    link("Files/1", "Files/A"),
+    link("Files/2", "Files/two"),
+    link("Files/3", "Files/gone"),
+    link("Files/4", "Files/d"),
+    whiteout("Files/.wh.two"),
+    whiteout("Files/.wh.gone"),
+    whiteout("Files/d/.wh..wh..opq"),
+    whiteout("Files/x/.wh..wh..opq"),
+  ];
+  const opaque = "hcsshim doesn't know whiteouts of all that is in a folder: it removes nothing";
+  assertEquals(await lint(entries, { parents: [middle, base] }), [
+    "warning whiteout Files/gone: no layer below has what it removes",
+    `warning whiteout Files/d: ${opaque}`,
+    `warning whiteout Files/x: ${opaque}`,
+    "warning whiteout Files/x: no layer below has what it removes",
+    "error link Files/3: neither it nor a layer below has the file that it links to: Files/gone",
+    "error link Files/4: it links to a folder",
+  ]);
+  assertEquals((await lint(entries)).filter((text) => !text.endsWith(opaque)), []);
+  // Without any below it is a base layer.
+  assertEquals((await lint([...TOP, file("Files/a")], { parents: [] })).filter((text) => /error/.test(text)).length, 5);
+});
+
 Deno.test("checkedEntries() passes on what lintLayer() has no errors for, and refuses the rest where it is", async () => {
   const good = await layer(...TOP, file("Files/a"), { name: "Files/b" });
   const paths = await Array.fromAsync(checkedEntries(good.entries()), ({ path }) => path);

@@ -23,6 +23,8 @@ Deno.test("functions on layers refuse bad arguments by their names", async () =>
   const calls: readonly (readonly [argument: string, call: () => Promise<unknown>])[] = [
     ["layer", () => exhaust(lintLayer("layer.tar" as Any))],
     ["isBase", () => exhaust(lintLayer(good, { isBase: 1 } as Any))],
+    ["parents[0]", () => exhaust(lintLayer(good, { parents: [{} as Any] }))],
+    ["parents", () => exhaust(lintLayer(good, { parents: [good], isBase: true }))],
     ["options.base", () => exhaust(lintLayer(good, { base: true } as Any))],
     ["name", () => exhaust(checkedEntries(good.entries(), { name: 1 } as Any))],
     ["layers", () => exhaust(mergeLayers(good as Any))],

@@ -1,6 +1,6 @@
 // Layers for tests.
 import { fromBytes } from "../../../src/files/bytes/random_access.ts";
-import { type CheckLayerOptions, lintLayer } from "../../../src/files/layer/check_layer.ts";
+import { lintLayer, type LintLayerOptions } from "../../../src/files/layer/check_layer.ts";
 import { FILE_SECURITY } from "../../../src/files/layer/default_security.ts";
 import type { LayerFinding, LayerSource } from "../../../src/files/layer/layer_source.ts";
 import { layerOfTar } from "../../../src/files/tar/layer_of_tar.ts";
@@ -47,11 +47,11 @@ export function whiteout(name: string): TestEntry {
 }
 
 /** What is wrong with a layer of entries, as `severity rule path: problem`. */
-export async function lint(entries: readonly TestEntry[], options: CheckLayerOptions = {}): Promise<string[]> {
+export async function lint(entries: readonly TestEntry[], options: LintLayerOptions = {}): Promise<string[]> {
   return await findings(await layer(...entries), options);
 }
 
-export async function findings(source: LayerSource, options: CheckLayerOptions = {}): Promise<string[]> {
+export async function findings(source: LayerSource, options: LintLayerOptions = {}): Promise<string[]> {
   const text = ({ severity, rule, path, problem }: LayerFinding) =>
     `${severity} ${rule}${path === undefined ? "" : ` ${path}`}: ${problem}`;
   return await Array.fromAsync(lintLayer(source, options), text);
