@@ -5,8 +5,9 @@
  */
 
 import { boolean } from "../checks/arguments.ts";
+import { isBusy } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
-import { ClosedError } from "../errors/state_errors.ts";
+import { ClosedError, InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import type { Handle } from "../ffi/kernel32.ts";
@@ -28,8 +29,8 @@ import type { Held, HoldOf } from "../holds/hold.ts";
 import { type Expect, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import { type Check, LIMITS, limitsOf, optional, optionsOf } from "../options.ts";
-import { createHeld } from "../session/creations.ts";
-import { onceFree, removeOnceFree } from "../session/waiting.ts";
+import { createHeld, isOwn } from "../session/creations.ts";
+import { isFree, onceFree, removeOnceFree } from "../session/waiting.ts";
 import { removeFile } from "./new_file.ts";
 
 /**
@@ -80,6 +81,8 @@ export class Disk implements Disposable, AsyncDisposable {
   readonly #host: Host;
   #handle: Handle | undefined;
   #attached = false;
+  /** Whether a call that failed or was cancelled may have attached it for good: yes, or undefined if somebody else may have. */
+  #isLeft: boolean | undefined = false;
 
   /** A disk with an open handle. Use `openDisk` instead. */
   constructor(host: Host, path: string, handle: Handle) {
@@ -104,15 +107,23 @@ export class Disk implements Disposable, AsyncDisposable {
    * Attaches it to the host.
    *
    * @throws {ClosedError} if it was closed.
-   * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` if it is already attached.
+   * @throws {NativeError} if Windows refuses: with `ERROR_SHARING_VIOLATION` if it is already attached. What it attached
+   * nevertheless is detached, at the latest when the disk is disposed of by `await using`.
    */
   async attach(options: AttachOptions & Pick<HostOptions, "signal" | "timeout"> = {}): Promise<void> {
     const { signal, timeout, ...how } = optionsOf(options, { ...ATTACH_OPTIONS, ...LIMITS });
     await perform(this.#host, { signal, timeout }, [this.path], async (signal) => {
       signal?.throwIfAborted();
-      await attachVirtualDisk(this.#host, this.handle, flagsOf(how), this.path);
+      try {
+        await attachVirtualDisk(this.#host, this.handle, flagsOf(how), this.path);
+      } catch (error) {
+        // What is attached for good stays when it is closed.
+        if (how.permanent && !isBusy(error)) this.#isLeft = isOwn(error, false);
+        throw error;
+      }
       this.#attached = how.permanent !== true;
       if (!signal?.aborted) return;
+      if (how.permanent) this.#isLeft = true;
       await this.detach();
       throw signal.reason;
     });
@@ -128,7 +139,7 @@ export class Disk implements Disposable, AsyncDisposable {
     await perform(this.#host, limitsOf(options), [this.path], async (signal) => {
       signal?.throwIfAborted();
       await detachVirtualDisk(this.#host, this.handle, this.path);
-      this.#attached = false;
+      this.#attached = this.#isLeft = false;
     });
   }
 
@@ -160,13 +171,30 @@ export class Disk implements Disposable, AsyncDisposable {
     this.#attached = false;
   }
 
-  /** Detaches it, unless it is attached permanently, and closes it. */
+  /**
+   * Detaches it, unless it is attached permanently, and closes it.
+   *
+   * @throws {InUseError} if it may be attached for good by an `attach()` that failed, or by somebody else.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#attached) {
       // Closing would detach it too, but on this thread. If this fails, closing follows anyway.
       await this.detach().catch((error) => log("debug", () => messageOf(error)));
     }
     this[Symbol.dispose]();
+    if (this.#isLeft !== false) await this.#detachLeft(this.#isLeft);
+  }
+
+  async #detachLeft(isOurs: true | undefined): Promise<void> {
+    if (!await isFree(this.#host, this.path)) {
+      if (isOurs === undefined) {
+        const problem =
+          "may be attached for good by the call that failed, or by somebody else. Detach it if it isn't theirs";
+        throw new InUseError(this.path, problem);
+      }
+      await withDisk(this.#host, this.path, undefined, (disk) => disk.detach());
+    }
+    this.#isLeft = false;
   }
 }
 

@@ -11,6 +11,7 @@ import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
+import { attribute, fileAttributes } from "../ffi/kernel32.ts";
 import { sessionOf } from "../session/session.ts";
 import { checkMountable } from "./mount_folder.ts";
 import { mountedVolume } from "./mount_point.ts";
@@ -28,8 +29,8 @@ export interface ContainerFolders {
  * need not exist.
  *
  * @param container The folders of the container whose volume it is.
- * @throws {InvalidInputError} if it can't be mounted at, is in a layer, a scratch or the volume of one, or is behind a link:
- * whoever may change the link could lead elsewhere what is written there.
+ * @throws {InvalidInputError} if it can't be mounted at or created, is in a layer, a scratch or the volume of one, or is behind
+ * a link: whoever may change the link could lead elsewhere what is written there.
  */
 export function mountPlace(host: Host, path: string, argument: string, container?: ContainerFolders): string {
   checkMountable(host, path, argument);
@@ -73,9 +74,24 @@ interface MountPoint {
   readonly volume: string;
 }
 
-// Returns the mount point on a path that is nearest to its end, if there is one.
+// Returns the mount point on a path that is nearest to its end, if there is one. Throws if the folders above can't be created.
 function requireNoLink(host: Host, path: string, argument: string, named: string): MountPoint | undefined {
-  const mountPoints = linksAbove(host, path).map((folder) => {
+  const links: string[] = [];
+  let isThere = false;
+  for (let at = dirname(path);; at = dirname(at)) {
+    const isRoot = at === dirname(at);
+    if (isRoot && isThere) break;
+    const attributes = fileAttributes(host, at);
+    if (attributes === undefined) {
+      if (isRoot) throw new InvalidInputError(argument, `is on a drive that isn't there (${at})`, named);
+      continue;
+    }
+    if ((attributes & attribute.DIRECTORY) === 0) throw new InvalidInputError(argument, `is in a file (${at})`, named);
+    isThere = true;
+    if (isRoot) break;
+    if ((attributes & attribute.REPARSE_POINT) !== 0) links.push(at);
+  }
+  const mountPoints = links.map((folder) => {
     const volume = mountedVolume(host, folder);
     if (volume !== undefined) return { folder, volume };
     throw new InvalidInputError(argument, `is behind a link (${folder}). Name the folder that it leads to`, named);

@@ -11,6 +11,7 @@ import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.
 import type { Host } from "../ffi/host.ts";
 import { layerData } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { sessionOf } from "../session/session.ts";
 import { type Acquisition, scratchVolume } from "./activation.ts";
 import { isNoFilter } from "./wcifs_filter.ts";
 
@@ -24,18 +25,24 @@ export function overlayOf(
     hold: { kind: "overlay", ...init },
     restsOn,
     async release() {
-      const volume = await volumeOf(host, init);
-      if (volume === undefined) return false;
-      try {
-        await detachOverlayFilter(host, volume, layerData({ filterType: "UnionFS" }));
-        return true;
-      } catch (error) {
-        // A filter is removed with its volume.
-        if (isNoFilter(error) || !neverReachedWindows(error) && hasVolume(host, volume) === false) return false;
-        throw error;
-      }
+      const wasHeld = await detach(host, init);
+      sessionOf(host).mounts.setLayers(init.scratch, []);
+      return wasHeld;
     },
   };
+}
+
+async function detach(host: Host, init: Omit<HoldOf<"overlay">, "kind">): Promise<boolean> {
+  const volume = await volumeOf(host, init);
+  if (volume === undefined) return false;
+  try {
+    await detachOverlayFilter(host, volume, layerData({ filterType: "UnionFS" }));
+    return true;
+  } catch (error) {
+    // A filter is removed with its volume.
+    if (isNoFilter(error) || !neverReachedWindows(error) && hasVolume(host, volume) === false) return false;
+    throw error;
+  }
 }
 
 /**

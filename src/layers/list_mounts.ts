@@ -20,11 +20,12 @@ import { log } from "../log.ts";
 import { isTransfer, type PlaceRecord, type PlannedMount, type PlannedTransfer } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import type { VMRecord } from "../records/vm_record.ts";
+import { allRecords } from "../session/all_records.ts";
 import { sessionOf } from "../session/session.ts";
 import { isVMThere } from "../uvm/left_vm.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
-import { allRecords, isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
+import { isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
 import { NOWHERE, orUndefined, type Place, placeOf, toUndefined } from "./volume_place.ts";
 
 /**

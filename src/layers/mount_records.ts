@@ -7,7 +7,6 @@
 
 import { hasVolume, idOf, isDiskInUse, toldIdOf } from "../checks/existing.ts";
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
-import { messageOf } from "../errors/printable.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
@@ -16,11 +15,12 @@ import { operationOf } from "../ffi/operation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
-import type { ListedRecords, Records } from "../records/records.ts";
+import type { Records } from "../records/records.ts";
 import { newStamp, type Stamp } from "../records/stamp.ts";
+import { allRecords } from "../session/all_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
-import { isPassing, onceReachable, waitUntil } from "../session/waiting.ts";
+import { onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
 export type PlannedMount = Omit<MountPlan, keyof Stamp | "scratchId">;
@@ -284,21 +284,4 @@ export async function isOfAnother(
   );
   if (!isTaken && unreadable.length > 0 && hasVolume(host, cim.volume) !== false) throw unreadable[0]!.error;
   return isTaken;
-}
-
-const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
-
-/** Returns all records on a host. Waits for those that a scanner has open. Those that can't be read are logged. */
-export async function allRecords(host: Host, signal: AbortSignal | undefined): Promise<ListedRecords> {
-  const records = sessionOf(host).records(host);
-  let listed = NO_RECORDS;
-  const isRead = () => {
-    listed = records?.list(host) ?? NO_RECORDS;
-    return !listed.unreadable.some(({ path, error }) => isPassing(host, path, error));
-  };
-  await waitUntil(host, "all records can be read", isRead, signal);
-  listed.unreadable.forEach(({ path, error }) =>
-    log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`)
-  );
-  return listed;
 }

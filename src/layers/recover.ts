@@ -22,6 +22,7 @@ import { isTransfer, type PlaceRecord } from "../records/place.ts";
 import type { MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { subjectOfVM, type VMRecord } from "../records/vm_record.ts";
+import { allRecords } from "../session/all_records.ts";
 import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
@@ -30,7 +31,7 @@ import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts"
 import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
 import { infoOf, infoOfPlace, infoOfVM, type MountInfo } from "./list_mounts.ts";
-import { allRecords, formerRecordOf, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
+import { formerRecordOf, isOfEarlierBoot, isOwnerGone, recordOf } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { recordedHolds, releaseRecorded } from "./unmount.ts";
 

@@ -210,7 +210,7 @@ async function mount(
     throw session.refusalOf(stack.scratch) ??
       new InUseError(stack.scratch, "is being mounted by another call", "this process");
   }
-  using _mounting = mounts.startMount(stack.scratch);
+  using _mounting = mounts.startMount(stack.scratch, image === undefined ? stack.layers : [...stack.layers, image]);
   const cim = image === undefined ? undefined : { image, volume: await cimVolumeName(containerId) };
   return await changeScratch(host, stack.scratch, signal, async (records) => {
     const isRemoved = await requireUnmounted(host, records, stack.scratch, { recover, createScratch, signal });

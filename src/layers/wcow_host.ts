@@ -24,7 +24,7 @@ import { log } from "../log.ts";
 import { cimLayersDependOnRevision, requireBuild, requireCimLayers } from "../session/builds.ts";
 import type { Records } from "../records/records.ts";
 import { onlyCall } from "../session/hung_call.ts";
-import { layerId } from "../session/session.ts";
+import { layerId, sessionOf } from "../session/session.ts";
 import { type AcquiredLayers, type LayerStack, type NamedImage, realStack } from "./layer_stack.ts";
 
 /**
@@ -148,6 +148,7 @@ export async function acquireImage(
   const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
   const id = namedImage === undefined ? layerId(host, layers[0]!) : volumeGuid(image.volume);
   await holds.acquire((expect) => acquireOverlay(host, overlay, id, { restsOn: [disk, cim], expect }), signal);
+  sessionOf(host).mounts.setLayers(scratch, [...layers, image.image, image.volume]);
   return {
     path,
     placements: [

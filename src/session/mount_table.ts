@@ -23,7 +23,7 @@ export interface ScratchUse {
   readonly scratch: string;
   /** Whether this process attached its disk. */
   readonly activated: boolean;
-  /** Folders of the read-only layers that this process made visible in it, topmost first. */
+  /** Folders of the read-only layers that this process made visible in it, topmost first, and an image with its volume. */
   readonly layers: readonly string[];
   /** The mount that it belongs to. Undefined while it is being mounted, and if it isn't part of a mount. */
   readonly mount: ScratchMount | undefined;
@@ -34,6 +34,7 @@ export class MountTable {
   readonly #uses = new Map<string, ScratchUse>();
   readonly #activated = new FolderSet();
   readonly #layers = new FolderSet();
+  readonly #needed = new FolderSet();
   readonly #volumes = new Map<string, ScratchUse>();
   readonly #mounting = new Map<string, number>();
 
@@ -59,8 +60,8 @@ export class MountTable {
     this.#change(scratch, { activated: false, layers: [], mount: undefined });
   }
 
-  /** Notes that a scratch is being mounted, until the result is disposed. */
-  startMount(scratch: string): Disposable {
+  /** Notes that a scratch is being mounted on layers, until the result is disposed. */
+  startMount(scratch: string, layers: readonly string[]): Disposable {
     const key = pathKey(scratch);
     const add = (n: number) => {
       const count = (this.#mounting.get(key) ?? 0) + n;
@@ -68,7 +69,24 @@ export class MountTable {
       else this.#mounting.delete(key);
     };
     add(1);
-    return { [Symbol.dispose]: () => add(-1) };
+    const needed = this.need(layers);
+    return {
+      [Symbol.dispose]: () => {
+        needed[Symbol.dispose]();
+        add(-1);
+      },
+    };
+  }
+
+  /** Notes that a call needs layers, until the result is disposed. */
+  need(layers: readonly string[]): Disposable {
+    layers.forEach((layer) => this.#needed.add(layer));
+    return { [Symbol.dispose]: () => layers.forEach((layer) => this.#needed.remove(layer)) };
+  }
+
+  /** Returns whether the folder is or contains a layer that a call needs. */
+  isNeeded(folder: string): boolean {
+    return this.#needed.hasIn(folder);
   }
 
   /** Returns whether a scratch is being mounted. */

@@ -7,6 +7,7 @@
 import { boolean, withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { shortPath, volumeRoot } from "../checks/windows_path.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 import { type Mounted, mounted } from "../holds/mounted.ts";
 import { acquireCimMount, dismount } from "../host_holds/cim_mount.ts";
@@ -95,6 +96,7 @@ export async function mountCimImage(
  * @returns False if there is no such volume.
  * @throws {InvalidInputError} if `volume` isn't the name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
+ * @throws {InUseError} if a mount of this process shows it; or if it is there still after Windows has dismounted it.
  * @throws {NativeError} if Windows refuses.
  * @category CIM images
  */
@@ -103,6 +105,9 @@ export async function dismountCimImage(volume: string, options: HostOptions = {}
     const root = volumeRoot(volume, "volume");
     signal?.throwIfAborted();
     requireBuild(host, "cimFs", "CimFS");
+    if (sessionOf(host).mounts.isShown(root)) {
+      throw new InUseError(root, "is shown in a mounted scratch. Release its mount", "this process");
+    }
     return await releasePlace(host, { kind: "image", volume: root }, signal, () => dismount(host, root));
   });
 }

@@ -16,6 +16,7 @@ import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { sessionOf } from "../session/session.ts";
 import { onceFree } from "../session/waiting.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
 import { layerData, layerDataOf } from "./layer_data.ts";
@@ -402,7 +403,12 @@ export async function hcsDetachOverlayFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  await onVolume(volume, data, options, native.detachOverlayFilter);
+  await onVolume(volume, data, options, async (host, root, document) => {
+    await native.detachOverlayFilter(host, root, document);
+    const { mounts } = sessionOf(host);
+    const scratch = mounts.scratchWithVolumeOf(root);
+    if (scratch !== undefined) mounts.setLayers(scratch, []);
+  });
 }
 
 /**

@@ -30,6 +30,7 @@ import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/
 import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
+import { mountShowing } from "../session/all_records.ts";
 import { claimAbsent, isBeingCreated } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
@@ -87,14 +88,17 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
  *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if the path is of the wrong form.
+ * @throws {InUseError} if this process is mounting the layer, or has attached its filter. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Layers
  */
 export async function deactivateLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
-    const scratch = namedFolder(layer, "layer");
+    const named = namedFolder(layer, "layer");
     signal?.throwIfAborted();
-    await activationOf(host, realPathIfTold(host, scratch)).release();
+    const scratch = realPathIfTold(host, named);
+    requireNoFilter(host, scratch);
+    await activationOf(host, scratch).release();
   });
 }
 
@@ -133,8 +137,13 @@ export async function prepareLayer(
     forgetUnmounted(host, scratch);
     const { mounts } = sessionOf(host);
     if (mounts.isMounting(scratch) || mounts.hasLayers(scratch)) {
-      throw new InUseError(scratch, "is mounted, or has its filter already. Remove that first", "this process");
+      throw new InUseError(
+        scratch,
+        "is mounted, being mounted, or has its filter already. Remove that first",
+        "this process",
+      );
     }
+    using _mounting = mounts.startMount(scratch, layers);
     // If the call fails, the filter of a scratch that somebody else activated can be theirs.
     const isOurs = mounts.isActivated(scratch);
     await withHolds((holds) =>
@@ -163,14 +172,17 @@ export async function prepareLayer(
  * @param layer Absolute path of the layer's folder.
  * @returns False if there was none.
  * @throws {InvalidInputError} if the path is of the wrong form.
+ * @throws {InUseError} if this process is mounting the layer. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Layers
  */
 export async function unprepareLayer(layer: string, options: HostOptions = {}): Promise<boolean> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
-    const scratch = namedFolder(layer, "layer");
+    const named = namedFolder(layer, "layer");
     signal?.throwIfAborted();
-    return await filterOf(host, { scratch: realPathIfTold(host, scratch) }).release();
+    const scratch = realPathIfTold(host, named);
+    requireNotMounting(host, scratch);
+    return await filterOf(host, { scratch }).release();
   });
 }
 
@@ -272,6 +284,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
       using _claim = claimAbsent(host, folder, "layer");
       if (parent !== undefined) requireKind(host, parent, "parent", "folder");
       const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
+      using _parent = sessionOf(host).mounts.need(parent === undefined ? [] : [parentFolder]);
       await native.createLayer(host, folder, parentFolder);
     },
   );
@@ -309,6 +322,7 @@ export async function createScratchLayer(
     const layers = existingParents(host, folders, "parents");
     const folder = realFolder(host, named, "layer");
     using _claim = claimAbsent(host, diskOf(folder), "layer");
+    using _layers = sessionOf(host).mounts.need(layers);
     await native.createSandboxLayer(host, folder, parentLayers(host, layers));
   });
 }
@@ -367,9 +381,9 @@ export async function expandDisk(
 /**
  * Deletes a layer with its folder.
  *
- * A layer that is known to be in use is refused: if this process has activated or mounted it, if this process shows it as
- * a parent of a scratch (Windows would end the process), if a VM of this process uses it, or if it is a scratch whose disk is
- * attached.
+ * A layer that is known to be in use is refused: if this process has activated or mounted it, if a mount of any process shows
+ * it, as far as records of mounts tell (Windows would end this process), if another call of this process needs it, if a VM of this
+ * process uses it, or if it is a scratch whose disk is attached.
  *
  * ```ts
  * import { destroyLayer } from "@hcs-layers/hcs-layers/storage";
@@ -405,8 +419,16 @@ export async function requireUnused(host: Host, folder: string, signal: AbortSig
   if (mounts.isShown(folder)) {
     throw new InUseError(folder, "is a layer of a mounted scratch, or has one in it", "this process");
   }
+  if (mounts.isNeeded(folder)) {
+    throw new InUseError(folder, "is being mounted or read by another call, or a layer in it is", "this process");
+  }
   if (isBeingCreated(host, folder)) {
     throw new InUseError(folder, "is being created, or something in it is", "this process");
+  }
+  const mount = await mountShowing(host, folder, signal);
+  if (mount !== undefined) {
+    const problem = `is a layer of the mounted scratch ${mount.scratch}, or has one in it. Unmount that first`;
+    throw new InUseError(folder, problem, `process ${mount.process.pid}`);
   }
   const vm = vmUsing(host, folder);
   if (vm !== undefined) throw new InUseError(folder, `is used by the VM ${vm.id}, or something in it is`, vm.id);
@@ -453,6 +475,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
       const layers = existingParents(host, parents, "parents");
       const to = realFolder(host, named, "destination");
       using _claim = claimAbsent(host, to, "destination");
+      using _layers = sessionOf(host).mounts.need([realPath(host, from), ...layers]);
       await native.copyLayer(host, from, to, parentLayers(host, layers));
     },
   );
@@ -491,6 +514,7 @@ export async function importLayer(layer: string, folder: string, options: Parent
       const to = realFolder(host, named, "layer");
       requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
+      using _layers = sessionOf(host).mounts.need(layers);
       await native.importLayer(host, to, from, parentLayers(host, layers));
     },
   );
@@ -528,8 +552,10 @@ export async function exportLayer(layer: string, folder: string, options: Parent
       const from = existingLayer(host, layer, "layer", signal);
       requireKind(host, named, "folder", "folder");
       const to = realFolder(host, named, "folder");
-      requireDistinct(to, realPath(host, from), "folder", "is the folder of the layer itself");
+      const real = realPath(host, from);
+      requireDistinct(to, real, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
+      using _layers = sessionOf(host).mounts.need([real, ...layers]);
       await native.exportLayer(host, from, to, parentLayers(host, layers));
     },
   );
@@ -598,6 +624,19 @@ export async function baseImages(options: HostOptions = {}): Promise<BaseImage[]
 export function layerId(layer: string, options: Pick<HostOptions, "host"> = {}): string {
   const { host } = hostOptions(options, {});
   return idOf(host, realLayer(host, namedFolder(layer, "layer"), "layer"));
+}
+
+// A filter is never left without its disk.
+function requireNoFilter(host: Host, scratch: string): void {
+  requireNotMounting(host, scratch);
+  forgetUnmounted(host, scratch);
+  if (!sessionOf(host).mounts.hasLayers(scratch)) return;
+  throw new InUseError(scratch, "has its filter. Release its mount, or remove the filter first", "this process");
+}
+
+function requireNotMounting(host: Host, scratch: string): void {
+  if (!sessionOf(host).mounts.isMounting(scratch)) return;
+  throw new InUseError(scratch, "is being mounted. Try again after that has ended", "this process");
 }
 
 /** Checks the path of a layer's folder, which must exist, and returns it. Throws if Deno lacks a permission. */

@@ -21,6 +21,7 @@ import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, claimAbsent } from "../session/creations.ts";
+import { sessionOf } from "../session/session.ts";
 import { onceFree } from "../session/waiting.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
@@ -68,6 +69,7 @@ export async function createScratch(
     const parents = existingParents(host, folders, "layers");
     const scratch = realFolder(host, named, "folder");
     using _claim = claimDisk(host, scratch, "folder");
+    using _layers = sessionOf(host).mounts.need(parents);
     await withHolds(async (holds) => {
       await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
       if (size !== undefined) await expand(host, scratch, "folder", size, signal);

@@ -4,11 +4,14 @@
  * @module
  */
 
+import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { diskBlockSize, diskSize, hostOptions, withHostOptions } from "../checks/arguments.ts";
 import { isInUse, isOpen, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { shortPath } from "../checks/windows_path.ts";
+import { realPathIfTold } from "../checks/real_path.ts";
+import { diskOf, pathKey, shortPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { type CreateVirtualDiskInit, openFlag } from "../ffi/virtdisk.ts";
@@ -23,6 +26,8 @@ import {
 } from "../host_holds/disk.ts";
 import { optional } from "../options.ts";
 import { claimAbsent } from "../session/creations.ts";
+import { sessionOf } from "../session/session.ts";
+import { forgetUnmounted } from "../session/unmounted.ts";
 import { requireFreeFile } from "../session/waiting.ts";
 
 /**
@@ -242,6 +247,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
  * @param path Absolute path of its file.
  * @returns False if it isn't attached.
  * @throws {InvalidInputError} if there is no such file.
+ * @throws {InUseError} if this process has mounted it as a scratch, with its filter. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Virtual disks
  */
@@ -251,11 +257,23 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
     signal?.throwIfAborted();
     requireGrantsFor(host, "disk");
     requireKind(host, file, "path", "file");
+    requireNoFilter(host, file);
     // Nobody knows which error Windows returns for a disk that isn't attached. The file of an attached disk is open.
     if (!isInUse(host, file)) return false;
     await withDisk(host, file, signal, (disk) => disk.detach());
     return true;
   });
+}
+
+// A filter is never left without its disk.
+function requireNoFilter(host: Host, file: string): void {
+  const { mounts } = sessionOf(host);
+  const real = realPathIfTold(host, file);
+  const scratch = dirname(real);
+  if (pathKey(real) !== pathKey(diskOf(scratch))) return;
+  forgetUnmounted(host, scratch);
+  if (!mounts.isMounting(scratch) && !mounts.hasLayers(scratch)) return;
+  throw new InUseError(file, "is the disk of a mounted scratch. Unmount that", "this process");
 }
 
 /**

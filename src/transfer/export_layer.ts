@@ -22,7 +22,7 @@ import { isInstance, optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
-import { parentLayers } from "../session/session.ts";
+import { parentLayers, sessionOf } from "../session/session.ts";
 import { enablePrivileges } from "../storage/privileges.ts";
 import { baseEntries, transportedEntries } from "./exported_files.ts";
 import { Progress, progressListener, type TransferOptions } from "./transfer_options.ts";
@@ -60,6 +60,7 @@ export async function exportLayer(
     const layers = existingParents(host, below, "parents");
     const transfer: PlannedTransfer = { kind: "export", target: folder, mark: crypto.randomUUID() };
     const progress = new Progress(onProgress);
+    using _layers = sessionOf(host).mounts.need([folder, ...layers]);
     const holds = await withPlaceRecord(host, transfer, signal, async (holds) => {
       using _privileges = enablePrivileges(BACKUP, { host });
       const path = layers.length === 0 ? folder : transportPath(transfer);

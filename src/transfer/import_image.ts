@@ -18,6 +18,7 @@ import { optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { requireBuild } from "../session/builds.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
+import { sessionOf } from "../session/session.ts";
 import { beginBlockCim, beginCim, DEFAULT_NAME, imageName } from "./cim_writing.ts";
 import { type CimWriter, heldWriter } from "./image_writer.ts";
 import { ImageLayer } from "./image_layer.ts";
@@ -128,6 +129,7 @@ async function importInto(
   const { layer, parents, signal, name, onProgress } = given;
   const transfer: PlannedTransfer = { kind: "newImageLayer", target: layer, mark: crypto.randomUUID(), image: path };
   const progress = new Progress(onProgress);
+  using _parents = sessionOf(host).mounts.need(parents);
   const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
     const held = await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);
     holds.adopt(newImageOf(host, transfer, held));

@@ -26,6 +26,7 @@ import {
 import { optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
+import { sessionOf } from "../session/session.ts";
 import { enablePrivileges } from "../storage/privileges.ts";
 import { FolderLayer } from "./folder_layer.ts";
 import { type ImportOptions, Progress, progressListener } from "./transfer_options.ts";
@@ -55,6 +56,7 @@ export async function importLayer(
   return await withHostOptions(options, IMPORT, [layer, parents], async ({ host, signal, ...how }) => {
     const given = prepareImport(host, { layer, parents, tar, signal, ...how }, "importLayer");
     const transfer: PlannedTransfer = { kind: "newLayer", target: given.layer, mark: crypto.randomUUID() };
+    using _parents = sessionOf(host).mounts.need(given.parents);
     const { size, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
       using _privileges = enablePrivileges(RESTORE, { host });
       await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);

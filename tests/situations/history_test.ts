@@ -2,7 +2,6 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   InvalidInputError,
-  mountSandboxVolume,
   mountWCOWLayers,
   NativeError,
   releaseCimFSHostLayers,
@@ -78,22 +77,6 @@ Deno.test("an unmount with an empty container id, or on a Windows that is too ol
   const old = stackHost({ build: 17134 });
   const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: old }), UnsupportedBuildError);
   assertEquals([error.build, changes(old)], ["17134", []]);
-});
-
-Deno.test("a mount folder on a drive that isn't there: an error, and the disk is given back", async () => {
-  const host = stackHost();
-  const missing = /^Z:/;
-  for (const [name, code] of [["GetFileAttributesW", 3], ["CreateDirectoryW", 3]] as const) {
-    host.fail({ function: name, code, when: ({ args }) => missing.test(String(args["path"])) });
-  }
-  const error = await assertRejects(
-    () => mountWCOWLayers("c1", STACK, { host, volumeMountPath: "Z:\\mnt\\c1" }),
-    NativeError,
-  );
-  assertEquals([error.operation, error.win32, held(host)], ["CreateDirectoryW", 3, []]);
-  const volume = "\\\\?\\Volume{11111111-2222-3333-4444-555555555555}\\";
-  host.addVolume("11111111-2222-3333-4444-555555555555");
-  await assertRejects(() => mountSandboxVolume("Z:\\mnt", volume, { host }), NativeError);
 });
 
 Deno.test("a mount folder can't be marked, and not be removed either: the error says both, and gives it back later", async () => {

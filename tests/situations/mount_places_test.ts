@@ -30,6 +30,9 @@ const REFUSED: [where: string, folder: string, prepare?: (host: SimulatedHost) =
   ["behind a junction", "C:\\link\\mnt", (host) => host.addJunction("C:\\link", "C:\\data")],
   ["behind a symbolic link", "C:\\a\\link\\b\\mnt", (host) => host.addSymbolicLink("C:\\a\\link", "C:\\data")],
   ["behind a junction to nothing", "C:\\link\\mnt", (host) => host.addJunction("C:\\link", "C:\\gone")],
+  ["on a drive that isn't there", "Z:\\mnt\\c1"],
+  ["on a network share that can't be reached", "\\\\server\\share\\mnt"],
+  ["in a file", "C:\\data.txt\\mnt\\c1", (host) => host.addFile("C:\\data.txt")],
   ["at a junction", "C:\\link", (host) => host.addJunction("C:\\link", "C:\\data")],
   ["behind a junction, by a drive letter of subst", "S:\\mnt", (host) => {
     host.addJunction("C:\\link", "C:\\data");

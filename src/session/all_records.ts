@@ -1,0 +1,55 @@
+/**
+ * All records on a host, and what they tell of a layer.
+ *
+ * @module
+ */
+
+import { isDiskInUse } from "../checks/existing.ts";
+import { isWithin } from "../checks/windows_path.ts";
+import { LayerError } from "../errors/layer_error.ts";
+import { messageOf } from "../errors/printable.ts";
+import type { Host } from "../ffi/host.ts";
+import { log } from "../log.ts";
+import type { MountRecord } from "../records/record.ts";
+import type { ListedRecords } from "../records/records.ts";
+import { sessionOf } from "./session.ts";
+import { isPassing, waitUntil } from "./waiting.ts";
+
+const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable: [] };
+
+/** Returns all records on a host. Waits for those that a scanner has open. Those that can't be read are logged. */
+export async function allRecords(host: Host, signal: AbortSignal | undefined): Promise<ListedRecords> {
+  const records = sessionOf(host).records(host);
+  let listed = NO_RECORDS;
+  const isRead = () => {
+    listed = records?.list(host) ?? NO_RECORDS;
+    return !listed.unreadable.some(({ path, error }) => isPassing(host, path, error));
+  };
+  await waitUntil(host, "all records can be read", isRead, signal);
+  listed.unreadable.forEach(({ path, error }) =>
+    log("warn", () => `the record ${path} can't be read: ${messageOf(error)}`)
+  );
+  return listed;
+}
+
+/**
+ * Returns the record of a mount, whoever mounted it, that shows a layer in a folder and whose disk is in use; undefined if there is
+ * none, or nobody can tell.
+ */
+export async function mountShowing(
+  host: Host,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<MountRecord | undefined> {
+  try {
+    const { records } = await allRecords(host, signal);
+    return records.find(({ scratch, layers, cim }) =>
+      [...layers, ...cim === undefined ? [] : [cim.image]].some((layer) => isWithin(layer, folder)) &&
+      isDiskInUse(host, scratch)
+    );
+  } catch (error) {
+    if (!(error instanceof LayerError)) throw error;
+    log("debug", () => `nobody can tell who shows ${folder}: ${messageOf(error)}`);
+    return undefined;
+  }
+}
