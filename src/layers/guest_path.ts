@@ -10,13 +10,39 @@ import { InvalidInputError } from "../errors/input_error.ts";
 // The guest mounts disks and persistent memory here.
 const MOUNTS = ["/run/mounts", "/run/layers"];
 
-/** Checks a name for a folder in the guest. */
+// Of a Linux file system.
+const LONGEST_NAME = 255;
+
+/** Checks a name for a folder of the scratch in the guest. */
 export function folderName(name: unknown, argument: string): string {
   requireText(name, argument);
   if (name === "." || name === ".." || name.includes("/")) {
     throw new InvalidInputError(argument, "names a folder in the guest, so it can't be . or .., or contain /", name);
   }
+  const bytes = new TextEncoder().encode(name).byteLength;
+  if (bytes > LONGEST_NAME) {
+    throw new InvalidInputError(
+      argument,
+      `names a folder in the guest, and has ${bytes} of ${LONGEST_NAME} bytes`,
+      name,
+    );
+  }
+  requireNoOption(name, argument);
   return name;
+}
+
+/**
+ * Refuses a path of the scratch that wouldn't be one path to a Linux guest: it passes the path to its kernel among the options of
+ * a mount.
+ */
+export function requireNoOption(path: string, argument: string): void {
+  if (/[,\\]/.test(path)) {
+    throw new InvalidInputError(
+      argument,
+      "contains , or \\, which ends or changes an option of the guest's mount",
+      path,
+    );
+  }
 }
 
 /** The folder of a container in a guest. */

@@ -23,7 +23,7 @@ import type { SCSIAttachment, SCSIMount } from "../uvm/devices/scsi.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { VPMemFile } from "../uvm/devices/vpmem.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
-import { type ContainerFolder, containerFolder, folderName } from "./guest_path.ts";
+import { type ContainerFolder, containerFolder, folderName, requireNoOption } from "./guest_path.ts";
 import type { LayerPlacement } from "./mounted_layers.ts";
 import {
   acquireBesideScratch,
@@ -112,6 +112,7 @@ export async function mountLCOWLayers(
     ...LIMITS,
     vm: (vm) => requireLayerVM(vm, "linux"),
   });
+  if (scratchAtRoot) requireNoOption(root.path, "guestRoot");
   const { id, host } = layerVM.vm;
   const about = [id, stack.scratchVhdPath, ...stack.layers.map(({ vhdPath }) => vhdPath)];
   return await perform(

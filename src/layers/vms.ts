@@ -69,7 +69,7 @@ export async function createUtilityVM(
  * console.log(mounted.path, mounted.scratchPath);
  * ```
  *
- * @param containerId Id of the container, and name of its folder on the scratch disk, so it contains no `/`.
+ * @param containerId Id of the container, and name of its folder on the scratch disk: up to 255 bytes without `/`, `\` and `,`.
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {VMStateError} if the VM isn't running.

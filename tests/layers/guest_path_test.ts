@@ -16,13 +16,27 @@ async function linux() {
 Deno.test("mountLCOWLayers() takes only an id that is the name of a folder", async () => {
   const { t, mount } = await linux();
   await using _ = t;
-  for (const id of [".", "..", "a/b", "/a", "a/", "a/../b", "../../etc", "a\0"]) {
+  // The last ones would end a name early, change it, or be more than a folder's name can be.
+  const others = ["a,upperdir=/etc", "a\\\\,b", "x".repeat(256), "ä".repeat(128)];
+  for (const id of [".", "..", "a/b", "/a", "a/", "a/../b", "../../etc", "a\0", ...others]) {
     const error = await assertRejects(() => mount(id, "/run/c"), InvalidInputError);
     assertEquals(error.argument, "containerId", id);
   }
   assertEquals(t.requests, []);
   const mounted = await mount("...", "/run/c");
   assertEquals(mounted.scratchPath, "/run/mounts/scsi/m0/scratch/...");
+  await mounted.release();
+  await (await mount("x".repeat(255), "/run/c")).release();
+});
+
+Deno.test("mountLCOWLayers() refuses a root that the guest would take for options where it is the scratch's", async () => {
+  const { t, mount } = await linux();
+  await using _ = t;
+  const layers = { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
+  const options = { vm: t.vm, guestRoot: "/run/a,b", scratchAtRoot: true };
+  const error = await assertRejects(() => mountLCOWLayers("c1", layers, options), InvalidInputError);
+  assertEquals([error.argument, t.requests], ["guestRoot", []]);
+  await mount("c1", "/run/a,b");
 });
 
 Deno.test("mountLCOWLayers() cleans the folder of a container before it is sent, and compared", async () => {
