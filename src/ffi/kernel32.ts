@@ -189,6 +189,10 @@ export const kernel32Symbols = {
     result: "i32", /* BOOL */
   },
   RemoveDirectoryW: { parameters: ["buffer" /* LPCWSTR path */], result: "i32" /* BOOL */ },
+  SetHandleInformation: {
+    parameters: ["usize", /* HANDLE */ "u32", /* DWORD which flags */ "u32" /* DWORD flags */],
+    result: "i32", /* BOOL */
+  },
   SetVolumeMountPointW: {
     parameters: ["buffer", /* LPCWSTR folder\ */ "buffer" /* LPCWSTR volume\ */],
     result: "i32", /* BOOL */
@@ -561,6 +565,15 @@ export function handleOf(host: Host, value: bigint): Handle {
 export function closeHandle(host: Host, handle: bigint): void {
   if (host.symbols(kernel32).CloseHandle(handle) === 0) {
     throw lastError(host, "CloseHandle");
+  }
+}
+
+const HANDLE_FLAG_INHERIT = 1;
+
+/** Keeps processes that this one starts from getting a handle as well. */
+export function keepFromChildren(host: Host, handle: bigint, path?: string): void {
+  if (host.symbols(kernel32).SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0) === 0) {
+    throw lastError(host, "SetHandleInformation", path);
   }
 }
 

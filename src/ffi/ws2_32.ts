@@ -10,7 +10,7 @@ import { messageOf } from "../errors/printable.ts";
 import { log } from "../log.ts";
 import { guidBytes } from "./guid.ts";
 import type { Host } from "./host.ts";
-import { errorOf } from "./kernel32.ts";
+import { errorOf, keepFromChildren } from "./kernel32.ts";
 import type { Dll } from "./table.ts";
 
 /** The functions of ws2_32.dll that are used. All but the wait answer at once, as the sockets don't block. */
@@ -138,6 +138,7 @@ export function listenForGuest(host: Host, event: SocketEvent, runtimeId: string
   const handle = socket(AF_HYPERV, SOCK_STREAM, HV_PROTOCOL_RAW);
   if (handle === INVALID_SOCKET) throw lastSocketError(host, "socket", path);
   return orClosed(host, handle, path, () => {
+    keepFromChildren(host, handle, path);
     if (bind(handle, address(runtimeId, service), SOCKADDR_HV_BYTES) !== 0) throw lastSocketError(host, "bind", path);
     select(host, handle, event, FD_ACCEPT, path);
     if (listen(handle, BACKLOG) !== 0) throw lastSocketError(host, "listen", path);
@@ -150,6 +151,8 @@ export function acceptGuest(host: Host, listener: bigint, event: SocketEvent, pa
   const handle = host.symbols(ws2).accept(listener, null, null);
   if (handle === INVALID_SOCKET) return unlessBlocked(host, "accept", path);
   return orClosed(host, handle, path, () => {
+    // Otherwise, a guest would still be connected to a child when this process has ended. An accepted socket has flags of its own.
+    keepFromChildren(host, handle, path);
     select(host, handle, event, FD_READ | FD_WRITE | FD_CLOSE, path);
     return handle;
   });

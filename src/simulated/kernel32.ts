@@ -535,6 +535,11 @@ export const kernel32Functions: SimulatedDll = {
     removeOrMark(windows, node);
   }),
 
+  // No simulated process starts another one.
+  SetHandleInformation: define(BOOL, { handle: big, mask: number, flags: number }, ({ process }, { handle }) => {
+    if (process.handles.find(handle) === undefined) throw win32Failure(win32.ERROR_INVALID_HANDLE);
+  }),
+
   SetVolumeMountPointW: define(
     BOOL,
     { volumeMountPoint: text, volumeName: text },

@@ -58,6 +58,14 @@ Deno.test("start() gives a Linux guest its entropy and takes its log, and closes
   assertEquals(sent.args["size"], 512);
 });
 
+Deno.test("no socket for a guest goes to the processes that this one starts", async () => {
+  const host = vmHost();
+  await using _vm = await startedVM(host, { ...LINUX, guestConnection: "direct" });
+  const flags = host.calls.filter((call) => call.function === "SetHandleInformation")
+    .map(({ args }) => [args.mask, args.flags]);
+  assertEquals(flags, Array(6).fill([1, 0]), "three that listened, and three connections");
+});
+
 Deno.test("start() listens for a guest's log only where the guest writes one, and for nothing from Windows", async () => {
   const host = vmHost();
   {
