@@ -3,12 +3,20 @@
 import { InUseError, InvalidInputError, listMounts, type Mounted, recover, unmountWCOWLayers } from "../../mod.ts";
 import { currentProcess } from "../../src/ffi/kernel32.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
+import { hostInFront } from "../support/host.ts";
 import { sequence } from "../support/random.ts";
 import { WHEN_UNKNOWN } from "./scenarios.ts";
 import { mountSlot, type Slot, slotsOf } from "./slots.ts";
 
 const [file, seed, steps, scratches, isRogue] = Deno.args;
-const host = new SimulatedHost({ file: file!, whenUnknown: WHEN_UNKNOWN });
+const machine = new SimulatedHost({ file: file!, whenUnknown: WHEN_UNKNOWN });
+// The clock of the machine moves on at once, but the others that it is waited for are real.
+const host = hostInFront(machine, {
+  async sleep(ms, signal) {
+    await machine.sleep(ms, signal);
+    await new Promise((resolve) => setTimeout(resolve, ms / 5));
+  },
+});
 const random = sequence(Number(seed), 0);
 const slots = slotsOf(Number(scratches));
 const { pid } = currentProcess(host);

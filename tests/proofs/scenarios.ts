@@ -56,6 +56,7 @@ const VOLUME = `\\\\?\\Volume{${VOLUME_ID}}\\`;
 const UNKNOWN: Readonly<Record<string, number | string>> = {
   // Was seen to report success for a disk that stayed attached; here, as its filter is still there.
   DeactivateLayer: 0,
+  GetLayerMountPath: "ERROR_NOT_READY",
   HcsDetachOverlayFilter: "ERROR_FLT_FILTER_NOT_FOUND",
   RevokeVmAccess: 0,
   CimDismountImage: "ERROR_SHARING_VIOLATION",
