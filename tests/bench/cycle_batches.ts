@@ -6,10 +6,13 @@
  */
 
 import { windowsHost } from "../../mod.ts";
+import { layerExists } from "../../src/ffi/vmcompute.ts";
 import { quickStandIns, withStandIns } from "../wine/inside/host.ts";
 import { Recorder } from "../wine/inside/recorder.ts";
 import { COUNTS, mountAndRelease, stack } from "./cycles.ts";
 
+/** How many calls on the pool a mount and its release make. */
+const POOL_CALLS = 6;
 const BATCHES = 30;
 const BATCH_MS = 2.5;
 
@@ -32,5 +35,13 @@ for (const kernel32 of ["hcsquick.dll", "kernel32.dll"]) {
       for (let i = 0; i < BATCHES; i++) times.push(1e6 * await batch(cycles) / cycles);
     }
   }
+}
+
+const pool = windowsHost();
+const empty = samples["empty pool"] = [] as number[];
+for (let i = 0; i < BATCHES; i++) {
+  const start = performance.now();
+  for (let call = 0; call < 10 * POOL_CALLS; call++) await layerExists(pool, "C:\\layers\\none");
+  empty.push(1e6 * (performance.now() - start) / 10);
 }
 console.log(JSON.stringify(samples));

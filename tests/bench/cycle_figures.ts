@@ -60,7 +60,12 @@ export async function cycleFigures(wine: WineRoot, rounds: number, go: string | 
           against: { name: "C loop", samples: floor },
           goal: mode === "thread" ? c : undefined,
         }));
-        if (mode === "thread") figures.push(againstGo(figures.at(-1)!, theirs[files][count]!, goals[count]));
+        if (mode === "thread") {
+          figures.push(againstGo(figures.at(-1)!, theirs[files][count]!, goals[count]));
+        } else if (c !== undefined) {
+          const against = { name: "as many calls on the pool", samples: samples["empty pool"]! };
+          figures.push(figure({ name, unit: "µs", ours, against, goal: 1.1 }));
+        }
       }
     }
   }

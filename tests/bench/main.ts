@@ -12,7 +12,7 @@ import { type Figure, table } from "./figures.ts";
 import { heldSamples, loadMilliseconds, manyFigures } from "./held.ts";
 import { benchImages } from "./images.ts";
 import type { Curve } from "./plot.ts";
-import { startFigures } from "./start.ts";
+import { startFigures, wineStartFigures } from "./start.ts";
 import { benchTarLint } from "./tar_lint.ts";
 import { diskFigures, vmLayerFigures } from "./vm_layers.ts";
 
@@ -26,7 +26,7 @@ Usage: deno task bench [--json] [--go=FILE] [-h | --help]
   --json               print the figures and curves as JSON, for deno task bench:plot, and nothing else
   --go=FILE            what Go takes on this machine, in the form of tests/bench/go.json; default: that file`;
 
-const ROUNDS = { start: 10, vm: 10, disks: 8, held: 8, cycle: 3 };
+const ROUNDS = { start: 10, vm: 10, disks: 8, held: 8, cycle: 3, wine: 8 };
 
 const json = Deno.args.includes("--json");
 let go: string | URL = new URL("go.json", import.meta.url);
@@ -46,7 +46,7 @@ const parts: Readonly<Record<string, () => Promise<Figure[]>>> = {
   "Layers in a VM with the option concurrentChanges": () => vmLayerFigures(ROUNDS.vm),
   "Disks in a VM": () => diskFigures(ROUNDS.disks),
   "Many mounts on the simulated host": () => manyFigures(ROUNDS.held),
-  "A mount and its release under Wine": underWine,
+  "Under Wine": underWine,
 };
 
 async function underWine(): Promise<Figure[]> {
@@ -56,7 +56,7 @@ async function underWine(): Promise<Figure[]> {
     return [];
   }
   await using root = wine;
-  return await cycleFigures(root, ROUNDS.cycle, go);
+  return [...await wineStartFigures(root, ROUNDS.wine), ...await cycleFigures(root, ROUNDS.cycle, go)];
 }
 
 const figures: Figure[] = [];

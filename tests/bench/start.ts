@@ -4,6 +4,8 @@
  * @module
  */
 
+import { argumentsOf, Stage } from "../wine/across.ts";
+import { CHECKOUT, type WineRoot } from "../wine/prepare.ts";
 import { type Figure, figure, inTurns } from "./figures.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -33,6 +35,32 @@ export async function startFigures(rounds: number): Promise<Figure[]> {
     figure({ name: "mount --help, CPU", unit: "ms", ours: samples.help, against, goal: 1.6 }),
     figure({ name: "mount on a simulated host in a file, CPU", unit: "ms", ours: samples.mount, against }),
     figure({ name: "unmount on a simulated host in a file, CPU", unit: "ms", ours: samples.unmount, against }),
+  ];
+}
+
+/** Figures for the commands under Wine, as a user runs them, by the clock. */
+export async function wineStartFigures(wine: WineRoot, rounds: number): Promise<Figure[]> {
+  const stage = new Stage(wine);
+  await Deno.writeTextFile(`${stage.folder}/empty.ts`, "");
+  const wall = async (args: readonly string[]): Promise<number> => {
+    const start = performance.now();
+    const { code, stderr } = await wine.run(args, { cwd: CHECKOUT });
+    if (code !== 0) throw new Error(stderr);
+    return performance.now() - start;
+  };
+  const samples = await inTurns(rounds, {
+    empty: () => wall(["run", `${stage.inside}\\empty.ts`]),
+    help: () => wall([...argumentsOf("mount"), "--help"]),
+    mount: () => wall([...argumentsOf("mount"), ...stage.operands("mount")]),
+    unmount: () => wall([...argumentsOf("unmount"), ...stage.operands("unmount")]),
+  });
+  const against = { name: "an empty program", samples: samples.empty };
+  const figureOf = (name: string, ours: number[], goal: number) =>
+    figure({ name: `${name} under Wine, by the clock`, unit: "ms", ours, against, goal });
+  return [
+    figureOf("mount --help", samples.help, 1.6),
+    figureOf("mount", samples.mount, 1.4),
+    figureOf("unmount", samples.unmount, 1.4),
   ];
 }
 
