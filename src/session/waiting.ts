@@ -11,7 +11,7 @@ import { isBusy } from "../errors/outcomes.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { directoryEntries, fileAttributes, fileFlag } from "../ffi/kernel32.ts";
+import { copyFile, directoryEntries, fileAttributes, fileFlag } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
 
 const LIMIT_MS = 5_000;
@@ -122,7 +122,7 @@ async function repeated<T>(
   return done.result;
 }
 
-/** Opens, copies or attaches a file, again and again as long as somebody has it open, for {@linkcode WAITED} at most. */
+/** Opens or attaches a file, again and again as long as somebody has it open, for {@linkcode WAITED} at most. */
 export function onceFree<T>(
   host: Host,
   file: string,
@@ -130,6 +130,22 @@ export function onceFree<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   return repeated(host, attempt, { what: `${file} is free`, passes: isBusy, signal });
+}
+
+/**
+ * Copies a file to where there is none, as {@linkcode onceFree} does, but not once a try has left something there: the next one
+ * would take that for somebody else's.
+ */
+export function copyOnceFree(host: Host, from: string, to: string, signal?: AbortSignal): Promise<void> {
+  const isAbsent = () => {
+    try {
+      return fileAttributes(host, to) === undefined;
+    } catch {
+      return false;
+    }
+  };
+  const passes = (error: unknown) => isBusy(error) && isAbsent();
+  return repeated(host, () => copyFile(host, from, to), { what: `${from} is free`, passes, signal });
 }
 
 /**

@@ -11,7 +11,7 @@ import { realFolder } from "../checks/real_path.ts";
 import { diskOf, scratchFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { access, copyFile, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
+import { access, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
 import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
@@ -22,7 +22,7 @@ import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, claimAbsent } from "../session/creations.ts";
 import { sessionOf } from "../session/session.ts";
-import { onceFree } from "../session/waiting.ts";
+import { copyOnceFree } from "../session/waiting.ts";
 import { existingLayer, expandDisk } from "./layer.ts";
 
 /**
@@ -128,7 +128,7 @@ export async function createUtilityVMScratch(
     const path = diskOf(scratch);
     await withHolds(async (holds) => {
       const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
-      const copy = () => onceFree(host, template, () => copyFile(host, template, path), signal);
+      const copy = () => copyOnceFree(host, template, path, signal);
       await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
       signal?.throwIfAborted();
       await grantVmAccess(host, vmId, path);

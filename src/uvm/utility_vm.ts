@@ -14,7 +14,7 @@ import { NativeError } from "../errors/windows_errors.ts";
 import { isGuid } from "../ffi/guid.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { copyFile, createDirectory, deleteFile, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
+import { createDirectory, deleteFile, isNotFound, removeDirectory } from "../ffi/kernel32.ts";
 import { deadline, operationOf, perform } from "../ffi/operation.ts";
 import { serviceProperties } from "../ffi/vmcompute_hcs.ts";
 import { openSecurityPolicy } from "../hcsschema/create.ts";
@@ -32,7 +32,7 @@ import { log } from "../log.ts";
 import { limitsOf, oneOf, optional, propertyOf, requireObject } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { createHeld } from "../session/creations.ts";
-import { onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
+import { copyOnceFree, onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { noteBootFile } from "../session/vm_files.ts";
 import { type OwnVMRecord, withVMRecord } from "../session/vm_records.ts";
@@ -102,7 +102,7 @@ async function acquireScratch(
       }
     },
   };
-  const create = () => onceFree(host, template, () => copyFile(host, template, path), signal);
+  const create = () => copyOnceFree(host, template, path, signal);
   await createHeld(host, { held, paths: [path] }, create, expect);
   return held;
 }

@@ -156,6 +156,30 @@ Deno.test("createUtilityVM() rejects with the cause where its disk is busy for a
   }
 });
 
+Deno.test("createUtilityVM() tells of a disk that a copy left which was refused half-way, and tries none after it", async () => {
+  for (const effect of ["none", "partial", "full"] as const) {
+    const host = new SimulatedHost();
+    host.addWindowsBootLayer(IMAGE);
+    host.addFolder(SCRATCH);
+    host.fail({ function: "CopyFileW", code: "ERROR_SHARING_VIOLATION", effect, nth: 1 });
+    const created = createUtilityVM(WINDOWS, { host });
+    const copies = () => host.calls.filter((call) => call.function === "CopyFileW").length;
+    if (effect === "none") {
+      await (await created).close();
+      assertEquals(copies(), 2);
+      continue;
+    }
+    const error = await assertRejects(() => created, UnwindError);
+    assertEquals([error.holds, copies()], [[{
+      kind: "vmScratch",
+      path: DISK,
+      template: `${IMAGE}\\UtilityVM\\SystemTemplate.vhdx`,
+    }], 1]);
+    host.remove(DISK);
+    await error.release();
+  }
+});
+
 Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or tells no properties", async () => {
   for (const fn of ["HcsRegisterComputeSystemCallback", "HcsGetComputeSystemProperties"]) {
     const host = vmHost();
