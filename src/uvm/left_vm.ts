@@ -6,7 +6,7 @@
 
 import { kindOf } from "../checks/existing.ts";
 import { returnedJson } from "../checks/returned_json.ts";
-import { InUseError } from "../errors/state_errors.ts";
+import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { closeSystem, openSystem, stopSystem, systemProperties } from "../ffi/vmcompute_hcs.ts";
 import { basicProperties, type SystemProperties } from "../hcsschema/queries.ts";
@@ -51,7 +51,9 @@ export async function hasAccess(host: Host, vm: string, path: string): Promise<b
 
 async function endVM(host: Host, { vm, owner, isGone }: LeftVM): Promise<boolean> {
   const ended = await withSystem(host, vm, async (system) => {
-    const { Owner } = await propertiesOf(host, system, vm);
+    const properties = await propertiesOf(host, system, vm);
+    const { Owner } = properties;
+    if (typeof Owner !== "string") throw new UnexpectedAnswerError(PROPERTIES, "has no Owner", properties);
     if (isGone || Owner !== owner) {
       throw new InUseError(vm, `is the id of another VM by now, of ${Owner}, which has the rights to files with it`);
     }
@@ -84,7 +86,9 @@ async function unlessStopped<T, U>(act: () => Promise<T>, otherwise: U): Promise
   }
 }
 
+const PROPERTIES = "HcsGetComputeSystemProperties";
+
 async function propertiesOf(host: Host, system: bigint, id: string): Promise<SystemProperties> {
   const text = await systemProperties(host, system, id, basicProperties);
-  return returnedJson("HcsGetComputeSystemProperties", text, (properties: SystemProperties) => ({ ...properties }));
+  return returnedJson(PROPERTIES, text, (properties: SystemProperties) => ({ ...properties }));
 }

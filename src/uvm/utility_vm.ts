@@ -247,7 +247,8 @@ async function createPlanned(
     signal,
   );
   const { RuntimeId } = await system.properties(undefined, { signal });
-  if (!isGuid(RuntimeId)) {
+  // Who listens for the VM without a number listens for all.
+  if (!isGuid(RuntimeId) || /^[0-]*$/.test(RuntimeId)) {
     throw new UnexpectedAnswerError("HcsGetComputeSystemProperties", "has no RuntimeId", RuntimeId);
   }
   return newVM({ holds, record, system, plan, runtimeId: RuntimeId });

@@ -1,14 +1,24 @@
 // Each call about a VM, with each odd answer of Windows: a typed error or none, and nothing hangs, crashes, or is left.
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { createUtilityVM, LayerError, mountLCOWLayers, mountWCOWLayers, type UtilityVMOptions } from "../../mod.ts";
+import {
+  createUtilityVM,
+  LayerError,
+  mountLCOWLayers,
+  mountWCOWLayers,
+  recover,
+  ReleaseError,
+  UnexpectedAnswerError,
+  type UtilityVMOptions,
+} from "../../mod.ts";
 import { kernel32 } from "../../src/ffi/kernel32.ts";
 import { notification, vmcomputeHcs } from "../../src/ffi/vmcompute_hcs.ts";
 import { removeShare } from "../../src/hcsschema/requests.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import type { NotificationName, SimulatedHost } from "../../src/simulated/mod.ts";
 import { type Call, withFunction } from "../support/host.ts";
+import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { TestVM } from "../support/vm.ts";
-import { LINUX, vmHost, WINDOWS } from "../support/vm_host.ts";
+import { DISK, LINUX, startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 /** Result documents, properties and notifications that Windows wouldn't send. */
 const DOCUMENTS: readonly string[] = [
@@ -30,6 +40,7 @@ const DOCUMENTS: readonly string[] = [
   '{"RuntimeId":null}',
   '{"RuntimeId":7}',
   '{"RuntimeId":"no GUID"}',
+  '{"RuntimeId":"00000000-0000-0000-0000-000000000000"}',
   '{"RuntimeId":{"toString":1}}',
   '{"GuestConnectionInfo":7}',
   '{"GuestConnectionInfo":[]}',
@@ -128,6 +139,32 @@ for (const options of [LINUX, WINDOWS]) {
     }
   });
 }
+
+Deno.test("a VM whose GUID is said to be that of all isn't listened for", async () => {
+  const host = vmHost();
+  const all = '{"RuntimeId":"00000000-0000-0000-0000-000000000000"}';
+  const options = { ...LINUX, guestConnection: "direct" } as const;
+  const odd = answering(host, "HcsGetComputeSystemProperties", 2, all);
+  await assertRejects(() => createUtilityVM(options, { host: odd }), UnexpectedAnswerError);
+  assertEquals(host.held(), []);
+});
+
+Deno.test("recover() leaves a VM of which Windows doesn't tell whose it is, or that it has ended, with a typed error", async () => {
+  const documents = [...DOCUMENTS, '{"Owner":7}', '{"Owner":{"toString":1}}', '{"Owner":"hcs-layers","Stopped":7}'];
+  const host = machine();
+  const [dead, other] = [host.otherProcess(), host.otherProcess()];
+  await startedVM(dead, WINDOWS);
+  await ComputeSystem.open(other, WINDOWS.id!);
+  dead.endProcess();
+  for (const text of documents) {
+    const odd = answering(host, "HcsGetComputeSystemProperties", 2, text);
+    const [{ outcome, error } = {}] = await recover({ host: odd });
+    assert(outcome === "failed" && error instanceof ReleaseError, text);
+    assert(error.errors.every((each) => each instanceof LayerError && !each.message.includes("undefined")), text);
+    assertEquals(host.grantsOf(DISK), [WINDOWS.id!], text);
+  }
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
+});
 
 Deno.test("a success without a handle is no system", async () => {
   const host = machine();
