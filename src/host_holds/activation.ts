@@ -46,6 +46,8 @@ export interface Acquisition {
  * second call would detach the disk of the first. Within this process, the session prevents that. If another process has
  * activated the scratch, its disk is open.
  *
+ * @param isOwn Whether a disk that is in use after `ActivateLayer` failed was attached by it; undefined if it can be another
+ * process's, which then is left, and told. Default: it was, as a lock keeps other processes from it.
  * @throws {InUseError} if the scratch is already activated, or its disk is open.
  * @throws {NativeError} if Windows refuses.
  */
@@ -53,6 +55,7 @@ export async function acquireActivation(
   host: Host,
   scratch: string,
   { restsOn = [], signal, expect }: Acquisition,
+  isOwn: (error: unknown) => boolean | undefined = () => true,
 ): Promise<Held<HoldOf<"activation">>> {
   const { mounts } = sessionOf(host);
   if (!mounts.claim(scratch)) {
@@ -60,11 +63,17 @@ export async function acquireActivation(
   }
   const disk = diskOf(scratch);
   const held = activationOf(host, scratch, restsOn);
-  let isOurs = false;
+  let isOurs: boolean | undefined = false;
   expect({
     ...held,
     async release() {
-      if (isOurs && isInUse(host, disk)) return await held.release();
+      if (isOurs !== false && isInUse(host, disk)) {
+        if (isOurs) return await held.release();
+        throw new InUseError(
+          disk,
+          "is attached by the call that failed, or by another process. Deactivate it if it isn't theirs",
+        );
+      }
       mounts.unclaim(scratch);
       return false;
     },
@@ -79,8 +88,8 @@ export async function acquireActivation(
       await activateLayer(host, scratch);
       return true;
     } catch (error) {
+      isOurs = !isBusy(error) && isOwn(error);
       if (!isBusy(error)) throw error;
-      isOurs = false;
       busy = error;
       return false;
     }

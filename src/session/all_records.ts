@@ -5,6 +5,7 @@
  */
 
 import { isDiskInUse } from "../checks/existing.ts";
+import { requireGrantsFor } from "../checks/grants.ts";
 import { isWithin } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -42,6 +43,8 @@ export async function mountShowing(
   signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
   try {
+    // Deno would ask the user for a grant that is missing.
+    requireGrantsFor(host, "mountPoint");
     const { records } = await allRecords(host, signal);
     return records.find(({ scratch, layers, cim }) =>
       [...layers, ...cim === undefined ? [] : [cim.image]].some((layer) => isWithin(layer, folder)) &&

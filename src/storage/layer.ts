@@ -31,7 +31,7 @@ import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { mountShowing } from "../session/all_records.ts";
-import { claimAbsent, isBeingCreated } from "../session/creations.ts";
+import { claimAbsent, isBeingCreated, isOwn } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
 import { onceFree } from "../session/waiting.ts";
@@ -65,7 +65,10 @@ export async function activateLayer(layer: string, options: HostOptions = {}): P
       await native.activateLayer(host, folder);
     } else {
       await withHolds((holds) =>
-        holds.acquire((expect) => acquireActivation(host, folder, { signal, expect }), signal)
+        holds.acquire(
+          (expect) => acquireActivation(host, folder, { signal, expect }, (error) => isOwn(error, false)),
+          signal,
+        )
       );
     }
   });
@@ -353,7 +356,8 @@ export async function expandScratchLayer(
 ): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
     const bytes = diskSize(size, "size");
-    await expandDisk(host, existingLayer(host, layer, "layer", signal, "scratchDisk"), "layer", bytes, signal);
+    const folder = existingLayer(host, layer, "layer", signal, "scratchDisk");
+    await sessionOf(host).withScratch(folder, () => expandDisk(host, folder, "layer", bytes, signal), signal);
   });
 }
 
@@ -367,6 +371,7 @@ export async function expandDisk(
 ): Promise<void> {
   const file = diskOf(folder);
   requireKind(host, file, argument, "file");
+  using _scratch = sessionOf(host).mounts.need([folder]);
   await requireFreeDisk(host, folder, signal);
   const { size } = await withDisk(host, file, signal, (disk) => diskSizes(host, disk.handle, file));
   if (bytes < size) {

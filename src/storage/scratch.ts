@@ -166,7 +166,18 @@ export async function expandScratch(
   });
 }
 
-async function expand(
+// Of two calls for one scratch, the second finds what the first has done.
+function expand(
+  host: Host,
+  scratch: string,
+  argument: string,
+  size: bigint,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return sessionOf(host).withScratch(scratch, () => expandBoth(host, scratch, argument, size, signal), signal);
+}
+
+async function expandBoth(
   host: Host,
   scratch: string,
   argument: string,

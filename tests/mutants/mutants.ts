@@ -872,8 +872,8 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/host_holds/activation.ts",
-    text: `      if (isOurs && isInUse(host, disk)) return await held.release();\n      mounts.unclaim(scratch);`,
-    replacement: `      if (isOurs && isInUse(host, disk)) return await held.release();`,
+    text: `      mounts.unclaim(scratch);\n      return false;`,
+    replacement: `      return false;`,
     breaks: "a scratch stays claimed after a mount that failed",
     tests: [MOUNT],
   },

@@ -20,6 +20,7 @@ import {
   destroyLayer,
   detachDisk,
   dismountCimImage,
+  expandScratch,
   exportLayer,
   hcsDestroyLayer,
   hcsDetachOverlayFilter,
@@ -29,7 +30,7 @@ import {
   unprepareLayer,
 } from "../../src/storage/mod.ts";
 import { CallBarrier, held, heldKinds } from "../support/calls.ts";
-import { hostWith } from "../support/host.ts";
+import { GIB, hostWith } from "../support/host.ts";
 
 const APP = "C:\\l\\app";
 const BASE = "C:\\l\\base";
@@ -175,4 +176,33 @@ Deno.test("a disk that AttachVirtualDisk has attached for good, and then failed,
     await error.release();
     assertEquals([error.holds, held(host)], [[], []]);
   }
+});
+
+Deno.test("activateLayer() that fails leaves, and tells of, what another process has mounted at the same moment", async () => {
+  let count = 0;
+  const slow = new CallBarrier((call) => call.function === "ActivateLayer" && count++ === 0);
+  const host = machine(slow.latency);
+  host.fail({ function: "ActivateLayer", code: "ERROR_INVALID_PARAMETER", nth: 1 });
+  const activating = activateLayer(SCRATCH, { host });
+  await slow.arrival();
+  const mount = await mountFolders(host.otherProcess());
+  slow.release();
+  const error = await assertRejects(() => activating, UnwindError, "or by another process");
+  await assertRejects(() => error.release(), ReleaseError);
+  assertEquals(heldKinds(host), ["activation", "filter"]);
+  await mount.release();
+  await error.release();
+  assertEquals([error.holds, held(host)], [[], []]);
+  await activateLayer(SCRATCH, { host });
+});
+
+Deno.test("expandScratch() twice at once: the second finds what the first has done; and it isn't destroyed meanwhile", async () => {
+  const slow = new CallBarrier((call) => call.function === "ExpandSandboxSize");
+  const host = machine(slow.latency);
+  const both = [1, 2].map(() => expandScratch(SCRATCH, 40 * GIB, { host }));
+  await slow.arrival();
+  await assertRejects(() => destroyLayer(SCRATCH, { host }), InUseError);
+  slow.release();
+  await Promise.all(both);
+  assertEquals(host.calls.filter((call) => call.function === "ExpandSandboxSize").length, 1);
 });
