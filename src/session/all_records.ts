@@ -6,7 +6,7 @@
 
 import { isDiskInUse } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { isWithin } from "../checks/windows_path.ts";
+import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
@@ -37,22 +37,38 @@ export async function allRecords(host: Host, signal: AbortSignal | undefined): P
  * Returns the record of a mount, whoever mounted it, that shows a layer in a folder and whose disk is in use; undefined if there is
  * none, or nobody can tell.
  */
-export async function mountShowing(
+export function mountShowing(
   host: Host,
   folder: string,
+  signal: AbortSignal | undefined,
+): Promise<MountRecord | undefined> {
+  const shows = ({ layers, cim }: MountRecord) =>
+    [...layers, ...cim === undefined ? [] : [cim.image]].some((layer) => isWithin(layer, folder));
+  return mountThat(host, shows, signal);
+}
+
+/** Returns the record of the mount of a scratch, as {@linkcode mountShowing} does. */
+export function mountOfScratch(
+  host: Host,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<MountRecord | undefined> {
+  return mountThat(host, ({ scratch }) => pathKey(scratch) === pathKey(folder), signal);
+}
+
+async function mountThat(
+  host: Host,
+  is: (record: MountRecord) => boolean,
   signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
   try {
     // Deno would ask the user for a grant that is missing.
     requireGrantsFor(host, "mountPoint");
     const { records } = await allRecords(host, signal);
-    return records.find(({ scratch, layers, cim }) =>
-      [...layers, ...cim === undefined ? [] : [cim.image]].some((layer) => isWithin(layer, folder)) &&
-      isDiskInUse(host, scratch)
-    );
+    return records.find((record) => is(record) && isDiskInUse(host, record.scratch));
   } catch (error) {
     if (!(error instanceof LayerError)) throw error;
-    log("debug", () => `nobody can tell who shows ${folder}: ${messageOf(error)}`);
+    log("debug", () => `nobody can tell who has mounted what: ${messageOf(error)}`);
     return undefined;
   }
 }

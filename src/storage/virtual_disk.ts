@@ -26,6 +26,7 @@ import {
 } from "../host_holds/disk.ts";
 import { optional } from "../options.ts";
 import { claimAbsent } from "../session/creations.ts";
+import { mountOfScratch } from "../session/all_records.ts";
 import { sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
 import { requireFreeFile } from "../session/waiting.ts";
@@ -247,7 +248,7 @@ export async function attachDisk(path: string, options: AttachDiskOptions = {}):
  * @param path Absolute path of its file.
  * @returns False if it isn't attached.
  * @throws {InvalidInputError} if there is no such file.
- * @throws {InUseError} if this process has mounted it as a scratch, with its filter. Nothing was changed.
+ * @throws {InUseError} if it is the disk of a scratch that is mounted, as far as records of mounts tell. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
  * @category Virtual disks
  */
@@ -257,7 +258,7 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
     signal?.throwIfAborted();
     requireGrantsFor(host, "disk");
     requireKind(host, file, "path", "file");
-    requireNoFilter(host, file);
+    await requireNoFilter(host, file, signal);
     // Nobody knows which error Windows returns for a disk that isn't attached. The file of an attached disk is open.
     if (!isInUse(host, file)) return false;
     await withDisk(host, file, signal, (disk) => disk.detach());
@@ -266,14 +267,17 @@ export async function detachDisk(path: string, options: HostOptions = {}): Promi
 }
 
 // A filter is never left without its disk.
-function requireNoFilter(host: Host, file: string): void {
+async function requireNoFilter(host: Host, file: string, signal: AbortSignal | undefined): Promise<void> {
   const { mounts } = sessionOf(host);
   const real = realPathIfTold(host, file);
   const scratch = dirname(real);
   if (pathKey(real) !== pathKey(diskOf(scratch))) return;
   forgetUnmounted(host, scratch);
-  if (!mounts.isMounting(scratch) && !mounts.hasLayers(scratch)) return;
-  throw new InUseError(file, "is the disk of a mounted scratch. Unmount that", "this process");
+  const isOurs = mounts.isMounting(scratch) || mounts.hasLayers(scratch);
+  const mount = isOurs ? undefined : await mountOfScratch(host, scratch, signal);
+  if (!isOurs && mount === undefined) return;
+  const by = mount === undefined ? "this process" : `process ${mount.process.pid}`;
+  throw new InUseError(file, "is the disk of a mounted scratch. Unmount that", by);
 }
 
 /**

@@ -206,3 +206,16 @@ Deno.test("expandScratch() twice at once: the second finds what the first has do
   await Promise.all(both);
   assertEquals(host.calls.filter((call) => call.function === "ExpandSandboxSize").length, 1);
 });
+
+Deno.test("the disk of a scratch that another process has mounted isn't detached, be it that the process has ended", async () => {
+  const host = machine();
+  const owner = host.otherProcess();
+  await mountFolders(owner);
+  for (const end of [() => owner.endProcess(), () => {}]) {
+    await assertRejects(() => detachDisk(DISK, { host }), InUseError, "a mounted scratch");
+    end();
+  }
+  assertEquals(heldKinds(host), ["activation", "filter"]);
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(await detachDisk(DISK, { host }), false);
+});
