@@ -12,7 +12,9 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, fileAttributes } from "../ffi/kernel32.ts";
+import { mountWithVolumeOf } from "../session/all_records.ts";
 import { sessionOf } from "../session/session.ts";
+import { onceDeleted } from "../session/waiting.ts";
 import { checkMountable } from "./mount_folder.ts";
 import { mountedVolume } from "./mount_point.ts";
 
@@ -32,7 +34,24 @@ export interface ContainerFolders {
  * @throws {InvalidInputError} if it can't be mounted at or created, is in a layer, a scratch or the volume of one, or is behind
  * a link: whoever may change the link could lead elsewhere what is written there.
  */
-export function mountPlace(host: Host, path: string, argument: string, container?: ContainerFolders): string {
+export async function mountPlace(
+  host: Host,
+  path: string,
+  argument: string,
+  { container, signal }: { readonly container?: ContainerFolders; readonly signal: AbortSignal | undefined },
+): Promise<string> {
+  const place = await onceDeleted(host, path, () => checkedPlace(host, path, argument, container), { signal });
+  // A container of another process is found by its record. Only what a mount point leads to can be in one.
+  const other = place.startsWith("\\\\?\\") ? await mountWithVolumeOf(host, place, signal) : undefined;
+  if (other !== undefined) throw inContainer(argument, other.scratch, path);
+  return place;
+}
+
+function inContainer(argument: string, scratch: string, path: string): InvalidInputError {
+  return new InvalidInputError(argument, `is in the volume of another container (${scratch})`, path);
+}
+
+function checkedPlace(host: Host, path: string, argument: string, container: ContainerFolders | undefined): string {
   checkMountable(host, path, argument);
   const real = inFolder(realFolder(host, dirname(path), argument), basename(path));
   if (pathKey(real) !== pathKey(path)) requireNoLink(host, path, argument, path);
@@ -43,9 +62,7 @@ export function mountPlace(host: Host, path: string, argument: string, container
   const layer = holding(place, container?.layers ?? []) ?? mounts.layerAround(place);
   if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
   const owner = mounts.scratchWithVolumeOf(place);
-  if (owner !== undefined) {
-    throw new InvalidInputError(argument, `is in the volume of another container (${owner})`, path);
-  }
+  if (owner !== undefined) throw inContainer(argument, owner, path);
   return place;
 }
 

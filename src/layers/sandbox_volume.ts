@@ -19,7 +19,6 @@ import { acquireMountPoint, mountedVolume, mountPointOf } from "../host_holds/mo
 import { optional } from "../options.ts";
 import { claim } from "../session/creations.ts";
 import { releasePlace, withPlaceRecord } from "../session/place_records.ts";
-import { onceDeleted } from "../session/waiting.ts";
 import type { MountedVolume } from "./mounted_layers.ts";
 
 /**
@@ -55,7 +54,7 @@ export async function mountSandboxVolume(
     const volume = volumeRoot(volumeName, "volumeName");
     signal?.throwIfAborted();
     requireGrantsFor(host, "mountPoint");
-    const folder = await onceDeleted(host, path, () => mountPlace(host, path, "hostPath"), { signal });
+    const folder = await mountPlace(host, path, "hostPath", { signal });
     using _claim = claim(host, folder, "hostPath");
     const place = { kind: "volume", folder, volume, isPermanent: permanent === true } as const;
     return await withPlaceRecord(host, place, signal, async (holds, id) => {

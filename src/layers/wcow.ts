@@ -20,7 +20,6 @@ import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
 import { claim, requireUnclaimed } from "../session/creations.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
-import { onceDeleted } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { type LayerVM, requireLayerVM } from "../uvm/devices/vm_devices.ts";
 import type { UtilityVM } from "../uvm/utility_vm.ts";
@@ -220,9 +219,7 @@ async function mount(
     const isNewScratch = (newScratch || isRemoved) && !hasScratchDisk(host, stack);
     const place = volumeMountPath === undefined
       ? undefined
-      : await onceDeleted(host, volumeMountPath, () => mountPlace(host, volumeMountPath, "volumeMountPath", stack), {
-        signal,
-      });
+      : await mountPlace(host, volumeMountPath, "volumeMountPath", { container: stack, signal });
     using _claim = place === undefined ? undefined : claim(host, place, "volumeMountPath");
     const planned = {
       container: containerId,

@@ -56,6 +56,16 @@ export function mountOfScratch(
   return mountThat(host, ({ scratch }) => pathKey(scratch) === pathKey(folder), signal);
 }
 
+/** Returns the record of the mount in whose volume a path is, as {@linkcode mountShowing} does. */
+export function mountWithVolumeOf(
+  host: Host,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<MountRecord | undefined> {
+  const isIn = ({ volume }: MountRecord) => volume !== undefined && isWithin(path, volume.replace(/\\$/, ""));
+  return mountThat(host, isIn, signal);
+}
+
 async function mountThat(
   host: Host,
   is: (record: MountRecord) => boolean,

@@ -78,6 +78,23 @@ Deno.test("a volume isn't mounted in the layers, the scratch and the volume of a
   assertEquals(held(host), []);
 });
 
+Deno.test("a volume isn't mounted in that of a container of another process, until it is unmounted", async () => {
+  const host = stackHost();
+  host.addScratch("C:\\scratch\\c2");
+  const owner = host.otherProcess();
+  const container = await mountWCOWLayers("c1", STACK, { host: owner, volumeMountPath: MOUNT });
+  const volume = host.addVolume(GUID);
+  const left = held(host);
+  for (const folder of [`${MOUNT}\\inner`, `${MOUNT}\\a\\inner`, `${container.path}inner`]) {
+    await assertRejects(() => mountSandboxVolume(folder, volume, { host }), InvalidInputError, SCRATCH);
+    const mount = () => mountWCOWLayers("c2", [LAYER, "C:\\scratch\\c2"], { host, volumeMountPath: folder });
+    await assertRejects(mount, InvalidInputError, "is in the volume of another container");
+  }
+  assertEquals([held(host), changes(host)], [left, []]);
+  await container.release();
+  await (await mountSandboxVolume(`${MOUNT}\\inner`, volume, { host })).release();
+});
+
 Deno.test("a volume at a folder of a mounted volume is given back though the outer one is gone", async () => {
   const host = stackHost();
   host.addFolder("C:\\outer");
