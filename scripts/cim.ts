@@ -71,6 +71,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 function plan({ values, positionals, has }: Arguments): Job {
   const [name = "", ...operands] = positionals;
+  if (operands.includes("")) throw new UsageError("An argument is empty");
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined;
   if (command === undefined) {
     throw new UsageError(`cim takes a command: ${Object.keys(COMMANDS).join(", ")}${name && `, not ${name}`}`);
@@ -112,7 +113,8 @@ function ls([path, folder]: readonly string[], { signal, json, most }: Work): Pr
     const from = folder === undefined ? undefined : await entryOf(image, folder);
     const entries: unknown[] = [];
     let lines: string[] = [];
-    for await (const entry of image.walk({ ...most, ...(from !== undefined && { from }) })) {
+    const isFile = from !== undefined && !from.isFolder;
+    for await (const entry of isFile ? [from] : image.walk({ ...most, ...(from !== undefined && { from }) })) {
       signal.throwIfAborted();
       if (json) entries.push(cimEntryJson(entry));
       else lines.push(lineOf(entry));

@@ -11,6 +11,7 @@ import { isTransfer, planTransfer, TRANSFER_HELP } from "./support/layer_transfe
 import { entryJson, entryRow, entryText } from "./support/layer_entries.ts";
 import { printBytes } from "./support/print_bytes.ts";
 import { program } from "./support/program.ts";
+import { layerOfInput } from "./support/standard_input.ts";
 import { columns } from "./support/text.ts";
 
 const help = `\
@@ -33,7 +34,8 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
   wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
 
 LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copied, or a CIM image, whose name ends in
-.cim. PATH is one in the layer, such as Files/Windows/notepad.exe, in any case, with :NAME at the end for a stream.
+.cim; one of them may be - for a tar on the standard input, but not with cat. PATH is one in the layer, such as
+Files/Windows/notepad.exe, in any case, with :NAME at the end for a stream.
 
   --base               lint, wrap: it is a base layer, which has no layers below. wrap without FILES.tar makes the
                        smallest one
@@ -94,7 +96,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     printsBytes: true,
     async run(layers, { signal }, path) {
       const contents = await (await files()).openLayerFile(layers, path, { signal });
-      if (contents === undefined) throw new CommandError(`There is no file ${path} in ${namesOf(layers)}`);
+      if (contents === undefined) throw new CommandError(await withoutContents(layers, path, signal));
       return await printBytes(contents, signal);
     },
   },
@@ -202,11 +204,24 @@ async function* seen(layers: readonly LayerSource[], signal: AbortSignal) {
   }
 }
 
+// Why there is nothing to print at a path.
+async function withoutContents(layers: readonly LayerSource[], path: string, signal: AbortSignal): Promise<string> {
+  const traces = await (await files()).traceLayers(layers, path, { signal });
+  const entry = traces.find(({ isSeen }) => isSeen)?.entry;
+  if (entry === undefined) return `There is no file ${path} in ${namesOf(layers)}`;
+  const { type, target, reparse } = entry;
+  if (type === "folder") return `${path} is a folder`;
+  const place = target ?? reparse?.target;
+  const missing = type === "link" ? ", which isn't there" : "";
+  return place === undefined ? `${path} is a reparse point` : `${path} is a link to ${place}${missing}`;
+}
+
 const WRAP = "wrap";
 
 function plan(args: Arguments): Job {
   const { positionals, has, values } = args;
   const [name = "", ...operands] = positionals;
+  if ([...operands, values.against].includes("")) throw new UsageError("An argument is empty");
   const json = has("json");
   if (has("base") && has("not-base")) throw new UsageError("--base and --not-base contradict each other");
   const isBase = has("base") ? true : has("not-base") ? false : undefined;
@@ -241,7 +256,7 @@ function plan(args: Arguments): Job {
   }
   const { takesPath = false, layers: [least, most], printsBytes = false } = action;
   const paths = takesPath ? operands.slice(1) : operands;
-  const path = (operands[0] ?? "").replaceAll("\\", "/");
+  const path = (operands[0] ?? "").replaceAll("\\", "/").replace(/^(\.?\/)+|\/+$/g, "");
   if (json && printsBytes) throw new UsageError(`${name} prints the contents: --json is of no use`);
   if (isBase !== undefined && name !== "lint") throw new UsageError(`${name} takes neither --base nor --not-base`);
   if (paths.length < least || paths.length > most) {
@@ -254,9 +269,12 @@ function plan(args: Arguments): Job {
 
 async function onLayers(paths: readonly string[], work: (layers: LayerSource[]) => Promise<Result>): Promise<Result> {
   const { openLayer } = await files();
+  if (paths.filter((path) => path === "-").length > 1) {
+    throw new UsageError("Only one of them can be the standard input");
+  }
   await using open = new AsyncDisposableStack();
   const layers: LayerSource[] = [];
-  for (const path of paths) layers.push(open.use(await openLayer(path)));
+  for (const path of paths) layers.push(open.use(await (path === "-" ? layerOfInput() : openLayer(path))));
   return await work(layers);
 }
 

@@ -34,6 +34,9 @@ export function report(error: unknown, command: FailedCommand): number {
 
 function tell(error: unknown, command: FailedCommand): number {
   const holds = heldBy(error, command.job);
+  // Who reads the output, such as head, has enough of it.
+  const isCutOff = error instanceof CommandError && error.cause instanceof Deno.errors.BrokenPipe;
+  if (isCutOff && holds.length === 0) return 1;
   const text = command.json ? asJson(error, holds, command) : asText(error, holds, command);
   // What can't be told on the standard output is told on the other one.
   const outputs = command.json ? [Deno.stdout, Deno.stderr] : [Deno.stderr];

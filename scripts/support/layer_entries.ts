@@ -12,7 +12,12 @@ export function entryRow({ type, size, times, path, target, reparse, isOpaque }:
   const place = target ?? reparse?.target;
   const shown = isOpaque ? `${path}/*` : place === undefined ? path : `${path} -> ${place}`;
   const isSized = type === "file" || type === "stream";
-  return [type, isSized ? String(size) : "", times === undefined ? "" : timeText(times.write).slice(0, 19), shown];
+  return [
+    type,
+    isSized ? String(size) : "",
+    times === undefined ? "" : timeText(times.write).replace(/\..*/, ""),
+    shown,
+  ];
 }
 
 /** All that is known of an entry, a line each. */

@@ -11,7 +11,7 @@ import { CommandError } from "./errors.ts";
 export async function printBytes(bytes: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Result> {
   let isRead = false;
   const watched = ReadableStream.from(async function* () {
-    yield* bytes;
+    yield* inLongPieces(bytes);
     isRead = true;
   }());
   try {
@@ -22,4 +22,25 @@ export async function printBytes(bytes: ReadableStream<Uint8Array>, signal: Abor
     throw isOutput ? new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause }) : cause;
   }
   return { text: "" };
+}
+
+const PIECE = 64 * 1024;
+
+// Tars come in pieces of a block, and each is written by a call of the system.
+async function* inLongPieces(bytes: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let piece = new Uint8Array(PIECE);
+  let length = 0;
+  for await (const chunk of bytes) {
+    if (length + chunk.byteLength > PIECE && length > 0) {
+      yield piece.subarray(0, length);
+      piece = new Uint8Array(PIECE);
+      length = 0;
+    }
+    if (chunk.byteLength > PIECE) yield chunk;
+    else {
+      piece.set(chunk, length);
+      length += chunk.byteLength;
+    }
+  }
+  if (length > 0) yield piece.subarray(0, length);
 }

@@ -32,6 +32,8 @@ Deno.test("cim ls lists an image, or a folder in it", async () => {
   assertEquals(lines.length, 12);
   const folder = await cim("ls", `${SAMPLES}/tiny/image.cim`, "DIR");
   assertEquals(folder.stdout, "----a-             6  2020-01-01T00:00:01  \\dir\\a.txt\n");
+  const file = await cim("ls", `${SAMPLES}/tiny/image.cim`, "dir/a.txt");
+  assertEquals([file.code, file.stdout], [0, folder.stdout]);
 });
 
 Deno.test("cim ls --json tells what is known, and all other commands know what the samples say", async () => {
@@ -104,6 +106,7 @@ Deno.test("cim refuses a wrong command line with what is right", async () => {
     [[], "cim takes a command: ls, cat, stat, check, files"],
     [["list"], "not list"],
     [["ls"], "ls takes an image, and perhaps a folder in it"],
+    [["ls", ""], "An argument is empty"],
     [["cat", "a"], "cat takes a path and an image"],
     [["cat", "--json", "a", "b"], "--json is of no use"],
     [["files", "--most=3", "a"], "files doesn't take --most"],

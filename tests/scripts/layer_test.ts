@@ -2,9 +2,9 @@
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { fromBytes } from "../../src/files/bytes/random_access.ts";
 import { wrapFiles } from "../../src/files/layer/wrap_files.ts";
-import { file, folder, link, whiteout } from "../files/layer/layers.ts";
+import { file, folder, link, symlink, whiteout } from "../files/layer/layers.ts";
 import { bytesOf, gzip, tarOf, type TestEntry } from "../files/tar/tars.ts";
-import { type Ended, run, runInto } from "./run.ts";
+import { type Ended, run, runInShell, runInto } from "./run.ts";
 
 const TIMES = { mtime: "1577836800.1234567" };
 
@@ -156,6 +156,50 @@ Deno.test("layer verify tells what a layer has otherwise than a tar says, and en
   ]);
 });
 
+Deno.test("layer cat takes a path as it is written elsewhere, and says why there is nothing to print", async () => {
+  await using layers = new Layers();
+  const entries = [folder("Files"), file("Files/a", "abc"), symlink("Files/l", "a"), link("Files/b", "Files/none")];
+  const tar = await layers.add("app.tar", ...entries);
+  for (const path of ["./Files/a", "/Files/a", "Files/a/", "\\Files\\a"]) {
+    assertEquals((await layer([tar], "cat", path, tar)).stdout, "abc", path);
+  }
+  for (
+    const [path, problem] of [
+      ["Files", "Files is a folder"],
+      ["Files/l", "Files/l is a link to a"],
+      ["Files/b", "Files/b is a link to Files/none, which isn't there"],
+      ["Files/x", `There is no file Files/x in ${tar}`],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await layer([tar], "cat", path, tar);
+    assertEquals([code, stdout, stderr], [1, "", `error: ${problem}\n`]);
+  }
+});
+
+Deno.test({
+  name: "layer reads a tar from the standard input, and ends quietly when who reads its output has enough",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using layers = new Layers();
+    const names = Array.from({ length: 5000 }, (_, i) => file(`Files/${i}`, "x".repeat(100)));
+    const tar = await layers.add("app.tar.gz", folder("Files"), ...names);
+    const command = ["run", "--no-prompt", "--no-remote", `--allow-read=${tar}`, "scripts/layer.ts"];
+    const counted = await runInShell(`gzip -dc '${tar}' | "$@" ls - | wc -l`, command);
+    assertEquals([counted.stdout.trim(), counted.stderr], ["5001", ""]);
+    const verified = await runInShell(`"$@" verify '${tar}' --against - < '${tar}'`, command);
+    assertEquals([verified.code, verified.stderr], [0, ""]);
+    const twice = await runInShell(`"$@" cat Files/1 - < '${tar}'`, command);
+    assertEquals([twice.code, twice.stderr], [
+      1,
+      "error: The standard input can be read only once, and this command reads a layer twice: use a file\n",
+    ]);
+    for (const words of [`ls '${tar}'`, `ls --json '${tar}'`, `wrap '${tar}'`]) {
+      const cut = await runInShell(`"$@" ${words} | head -c 1 > /dev/null; exit \${PIPESTATUS[0]}`, command);
+      assertEquals([cut.code, cut.stderr], [1, ""], words);
+    }
+  },
+});
+
 Deno.test("layer fails with one line, and tells of wrong usage", async () => {
   await using layers = new Layers();
   const cut = await layers.write("cut.tar", (await tarOf(folder("Files"))).subarray(0, 512));
@@ -172,6 +216,9 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
     [["diff", cut], 2, "diff takes 2 layers"],
     [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],
     [["wrap"], 2, "wrap takes a tar, or --base"],
+    [["ls", ""], 2, "An argument is empty"],
+    [["verify", cut, "--against="], 2, "An argument is empty"],
+    [["diff", "-", "-"], 2, "Only one of them can be the standard input"],
     [["lint"], 2, "lint takes one or more layers"],
     [["lint", "--base", cut, cut], 2, "A base layer has no layers below"],
     [["verify", cut], 2, "verify takes a layer, and --against with a tar"],

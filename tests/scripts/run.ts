@@ -48,6 +48,19 @@ export async function runInto(output: string, args: readonly string[]): Promise<
   return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
+/** Runs a command line of a shell, in which `"$@"` starts Deno. */
+export async function runInShell(line: string, args: readonly string[]): Promise<Ended> {
+  const shell = new Deno.Command("bash", {
+    args: ["-c", line, "bash", Deno.execPath(), ...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  });
+  const { code, stdout, stderr } = await shell.output();
+  const text = new TextDecoder();
+  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+}
+
 /** Runs Deno. */
 export function run(args: readonly string[], options?: StartOptions): Promise<Ended> {
   return ended(start(args, options));

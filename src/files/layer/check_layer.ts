@@ -55,7 +55,8 @@ export async function* lintLayer(
   }
   const found: LayerFinding[] = [];
   const tell = (finding: LayerFinding) => found.push(finding);
-  const check = new LayerCheck(isBase, tell, parents && await typesIn(parents, signal));
+  const below = parents && await typesIn(parents, signal);
+  const check = new LayerCheck(isBase, tell, { below, tellsMetadata: source.form !== "folder" });
   for await (const entry of source.entries({ signal, onFinding: tell })) {
     check.add(entry);
     while (found.length > 0) yield found.shift()!;
@@ -106,6 +107,8 @@ async function typesIn(
 class LayerCheck {
   readonly #isBase: boolean | undefined;
   readonly #below: ReadonlyMap<string, LayerEntryType> | undefined;
+  // Nobody tells that of a folder.
+  readonly #tellsMetadata: boolean;
   readonly #tell: (finding: LayerFinding) => void;
   // Paths as they were given, by their form without case.
   readonly #folders = new Map<string, string>();
@@ -122,11 +125,15 @@ class LayerCheck {
   constructor(
     isBase: boolean | undefined,
     tell: (finding: LayerFinding) => void,
-    below?: ReadonlyMap<string, LayerEntryType>,
+    { below, tellsMetadata = true }: {
+      readonly below?: ReadonlyMap<string, LayerEntryType> | undefined;
+      readonly tellsMetadata?: boolean;
+    } = {},
   ) {
     this.#isBase = isBase;
     this.#tell = tell;
     this.#below = below;
+    this.#tellsMetadata = tellsMetadata;
   }
 
   add(entry: LayerEntry): void {
@@ -278,6 +285,7 @@ class LayerCheck {
   }
 
   #lack(what: string, entry: LayerEntry): void {
+    if (!this.#tellsMetadata) return;
     const lacking = this.#missing.get(what);
     if (lacking === undefined) this.#missing.set(what, { count: 1, first: entry });
     else lacking.count++;

@@ -6,7 +6,7 @@
 
 import { abortSignal, optionsOf } from "../../options.ts";
 import { layerSource } from "../option_checks.ts";
-import type { LayerEntry } from "./entry.ts";
+import type { FileTimes, LayerEntry } from "./entry.ts";
 import { caseless } from "./layer_path.ts";
 import type { LayerSource } from "./layer_source.ts";
 
@@ -37,7 +37,8 @@ export interface LayerDifference {
 
 /**
  * Compares two layers, entry by entry and byte by byte: first what the second adds or changes, in its order, then what it
- * lacks. What one of them doesn't know isn't compared, such as security descriptors of a folder that was copied. Memory is
+ * lacks. What one of them doesn't know isn't compared, such as security descriptors of a folder, of which only the times of the last
+ * write are compared as well. Memory is
  * needed for the entries of the first layer, and not for contents.
  *
  * @throws {FormatError} if a layer is damaged, or has an entry that can't be one.
@@ -49,6 +50,8 @@ export async function* diffLayers(
 ): AsyncGenerator<LayerDifference, void, undefined> {
   const { signal } = optionsOf(options, { signal: abortSignal });
   const [before, after] = [layerSource(from, "from"), layerSource(to, "to")];
+  // Others don't outlive a copy.
+  const times = [before, after].some(({ form }) => form === "folder") ? (["write"] as const) : TIMES;
   const first = new Map<string, { readonly entry: LayerEntry; readonly digest: string }>();
   for await (const entry of before.entries({ signal })) {
     first.set(keyOf(entry), { entry, digest: await digestOf(entry) });
@@ -60,7 +63,7 @@ export async function* diffLayers(
     const { path } = entry;
     if (other === undefined) yield { path, change: "added", to: entry, parts: [] };
     else {
-      const parts = differingParts(other.entry, entry);
+      const parts = differingParts(other.entry, entry, times);
       if (other.entry.size === entry.size && other.digest !== await digestOf(entry)) parts.push("contents");
       if (parts.length > 0) yield { path, change: "changed", from: other.entry, to: entry, parts };
     }
@@ -73,7 +76,9 @@ function keyOf({ type, path, isOpaque }: LayerEntry): string {
   return `${type === "whiteout" ? (isOpaque ? "*" : "-") : "+"}${caseless(path)}`;
 }
 
-function differingParts(a: LayerEntry, b: LayerEntry): DifferingPart[] {
+const TIMES = ["creation", "write", "access", "change"] as const;
+
+function differingParts(a: LayerEntry, b: LayerEntry, times: readonly (keyof FileTimes)[]): DifferingPart[] {
   const parts: DifferingPart[] = [];
   const add = (part: DifferingPart, isEqual: boolean) => {
     if (!isEqual) parts.push(part);
@@ -83,14 +88,7 @@ function differingParts(a: LayerEntry, b: LayerEntry): DifferingPart[] {
   add("type", a.type === b.type);
   add("size", a.size === b.size);
   add("attributes", known(a.attributes, b.attributes, (x, y) => x === y));
-  add(
-    "times",
-    known(
-      a.times,
-      b.times,
-      (x, y) => (["creation", "write", "access", "change"] as const).every((time) => isSameTime(x[time], y[time])),
-    ),
-  );
+  add("times", known(a.times, b.times, (x, y) => times.every((time) => isSameTime(x[time], y[time]))));
   add(
     "security",
     known(a.securityDescriptor, b.securityDescriptor, isSameBytes) && known(a.sddl, b.sddl, (x, y) => x === y),
@@ -106,7 +104,8 @@ function isSameTime(a: bigint, b: bigint): boolean {
   return a === b || ((a % unit === 0n || b % unit === 0n) && a / unit === b / unit);
 }
 
-function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+/** Whether bytes are equal. */
+export function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
 }
 

@@ -7,8 +7,8 @@
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
 import { text } from "../option_checks.ts";
 import { type FileTimes, type LayerEntry, SYMLINK_TAG } from "./entry.ts";
-import { pathProblem } from "./layer_path.ts";
-import type { LayerFinding, LayerSource } from "./layer_source.ts";
+import { nameProblem, pathProblem } from "./layer_path.ts";
+import type { EntriesOptions, LayerFinding, LayerRule, LayerSource } from "./layer_source.ts";
 
 // What else is beside these belongs to the one who keeps the layer.
 const ROOTS = ["Files", "Hives", "UtilityVM"];
@@ -24,7 +24,7 @@ export function layerOfFolder(path: string): LayerSource {
     name: path,
     form: "folder",
     async *entries({ signal, onFinding } = {}) {
-      const walk = new Walk(path, signal);
+      const walk = new Walk(path, signal, onFinding);
       try {
         await walk.start();
         for (const root of ROOTS) yield* walk.entry(root, 1);
@@ -48,14 +48,16 @@ class Walk {
   unclearLinks = 0;
   readonly #root: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #onFinding: EntriesOptions["onFinding"];
   // What is removed, by the folder that it was in.
   #whiteouts = new Map<string, string[]>();
   // First names of files that have more, by what the system calls them.
   readonly #names = new Map<string, string>();
 
-  constructor(root: string, signal: AbortSignal | undefined) {
+  constructor(root: string, signal: AbortSignal | undefined, onFinding: EntriesOptions["onFinding"]) {
     this.#root = root;
     this.#signal = signal;
+    this.#onFinding = onFinding;
   }
 
   async start(): Promise<void> {
@@ -74,12 +76,22 @@ class Walk {
     if (depth > MOST_DEPTH) {
       throw new FormatError(this.#root, `a path has more than ${MOST_DEPTH} names`, { entry: path, reason: "limit" });
     }
+    if (!info.isFile && !info.isDirectory && !info.isSymlink) {
+      return this.#tell(path, "type", "it is neither a file nor a folder nor a link");
+    }
+    const problem = this.#onFinding && nameProblem(path.slice(path.lastIndexOf("/") + 1));
+    if (problem !== undefined) this.#tell(path, "path", `its path ${problem}`);
     yield await this.#entryOf(path, info);
     if (!info.isDirectory || info.isSymlink) return;
     for (const removed of this.#whiteouts.get(path) ?? []) {
       yield { path: removed, type: "whiteout", size: 0, contents: empty };
     }
     for (const name of await this.#namesIn(path)) yield* this.entry(`${path}/${name}`, depth + 1);
+  }
+
+  #tell(path: string, rule: LayerRule, problem: string): void {
+    if (this.#onFinding === undefined) throw new FormatError(this.#root, problem, { entry: path });
+    this.#onFinding({ severity: "error", rule, problem, path });
   }
 
   async #entryOf(path: string, info: Deno.FileInfo): Promise<LayerEntry> {
@@ -90,9 +102,6 @@ class Walk {
       return { ...common, type: "reparse", reparse: { tag: SYMLINK_TAG, target } };
     }
     if (info.isDirectory) return { ...common, type: "folder" };
-    if (!info.isFile) {
-      throw new FormatError(this.#root, "it is neither a file nor a folder nor a link", { entry: path });
-    }
     const id = this.#idOf(info);
     const first = id === undefined ? undefined : this.#names.get(id);
     if (first !== undefined) return { ...common, type: "link", target: first };
@@ -129,6 +138,10 @@ class Walk {
       return await Deno.lstat(this.#full(path));
     } catch (cause) {
       if (cause instanceof Deno.errors.NotFound && !path.includes("/")) return undefined;
+      // On other systems, names are bytes, and Deno replaces those that are no text.
+      if (cause instanceof Deno.errors.NotFound && path.includes("\ufffd")) {
+        return void this.#tell(path, "path", "its name isn't UTF-8");
+      }
       throw new UnreadableFileError(this.#full(path), cause);
     }
   }

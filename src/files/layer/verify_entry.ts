@@ -5,8 +5,8 @@
  */
 
 import { sddlOf } from "../sddl.ts";
-import type { DifferingPart } from "./diff_layers.ts";
-import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry } from "./entry.ts";
+import { type DifferingPart, isSameBytes } from "./diff_layers.ts";
+import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry, type LayerEntryType } from "./entry.ts";
 import { timeText } from "./file_time.ts";
 import { caseless } from "./layer_path.ts";
 import type { LayerForm } from "./layer_source.ts";
@@ -65,6 +65,16 @@ export function compareEntries(
 // The boot files of a utility VM, which Windows changes, and keeps as they were beside it.
 const CHANGED = /^UTILITYVM\/FILES\/EFI\/MICROSOFT\/BOOT\/BCD(\.LOG[12]?)?$/;
 
+/** What a type of entries is called. */
+export const TYPE_WORDS: Readonly<Record<LayerEntryType, string>> = {
+  file: "file",
+  folder: "folder",
+  reparse: "reparse point",
+  link: "name of a file",
+  stream: "stream",
+  whiteout: "removal",
+};
+
 /** Whether it is an error that a part of an entry differs. */
 export function severityOf(path: string, part: DifferingPart): Told["severity"] {
   const key = caseless(path);
@@ -103,6 +113,8 @@ function isUnreadable(before: LayerEntry, after: LayerEntry): boolean {
 }
 
 function securityProblem(before: LayerEntry, after: LayerEntry): string | undefined {
+  const [bytes, others] = [before.securityDescriptor, after.securityDescriptor];
+  if (bytes !== undefined && others !== undefined && isSameBytes(bytes, others)) return undefined;
   const [wanted, there] = [securityOf(before), securityOf(after)];
   if (wanted === undefined || wanted === there) return undefined;
   return there === undefined ? "it has no access rights" : `its access rights are ${there}, not ${wanted}`;

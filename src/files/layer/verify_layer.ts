@@ -13,7 +13,7 @@ import type { LayerEntry } from "./entry.ts";
 import { caseless } from "./layer_path.ts";
 import type { LayerFinding, LayerSource } from "./layer_source.ts";
 import { mergeLayers } from "./merge_layers.ts";
-import { compareEntries, severityOf, type UncomparedPart } from "./verify_entry.ts";
+import { compareEntries, severityOf, TYPE_WORDS, type UncomparedPart } from "./verify_entry.ts";
 
 /**
  * What is otherwise than the tar says: the layer lacks an entry (`missing`), has one that the tar hasn't (`extra`), has what the
@@ -137,7 +137,9 @@ class Verification {
   async expect(entry: LayerEntry): Promise<void> {
     count(this.#totals.expected, entry);
     const key = caseless(entry.path);
-    const expected = { entry, digest: await digestOf(entry), isFound: false };
+    const digest = await digestOf(entry);
+    // What contents are read from isn't kept.
+    const expected = { entry: { ...entry, contents: unreadable }, digest, isFound: false };
     if (entry.type === "whiteout") return void this.#removals.set(removalKey(entry), expected);
     if (this.#expected.has(key)) this.#tell("format", entry, "the tar has it twice", { expected: entry });
     this.#expected.set(key, expected);
@@ -157,7 +159,10 @@ class Verification {
     const isFile = (type: LayerEntry["type"]) => type === "file" || type === "link";
     if (isFile(entry.type) && isFile(found.type)) await this.#findFile(expected, found);
     else if (entry.type !== found.type) {
-      this.#tell("type", entry, `it is a ${found.type}, not a ${entry.type}`, { expected: entry, found });
+      this.#tell("type", entry, `it is a ${TYPE_WORDS[found.type]}, not a ${TYPE_WORDS[entry.type]}`, {
+        expected: entry,
+        found,
+      });
     } else await this.#compare(expected, found);
   }
 
@@ -256,7 +261,7 @@ class Verification {
   #missing(entry: LayerEntry): void {
     if (entry.type === "stream" && this.#layer.form === "folder") return this.#skip("streams");
     const size = entry.type === "file" || entry.type === "stream" ? `, which has ${entry.size} bytes` : "";
-    this.#tell("missing", entry, `the layer lacks this ${entry.type}${size}`, { expected: entry });
+    this.#tell("missing", entry, `the layer lacks this ${TYPE_WORDS[entry.type]}${size}`, { expected: entry });
   }
 
   // An image shows what is left. So does a folder of what it has itself, unless it lists what it removes.
@@ -291,6 +296,10 @@ function removalKey({ path, isOpaque }: LayerEntry): string {
 
 function nameIn(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function unreadable(): never {
+  throw new TypeError("the contents of an entry that was compared can't be read any more");
 }
 
 function count(totals: { entries: number; bytes: number }, { size }: LayerEntry): void {

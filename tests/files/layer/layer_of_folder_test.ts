@@ -5,6 +5,7 @@ import { diffLayers } from "../../../src/files/layer/diff_layers.ts";
 import { layerOfFolder } from "../../../src/files/layer/layer_of_folder.ts";
 import { layerOfTar } from "../../../src/files/tar/layer_of_tar.ts";
 import { writeLayerTar } from "../../../src/files/tar/layer_tar.ts";
+import { findings } from "./layers.ts";
 import { bytesOf, textOf } from "../tar/tars.ts";
 
 async function layerFolder(files: Readonly<Record<string, string>>): Promise<string> {
@@ -54,7 +55,14 @@ Deno.test("layerOfFolder() gives the entries of a layer's folder, and follows no
   ]);
   const file = (await Array.fromAsync(layer.entries())).find(({ path }) => path === "Files/b.txt");
   assertEquals(file!.times!.write, 132223104001230000n);
-  const tar = layerOfTar(fromBytes(await bytesOf(writeLayerTar(layer.entries()))));
+  // Of which other times are those of the copy.
+  const copied = async function* () {
+    for await (const entry of layer.entries()) {
+      const { times } = entry;
+      yield { ...entry, ...times && { times: { creation: 0n, write: times.write, access: 0n, change: 0n } } };
+    }
+  };
+  const tar = layerOfTar(fromBytes(await bytesOf(writeLayerTar(copied()))));
   assertEquals(await Array.fromAsync(diffLayers(layer, tar)), []);
 });
 
@@ -77,4 +85,34 @@ Deno.test("layerOfFolder() refuses tombstones that make no sense", async () => {
     await Array.fromAsync(layer.entries({ onFinding: ({ rule }) => found.push(rule) }));
     assertEquals(found, ["format"]);
   }
+});
+
+Deno.test({
+  name: "lintLayer() finds in a folder what no layer of Windows can have, and not what nobody tells of a folder",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const root = await layerFolder({
+      "Files/a": "",
+      "Files/CON": "",
+      "Files/b/x:y": "",
+      "Files/b/c": "",
+      "Hives/x": "",
+    });
+    const run = async (program: string, ...args: string[]) => {
+      assertEquals((await new Deno.Command(program, { args }).output()).success, true);
+    };
+    await run("mkfifo", `${root}/Files/pipe`);
+    await run("sh", "-c", `printf x > "$(printf '%s/Files/\\377' "$1")"`, "sh", root);
+    const layer = layerOfFolder(root);
+    assertEquals(await findings(layer, { isBase: false }), [
+      "error path Files/CON: its path has the name of a device",
+      "error path Files/b/x:y: its path has a : in it",
+      "error type Files/pipe: it is neither a file nor a folder nor a link",
+      "error path Files/\ufffd: its name isn't UTF-8",
+      "warning root Hives/x: Windows doesn't know this hive",
+    ]);
+    await assertRejects(() => Array.fromAsync(layer.entries()), FormatError, "neither a file nor a folder nor a link");
+    await Deno.remove(`${root}/Files/pipe`);
+    await assertRejects(() => Array.fromAsync(layer.entries()), FormatError, "its name isn't UTF-8");
+  },
 });
