@@ -105,9 +105,9 @@ export class GuestError extends NativeError {
   /** What the guest says about it, or `""`. */
   readonly guestText: string;
 
-  /** An error with the code of the guest, and what it says, from the general to the specific. */
-  constructor(request: string, code: number, texts: readonly string[]) {
-    super({ function: request, code, details: texts.map(messageOf), inGuest: true });
+  /** An error with the code of the guest, and what it says, from the general to the specific; before that, what it was about. */
+  constructor(request: string, code: number, texts: readonly string[], about: readonly string[] = []) {
+    super({ function: request, code, details: [...about, ...texts.map(messageOf)], inGuest: true });
     this.guestText = texts.join("\n");
   }
 }

@@ -12,6 +12,7 @@
 import { computeCodeOf } from "../errors/codes.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
+import { changeText } from "../hcsschema/requests.ts";
 import { resultLines } from "../hcsschema/results.ts";
 import { serialize } from "../hcsschema/serialize.ts";
 import type { Host } from "./host.ts";
@@ -167,14 +168,21 @@ export interface CreatedSystem {
   readonly progress: Progress;
 }
 
-/** Returns the error of a function of the compute service, with what its result document says. */
-export function computeError(host: Host, fn: string, code: number, system?: string, result = ""): NativeError {
+/** Returns the error of a function of the compute service, with what it was about and what its result document says. */
+export function computeError(
+  host: Host,
+  fn: string,
+  code: number,
+  system?: string,
+  result = "",
+  about: readonly string[] = [],
+): NativeError {
   return new NativeError({
     function: fn,
     code,
     path: system,
     systemMessage: systemMessage(host, code),
-    details: resultLines(result),
+    details: [...about, ...resultLines(result)],
   });
 }
 
@@ -216,8 +224,9 @@ function requireDone(
   fn: string,
   { code, result }: { code: number; result: string },
   system?: string,
+  about?: readonly string[],
 ): void {
-  if ((code | 0) < 0) throw computeError(host, fn, code, system, result);
+  if ((code | 0) < 0) throw computeError(host, fn, code, system, result, about);
 }
 
 /** Creates a compute system. `id` names it in errors. */
@@ -313,7 +322,7 @@ export async function modifySystem(host: Host, system: bigint, id: string, reque
     id,
     (result) => host.symbols(vmcomputeHcs).HcsModifyComputeSystem(system, wide(serialize(request)), result),
   );
-  requireDone(host, "HcsModifyComputeSystem", outcome, id);
+  requireDone(host, "HcsModifyComputeSystem", outcome, id, [changeText(request)]);
 }
 
 /** Returns properties of a compute system, as JSON text. */

@@ -34,6 +34,19 @@ export interface GuestModificationRequest {
   readonly Settings?: object;
 }
 
+// What of the settings says what a change is about: a file or folder of the host, or a place in the guest.
+const SUBJECTS = ["Path", "HostPath", "ContainerRootPath", "MountPath", "ContainerPath", "VolumeGUID"];
+
+/** Returns what a change (a {@linkcode ModifySettingRequest}) is about in a line, for messages. */
+export function changeText(change: object): string {
+  const { ResourcePath, RequestType, Settings, GuestRequest } = change as ModifySettingRequest;
+  const settings: Readonly<Record<string, unknown>> = { ...GuestRequest?.Settings, ...Settings };
+  const subject = SUBJECTS.map((key) => settings[key]).find((value) => typeof value === "string");
+  const resource = ResourcePath?.replace("VirtualMachine/Devices/", "") ?? GuestRequest?.ResourceType;
+  const what = [RequestType ?? GuestRequest?.RequestType, resource].filter(Boolean).join(" ");
+  return subject === undefined ? what : `${what}: ${subject}`;
+}
+
 /** The kinds of resources of a guest. */
 export type GuestResourceType =
   | "CombinedLayers"

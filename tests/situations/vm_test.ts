@@ -3,6 +3,7 @@ import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects 
 import {
   createUtilityVM,
   InUseError,
+  LayerError,
   mountLCOWLayers,
   mountWCOWLayers,
   ReleaseError,
@@ -169,3 +170,29 @@ for (
     assertEquals([t.left(), t.host.grantsOf("C:\\scratch\\1\\sandbox.vhdx")], [[], []]);
   });
 }
+
+Deno.test("the error of a change that the host or the guest refuses says of which layer or place it was", async () => {
+  const layers = { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
+  for (
+    const [fn, ResourceType, about] of [
+      [
+        "HcsModifyComputeSystem",
+        "Scsi",
+        "Add Scsi/df6d0690-79e5-55b6-a5ec-c1e2f77f580a/Attachments/0: C:\\scratch.vhdx",
+      ],
+      ["HcsModifyComputeSystem", "VirtualPMem", "Add VirtualPMem/Devices/0/Mappings/0: C:\\layers\\1.vhd"],
+      ["guest:ModifySettings", "MappedVirtualDisk", "Add MappedVirtualDisk: /run/mounts/scsi/m0"],
+      ["guest:ModifySettings", "CombinedLayers", "Add CombinedLayers: /run/c/rootfs"],
+    ] as const
+  ) {
+    const host = vmHost();
+    host.addLinuxLayer("C:\\layers\\1.vhd", 2 ** 20);
+    host.addFile("C:\\scratch.vhdx", 2 ** 24);
+    await using vm = await startedVM(host, { ...LINUX, guestConnection: "direct" });
+    const isIt = ({ args }: NativeCall) => JSON.stringify(args).includes(ResourceType);
+    using _failure = host.fail({ function: fn, code: "ERROR_ACCESS_DENIED", when: isIt });
+    const error = await assertRejects(() => mountLCOWLayers("c1", layers, { vm, guestRoot: "/run/c" }), LayerError);
+    const lines = (error instanceof UnwindError ? error.errors[0] as Error : error).message.split("\n  ");
+    assertEquals(lines[1], about);
+  }
+});

@@ -18,7 +18,7 @@ import {
   vmConfiguration,
 } from "../../hcsschema/guest_messages.ts";
 import type { GuestDefinedCapabilities } from "../../hcsschema/queries.ts";
-import type { GuestModificationRequest } from "../../hcsschema/requests.ts";
+import { changeText, type GuestModificationRequest } from "../../hcsschema/requests.ts";
 import { Bridge, type BridgeOptions, type ByteStream, type RequestOptions } from "./bridge.ts";
 import { type Fields, fieldsOf, read, type RequestName } from "./messages.ts";
 
@@ -116,7 +116,13 @@ export class BridgeConnection implements Disposable {
    * @throws {GuestConnectionError} if the connection is lost: the change may have been made.
    */
   async modify(request: GuestModificationRequest, options?: RequestOptions): Promise<void> {
-    await this.request("ModifySettings", THE_VM, modification(request), options);
+    try {
+      await this.request("ModifySettings", THE_VM, modification(request), options);
+    } catch (error) {
+      if (!(error instanceof GuestError)) throw error;
+      const texts = error.guestText === "" ? [] : error.guestText.split("\n");
+      throw new GuestError(error.operation, error.code, texts, [changeText({ GuestRequest: request })]);
+    }
   }
 
   /** Changes a service in a Windows guest. */
