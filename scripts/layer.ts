@@ -212,8 +212,8 @@ async function withoutContents(layers: readonly LayerSource[], path: string, sig
   const { type, target, reparse } = entry;
   if (type === "folder") return `${path} is a folder`;
   const place = target ?? reparse?.target;
-  const missing = type === "link" ? ", which isn't there" : "";
-  return place === undefined ? `${path} is a reparse point` : `${path} is a link to ${place}${missing}`;
+  const nowhere = type === "link" ? ", which leads to no file" : "";
+  return place === undefined ? `${path} is a reparse point` : `${path} is a link to ${place}${nowhere}`;
 }
 
 const WRAP = "wrap";

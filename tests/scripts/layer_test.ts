@@ -167,7 +167,7 @@ Deno.test("layer cat takes a path as it is written elsewhere, and says why there
     const [path, problem] of [
       ["Files", "Files is a folder"],
       ["Files/l", "Files/l is a link to a"],
-      ["Files/b", "Files/b is a link to Files/none, which isn't there"],
+      ["Files/b", "Files/b is a link to Files/none, which leads to no file"],
       ["Files/x", `There is no file Files/x in ${tar}`],
     ] as const
   ) {

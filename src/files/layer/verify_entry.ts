@@ -70,7 +70,7 @@ export const TYPE_WORDS: Readonly<Record<LayerEntryType, string>> = {
   file: "file",
   folder: "folder",
   reparse: "reparse point",
-  link: "name of a file",
+  link: "further name of a file",
   stream: "stream",
   whiteout: "removal",
 };
