@@ -82,10 +82,14 @@ export class Operation {
     return error;
   }
 
-  /** The calls of Windows that it waits for. Which these are shows in their paths, or in that nothing else runs. */
+  /**
+   * The calls of Windows that it waits for. Which these are shows in their paths, or in that nothing else runs. One without a
+   * path can be of each operation that was there when it began.
+   */
   calls({ calls, operations }: Running): NativeCall[] {
-    return [...calls].filter(({ number, path = "" }) =>
-      operations === 1 && number > this.#number || this.#isAbout(keyOf(path))
+    return [...calls].filter(({ number, path }) =>
+      number > this.#number && (operations === 1 || path === undefined) ||
+      path !== undefined && this.#isAbout(keyOf(path))
     );
   }
 

@@ -13,6 +13,7 @@ import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
+import { operationOf } from "../ffi/operation.ts";
 import type { Layer } from "../hcsschema/layer_document.ts";
 import type { CombinedLayers } from "../hcsschema/requests.ts";
 import type { Held } from "../holds/hold.ts";
@@ -156,6 +157,7 @@ export async function acquireVMLayers(
     ? reserveShares(layerVM, plan, stack)
     : reserveImages(layerVM, plan, stack, image, containerId);
   const scratchFile = resolvedFile(host, diskOf(scratch));
+  [scratchFile, ...image?.blocks ?? []].forEach(({ path }) => operationOf(signal)?.concerns(path));
   const isThere = scsi.has(scratchFile);
   const disk = reserveScratch(scsi, plan, scratchFile, { formatWithRefs });
   if (typeof layers === "number" || disk === undefined) {

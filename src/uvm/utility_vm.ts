@@ -510,7 +510,8 @@ export class UtilityVM implements AsyncDisposable {
   }
 
   #perform<T>(options: ReleaseOptions, body: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
-    return perform(this.host, limitsOf(options), [this.id], body);
+    const about = this.#holds.holds.flatMap((hold) => Object.values(hold));
+    return perform(this.host, limitsOf(options), [this.id, ...about], body);
   }
 
   /** {@linkcode UtilityVM.close}. */

@@ -2,6 +2,7 @@
 import { assertEquals, assertMatch, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
 import { BaseHandler, setup } from "jsr:@std/log@^0.224.14";
 import {
+  createUtilityVM,
   HungCallError,
   InUseError,
   listMounts,
@@ -13,6 +14,7 @@ import {
 import { prepareLayer } from "../../src/storage/mod.ts";
 import { CallBarrier, changes, held, settle } from "../support/calls.ts";
 import { hostInFront, LAYERS, SCRATCH, STACK, stackHost } from "../support/host.ts";
+import { IMAGE, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 const OTHER = "C:\\scratch\\c2";
 
@@ -297,4 +299,44 @@ function logTo(lines: string[]): Disposable {
   const handler = new Lines("ERROR", { formatter: ({ msg }) => msg });
   setup({ handlers: { handler }, loggers: { "hcs-layers": { level: "ERROR", handlers: ["handler"] } } });
   return { [Symbol.dispose]: () => setup({ handlers: {}, loggers: {} }) };
+}
+
+/** Two VMs, and what is done with both of them while a call of each hangs. */
+const WITH_TWO_VMS: readonly [hangs: string, what: string][] = [
+  ["HcsGetServiceProperties", "created"],
+  ["GrantVmAccess", "created"],
+  ["GrantVmAccess", "mounted in"],
+  ["RevokeVmAccess", "closed"],
+  ["HcsTerminateComputeSystem", "closed"],
+];
+
+for (const [hangs, what] of WITH_TWO_VMS) {
+  Deno.test(`${hangs} hangs for two VMs that are ${what} side by side: each call is told once its time is over`, async () => {
+    let slow: CallBarrier | undefined;
+    const host = vmHost({ clock: "automatic", completion: "synchronous", latency: (call) => slow?.latency(call) });
+    host.addLayer("C:\\layers\\base");
+    ["C:\\vms\\1", "C:\\vms\\2", "C:\\s\\1", "C:\\s\\2"].forEach((folder) => host.addScratch(folder));
+    const limits = () => ({ timeout: slow === undefined ? undefined : 1_000 });
+    const create = (n: number) =>
+      createUtilityVM(
+        { ...WINDOWS, guestConnection: "direct", id: `vm${n}`, layerFolders: [IMAGE, `C:\\vms\\${n}`] },
+        { host, ...limits() },
+      );
+    const vms = what === "created" ? [] : await Promise.all([create(1), create(2)]);
+    for (const vm of vms) await vm.start();
+    slow = new CallBarrier((call) => call.function === hangs);
+    const mount = (n: number) =>
+      mountWCOWLayers("c1", ["C:\\layers\\base", `C:\\s\\${n}`], { vm: vms[n - 1]!, ...limits() });
+    const calls = [1, 2].map((n) =>
+      what === "created" ? create(n) : what === "closed" ? vms[n - 1]!.close(limits()) : mount(n)
+    );
+    const told = await Promise.all(calls.map((call) => assertRejects(() => call, HungCallError)));
+    assertEquals(told.map(({ operation }) => operation), [hangs, hangs]);
+    [1, 2].forEach(() => slow!.release());
+    slow = undefined;
+    await Promise.all(told.map(({ over }) => over));
+    await settle();
+    for (const vm of vms) await vm.close();
+    assertEquals(held(host), []);
+  });
 }
