@@ -1436,8 +1436,8 @@ const TIME_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/ffi/operation.ts",
-    text: `operations === 1 && number > this.#number || this.#isAbout(keyOf(path))`,
-    replacement: `number > this.#number`,
+    text: `path !== undefined && this.#isAbout(keyOf(path))`,
+    replacement: `false`,
     breaks: "the step of another release that hangs is waited for without an end",
     tests: [HUNG],
   },
