@@ -273,13 +273,17 @@ export async function lastVolume(
  */
 export async function isOfAnother(
   host: Host,
-  { id, cim }: MountRecord,
+  { id, scratch, cim }: {
+    readonly id: string | undefined;
+    readonly scratch: string;
+    readonly cim: { readonly volume: string } | undefined;
+  },
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (cim === undefined) return false;
   const { records, unreadable } = await allRecords(host, signal);
   const isTaken = records.some((other) =>
-    other.id !== id && other.cim?.volume === cim.volume &&
+    other.id !== id && pathKey(other.scratch) !== pathKey(scratch) && other.cim?.volume === cim.volume &&
     (isDiskInUse(host, other.scratch) || !isOwnerGone(host, other))
   );
   if (!isTaken && unreadable.length > 0 && hasVolume(host, cim.volume) !== false) throw unreadable[0]!.error;

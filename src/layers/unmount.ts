@@ -86,7 +86,7 @@ export interface UnmountWCOWLayersOptions extends HostOptions {
  *
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @returns What was released, in the order of the releases.
- * @throws {InvalidInputError} if an argument is of the wrong form.
+ * @throws {InvalidInputError} if an argument is of the wrong form, or the container has the image on another scratch.
  * @throws {InUseError} if this process is mounting the scratch, or a VM uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @throws {HungCallError} if it was cancelled, and a call of Windows doesn't return.
@@ -178,7 +178,7 @@ export async function releaseRecorded(
 ): Promise<ReleasedHold[]> {
   noteRecord(mount.signal, record);
   const { signal } = mount;
-  const image = await imageToRelease(host, { record, containerId, signal }) ??
+  const image = await imageToRelease(host, { scratch: mount.scratch, record, containerId, signal }) ??
     (record === undefined ? named : undefined);
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
@@ -209,7 +209,7 @@ export async function releaseRecorded(
  * @param scratchFolder Absolute path of the scratch layer's folder.
  * @param containerId Id of the container, after which the image's volume is named.
  * @returns What was released, in the order of the releases.
- * @throws {InvalidInputError} if an argument is of the wrong form.
+ * @throws {InvalidInputError} if an argument is of the wrong form, or the container has the image on another scratch.
  * @throws {InUseError} if this process is mounting the scratch, or a VM uses it. Nothing was changed.
  * @throws {ReleaseError} if something is still held.
  * @category Layers on the host
@@ -226,7 +226,7 @@ export async function releaseCimFSHostLayers(
 /** Returns the volume of the image that a scratch is mounted with, or undefined if there is none. */
 async function imageToRelease(
   host: Host,
-  { record, containerId, signal }: Pick<Recorded, "record" | "containerId" | "signal">,
+  { scratch, record, containerId, signal }: Pick<Recorded, "scratch" | "record" | "containerId" | "signal">,
 ): Promise<string | undefined> {
   const recorded = record?.cim?.volume;
   if (containerId === undefined) {
@@ -242,7 +242,22 @@ async function imageToRelease(
       containerId,
     );
   }
+  const its = { id: record?.id, scratch, cim: { volume: named } };
+  if (isShownElsewhere(host, named, scratch) || await isOfAnother(host, its, signal)) {
+    throw new InvalidInputError(
+      "containerId",
+      "is that of a container on another scratch, which has its image",
+      containerId,
+    );
+  }
   return named;
+}
+
+function isShownElsewhere(host: Host, image: string, scratch: string): boolean {
+  return sessionOf(host).mounts.list().some((use) =>
+    pathKey(use.scratch) !== pathKey(scratch) && use.layers.some((layer) => pathKey(layer) === pathKey(image)) &&
+    isDiskInUse(host, use.scratch)
+  );
 }
 
 interface ScratchToRelease {
@@ -264,7 +279,7 @@ export async function recordedHolds(
   host: Host,
   { record, scratch, signal }: Pick<ScratchToRelease, "record" | "scratch" | "signal">,
 ): Promise<readonly Hold[]> {
-  const image = await imageToRelease(host, { record, signal });
+  const image = await imageToRelease(host, { scratch, record, signal });
   const { holds } = await holdsOf(host, { scratch, image, record, volumeMountPath: undefined, signal });
   return holds.holds;
 }

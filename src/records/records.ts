@@ -102,8 +102,21 @@ export class Records {
   }
 
   async #begin(host: Host, subject: string, line: string): Promise<void> {
+    const path = await this.#path(subject);
+    await this.#inFolder(host, () => write(host, path, line, access.GENERIC_WRITE, disposition.CREATE_ALWAYS));
+  }
+
+  // Runs `attempt` with the folder there, once more if somebody has removed that since.
+  async #inFolder<T>(host: Host, attempt: () => T | Promise<T>): Promise<T> {
     this.#prepare(host);
-    write(host, await this.#path(subject), line, access.GENERIC_WRITE, disposition.CREATE_ALWAYS);
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      this.#isTrusted = false;
+      this.#prepare(host);
+      return await attempt();
+    }
   }
 
   /** {@linkcode read} for a volume or an image that is mounted by itself, by what its record is about. */
@@ -200,18 +213,7 @@ export class Records {
 
   async #lockOf(host: Host, key: string, options?: Parameters<typeof fileLock>[3]): Promise<Disposable> {
     const index = BigInt(`0x${key.replaceAll("-", "").slice(0, 15)}`);
-    const take = () => {
-      this.#prepare(host);
-      return fileLock(host, `${this.#folder}\\${LOCKS}`, index, options);
-    };
-    try {
-      return await take();
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      // Somebody has removed the folder since.
-      this.#isTrusted = false;
-      return await take();
-    }
+    return await this.#inFolder(host, () => fileLock(host, `${this.#folder}\\${LOCKS}`, index, options));
   }
 
   async #path(scratch: string): Promise<string> {

@@ -7,6 +7,7 @@ import {
   mountSandboxVolume,
   mountWCOWLayers,
   recover,
+  releaseCimFSHostLayers,
   releaseMount,
   removeSandboxMountPoint,
   unmountWCOWLayers,
@@ -126,6 +127,39 @@ Deno.test("a release leaves the image that a container on another scratch has by
   const before = held(host);
   await mount.release();
   assertEquals([held(host), mount.holds, records(host).length], [before, [], 1]);
+});
+
+Deno.test("the id of a container on another scratch is refused, in its process or another, and its image stays", async () => {
+  for (const records of [undefined, false] as const) {
+    const host = hostInFront(imageHost(), { ...records === false && { records } });
+    await mountWCOWLayers("web", [TOP, OTHER], { host });
+    await mountWCOWLayers("c1", STACK, { host });
+    const before = held(host);
+    for (const from of records === false ? [host] : [host, host.otherProcess()]) {
+      for (const release of [releaseCimFSHostLayers, byId]) {
+        const error = await assertRejects(() => release(SCRATCH, "web", { host: from }), InvalidInputError);
+        assertEquals([error.argument, error.value, held(host)], ["containerId", "web", before]);
+      }
+    }
+    await releaseCimFSHostLayers(OTHER, "web", { host });
+    await releaseCimFSHostLayers(SCRATCH, "web", { host });
+    assertEquals(held(host), []);
+  }
+});
+
+function byId(scratch: string, containerId: string, options: { host: SimulatedHost }) {
+  return unmountWCOWLayers(scratch, { ...options, containerId });
+}
+
+Deno.test("somebody deletes the records of a program that runs: it mounts on", async () => {
+  const host = stackHost();
+  await (await mountWCOWLayers("c1", STACK, { host })).release();
+  host.remove(MOUNTS);
+  await (await mountWCOWLayers("c1", STACK, { host })).release();
+  const volume = host.addVolume("11111111-2222-3333-4444-555555555555");
+  host.remove(MOUNTS);
+  await (await mountSandboxVolume(MOUNT, volume, { host })).release();
+  assertEquals([held(host), records(host)], [[], []]);
 });
 
 Deno.test("a record that can't be read may be of the image's next owner: the image isn't dismounted, and that is told", async () => {
