@@ -5,6 +5,7 @@
  */
 
 import { pathKey } from "../checks/windows_path.ts";
+import { InUseError } from "../errors/state_errors.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 
 /** A mount of this process. */
@@ -35,6 +36,7 @@ export class MountTable {
   readonly #activated = new FolderSet();
   readonly #layers = new FolderSet();
   readonly #needed = new FolderSet();
+  readonly #destroying = new FolderSet();
   readonly #volumes = new Map<string, ScratchUse>();
   readonly #mounting = new Map<string, number>();
 
@@ -60,16 +62,21 @@ export class MountTable {
     this.#change(scratch, { activated: false, layers: [], mount: undefined });
   }
 
-  /** Notes that a scratch is being mounted on layers, until the result is disposed. */
+  /**
+   * Notes that a scratch is being mounted on layers, until the result is disposed.
+   *
+   * @throws {InUseError} if one of them is being destroyed.
+   */
   startMount(scratch: string, layers: readonly string[]): Disposable {
+    this.#requireKept(scratch);
     const key = pathKey(scratch);
     const add = (n: number) => {
       const count = (this.#mounting.get(key) ?? 0) + n;
       if (count > 0) this.#mounting.set(key, count);
       else this.#mounting.delete(key);
     };
-    add(1);
     const needed = this.need(layers);
+    add(1);
     return {
       [Symbol.dispose]: () => {
         needed[Symbol.dispose]();
@@ -78,8 +85,13 @@ export class MountTable {
     };
   }
 
-  /** Notes that a call needs layers, until the result is disposed. */
+  /**
+   * Notes that a call needs layers, until the result is disposed.
+   *
+   * @throws {InUseError} if one of them is being destroyed.
+   */
   need(layers: readonly string[]): Disposable {
+    layers.forEach((layer) => this.#requireKept(layer));
     layers.forEach((layer) => this.#needed.add(layer));
     return { [Symbol.dispose]: () => layers.forEach((layer) => this.#needed.remove(layer)) };
   }
@@ -87,6 +99,22 @@ export class MountTable {
   /** Returns whether the folder is or contains a layer that a call needs. */
   isNeeded(folder: string): boolean {
     return this.#needed.hasIn(folder);
+  }
+
+  /**
+   * Notes that the layer or scratch in a folder is being destroyed, until the result is disposed.
+   *
+   * @throws {InUseError} if another call does that.
+   */
+  startDestroying(folder: string): Disposable {
+    this.#requireKept(folder);
+    this.#destroying.add(folder);
+    return { [Symbol.dispose]: () => this.#destroying.remove(folder) };
+  }
+
+  #requireKept(path: string): void {
+    if (this.#destroying.around(path) === undefined) return;
+    throw new InUseError(path, "is being destroyed by another call", "this process");
   }
 
   /** Returns whether a scratch is being mounted. */

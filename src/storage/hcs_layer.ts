@@ -5,7 +5,7 @@
  */
 
 import { boolean, documentOf, requireText, withHostOptions } from "../checks/arguments.ts";
-import { requireKind } from "../checks/existing.ts";
+import { kindOf, requireKind } from "../checks/existing.ts";
 import { realFolder, realPath } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -49,6 +49,7 @@ export interface HcsImportLayerOptions extends HostOptions {
  * @param layer Absolute path of the layer's folder.
  * @param sourceFolder Absolute path of the folder with the transport format. It can't be the layer's folder.
  * @throws {InvalidInputError} if the source doesn't exist, or is the layer.
+ * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
  * @category Layers by documents
  */
@@ -72,6 +73,7 @@ export async function hcsImportLayer(
       const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
       const to = realFolder(host, named, "layer");
       requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
+      if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
       await native.importLayer(host, to, from, data);
     },
   );
@@ -154,6 +156,7 @@ export async function hcsExportLayer(
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
     const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
+    using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
   });

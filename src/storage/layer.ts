@@ -409,12 +409,13 @@ export async function expandDisk(
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
     const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
   });
 }
 
-/** Throws if a layer is known to be in use. */
+/** Throws if a layer is known to be in use, so that what it has must not be changed. */
 export async function requireUnused(host: Host, folder: string, signal: AbortSignal | undefined): Promise<void> {
   forgetUnmounted(host, folder);
   const { mounts } = sessionOf(host);
@@ -504,6 +505,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * @param layer Absolute path of the layer's folder.
  * @param folder Absolute path of the folder with the transport format.
  * @throws {InvalidInputError} if the folder doesn't exist, or is the layer.
+ * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
  * @category Layers
  */
@@ -520,6 +522,7 @@ export async function importLayer(layer: string, folder: string, options: Parent
       requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
       using _layers = sessionOf(host).mounts.need(layers);
+      if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
       await native.importLayer(host, to, from, parentLayers(host, layers));
     },
   );

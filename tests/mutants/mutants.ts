@@ -130,8 +130,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/records/records.ts",
-    text: `    this.#prepare(host);\n    write(`,
-    replacement: `    write(`,
+    text: `    this.#prepare(host);\n    try {\n      return await attempt();`,
+    replacement: `    try {\n      return await attempt();`,
     breaks: "a record is written to a folder that others may write to",
     tests: [RECORDS],
   },
@@ -305,8 +305,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/mount_records.ts",
-    text: `other.id !== id && other.cim?.volume === cim.volume`,
-    replacement: `other.id !== id && other.cim?.volume === ""`,
+    text: `other.cim?.volume === cim.volume &&`,
+    replacement: `other.cim?.volume === "" &&`,
     breaks: "an image that belongs to another mount by now counts as this mount's",
     tests: [BELIEVED],
   },

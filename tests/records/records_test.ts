@@ -101,6 +101,9 @@ Deno.test("a folder of records that others could have made, or that a link leads
   host.addFolder(FOLDER);
   const error = await assertRejects(() => records(host).begin(host, PLAN), UntrustedFolderError);
   assertStringIncludes(error.message, "can be changed by S-1-5-32-545");
+  host.addFolder(`${FOLDER}\\mounts`);
+  await assertRejects(() => records(host).begin(host, PLAN), UntrustedFolderError);
+  assertEquals(host.readDir(`${FOLDER}\\mounts`), []);
   const linked = new SimulatedHost();
   linked.addFolder("C:\\elsewhere");
   linked.addFolder("C:\\ProgramData");

@@ -24,6 +24,7 @@ import {
   exportLayer,
   hcsDestroyLayer,
   hcsDetachOverlayFilter,
+  hcsImportLayer,
   importLayer,
   layerData,
   prepareLayer,
@@ -77,6 +78,30 @@ for (const [layer, call, use] of NEEDING) {
   });
 }
 
+for (const [fn, destroy] of [["DestroyLayer", destroyLayer], ["HcsDestroyLayer", hcsDestroyLayer]] as const) {
+  Deno.test(`what ${fn} is destroying isn't mounted, read or destroyed again`, async () => {
+    const slow = new CallBarrier((call) => call.function === fn);
+    const host = machine(slow.latency);
+    for (
+      const [folder, uses] of [
+        [BASE, [mountFolders, (host: SimulatedHost) => copyLayer(APP, "C:\\l\\new", { parents: [BASE], host })]],
+        [SCRATCH, [mountFolders, mountImage]],
+      ] as const
+    ) {
+      const destroying = destroy(folder, { host });
+      await slow.arrival();
+      for (const use of [...uses, (host: SimulatedHost) => destroyLayer(folder, { host })]) {
+        const error = await assertRejects(() => use(host), InUseError, "is being destroyed");
+        assertEquals(error.path, folder);
+      }
+      slow.release();
+      await destroying;
+      if (folder === BASE) host.addLayer(BASE);
+    }
+    assertEquals(host.calls.filter((call) => call.function === fn).length, 2);
+  });
+}
+
 Deno.test("the layer and the image that a container shows aren't destroyed until it is released", async () => {
   const host = machine();
   for (const release of [(mount: MountedLayers) => mount.release(), () => unmountWCOWLayers(SCRATCH, { host })]) {
@@ -102,6 +127,17 @@ Deno.test("a layer that a mount of another process shows isn't destroyed, until 
     await assertRejects(() => hcsDestroyLayer(layer, { host }), InUseError, SCRATCH);
     await unmountWCOWLayers(SCRATCH, { host });
     await destroyLayer(layer, { host });
+  }
+});
+
+Deno.test("nothing is imported into a layer that a mount of any process shows", async () => {
+  const owner = machine();
+  await mountFolders(owner);
+  for (const host of [owner, owner.otherProcess()]) {
+    for (const imported of [importLayer, hcsImportLayer]) {
+      await assertRejects(() => imported(APP, "C:\\from", { host }), InUseError, "mounted scratch");
+    }
+    assertEquals(host.calls.filter((call) => /ImportLayer/.test(call.function)), []);
   }
 });
 
