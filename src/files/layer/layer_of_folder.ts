@@ -81,7 +81,9 @@ class Walk {
     }
     const problem = this.#onFinding && nameProblem(path.slice(path.lastIndexOf("/") + 1));
     if (problem !== undefined) this.#tell(path, "path", `its path ${problem}`);
-    yield await this.#entryOf(path, info);
+    const entry = await this.#entryOf(path, info);
+    if (entry === undefined) return;
+    yield entry;
     if (!info.isDirectory || info.isSymlink) return;
     for (const removed of this.#whiteouts.get(path) ?? []) {
       yield { path: removed, type: "whiteout", size: 0, contents: empty };
@@ -94,12 +96,12 @@ class Walk {
     this.#onFinding({ severity: "error", rule, problem, path });
   }
 
-  async #entryOf(path: string, info: Deno.FileInfo): Promise<LayerEntry> {
+  async #entryOf(path: string, info: Deno.FileInfo): Promise<LayerEntry | undefined> {
     const times = timesOf(info);
     const common = { path, size: 0, ...times && { times }, contents: empty };
     if (info.isSymlink) {
-      const target = await this.#readable(path, () => Deno.readLink(this.#full(path)));
-      return { ...common, type: "reparse", reparse: { tag: SYMLINK_TAG, target } };
+      const target = await this.#targetOf(path);
+      return target === undefined ? undefined : { ...common, type: "reparse", reparse: { tag: SYMLINK_TAG, target } };
     }
     if (info.isDirectory) return { ...common, type: "folder" };
     const id = this.#idOf(info);
@@ -107,6 +109,16 @@ class Walk {
     if (first !== undefined) return { ...common, type: "link", target: first };
     if (id !== undefined) this.#names.set(id, path);
     return { ...common, type: "file", size: info.size, contents: () => this.#contents(path) };
+  }
+
+  async #targetOf(path: string): Promise<string | undefined> {
+    try {
+      return await Deno.readLink(this.#full(path));
+    } catch (cause) {
+      // Deno has a class for all that may be in the way, and none for a link of a kind that it doesn't know.
+      if (!(cause instanceof Error) || cause.name !== "Error") throw new UnreadableFileError(this.#full(path), cause);
+      return void this.#tell(path, "type", "a reparse point of this kind, such as a link of WSL, can't be read");
+    }
   }
 
   // What the names of a file have in common, if it has more than one.

@@ -155,7 +155,9 @@ function unpacked(packed: ByteSource, name: string, signal: AbortSignal | undefi
       } catch (cause) {
         signal?.throwIfAborted();
         if (failure !== undefined) throw failure.error;
-        throw new FormatError(name, "what is packed with gzip is cut or damaged, or more than one piece", { cause });
+        const problem =
+          "what is packed with gzip is cut or damaged, or more than one piece, and then has to be unpacked first";
+        throw new FormatError(name, problem, { cause });
       }
     },
     async cancel() {

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { FormatError } from "../../../src/errors/file_errors.ts";
+import { FormatError, UnreadableFileError } from "../../../src/errors/file_errors.ts";
 import { fromBytes } from "../../../src/files/bytes/random_access.ts";
 import { diffLayers } from "../../../src/files/layer/diff_layers.ts";
 import { layerOfFolder } from "../../../src/files/layer/layer_of_folder.ts";
@@ -115,4 +115,22 @@ Deno.test({
     await Deno.remove(`${root}/Files/pipe`);
     await assertRejects(() => Array.fromAsync(layer.entries()), FormatError, "its name isn't UTF-8");
   },
+});
+
+Deno.test("a link that Deno can't read, as those of WSL, is told of as such", async () => {
+  const root = await layerFolder({ "Files/a": "" });
+  await Deno.symlink("a", `${root}/Files/wsl`);
+  const { readLink } = Deno;
+  // Tags that Deno doesn't know, such as that of WSL's links, have no class of errors.
+  Deno.readLink = () => Promise.reject(new Error("Unsupported reparse point type"));
+  try {
+    const problem = "a reparse point of this kind, such as a link of WSL, can't be read";
+    const layer = layerOfFolder(root);
+    assertEquals(await findings(layer), [`error type Files/wsl: ${problem}`]);
+    await assertRejects(() => Array.fromAsync(layer.entries()), FormatError, problem);
+    Deno.readLink = () => Promise.reject(new Deno.errors.PermissionDenied("no"));
+    await assertRejects(() => Array.fromAsync(layer.entries()), UnreadableFileError, "wsl can't be read");
+  } finally {
+    Deno.readLink = readLink;
+  }
 });
