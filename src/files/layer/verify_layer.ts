@@ -148,12 +148,12 @@ class Verification {
   async find(found: LayerEntry): Promise<void> {
     count(this.#totals.found, found);
     if (found.type === "whiteout") return this.#findRemoval(found);
-    const key = caseless(found.path);
+    const key = this.#keyOf(found);
     const expected = this.#expected.get(key);
     if (expected === undefined) return this.#findExtra(found, key);
     expected.isFound = true;
     const { entry } = expected;
-    if (nameIn(entry.path) !== nameIn(found.path)) {
+    if (entry.type !== "stream" && nameIn(entry.path) !== nameIn(found.path)) {
       this.#tell("name", entry, `the layer has it as ${found.path}`, { expected: entry, found, severity: "warning" });
     }
     const isFile = (type: LayerEntry["type"]) => type === "file" || type === "link";
@@ -164,6 +164,16 @@ class Verification {
         found,
       });
     } else await this.#compare(expected, found);
+  }
+
+  // A stream follows the name of its file that comes first, which may be another one in the tar.
+  #keyOf({ type, path }: LayerEntry): string {
+    const key = caseless(path);
+    if (type !== "stream") return key;
+    const colon = key.lastIndexOf(":");
+    const owner = this.#expected.get(key.slice(0, colon));
+    const file = owner && this.#fileOf(owner);
+    return file === undefined ? key : caseless(file.entry.path) + key.slice(colon);
   }
 
   // Names of a file are equal: which of them comes first, and is the file, depends on the form.

@@ -119,12 +119,14 @@ Deno.test("verifyLayer() takes names of one file as equal, whichever comes first
   const first = await layer(
     folder("Files"),
     file("Files/z", "x"),
+    { name: "Files/z:s", data: "stream" },
     link("Files/b", "Files/z"),
     link("Files/a", "Files/b"),
   );
   const second = await layer(
     folder("Files"),
     file("Files/a", "x"),
+    { name: "Files/a:s", data: "stream" },
     link("Files/b", "Files/a"),
     link("Files/z", "Files/a"),
   );
@@ -135,7 +137,10 @@ Deno.test("verifyLayer() takes names of one file as equal, whichever comes first
     link("Files/b", "Files/a"),
     link("Files/z", "Files/a"),
   );
-  assertEquals(told(await verifyLayer(other, [first])), ["error contents Files/a: its bytes are others"]);
+  assertEquals(told(await verifyLayer(other, [first])), [
+    "error contents Files/a: its bytes are others",
+    "error missing Files/z:s: the layer lacks this stream, which has 6 bytes",
+  ]);
 });
 
 Deno.test("verifyLayer() tells what can't be in a layer, and ends where the tar is cut", async () => {
