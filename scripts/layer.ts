@@ -29,8 +29,8 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
                        error. In layers below, topmost first, what LAYER links to and removes is looked for
   verify LAYER --against=TAR [PARENT]...
                        list what LAYER has otherwise than TAR says, such as after an import; exit code 1 if that is
-                       more than Windows changes. PARENT is a layer below whose files LAYER has as well, as the image
-                       of a layer with parents does; the topmost first
+                       more than Windows changes. PARENT is the tar of a layer below, the topmost first, by which what
+                       LAYER has of those is told from what is too much
   wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
 
 LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copied, or a CIM image, whose name ends in
@@ -179,7 +179,11 @@ async function verify([layer, ...against]: readonly LayerSource[], signal: Abort
   const lines = [
     columns(rows),
     ...totals.map(([name, { entries, bytes }]) => `${name}: ${entries} entries, ${bytes} bytes`),
-    ...Object.entries(uncompared).map(([part, count]) => `${part} of ${count} entries couldn't be compared`),
+    ...Object.entries(uncompared).map(([part, count]) =>
+      part === "extra"
+        ? `${count} entries that the tar doesn't have may be of layers below, which weren't named`
+        : `${part} of ${count} entries couldn't be compared`
+    ),
     `${errors} errors, ${mismatches.length - errors} warnings`,
   ];
   const json = mismatches.map(({ expected, found, ...told }) => ({

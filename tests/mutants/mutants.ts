@@ -1773,8 +1773,8 @@ const FILE_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/files/layer/verify_layer.ts",
-    text: "if (!isFound) this.#missing(entry);",
-    replacement: "if (!isFound && entry.size > 0) this.#missing(entry);",
+    text: "if (!isFound && !isOptional) this.#missing(entry);",
+    replacement: "if (!isFound && !isOptional && entry.size > 0) this.#missing(entry);",
     breaks: "an empty file that an import has lost isn't noticed",
     tests: ["tests/files/layer/verify_layer_test.ts"],
   },

@@ -12,8 +12,8 @@ import { caseless } from "./layer_path.ts";
 import type { LayerForm } from "./layer_source.ts";
 
 /**
- * What a tar may say that the layer doesn't tell. `contents` are those of names of files that only layers below have, `link`
- * which names are of one file, and `removal` what the layer removes.
+ * What a tar may say that the layer doesn't tell. `contents` are those of files of layers below, `link` which names are of one
+ * file, `removal` what the layer removes, and `extra` what may be of layers below that weren't named.
  */
 export type UncomparedPart =
   | "attributes"
@@ -22,7 +22,8 @@ export type UncomparedPart =
   | "streams"
   | "contents"
   | "link"
-  | "removal";
+  | "removal"
+  | "extra";
 
 /** What differs of an entry. */
 export interface Told {
@@ -54,7 +55,8 @@ export function compareEntries(
   tell("target", targetProblem(expected, found, form));
   for (const [time, what] of form === "folder" ? [WRITTEN] : TIMES) {
     const [before, after] = [expected.times?.[time], found.times?.[time]];
-    if (before === undefined || after === undefined || isSameTime(before, after, form)) continue;
+    // Windows takes 0 for none, and leaves the time as it is.
+    if (before === undefined || before === 0n || after === undefined || isSameTime(before, after, form)) continue;
     // Windows changes them whenever somebody reads a file, or anything of it changes.
     const severity = time === "access" || time === "change" ? "warning" : undefined;
     tell("times", `it was ${what} ${timeText(after)}, not ${timeText(before)}`, severity);
@@ -78,8 +80,9 @@ export const TYPE_WORDS: Readonly<Record<LayerEntryType, string>> = {
 /** Whether it is an error that a part of an entry differs. */
 export function severityOf(path: string, part: DifferingPart): Told["severity"] {
   const key = caseless(path);
-  // Windows makes files beside the hives.
-  const isMadeAnew = (key === "HIVES" || key.startsWith("HIVES/")) && part !== "contents" && part !== "size";
+  // Windows makes the two folders itself, and files beside the hives.
+  const isMadeAnew = (key === "FILES" || key === "HIVES" || key.startsWith("HIVES/")) && part !== "contents" &&
+    part !== "size" && part !== "type";
   return isMadeAnew || CHANGED.test(key) ? "warning" : "error";
 }
 

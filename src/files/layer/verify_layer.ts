@@ -66,8 +66,8 @@ export interface LayerVerification {
  * `Hives/System_Base`, and what it changes (the time of the last access, the boot files of a utility VM) is a warning. Of a
  * folder, times are compared to the millisecond, and only those of the last write.
  *
- * @param against The tar. If the layer has the files of those below as well, as an image that was forked from theirs: those too,
- * the topmost first.
+ * @param against The tar, and those of the layers below, the topmost first: an image that was forked from theirs has what they
+ * have, and the folder of a layer may. Without them, what is theirs can't be told from what is too much.
  * @throws {FormatError} if the tar or the layer is cut or damaged.
  */
 export async function verifyLayer(
@@ -84,10 +84,11 @@ export async function verifyLayer(
     await verification.expect(entry);
   }
   if (below.length > 0) {
+    verification.isBelowNamed = true;
     // Its findings were told.
     const again: LayerSource = { name: top.name, entries: () => top.entries({ signal, onFinding: () => {} }) };
     for await (const { entry, layer: index } of mergeLayers([again, ...below], { signal })) {
-      if (index > 0) await verification.expect(entry);
+      if (index > 0) await verification.expectBelow(entry);
     }
   }
   for await (const entry of source.entries({ signal, onFinding: verification.teller(source) })) {
@@ -98,7 +99,10 @@ export async function verifyLayer(
 
 interface Expected {
   readonly entry: LayerEntry;
-  readonly digest: string;
+  /** Undefined if its contents aren't compared. */
+  readonly digest: string | undefined;
+  /** Whether it is of a layer below, of which the folder of a layer may have something, or stand-ins of it. */
+  readonly isOptional?: boolean;
   isFound: boolean;
   /** The first name under which its contents were found, of a file. */
   firstName?: string;
@@ -109,6 +113,8 @@ const MADE =
   /^(LAYOUT|HIVES|HIVES\/(SYSTEM|SOFTWARE|SAM|SECURITY|DEFAULTUSER)_BASE|UTILITYVM\/SYSTEMTEMPLATE(BASE)?\.VHDX)$/;
 
 class Verification {
+  /** Whether the layers below were named. */
+  isBelowNamed = false;
   readonly #layer: LayerSource;
   readonly #expected = new Map<string, Expected>();
   readonly #removals = new Map<string, Expected>();
@@ -145,6 +151,14 @@ class Verification {
     this.#expected.set(key, expected);
   }
 
+  /** Expects an entry of a layer below. */
+  async expectBelow(entry: LayerEntry): Promise<void> {
+    if (this.#layer.form !== "folder") return await this.expect(entry);
+    count(this.#totals.expected, entry);
+    const kept = { ...entry, contents: unreadable };
+    this.#expected.set(caseless(entry.path), { entry: kept, digest: undefined, isOptional: true, isFound: false });
+  }
+
   async find(found: LayerEntry): Promise<void> {
     count(this.#totals.found, found);
     if (found.type === "whiteout") return this.#findRemoval(found);
@@ -163,7 +177,7 @@ class Verification {
         expected: entry,
         found,
       });
-    } else await this.#compare(expected, found);
+    } else if (!expected.isOptional) await this.#compare(expected, found);
   }
 
   // A stream follows the name of its file that comes first, which may be another one in the tar.
@@ -191,7 +205,7 @@ class Verification {
           found,
         });
       }
-    } else if (file === undefined) this.#skip("contents");
+    } else if (file?.digest === undefined) this.#skip("contents");
     else if (file.firstName === undefined) {
       file.firstName = found.path;
       await this.#compare(file, found, entry);
@@ -236,7 +250,10 @@ class Verification {
   #findExtra(found: LayerEntry, key: string): void {
     const isRemoved = this.#removals.has(`-${key}`);
     if (isRemoved) this.#tell("removal", found, "it is there, and the tar removes it", { found });
-    else if (this.#tellsAll || !MADE.test(key)) this.#tell("extra", found, "the tar doesn't have it", { found });
+    else if (this.#tellsAll) this.#tell("extra", found, "the tar doesn't have it", { found });
+    else if (MADE.test(key)) return;
+    else if (this.#isAbove && !this.isBelowNamed) this.#skip("extra");
+    else this.#tell("extra", found, "the tar doesn't have it", { found });
   }
 
   #findRemoval(found: LayerEntry): void {
@@ -244,6 +261,11 @@ class Verification {
     const expected = this.#removals.get(removalKey(found));
     if (expected === undefined) this.#tell("extra", found, "it is removed, which it isn't in the tar", { found });
     else expected.isFound = true;
+  }
+
+  // A layer above others has this folder, and once it is imported, what is theirs may be in it.
+  get #isAbove(): boolean {
+    return this.#expected.has("HIVES");
   }
 
   // What is kept as it was made has all that the tar has.
@@ -254,8 +276,8 @@ class Verification {
   finish(): LayerVerification {
     if (this.#areLinksClear) this.#mismatches.push(...this.#separate);
     else this.#separate.forEach(() => this.#skip("link"));
-    for (const { entry, isFound } of this.#expected.values()) {
-      if (!isFound) this.#missing(entry);
+    for (const { entry, isFound, isOptional } of this.#expected.values()) {
+      if (!isFound && !isOptional) this.#missing(entry);
     }
     for (const { entry, isFound } of this.#removals.values()) {
       if (!isFound) this.#missingRemoval(entry);

@@ -212,7 +212,7 @@ Deno.test("verifyLayer() says how much a folder doesn't tell, and compares the r
     ...rest,
   );
   const verification = await verifyLayer(layerOfFolder(root), [tar]);
-  assertEquals(told(verification).filter((line) => !line.startsWith("error times Files: ")), [
+  assertEquals(told(verification).filter((line) => !line.startsWith("warning times Files: ")), [
     "error times Files/d/b: it was written 2020-01-01T00:00:00.1230000Z, not 2020-01-01T00:00:00.1254567Z",
     "error link Files/own: it is a file of its own, not another name of Files/a",
   ]);
@@ -230,6 +230,22 @@ Deno.test("verifyLayer() says how much a folder doesn't tell, and compares the r
     "error extra Files/other: it is removed, which it isn't in the tar",
     "error removal Files/gone: the layer doesn't remove it, as the tar does",
   ]);
+});
+
+Deno.test("verifyLayer() takes what is of layers below for that in the folder of a layer, and doesn't read it", async () => {
+  const root = await Deno.makeTempDir();
+  for (const folder of ["Files", "Hives"]) await Deno.mkdir(`${root}/${folder}`);
+  const names = ["own", "below", "more"];
+  for (const name of names) await Deno.writeTextFile(`${root}/Files/${name}`, name);
+  const top = [folder("Hives"), folder("Files")];
+  const tar = await layer(...top, file("Files/own", "own"));
+  const below = await layer(...top, file("Files/below", "other"), file("Files/none"));
+  const parts = ({ mismatches }: LayerVerification) =>
+    mismatches.filter(({ part }) => part !== "times").map(({ part, path }) => `${part} ${path}`);
+  const alone = await verifyLayer(layerOfFolder(root), [tar]);
+  assertEquals([parts(alone), alone.uncompared.extra], [[], 2]);
+  const all = await verifyLayer(layerOfFolder(root), [tar, below]);
+  assertEquals([parts(all), all.uncompared.contents], [["extra Files/more"], 1]);
 });
 
 Deno.test("where Deno rounds the numbers of files, verifyLayer() doesn't claim that names are of one file or not", async () => {
@@ -276,10 +292,11 @@ Deno.test("verifyLayer() finds nothing in images that were just imported, also a
   await using appImage = await imageOf(host, app.image);
   const { mismatches, uncompared } = await verifyLayer(appImage, [appTar!, baseTar!]);
   assertEquals([told({ mismatches } as LayerVerification), uncompared], [[], {}]);
-  // Without those below, what is theirs is too much.
+  // Without those below, what is theirs can't be told from what is too much.
   const alone = await verifyLayer(appImage, [appTar!]);
-  assertEquals(alone.mismatches.filter(({ part }) => part !== "extra"), []);
-  assertEquals([alone.isSame, alone.uncompared], [false, {}]);
+  assertEquals([told(alone), alone.uncompared], [[], { extra: 12 }]);
+  const more = await verifyLayer(appImage, [appTar!, given("tar")]);
+  assertEquals([more.isSame, more.mismatches.filter(({ part }) => part === "extra").length], [false, 12]);
 });
 
 Deno.test("verifyLayer() finds nothing in a layer that was imported into folders and exported again", async () => {
