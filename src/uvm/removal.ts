@@ -4,12 +4,12 @@
  * @module
  */
 
-import { isInUse } from "../checks/existing.ts";
+import { isInUse, kindOf } from "../checks/existing.ts";
 import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
-import { runsWithoutGuest, VMStateError } from "../errors/vm_errors.ts";
+import { GuestError, runsWithoutGuest, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { isNotFound } from "../ffi/kernel32.ts";
 import type { ModifySettingRequest } from "../hcsschema/requests.ts";
@@ -77,14 +77,22 @@ class Step {
 
   async #isGone(error: unknown, earlier: unknown): Promise<boolean> {
     const { file, canRemoveNothing = false } = this.#what;
-    if (isNotFound(error) || codeOf(error) === win32.ERROR_NOT_FOUND) return true;
-    if (file !== undefined) {
+    if (codeOf(error) === win32.ERROR_NOT_FOUND) return true;
+    // A file that isn't found needn't be this one.
+    if (file !== undefined && !(isNotFound(error) && isAbsent(this.#vm, file))) {
       return await waitUntil(this.#vm.host, `${file} is free`, () => !mayBeOpen(this.#vm, file));
     }
+    if (isNotFound(error)) return true;
     // Nobody knows which error says that there is nothing. These don't.
-    const tellsNothing = isRefused(error) || isUnclearInVM(error) || isInvalidState(error) || isSame(error, earlier) ||
-      error instanceof UnexpectedAnswerError;
+    const tellsNothing = isRefused(error) || isUnclearInVM(error) || isInvalidState(error) ||
+      isSame(error, earlier) && !this.#isRefusedAgain(error, earlier) || error instanceof UnexpectedAnswerError;
     return !canRemoveNothing && !tellsNothing;
+  }
+
+  // Some guests have one code for all that fails. What one refused to add, and then twice to remove, is nothing that it has.
+  #isRefusedAgain(error: unknown, earlier: unknown): boolean {
+    const isOfGuest = error instanceof GuestError && earlier instanceof GuestError;
+    return isOfGuest && earlier !== this.#failed && isSame(error, this.#failed);
   }
 }
 
@@ -98,6 +106,14 @@ function mayBeOpen({ host }: RunningVM, file: string): boolean {
     return isInUse(host, file);
   } catch {
     return true;
+  }
+}
+
+function isAbsent({ host }: RunningVM, file: string): boolean {
+  try {
+    return kindOf(host, file) === undefined;
+  } catch {
+    return false;
   }
 }
 

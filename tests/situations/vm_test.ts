@@ -171,6 +171,23 @@ for (
   });
 }
 
+Deno.test("a disk that can't be detached, as a file isn't found, is attached still as long as its own file is open", async () => {
+  await using t = await TestVM.open({ os: "windows" });
+  t.host.addLayer("C:\\layers\\base");
+  t.host.addScratch("C:\\scratch\\1");
+  const isDisk = ({ args }: NativeCall, what: string) =>
+    JSON.parse(String(args.configuration)).RequestType === what && String(args.configuration).includes("Scsi");
+  const fn = "HcsModifyComputeSystem";
+  t.host.fail({ function: fn, code: "ERROR_INVALID_PARAMETER", effect: "full", when: (call) => isDisk(call, "Add") });
+  t.host.fail({ function: fn, code: "ERROR_FILE_NOT_FOUND", when: (call) => isDisk(call, "Remove") });
+  const mount = () => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch\\1"], { vm: t.vm });
+  const error = await assertRejects(mount, UnwindError);
+  assertEquals(error.holds.map(({ kind }) => kind), ["vmAccess", "scsiAttachment"]);
+  t.failNothing();
+  await error.release();
+  assertEquals(t.left(), []);
+});
+
 Deno.test("the error of a change that the host or the guest refuses says of which layer or place it was", async () => {
   const layers = { layers: [{ vhdPath: "C:\\layers\\1.vhd" }], scratchVhdPath: "C:\\scratch.vhdx" };
   for (

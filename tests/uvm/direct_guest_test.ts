@@ -5,6 +5,7 @@ import { LayerError } from "../../src/errors/layer_error.ts";
 import { GuestConnectionError, GuestError, VMStateError } from "../../src/errors/vm_errors.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
 import { mountLCOWLayers } from "../../src/layers/lcow.ts";
+import { ReleaseError } from "../../src/holds/release_errors.ts";
 import { mountWCOWLayers } from "../../src/layers/wcow.ts";
 import { runtimeIdOf } from "../../src/simulated/runtime_id.ts";
 import type { NativeCall, SimulatedHost, SimulatedHostOptions } from "../../src/simulated/mod.ts";
@@ -314,6 +315,32 @@ Deno.test("persistent memory of which the guest's part is removed, and the host'
   await mounted.release();
   await vm.close();
   assertEquals(held(host), []);
+});
+
+Deno.test("a disk that a guest refused to mount, and twice to unmount with the same code, is given back", async () => {
+  const host = hostWithLayers();
+  await using vm = await startedVM(host, WINDOWS);
+  const isDisk = ({ args }: NativeCall) => JSON.stringify(args).includes("MappedVirtualDisk");
+  // Which is also what simulated guests answer to whoever removes what isn't there.
+  host.fail({ function: "guest:ModifySettings", code: "E_FAIL", when: isDisk });
+  const mount = () => mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratches\\1"], { vm });
+  await assertRejects(mount, GuestError);
+  assertEquals(heldKinds(host).includes("scsiAttachment"), false);
+  assertEquals(host.grantsOf("C:\\scratches\\1\\sandbox.vhdx"), []);
+  host.failNothing();
+  await (await mount()).release();
+});
+
+Deno.test("a disk that is mounted stays though a guest refuses to unmount it, however often", async () => {
+  const host = hostWithLayers();
+  const { vm, mounted } = await WCOW_VM(host);
+  const isDisk = ({ args }: NativeCall) => JSON.stringify(args).includes("MappedVirtualDisk");
+  host.fail({ function: "guest:ModifySettings", code: "E_FAIL", when: isDisk });
+  for (let i = 0; i < 3; i++) await assertRejects(() => mounted.release(), ReleaseError);
+  assertEquals(heldKinds(host).includes("scsiAttachment"), true);
+  host.failNothing();
+  await mounted.release();
+  await vm.close();
 });
 
 Deno.test("a request whose answer never comes ends with the connection, and with the VM, each with its reason", async () => {
