@@ -30,7 +30,7 @@ Usage: ${program("layer")} [OPTION]... COMMAND ARGUMENT...
   verify LAYER --against=TAR [PARENT]...
                        list what LAYER has otherwise than TAR says, such as after an import; exit code 1 if that is
                        more than Windows changes. PARENT is the tar of a layer below, the topmost first, by which what
-                       LAYER has of those is told from what is too much
+                       LAYER has of those is told from what is too much; if LAYER is a folder, also a folder
   wrap [FILES.tar]     print the tar of a layer with all files of a plain tar; FILES.tar may be - for the standard input
 
 LAYER is a tar, packed with gzip or not, the folder of a layer, mounted or copied, or a CIM image, whose name ends in
@@ -242,7 +242,10 @@ function plan(args: Arguments): Job {
       throw new UsageError("verify takes a layer, and --against with a tar");
     }
     if (isBase !== undefined) throw new UsageError("verify takes neither --base nor --not-base");
-    return { run: (signal) => onLayers([layer, against, ...parents], (layers) => verify(layers, signal)) };
+    const words = Object.fromEntries(
+      [against, ...parents].map((_, i) => [`against[${i}]`, i === 0 ? "TAR" : "PARENT"]),
+    );
+    return { run: (signal) => onLayers([layer, against, ...parents], (layers) => verify(layers, signal)), words };
   }
   if (name === WRAP) {
     if (json) throw new UsageError("wrap prints the tar: --json is of no use");

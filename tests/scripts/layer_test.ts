@@ -225,6 +225,11 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
     [["verify", "--against", cut], 2, "verify takes a layer, and --against with a tar"],
     [["verify", "--base", cut, "--against", cut], 2, "verify takes neither --base nor --not-base"],
     [["verify", cut, "--against", cut], 1, "cut.tar: it is cut"],
+    [
+      ["verify", cut, `--against=${layers.folder}`],
+      1,
+      "TAR is a folder, which tells less than a tar: ",
+    ],
     [["lint", cut, "--against", cut], 2, "lint takes no --against"],
     [["import", "C:/a", cut, "--against", cut], 2, "import takes no --against"],
   ];

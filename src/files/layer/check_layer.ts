@@ -1,6 +1,6 @@
 /**
- * What Windows wants of a layer as a whole: its top folders, the order of its entries, and what they have to do with each
- * other.
+ * What Windows wants of a layer as a whole: its top folders, the order of its entries, and what they have to do with
+ * each other.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export interface CheckLayerOptions {
 /** Options of {@linkcode lintLayer}. */
 export interface LintLayerOptions extends CheckLayerOptions {
   /**
-   * The layers below, the topmost first. The paths that the layer links to and removes are then looked for in them. Default: unknown,
-   * so that they are not.
+   * The layers below, the topmost first. The paths that the layer links to and removes are then looked for in them.
+   * Default: unknown, so that they are not.
    */
   readonly parents?: readonly LayerSource[] | undefined;
   /** Ends reading once it is aborted. */
@@ -66,8 +66,8 @@ export async function* lintLayer(
 }
 
 /**
- * Passes the entries of a layer on, and refuses the first with which something is wrong, and at the end a layer in which
- * something is missing. Warnings are not looked at.
+ * Passes the entries of a layer on, and refuses the first with which something is wrong, and at the end a layer in
+ * which something is missing. Warnings are not looked at.
  *
  * @throws {FormatError} that names the entry.
  */

@@ -7,8 +7,9 @@
 import type { LayerEntry } from "./entry.ts";
 
 /**
- * What a finding is about: the file as a whole (`format`), the type of an entry, its path, the top folders (`root`), the order
- * of entries, two of one path (`collision`), streams, links, whiteouts, metadata, or what a base layer needs (`base`).
+ * What a finding is about: the file as a whole (`format`), the type of an entry, its path, the top folders (`root`),
+ * the order of entries, two of one path (`collision`), streams, links, whiteouts, metadata, or what a base layer needs
+ * (`base`).
  */
 export type LayerRule =
   | "format"
@@ -46,8 +47,8 @@ export interface EntriesOptions {
 }
 
 /**
- * What a layer is kept in. Of a folder, nobody tells attributes, access rights, extended attributes, streams and what it removes,
- * and of its times the last write is the one that outlives a copy.
+ * What a layer is kept in. Of a folder, nobody tells attributes, access rights, extended attributes, streams and what
+ * it removes, and of its times the last write is the one that outlives a copy.
  */
 export type LayerForm = "tar" | "folder" | "image";
 

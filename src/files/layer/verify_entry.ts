@@ -12,8 +12,8 @@ import { caseless } from "./layer_path.ts";
 import type { LayerForm } from "./layer_source.ts";
 
 /**
- * What a tar may say that the layer doesn't tell. `contents` are those of files of layers below, `link` which names are of one
- * file, `removal` what the layer removes, and `extra` what may be of layers below that weren't named.
+ * What a tar may say that the layer doesn't tell. `contents` are those of files of layers below, `link` which names are
+ * of one file, `removal` what the layer removes, and `extra` what may be of layers below that weren't named.
  */
 export type UncomparedPart =
   | "attributes"

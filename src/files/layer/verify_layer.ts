@@ -16,9 +16,10 @@ import { mergeLayers } from "./merge_layers.ts";
 import { compareEntries, severityOf, TYPE_WORDS, type UncomparedPart } from "./verify_entry.ts";
 
 /**
- * What is otherwise than the tar says: the layer lacks an entry (`missing`), has one that the tar hasn't (`extra`), has what the
- * tar removes, or lacks the removal (`removal`), keeps names of one file as files of their own, or the other way round (`link`),
- * has a name in another case (`name`), a part of an entry differs, or the entry can't be in a layer (`format`).
+ * What is otherwise than the tar says: the layer lacks an entry (`missing`), has one that the tar hasn't (`extra`), has
+ * what the tar removes, or lacks the removal (`removal`), keeps names of one file as files of their own, or the other
+ * way round (`link`), has a name in another case (`name`), a part of an entry differs, or the entry can't be in a layer
+ * (`format`).
  */
 export type MismatchPart = DifferingPart | "missing" | "extra" | "removal" | "link" | "name" | "format";
 
@@ -61,13 +62,14 @@ export interface LayerVerification {
 }
 
 /**
- * Tells whether a layer, such as one that was imported, has exactly what a tar says: entries, sizes and bytes, times, attributes,
- * access rights, streams, links, reparse points, and nothing else. What Windows makes beside it isn't counted, such as
- * `Hives/System_Base`, and what it changes (the time of the last access, the boot files of a utility VM) is a warning. Of a
- * folder, times are compared to the millisecond, and only those of the last write.
+ * Tells whether a layer, such as one that was imported, has exactly what a tar says: entries, sizes and bytes, times,
+ * attributes, access rights, streams, links, reparse points, and nothing else. What Windows makes beside it isn't
+ * counted, such as `Hives/System_Base`, and what it changes (the time of the last access, the boot files of a utility
+ * VM) is a warning. Of a folder, times are compared to the millisecond, and only those of the last write.
  *
- * @param against The tar, and those of the layers below, the topmost first: an image that was forked from theirs has what they
- * have, and the folder of a layer may. Without them, what is theirs can't be told from what is too much.
+ * @param against The tar, and those of the layers below, the topmost first: an image that was forked from theirs has
+ * what they have, and the folder of a layer may. Without them, what is theirs can't be told from what is too much.
+ * Those below the folder of a layer may be folders.
  * @throws {FormatError} if the tar or the layer is cut or damaged.
  */
 export async function verifyLayer(
@@ -79,6 +81,12 @@ export async function verifyLayer(
   const source = layerSource(layer, "layer");
   const [top, ...below] = layerSources(against, "against");
   if (top === undefined) throw new InvalidInputError("against", "is empty", against);
+  const isFolder = source.form === "folder";
+  [top, ...below].forEach(({ form, name }, i) => {
+    // Of layers below, the folder of a layer has nothing that is compared.
+    if (form !== "folder" || (isFolder && i > 0)) return;
+    throw new InvalidInputError(`against[${i}]`, "is a folder, which tells less than a tar", name);
+  });
   const verification = new Verification(source);
   for await (const entry of top.entries({ signal, onFinding: verification.teller(top) })) {
     await verification.expect(entry);

@@ -246,6 +246,12 @@ Deno.test("verifyLayer() takes what is of layers below for that in the folder of
   assertEquals([parts(alone), alone.uncompared.extra], [[], 2]);
   const all = await verifyLayer(layerOfFolder(root), [tar, below]);
   assertEquals([parts(all), all.uncompared.contents], [["extra Files/more"], 1]);
+  const parent = layerOfFolder(root);
+  assertEquals(parts(await verifyLayer(layerOfFolder(root), [tar, parent])), []);
+  for (const [found, ...against] of [[tar, parent], [parent, parent], [tar, tar, parent]] as const) {
+    const error = await assertRejects(() => verifyLayer(found, against), InvalidInputError, "less than a tar");
+    assertEquals(error.argument, `against[${against.length - 1}]`);
+  }
 });
 
 Deno.test("where Deno rounds the numbers of files, verifyLayer() doesn't claim that names are of one file or not", async () => {
