@@ -54,8 +54,9 @@ async function copyCheckout(): Promise<string> {
   return folder;
 }
 
-async function run(folder: string, tests: readonly string[]): Promise<Verdict> {
-  const limit = AbortSignal.timeout(LIMIT_MS);
+const NEVER = new AbortController().signal;
+
+async function run(folder: string, tests: readonly string[], limit: AbortSignal): Promise<Verdict> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", "--quiet", "--fail-fast", ...tests],
     cwd: folder,
@@ -77,7 +78,7 @@ async function runMutant(folder: string, { file, text, replacement, tests }: Mut
   const source = await Deno.readTextFile(path);
   try {
     await Deno.writeTextFile(path, plant(source, { file, text, replacement }));
-    return await run(folder, tests);
+    return await run(folder, tests, AbortSignal.timeout(LIMIT_MS));
   } finally {
     await Deno.writeTextFile(path, source);
   }
@@ -111,9 +112,9 @@ async function work(folder: string): Promise<void> {
 
 const folders = await Promise.all(Array.from({ length: workers }, copyCheckout));
 try {
-  // A test that fails anyway would catch everything.
+  // A test that fails anyway would catch everything. All together they take as long as they take.
   const tests = [...new Set(jobs.flatMap(({ mutant }) => mutant.tests))];
-  const sound: Verdict = tests.length === 0 ? { failed: undefined } : await run(folders[0]!, tests);
+  const sound: Verdict = tests.length === 0 ? { failed: undefined } : await run(folders[0]!, tests, NEVER);
   if ("broken" in sound || sound.failed !== undefined) {
     throw new Error(`without a bug, a test fails: ${"broken" in sound ? sound.broken : sound.failed}`);
   }
