@@ -11,18 +11,15 @@ import { toldRealPath } from "../checks/real_path.ts";
 import { diskOf, namedFolder, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
-import { neverReachedWindows } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { operationOf, perform } from "../ffi/operation.ts";
-import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activationOf, scratchVolume } from "../host_holds/activation.ts";
+import { activationOf } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { placeOfMountPoint } from "../host_holds/mount_place.ts";
-import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
 import { mayBeGone, overlayOf } from "../host_holds/overlay_filter.ts";
 import { filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
@@ -32,7 +29,8 @@ import { requireBuild } from "../session/builds.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
-import { isFree, waitUntil } from "../session/waiting.ts";
+import { isFree } from "../session/waiting.ts";
+import { listMountPoints, requireNobodyElses, volumeOf, volumeShown } from "./found_volume.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
 import {
   formerRecordOf,
@@ -314,6 +312,9 @@ async function holdsOf(
   if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) {
     throw isOpenToVM(host, diskOf(scratch)) ? new InUseError(scratch, USED_BY_A_VM) : error;
   }
+  if (volume !== undefined && (record?.volume === undefined || pathKey(volume) !== pathKey(record.volume))) {
+    await requireNobodyElses(host, volume, scratch, signal);
+  }
   const named = volumeMountPath && volumeShown(host, volumeMountPath, volume);
   const { mountPoints, unlisted } = volume === undefined
     ? { mountPoints: [] }
@@ -358,52 +359,6 @@ async function holdsOf(
   return { holds, unlisted };
 }
 
-const DRIVE_LETTER = /^[A-Za-z]:\\$/;
-
-// The mount points of a volume; those of a damaged one can't be listed, and then only the caller knows them.
-async function listMountPoints(
-  host: Host,
-  volume: string,
-  signal: AbortSignal | undefined,
-): Promise<{ mountPoints: string[]; unlisted?: unknown }> {
-  let mountPoints: string[] = [];
-  let unlisted: unknown;
-  await waitUntil(host, `the mount points of ${volume} can be listed`, () => {
-    try {
-      // Windows takes a drive letter away with the disk.
-      mountPoints = mountPointsOfVolume(host, volume).filter((path) => !DRIVE_LETTER.test(path));
-      unlisted = undefined;
-      return true;
-    } catch (error) {
-      if (neverReachedWindows(error)) throw error;
-      unlisted = error;
-      return false;
-    }
-  }, signal);
-  return { mountPoints, unlisted };
-}
-
 function isListed(mountPoints: readonly string[], folder: string): boolean {
   return mountPoints.some((path) => pathKey(path) === pathKey(`${folder}\\`));
-}
-
-// The volume at a folder that the caller names: of the scratch, or gone.
-function volumeShown(host: Host, folder: string, volume: string | undefined): string | undefined {
-  if (kindOf(host, folder) === undefined) return volume;
-  const shown = mountedVolume(host, folder);
-  if (shown !== undefined && kindOf(host, shown) !== undefined && !isSameVolume(host, shown, volume)) {
-    throw new InvalidInputError("volumeMountPath", `shows another volume than the scratch's (${shown})`, folder);
-  }
-  return shown ?? volume;
-}
-
-async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string; error?: unknown }> {
-  // Of a folder that has none, Windows could tell the volume that is mounted there.
-  if (kindOf(host, diskOf(scratch)) === undefined) return {};
-  try {
-    return { volume: await scratchVolume(host, scratch) };
-  } catch (error) {
-    if (neverReachedWindows(error)) throw error;
-    return { error };
-  }
 }

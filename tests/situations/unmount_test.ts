@@ -8,12 +8,14 @@ import {
   NativeError,
   ReleaseError,
   removeSandboxMountPoint,
+  UnexpectedAnswerError,
   unmountWCOWLayers,
 } from "../../mod.ts";
 import { fromWide, wide } from "../../src/ffi/wide.ts";
 import { changes, held, sequence } from "../support/calls.ts";
 import { hostWith, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost, withWrapped } from "../support/host.ts";
 
+const OTHER = "C:\\scratch\\c2";
 const NOT_READY = 0x80070015;
 const SHARING_VIOLATION = 0x80070020;
 
@@ -93,6 +95,28 @@ Deno.test("Windows tells another name of the scratch's volume: its mount point i
   });
   await unmountWCOWLayers(SCRATCH, { host: other, volumeMountPath: MOUNT });
   assertEquals([held(host), host.exists(MOUNT)], [[], false]);
+});
+
+Deno.test("Windows tells the volume of another container: its mount point stays, and nothing is changed", async () => {
+  const host = hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] });
+  const owner = host.otherProcess();
+  const { path: others } = await mountWCOWLayers("db", [...LAYERS, OTHER], {
+    host: owner,
+    volumeMountPath: "C:\\mnt\\db",
+  });
+  await mountWCOWLayers("web", STACK, { host: owner, volumeMountPath: MOUNT });
+  const before = held(host);
+  const confused = withWrapped(host.otherProcess(), (fn, call) => (...args) => {
+    const [, , , output] = args;
+    return fn === "GetLayerMountPath" && output instanceof Uint8Array
+      ? Promise.resolve(call(...args)).then((code) => (output.set(wide(others.slice(0, -1))), code))
+      : call(...args);
+  });
+  const error = await assertRejects(() => unmountWCOWLayers(SCRATCH, { host: confused }), UnexpectedAnswerError);
+  assertEquals([error.operation, error.answer, held(host)], ["GetLayerMountPath", others, before]);
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  assertEquals(held(host).filter((one) => !before.includes(one)), []);
+  assertEquals(host.exists("C:\\mnt\\db"), true);
 });
 
 Deno.test("the id of another container is refused, and the image isn't lost", async () => {
