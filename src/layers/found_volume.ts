@@ -5,7 +5,7 @@
  */
 
 import { kindOf } from "../checks/existing.ts";
-import { diskOf, pathKey } from "../checks/windows_path.ts";
+import { diskOf } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { neverReachedWindows } from "../errors/windows_errors.ts";
@@ -13,7 +13,7 @@ import type { Host } from "../ffi/host.ts";
 import { mountPointsOfVolume } from "../ffi/kernel32.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
 import { isSameVolume, mountedVolume } from "../host_holds/mount_point.ts";
-import { mountWithVolumeOf } from "../session/all_records.ts";
+import { isScratchOf, mountWithVolumeOf } from "../session/all_records.ts";
 import { waitUntil } from "../session/waiting.ts";
 
 /**
@@ -28,7 +28,7 @@ export async function requireNobodyElses(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const owner = await mountWithVolumeOf(host, volume, signal);
-  if (owner === undefined || pathKey(owner.scratch) === pathKey(scratch)) return;
+  if (owner === undefined || isScratchOf(host, owner, scratch)) return;
   throw new UnexpectedAnswerError("GetLayerMountPath", `is the volume of another scratch (${owner.scratch})`, volume);
 }
 

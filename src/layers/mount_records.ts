@@ -17,7 +17,7 @@ import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { newStamp, type Stamp } from "../records/stamp.ts";
-import { allRecords } from "../session/all_records.ts";
+import { allRecords, isScratchOf } from "../session/all_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { onceReachable, waitUntil } from "../session/waiting.ts";
@@ -283,8 +283,8 @@ export async function isOfAnother(
   if (cim === undefined) return false;
   const { records, unreadable } = await allRecords(host, signal);
   const isTaken = records.some((other) =>
-    other.id !== id && pathKey(other.scratch) !== pathKey(scratch) && other.cim?.volume === cim.volume &&
-    (isDiskInUse(host, other.scratch) || !isOwnerGone(host, other))
+    other.id !== id && other.cim?.volume === cim.volume &&
+    (isDiskInUse(host, other.scratch) || !isOwnerGone(host, other)) && !isScratchOf(host, other, scratch)
   );
   if (!isTaken && unreadable.length > 0 && hasVolume(host, cim.volume) !== false) throw unreadable[0]!.error;
   return isTaken;

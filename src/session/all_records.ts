@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isDiskInUse } from "../checks/existing.ts";
+import { idOf, isDiskInUse } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
@@ -54,6 +54,11 @@ export function mountOfScratch(
   signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
   return mountThat(host, ({ scratch }) => pathKey(scratch) === pathKey(folder), signal);
+}
+
+/** Returns whether a record is about the scratch in a folder, be it that Windows told another path of it then. */
+export function isScratchOf(host: Host, { scratch, scratchId }: MountRecord, folder: string): boolean {
+  return pathKey(scratch) === pathKey(folder) || scratchId !== undefined && scratchId === idOf(host, folder);
 }
 
 /** Returns the record of the mount in whose volume a path is, as {@linkcode mountShowing} does. */
