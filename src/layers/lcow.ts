@@ -56,7 +56,7 @@ export interface LCOWLayer {
 export interface LCOWLayers {
   /** Read-only layers, topmost first. */
   readonly layers: readonly LCOWLayer[];
-  /** Absolute path of the scratch disk. Several containers may share one. */
+  /** Absolute path of the scratch disk, up to 259 characters. Several containers of a VM may share one. */
   readonly scratchVhdPath: string;
 }
 

@@ -73,8 +73,8 @@ export async function createUtilityVM(
  * @param layers The layers and the scratch.
  * @throws {InvalidInputError} if an argument is refused. Nothing was changed.
  * @throws {VMStateError} if the VM isn't running.
- * @throws {InUseError} if the scratch stays in use elsewhere, if the VM uses a disk in a conflicting way, or another container uses `guestRoot`, or
- * has its root in it.
+ * @throws {InUseError} if the scratch stays in use elsewhere, such as in another VM, if the VM boots from a disk or uses it in a
+ * conflicting way, or another container uses `guestRoot`, or has its root in it.
  * @throws {NoRoomError} if the VM has no space for all disks. Nothing was changed.
  * @throws {NativeError} if Windows or the guest refuses.
  * @throws {UnwindError} if one refuses, and what was acquired before couldn't be released.
