@@ -105,6 +105,20 @@ Deno.test("a record in the place of another scratch's, or with volumes that are 
   }
 });
 
+Deno.test("a whole record of another scratch in the place of a scratch's own isn't believed", async () => {
+  const host = hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] });
+  const dead = host.otherProcess();
+  await mountWCOWLayers("c1", STACK, { host: dead });
+  const own = recordFile(host);
+  await mountWCOWLayers("c2", [...LAYERS, OTHER], { host: dead, volumeMountPath: MOUNT });
+  const other = host.readDir(MOUNTS).map(({ name }) => `${MOUNTS}\\${name}`).find((path) => path !== own)!;
+  dead.endProcess();
+  host.writeTextFile(own, host.readTextFile(other));
+  host.restart();
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(host.paths().includes(MOUNT), true);
+});
+
 Deno.test("records in a folder that others can write to are listed and recovered by nobody", async () => {
   const host = stackHost();
   const dead = host.otherProcess();

@@ -41,7 +41,19 @@ Deno.test("listMounts() tells what is mounted, where, since when, and by whom", 
   assertEquals((await listMounts({ host: other }))[0]?.owner.state, "this process");
   other.endProcess();
   assertEquals((await listMounts({ host }))[0]?.owner.state, "ended");
-  for (const handle of [id!, "c1", SCRATCH, "c:/SCRATCH/c1", LAYERS[2]!, layers.path, MOUNT, `${MOUNT}\\`]) {
+  for (
+    const handle of [
+      id!,
+      "c1",
+      SCRATCH,
+      "c:/SCRATCH/c1",
+      LAYERS[2]!,
+      layers.path,
+      layers.path.slice(0, -1),
+      MOUNT,
+      `${MOUNT}\\`,
+    ]
+  ) {
     assertEquals((await findMounts(handle, { host })).map((found) => found.id), [id], handle);
   }
   assertEquals(await findMounts("C:\\elsewhere", { host }), []);

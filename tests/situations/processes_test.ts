@@ -1,5 +1,5 @@
 // Several processes on one machine: who waits for whom, and what each leaves alone.
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { HungCallError, InUseError, listMounts, mountWCOWLayers, recover, unmountWCOWLayers } from "../../mod.ts";
 import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { changeScratch } from "../../src/session/scratch_changes.ts";
@@ -78,7 +78,9 @@ Deno.test("another process changes a scratch without an end: who waits for it ca
   const waiting = unmountWCOWLayers(SCRATCH, { host, signal: controller.signal });
   host.clock.after(500, () => controller.abort(new Error("enough")));
   await assertRejects(() => waiting, Error, "enough");
+  const from = host.clock.now;
   await assertRejects(() => unmountWCOWLayers(SCRATCH, { host }), InUseError, "another process for 60 s");
+  assert(host.clock.now - from < 90_000);
   assertEquals(host.held(), before);
 });
 
