@@ -77,8 +77,9 @@ export function heldOf({ state }: Windows, process: Process): HeldResource[] {
   for (const { volume, by } of Object.values(state.storageFilters)) {
     held.push({ kind: "storageFilter", target: volume, by });
   }
-  for (const { path, type, createdBy, mountedBy } of Object.values(state.nodes)) {
-    if (PROGRAM_DATA.test(path)) continue;
+  for (const { path, type, createdBy, mountedBy, isDeletePending } of Object.values(state.nodes)) {
+    // What is deleted goes with the last handle to it.
+    if (PROGRAM_DATA.test(path) || isDeletePending) continue;
     if (createdBy !== undefined) held.push({ kind: type, target: path, by: createdBy });
     if (mountedBy !== undefined) held.push({ kind: "mountPoint", target: path, by: mountedBy });
   }

@@ -14,7 +14,7 @@ const machine = new SimulatedHost({ file: file!, whenUnknown: WHEN_UNKNOWN });
 const host = hostInFront(machine, {
   async sleep(ms, signal) {
     await machine.sleep(ms, signal);
-    await new Promise((resolve) => setTimeout(resolve, ms / 5));
+    await new Promise((resolve) => setTimeout(resolve, ms));
   },
 });
 const random = sequence(Number(seed), 0);
