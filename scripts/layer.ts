@@ -225,7 +225,7 @@ const WRAP = "wrap";
 function plan(args: Arguments): Job {
   const { positionals, has, values } = args;
   const [name = "", ...operands] = positionals;
-  if ([...operands, values.against].includes("")) throw new UsageError("An argument is empty");
+  if (operands.includes("")) throw new UsageError("An argument is empty");
   const json = has("json");
   if (has("base") && has("not-base")) throw new UsageError("--base and --not-base contradict each other");
   const isBase = has("base") ? true : has("not-base") ? false : undefined;
@@ -306,7 +306,7 @@ if (import.meta.main) {
       timeout: "string",
       against: "string",
       form: "string",
-      simulate: "string",
+      simulate: "optional",
     },
     plan,
   });

@@ -64,7 +64,6 @@ interface MountRequest {
 
 async function plan(args: Arguments): Promise<Job> {
   const { values, positionals } = args;
-  if (values.id === "") throw new UsageError("--id is empty");
   if (values.from === undefined) return planned(args, positionals);
   if (positionals.length > 0) throw new UsageError("--from names the layers: leave out LAYER and SCRATCH");
   if (values.vm !== undefined) throw new UsageError("--from doesn't go with --vm");

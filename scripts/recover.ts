@@ -67,5 +67,5 @@ async function recoverAll(
 }
 
 if (import.meta.main) {
-  await main({ help, options: { ...HOST_OPTIONS, adopt: "string", "dry-run": "boolean" }, plan });
+  await main({ help, options: { ...HOST_OPTIONS, adopt: "optional", "dry-run": "boolean" }, plan });
 }

@@ -5,7 +5,7 @@
  */
 
 import type { LayerError } from "../../mod.ts";
-import { type CommandLine, parseCommandLine } from "./command_line.ts";
+import { type CommandLine, type Options, parseCommandLine } from "./command_line.ts";
 import { CommandError, UsageError } from "./errors.ts";
 import type { HeldRecord } from "./holds.ts";
 import { interruptSignal } from "./interrupt.ts";
@@ -54,8 +54,8 @@ export interface Job {
 export interface Command {
   /** What `--help` prints. */
   readonly help: string;
-  /** Its options besides `--help` and `--version`: with a value, or without. */
-  readonly options: Readonly<Record<string, "string" | "boolean">>;
+  /** Its options besides `--help` and `--version`. */
+  readonly options: Options;
   /**
    * Looks at the arguments.
    *
@@ -65,7 +65,7 @@ export interface Command {
 }
 
 /** The options of all commands that work on a machine. */
-export const HOST_OPTIONS = { json: "boolean", simulate: "string", timeout: "string" } as const;
+export const HOST_OPTIONS = { json: "boolean", simulate: "optional", timeout: "string" } as const;
 
 const SIMULATE_HELP = Deno.build.standalone
   ? `\
@@ -101,6 +101,7 @@ export async function main(command: Command): Promise<void> {
     const { values, positionals } = parse(command);
     if (values.help) return printResult({ text: command.help }, false);
     if (values.version) return printResult({ text: await version() }, false);
+    const seconds = secondsIn(values.timeout as string | undefined);
     job = await command.plan({
       values: values as Arguments["values"],
       has: (flag) => values[flag] === true,
@@ -115,7 +116,7 @@ export async function main(command: Command): Promise<void> {
         { holds },
       );
       Deno.exit(report(error, { job, json, signal }));
-    }, secondsIn(values.timeout as string | undefined));
+    }, seconds);
     printResult(await job.run(signal), json);
   } catch (error) {
     const { report } = await import("./failure.ts");
@@ -143,9 +144,7 @@ function parse({ options }: Command): CommandLine {
         'Windows takes \\" for a quotation mark: leave out the \\ before a closing ", as in "C:\\My Layers\\app"',
     );
   }
-  // Options whose value may be left out.
-  const args = Deno.args.map((arg) => arg === "--simulate" || arg === "--adopt" ? `${arg}=` : arg);
-  return parseCommandLine(args, { help: "boolean", version: "boolean", ...options });
+  return parseCommandLine(Deno.args, { help: "boolean", version: "boolean", ...options });
 }
 
 async function version(): Promise<string> {

@@ -14,15 +14,16 @@ export interface CommandLine {
   readonly positionals: readonly string[];
 }
 
-/** The kinds of options, by name. */
-export type Options = Readonly<Record<string, "string" | "boolean">>;
+/** The kinds of options, by name: with a value, with one that may be left out and is empty then, and without. */
+export type Options = Readonly<Record<string, "string" | "optional" | "boolean">>;
 
 const SHORT = { "-h": "--help" } as const;
 
 /**
- * Parses a command line. A value follows its option behind `=`, or as the next argument; behind `--` there are no options.
+ * Parses a command line. A value follows its option behind `=`, or as the next argument unless it may be left out; behind
+ * `--` there are no options.
  *
- * @throws {UsageError} for an unknown option, a missing value, or one too many.
+ * @throws {UsageError} for an unknown option, a missing or empty value, or one too many.
  */
 export function parseCommandLine(args: readonly string[], options: Options): CommandLine {
   const values: Record<string, string | boolean> = Object.create(null);
@@ -45,11 +46,14 @@ export function parseCommandLine(args: readonly string[], options: Options): Com
       values[name] = true;
       continue;
     }
-    const text = value ?? args[++i];
+    const isLeftOut = value === undefined && options[name] === "optional";
+    const text = isLeftOut ? "" : value ?? args[++i];
     if (text === undefined) throw new UsageError(`Option '${option} <value>' argument missing`);
     if (value === undefined && text.startsWith("-") && text !== "-") {
       throw new UsageError(`Option '${option}' argument is ambiguous`);
     }
+    // As of a variable that isn't set. Of --adopt, no value means all.
+    if (text === "" && !isLeftOut) throw new UsageError(`${option} is empty`);
     values[name] = text;
   }
   return { values, positionals };

@@ -66,6 +66,10 @@ for (
     [["C:/a", "C:/A"], 1, "error: LAYER is the scratch as well: C:\\A\n"],
     [["C:/1/a", "C:/2/a", "C:/s"], 1, "error: LAYER 2 has the same folder name as LAYER 1, so Windows"],
     [["C:/a", "C:/s", "--id="], 2, "error: --id is empty\n"],
+    [["C:/a", "C:/s", "--id", ""], 2, "error: --id is empty\n"],
+    [["C:/a", "C:/s", "--simulate="], 2, "error: --simulate is empty\n"],
+    [["--from="], 2, "error: --from is empty\n"],
+    [["--timeout", "C:/a", "C:/s"], 2, "error: --timeout takes a number of seconds from 0.001 to 2147483, not C:/a\n"],
     [["C:/a", "C:/s", "--vm=plan9"], 2, "error: --vm takes windows or linux, not plan9\n"],
   ] as [string[], number, string][]
 ) {

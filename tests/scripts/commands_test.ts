@@ -272,6 +272,9 @@ Deno.test("recover --adopt unmounts a scratch that has no record, or all of them
   await activateLayer(SCRATCH, { host });
   await activateLayer("C:\\other", { host });
   host.endProcess();
+  // Of a variable that isn't set: it mustn't mean all.
+  const unset = await run(machine.args("recover:simulated", "--adopt="));
+  assertEquals([unset.code, unset.stdout, unset.stderr], [2, "", "error: --adopt is empty\n--help tells the usage\n"]);
   const adopt = async (...args: string[]) => (await run(machine.args("recover:simulated", ...args))).stdout;
   assertEquals([await adopt(), machine.held().length], ["", 2]);
   assertMatch(await adopt(`--adopt=${SCRATCH.replaceAll("\\", "/")}`), /^- {2}mounted {2}.*unknown {2}-\n$/);

@@ -217,7 +217,7 @@ Deno.test("layer fails with one line, and tells of wrong usage", async () => {
     [["ls", "--base", cut], 2, "ls takes neither --base nor --not-base"],
     [["wrap"], 2, "wrap takes a tar, or --base"],
     [["ls", ""], 2, "An argument is empty"],
-    [["verify", cut, "--against="], 2, "An argument is empty"],
+    [["verify", cut, "--against="], 2, "--against is empty"],
     [["diff", "-", "-"], 2, "Only one of them can be the standard input"],
     [["lint"], 2, "lint takes one or more layers"],
     [["lint", "--base", cut, cut], 2, "A base layer has no layers below"],
