@@ -14,7 +14,7 @@ import { removeOnceFree } from "../session/waiting.ts";
 import type { Acquisition } from "./activation.ts";
 
 /**
- * Runs `make`, which creates a file that did not exist before. Releasing the hold deletes the file, even if `make` failed
+ * Runs `make`, by which the function `by` of Windows creates a file that did not exist before. Releasing the hold deletes the file, even if `make` failed
  * and left it behind, see {@linkcode createHeld}.
  *
  * @param path Its path, where nothing exists yet.
@@ -22,12 +22,12 @@ import type { Acquisition } from "./activation.ts";
 export async function acquireNewFile(
   host: Host,
   path: string,
-  make: () => unknown,
+  { by, make }: { readonly by: string; readonly make: () => unknown },
   { restsOn = [], expect }: Pick<Acquisition, "restsOn" | "expect">,
 ): Promise<Held<HoldOf<"newFile">>> {
   const held = newFileOf(host, path, restsOn);
   const isInNewFolder = restsOn.some(({ hold }) => hold.kind === "folder" && hold.created?.includes(dirname(path)));
-  await createHeld(host, { held, paths: [path], isInNewFolder }, make, expect);
+  await createHeld(host, { held, paths: [path], by, isInNewFolder }, make, expect);
   return held;
 }
 

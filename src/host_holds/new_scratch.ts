@@ -29,9 +29,12 @@ export async function acquireNewScratch(
   signal: AbortSignal | undefined,
 ): Promise<Held<HoldOf<"newFile">>> {
   const folder = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
-  const create = () => createSandboxLayer(host, scratch, parentLayers(host, layers));
+  const how = {
+    by: "CreateSandboxLayer",
+    make: () => createSandboxLayer(host, scratch, parentLayers(host, layers)),
+  };
   return await holds.acquire(
-    (expect) => acquireNewFile(host, diskOf(scratch), create, { restsOn: [folder], expect }),
+    (expect) => acquireNewFile(host, diskOf(scratch), how, { restsOn: [folder], expect }),
     signal,
   );
 }

@@ -9,10 +9,11 @@ import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { isBusy, isUnclear } from "../errors/outcomes.ts";
-import { InUseError } from "../errors/state_errors.ts";
+import { printable } from "../errors/printable.ts";
+import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { isTaken } from "../ffi/kernel32.ts";
+import { fileAttributes, isTaken } from "../ffi/kernel32.ts";
 import type { Held } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { sessionOf } from "./session.ts";
@@ -60,6 +61,8 @@ export interface Creation {
   readonly held: Held;
   /** Its paths. */
   readonly paths: readonly string[];
+  /** The function of Windows that makes it, if its success is all that it tells. Then it is looked at. */
+  readonly by?: string;
   /** Whether it is in a folder that the same call of this process has just created. Default: false. */
   readonly isInNewFolder?: boolean;
 }
@@ -70,7 +73,7 @@ export interface Creation {
  */
 export async function createHeld<T>(
   host: Host,
-  { held, paths, isInNewFolder = false }: Creation,
+  { held, paths, by, isInNewFolder = false }: Creation,
   create: () => T | Promise<T>,
   expect: Expect,
 ): Promise<T> {
@@ -85,10 +88,32 @@ export async function createHeld<T>(
     },
   });
   try {
-    return await create();
+    const created = await create();
+    if (by !== undefined) requireMade(host, paths, by);
+    return created;
   } catch (error) {
     isOurs &&= isOwn(error, isInNewFolder);
     throw error;
+  }
+}
+
+/**
+ * Throws if nothing is at any of the paths of what a function has reported as made. A look that fails tells nothing.
+ *
+ * @param by The function of Windows.
+ * @throws {UnexpectedAnswerError} if it isn't there.
+ */
+export function requireMade(host: Host, paths: readonly string[], by: string): void {
+  // Asked twice, as an answer can be wrong once.
+  if ([...paths, ...paths].some((path) => mayBeThere(host, path))) return;
+  throw new UnexpectedAnswerError(by, `reports success although nothing is at ${printable(paths[0])}`, 0);
+}
+
+function mayBeThere(host: Host, path: string): boolean {
+  try {
+    return fileAttributes(host, path) !== undefined;
+  } catch {
+    return true;
   }
 }
 

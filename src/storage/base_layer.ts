@@ -59,6 +59,7 @@ const BLOCK_SIZE = 2 ** 20;
  * @param disks The disks to create.
  * @throws {InvalidInputError} if the layer doesn't exist, or something to be created does. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
@@ -185,6 +186,6 @@ async function acquireBaseOSLayer(host: Host, layer: string, expect: Expect): Pr
     },
   };
   const create = () => setupBaseOSLayer(host, layer, 0n, { Type: "Container" });
-  await createHeld(host, { held, paths: [layout, hives] }, create, expect);
+  await createHeld(host, { held, paths: [layout, hives], by: "HcsSetupBaseOSLayer" }, create, expect);
   return held;
 }

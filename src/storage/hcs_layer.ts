@@ -16,6 +16,7 @@ import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
+import { requireMade } from "../session/creations.ts";
 import { sessionOf } from "../session/session.ts";
 import { onceFree } from "../session/waiting.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
@@ -51,6 +52,7 @@ export interface HcsImportLayerOptions extends HostOptions {
  * @throws {InvalidInputError} if the source doesn't exist, or is the layer.
  * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @category Layers by documents
  */
 export async function hcsImportLayer(
@@ -75,6 +77,7 @@ export async function hcsImportLayer(
       requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
       if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
       await native.importLayer(host, to, from, data);
+      requireMade(host, [to], "HcsImportLayer");
     },
   );
 }

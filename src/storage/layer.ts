@@ -31,7 +31,7 @@ import { withDisk } from "../host_holds/disk.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { mountShowing } from "../session/all_records.ts";
-import { claimAbsent, isBeingCreated, isOwn } from "../session/creations.ts";
+import { claimAbsent, isBeingCreated, isOwn, requireMade } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
 import { onceFree } from "../session/waiting.ts";
@@ -273,6 +273,7 @@ export interface CreateLayerOptions extends HostOptions {
  * @param layer Absolute path of its folder, which must not exist.
  * @throws {InvalidInputError} if the folder exists, or the parent doesn't.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @category Layers
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
@@ -289,6 +290,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
       const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
       using _parent = sessionOf(host).mounts.need(parent === undefined ? [] : [parentFolder]);
       await native.createLayer(host, folder, parentFolder);
+      requireMade(host, [folder], "CreateLayer");
     },
   );
 }
@@ -311,6 +313,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
  * @param parents Absolute paths of the parents' folders, the topmost first.
  * @throws {InvalidInputError} if there are no parents, one doesn't exist, or the disk exists.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @category Scratches and base layers
  */
 export async function createScratchLayer(
@@ -327,6 +330,7 @@ export async function createScratchLayer(
     using _claim = claimAbsent(host, diskOf(folder), "layer");
     using _layers = sessionOf(host).mounts.need(layers);
     await native.createSandboxLayer(host, folder, parentLayers(host, layers));
+    requireMade(host, [diskOf(folder)], "CreateSandboxLayer");
   });
 }
 
@@ -468,6 +472,7 @@ export interface ParentOptions extends HostOptions {
  * @param destination Absolute path of the copy's folder, which must not exist.
  * @throws {InvalidInputError} if the source doesn't exist, or the destination does.
  * @throws {NativeError} if Windows refuses; part of the copy may be there then.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @category Layers
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
@@ -483,6 +488,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
       using _claim = claimAbsent(host, to, "destination");
       using _layers = sessionOf(host).mounts.need([realPath(host, from), ...layers]);
       await native.copyLayer(host, from, to, parentLayers(host, layers));
+      requireMade(host, [to], "CopyLayer");
     },
   );
 }
@@ -507,6 +513,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * @throws {InvalidInputError} if the folder doesn't exist, or is the layer.
  * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
  * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @category Layers
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
@@ -524,6 +531,7 @@ export async function importLayer(layer: string, folder: string, options: Parent
       using _layers = sessionOf(host).mounts.need(layers);
       if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
       await native.importLayer(host, to, from, parentLayers(host, layers));
+      requireMade(host, [to], "ImportLayer");
     },
   );
 }

@@ -53,6 +53,7 @@ export interface CreateScratchOptions extends HostOptions {
  * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does or is being created. Nothing is
  * ever replaced.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
@@ -111,6 +112,7 @@ export interface CreateUtilityVMScratchOptions extends HostOptions {
  * @param layer Absolute path of the folder of the layer with the utility VM.
  * @throws {InvalidInputError} if the layer has no utility VM, or the disk exists. Nothing is ever replaced.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
@@ -128,7 +130,7 @@ export async function createUtilityVMScratch(
     const path = diskOf(scratch);
     await withHolds(async (holds) => {
       const parent = await holds.acquire((expect) => acquireFolder(host, scratch, expect), signal);
-      const copy = () => copyOnceFree(host, template, path, signal);
+      const copy = { by: "CopyFileW", make: () => copyOnceFree(host, template, path, signal) };
       await holds.acquire((expect) => acquireNewFile(host, path, copy, { restsOn: [parent], expect }), signal);
       signal?.throwIfAborted();
       await grantVmAccess(host, vmId, path);

@@ -103,7 +103,7 @@ async function acquireScratch(
     },
   };
   const create = () => copyOnceFree(host, template, path, signal);
-  await createHeld(host, { held, paths: [path] }, create, expect);
+  await createHeld(host, { held, paths: [path], by: "CopyFileW" }, create, expect);
   return held;
 }
 

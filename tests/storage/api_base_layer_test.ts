@@ -52,6 +52,7 @@ for (const build of [17763, 20348]) {
       ...LOOKS,
       ...LOOKS,
       "HcsSetupBaseOSLayer",
+      "GetFileAttributesW",
       ...DIFFERENCING,
     ]);
     const creations = storageCalls(host).filter((call) => call.function === "CreateVirtualDisk");

@@ -1,0 +1,70 @@
+// Calls that Windows reports as done, and that made nothing: nobody gets what isn't there.
+import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { mountWCOWLayers, UnexpectedAnswerError } from "../../mod.ts";
+import type { Host } from "../../src/ffi/host.ts";
+import {
+  copyLayer,
+  createLayer,
+  createScratch,
+  createScratchLayer,
+  createUtilityVMScratch,
+  hcsImportLayer,
+  importLayer,
+  setupContainerBaseLayer,
+} from "../../src/storage/mod.ts";
+import { held } from "../support/calls.ts";
+import { hostWith } from "../support/host.ts";
+
+const SIZE = 2 ** 30;
+const BASE = "C:\\layers\\base";
+const layers = [BASE];
+const disks = { base: `${BASE}\\blank-base.vhdx`, differencing: `${BASE}\\blank.vhdx`, size: SIZE };
+
+const calls: Record<string, { function: string; call: (host: Host) => Promise<unknown> }> = {
+  createScratch: { function: "CreateSandboxLayer", call: (host) => createScratch("C:\\new\\s", layers, { host }) },
+  "createScratch of a size": {
+    function: "CreateSandboxLayer",
+    call: (host) => createScratch("C:\\new\\s", layers, { host, size: 40 * SIZE }),
+  },
+  "mountWCOWLayers with a new scratch": {
+    function: "CreateSandboxLayer",
+    call: (host) => mountWCOWLayers("c1", [BASE, "C:\\new\\s"], { host, createScratch: true }),
+  },
+  createScratchLayer: {
+    function: "CreateSandboxLayer",
+    call: (host) => createScratchLayer("C:\\layers\\new", layers, { host }),
+  },
+  createLayer: { function: "CreateLayer", call: (host) => createLayer("C:\\layers\\new", { parent: BASE, host }) },
+  copyLayer: { function: "CopyLayer", call: (host) => copyLayer(BASE, "C:\\layers\\new", { host }) },
+  importLayer: { function: "ImportLayer", call: (host) => importLayer("C:\\layers\\new", "C:\\unpacked", { host }) },
+  hcsImportLayer: {
+    function: "HcsImportLayer",
+    call: (host) => hcsImportLayer("C:\\layers\\new", "C:\\unpacked", { host }),
+  },
+  createUtilityVMScratch: {
+    function: "CopyFileW",
+    call: (host) => createUtilityVMScratch("C:\\new\\s", "C:\\layers\\boot", { vmId: "v1", host }),
+  },
+  setupContainerBaseLayer: {
+    function: "HcsSetupBaseOSLayer",
+    call: (host) => setupContainerBaseLayer(BASE, disks, { host }),
+  },
+};
+
+for (const [name, { function: fn, call }] of Object.entries(calls)) {
+  Deno.test(`${name}: ${fn} succeeds without an effect, which is told, and nothing is left`, async () => {
+    const host = hostWith({ layers, folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] });
+    const before = host.paths();
+    host.fail({ function: fn, code: 0 });
+    const error = await assertRejects(() => call(host), UnexpectedAnswerError);
+    assertEquals([error.operation, held(host), host.paths()], [fn, [], before]);
+  });
+
+  Deno.test(`${name}: the look after ${fn} fails, or is wrong, once: the call succeeds`, async () => {
+    for (const code of ["ERROR_ACCESS_DENIED", "ERROR_FILE_NOT_FOUND"] as const) {
+      const host = hostWith({ layers, folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] });
+      host.before(fn, () => void host.fail({ function: "GetFileAttributesW", code, nth: 1 }));
+      await call(host);
+    }
+  });
+}
