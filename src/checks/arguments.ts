@@ -176,7 +176,7 @@ export function diskBlockSize(size: unknown, argument: string): number {
 }
 
 function wholeBytes(value: unknown, argument: string): bigint {
-  if (typeof value !== "bigint" && !Number.isSafeInteger(value)) {
+  if (typeof value !== "bigint" && !Number.isInteger(value)) {
     throw new InvalidInputError(argument, "is not a whole number of bytes", value);
   }
   return BigInt(value as number | bigint);

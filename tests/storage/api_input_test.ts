@@ -98,6 +98,7 @@ const SIZES: [size: unknown, problem: string][] = [
   [3 * MIB - 512, "is not between 3 MiB and 64 TiB"],
   [64 * 2 ** 40 + 512, "is not between 3 MiB and 64 TiB"],
   [2n ** 64n, "is not between 3 MiB and 64 TiB"],
+  [2 ** 64, "is not between 3 MiB and 64 TiB"],
   [GIB + 1, "is not a multiple of 512 bytes"],
   [1.5 * MIB + 0.5, "is not a whole number of bytes"],
   [NaN, "is not a whole number of bytes"],
