@@ -97,7 +97,9 @@ export class StateFile implements Disposable {
   }
 
   #refuse(): never {
-    throw new SimulationError(`the file ${this.#path} contains no simulated machine`);
+    throw new SimulationError(
+      `the file ${this.#path} contains no simulated machine, or a damaged one. If it was one, delete it to start over`,
+    );
   }
 }
 

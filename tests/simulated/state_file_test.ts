@@ -83,7 +83,8 @@ Deno.test("a file that begins with zeros and isn't empty is refused, and kept", 
   withFile((file) => {
     const bytes = new Uint8Array(4096).fill(0x41).fill(0, 0, 64);
     Deno.writeFileSync(file, bytes);
-    assertThrows(() => new SimulatedHost({ file }), SimulationError, file);
+    const text = `${file} contains no simulated machine, or a damaged one. If it was one, delete it to start over`;
+    assertThrows(() => new SimulatedHost({ file }), SimulationError, text);
     assertEquals(Deno.readFileSync(file), bytes);
   }));
 
