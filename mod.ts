@@ -31,8 +31,8 @@
  * All errors of the library are {@linkcode LayerError}s. Compare classes and codes, never texts.
  *
  * Other entry points: `/simulated` (the simulated host), `/storage` (scratches, virtual disks, base layers, and single
- * functions of Windows), `/host` (for programs with their own host), `/hcsschema` (types of the documents of the Host
- * Compute Service).
+ * functions of Windows), `/files` (layers and images as files, on any operating system), `/host` (for programs with their
+ * own host), `/hcsschema` (types of the documents of the Host Compute Service).
  *
  * @module
  */
