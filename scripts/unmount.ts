@@ -82,6 +82,10 @@ async function scratchOf(host: Host, named: string, signal: AbortSignal): Promis
   const [mount, ...others] = found.filter((mount) => mount.kind === undefined && !isShared(mount));
   if (mount !== undefined && others.length === 0) {
     if (mount.disk === undefined && mount.scratch !== "") return mount.scratch;
+    if (mount.disk !== undefined && pathKey(mount.disk) === pathKey(what)) {
+      const detach = `${program("vhd")} detach ${shellArgument(named)}`;
+      throw new CommandError(`${named} is a disk, and no scratch with layers. To detach it: ${detach}`);
+    }
     throw new CommandError(`${named} belongs to ${nameOf(mount)}, which is no scratch with layers`);
   }
   if (others.length > 0) {

@@ -229,6 +229,12 @@ Deno.test("list tells of disks and images that nobody has a record of, and unmou
     const { code, stderr } = await machine.unmount(letter);
     assertEquals([code, stderr], [1, `error: ${letter} belongs to ${what}, which is no scratch with layers\n`]);
   }
+  const disk = await machine.unmount("C:/disks/data.vhdx");
+  const detach = `${machine.program("vhd")} detach C:/disks/data.vhdx`;
+  assertEquals(
+    [disk.code, disk.stderr],
+    [1, `error: C:\\disks\\data.vhdx is a disk, and no scratch with layers. To detach it: ${detach}\n`],
+  );
 });
 
 Deno.test("unmount takes what belongs to one mount: the container's id, the volume, a mount point", async () => {
