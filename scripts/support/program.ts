@@ -24,7 +24,7 @@ export function program(command: CommandName): string {
   if (machine === undefined) return `deno task ${command}`;
   if (machine === TASK_MACHINE) return `deno task ${command}:simulated`;
   const state = machine.slice("--simulate=".length);
-  const grants = state === "" ? "" : `--allow-read=${state} --allow-write=${state} `;
+  const grants = state === "" ? "" : `${quoted(`--allow-read=${state}`)} ${quoted(`--allow-write=${state}`)} `;
   return withOption(`deno run ${grants}scripts/${command}.ts`, machine);
 }
 
@@ -43,11 +43,14 @@ function sibling(file: string, self: string, command: CommandName): string {
 }
 
 function withOption(program: string, option: string | undefined): string {
-  return option === undefined ? program : `${program} ${option}`;
+  return option === undefined ? program : `${program} ${quoted(option)}`;
 }
 
 /** An argument as bash, cmd and PowerShell take it alike: with `/`, and with quotes only if it needs them. */
 export function shellArgument(path: string): string {
-  const text = path.startsWith("\\\\") ? path : path.replaceAll("\\", "/");
-  return /^[\w:/.-]+$/.test(text) ? text : `"${text}"`;
+  return quoted(path.startsWith("\\\\") ? path : path.replaceAll("\\", "/"));
+}
+
+function quoted(text: string): string {
+  return /^[\w:/.=-]+$/.test(text) ? text : `"${text}"`;
 }

@@ -189,14 +189,15 @@ export class MissingPermissionError extends LayerError {
   }
 }
 
-/** Joins flags for a command line. Flags with the same name become one. */
+/** Joins flags for a command line. Flags with the same name become one, in quotation marks if a shell wants them. */
 export function commandLine(flags: readonly string[]): string {
   const values = new Map<string, string[]>();
   for (const flag of flags) {
     const [name, value] = flag.split(/=(.*)/s) as [string, string?];
     values.set(name, [...values.get(name) ?? [], ...value === undefined ? [] : [value]]);
   }
-  return [...values].map(([name, all]) => all.length === 0 ? name : `${name}=${all}`).join(" ");
+  const texts = [...values].map(([name, all]) => all.length === 0 ? name : `${name}=${all}`);
+  return texts.map((text) => /^[\p{L}\p{N}\p{M}:\\/.,=_~-]+$/u.test(text) ? text : `"${text}"`).join(" ");
 }
 
 /** Returns whether an error means that Windows was not called: a DLL, a function or a permission is missing. */

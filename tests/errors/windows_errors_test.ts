@@ -49,6 +49,10 @@ const MESSAGES: [error: LayerError, message: string][] = [
     "Permissions are missing. Start Deno with --allow-env=SystemRoot --allow-ffi=C:\\a.dll,C:\\b.dll",
   ],
   [
+    new MissingPermissionError(["--allow-read=C:\\my tests\\größe.state", "--allow-write=C:\\größe.state"]),
+    'Permissions are missing. Start Deno with "--allow-read=C:\\my tests\\größe.state" --allow-write=C:\\größe.state',
+  ],
+  [
     new MissingPermissionError(["--allow-ffi"], { because: "It can't be told by path" }),
     "A permission is missing. Start Deno with --allow-ffi. It can't be told by path",
   ],

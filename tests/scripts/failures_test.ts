@@ -48,6 +48,25 @@ Deno.test("failures speak in the words of --help, print paths that can be pasted
   );
 });
 
+Deno.test("command lines that are told can be pasted back, also with a simulated machine in a folder with spaces", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "hcs layers " });
+  try {
+    const file = `${folder}/machine.state`;
+    const command = ["run", "--no-prompt", "scripts/mount.ts", `--simulate=${file}`, ...STACK];
+    const grants = [`--allow-read=${file}`, `--allow-write=${file}`];
+    const shown = grants.map((grant) => `"${grant}"`).join(" ");
+    const { stderr } = await run(command);
+    assertEquals(stderr, `error: Permissions are missing. Start Deno with ${shown}\n`);
+    const granted = command.toSpliced(1, 0, ...grants);
+    assertEquals((await run(granted)).code, 0);
+    const again = await run(granted);
+    const unmount = `deno run ${shown} scripts/unmount.ts "--simulate=${file}" C:/containers/web`;
+    assertStringIncludes(again.stderr, `\nTo unmount it: ${unmount}\n`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("what is printed has no control characters of paths in it", async () => {
   using machine = new Machine();
   const folder = "C:/layers/\x1b[2J\x9b1m\u202eapp";
