@@ -7,7 +7,8 @@
 import { isLink } from "../checks/existing.ts";
 import { pathKey, returnedVolume, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
-import { InUseError } from "../errors/state_errors.ts";
+import { printable } from "../errors/printable.ts";
+import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import {
@@ -44,7 +45,11 @@ export function mountPointOf(
   };
 }
 
-/** Mounts a volume at an empty folder. */
+/**
+ * Mounts a volume at an empty folder.
+ *
+ * @throws {UnexpectedAnswerError} if Windows reports that it is mounted, and the folder shows none.
+ */
 // deno-lint-ignore require-await
 export async function acquireMountPoint(
   host: Host,
@@ -71,7 +76,20 @@ export async function acquireMountPoint(
     isOurs = !isNotEmpty(error) && isOwn(error, isNewFolder);
     throw error;
   }
+  // Asked twice, as an answer can be wrong once.
+  if (!mayBeLink(host, init.folder) && !mayBeLink(host, init.folder)) {
+    const problem = `reports success although nothing is mounted at ${printable(init.folder)}`;
+    throw new UnexpectedAnswerError("SetVolumeMountPointW", problem, 0);
+  }
   return held;
+}
+
+function mayBeLink(host: Host, folder: string): boolean {
+  try {
+    return isLink(host, folder);
+  } catch {
+    return true;
+  }
 }
 
 function isNotEmpty(error: unknown): boolean {

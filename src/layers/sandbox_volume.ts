@@ -41,6 +41,7 @@ import type { MountedVolume } from "./mounted_layers.ts";
  * @throws {InvalidInputError} if a path is of the wrong form, there is no such volume, the folder is a file, not empty, or a
  * mount point, or another call of this process is mounting there.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and the folder shows no volume.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Layers on the host
  */

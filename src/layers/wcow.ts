@@ -106,6 +106,7 @@ export interface MountWCOWLayersOptions extends HostOptions {
  * Windows doesn't return.
  * @throws {NoRoomError} if the VM has no slots for the disks. Nothing was changed.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnexpectedAnswerError} if Windows reports as done what has no effect, or returns what makes no sense.
  * @throws {UnwindError} if Windows refuses, and what was acquired before couldn't be released.
  * @category Layers on the host
  */

@@ -1,7 +1,8 @@
 // Calls that Windows reports as done, and that made nothing: nobody gets what isn't there.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { mountWCOWLayers, UnexpectedAnswerError } from "../../mod.ts";
+import { mountSandboxVolume, mountWCOWLayers, UnexpectedAnswerError } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
+import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import {
   copyLayer,
   createLayer,
@@ -15,6 +16,8 @@ import {
 import { held } from "../support/calls.ts";
 import { hostWith } from "../support/host.ts";
 
+const GUID = "11111111-2222-3333-4444-555555555555";
+const VOLUME = `\\\\?\\Volume{${GUID}}\\`;
 const SIZE = 2 ** 30;
 const BASE = "C:\\layers\\base";
 const layers = [BASE];
@@ -29,6 +32,14 @@ const calls: Record<string, { function: string; call: (host: Host) => Promise<un
   "mountWCOWLayers with a new scratch": {
     function: "CreateSandboxLayer",
     call: (host) => mountWCOWLayers("c1", [BASE, "C:\\new\\s"], { host, createScratch: true }),
+  },
+  "mountWCOWLayers at a folder": {
+    function: "SetVolumeMountPointW",
+    call: (host) => mountWCOWLayers("c1", [BASE, "C:\\s"], { host, volumeMountPath: "C:\\mnt\\c1" }),
+  },
+  mountSandboxVolume: {
+    function: "SetVolumeMountPointW",
+    call: (host) => mountSandboxVolume("C:\\mnt\\c1", VOLUME, { host }),
   },
   createScratchLayer: {
     function: "CreateSandboxLayer",
@@ -51,9 +62,16 @@ const calls: Record<string, { function: string; call: (host: Host) => Promise<un
   },
 };
 
+function someHost(): SimulatedHost {
+  const contents = { layers, scratches: ["C:\\s"], folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] };
+  const host = hostWith(contents, { records: false });
+  host.addVolume(GUID);
+  return host;
+}
+
 for (const [name, { function: fn, call }] of Object.entries(calls)) {
   Deno.test(`${name}: ${fn} succeeds without an effect, which is told, and nothing is left`, async () => {
-    const host = hostWith({ layers, folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] });
+    const host = someHost();
     const before = host.paths();
     host.fail({ function: fn, code: 0 });
     const error = await assertRejects(() => call(host), UnexpectedAnswerError);
@@ -62,7 +80,7 @@ for (const [name, { function: fn, call }] of Object.entries(calls)) {
 
   Deno.test(`${name}: the look after ${fn} fails, or is wrong, once: the call succeeds`, async () => {
     for (const code of ["ERROR_ACCESS_DENIED", "ERROR_FILE_NOT_FOUND"] as const) {
-      const host = hostWith({ layers, folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] });
+      const host = someHost();
       host.before(fn, () => void host.fail({ function: "GetFileAttributesW", code, nth: 1 }));
       await call(host);
     }
