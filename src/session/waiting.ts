@@ -173,6 +173,24 @@ export async function removeOnceFree<T>(host: Host, path: string, remove: () => 
   }
 }
 
+/**
+ * Waits for {@linkcode WAITED} at most until what Windows has reported as deleted is gone. A look that fails tells nothing.
+ *
+ * @param by The function of Windows.
+ * @throws {InUseError} if it is still there.
+ */
+export async function requireGone(host: Host, path: string, by: string, signal?: AbortSignal): Promise<void> {
+  const mayBeGone = () => {
+    try {
+      return isGone(host, path);
+    } catch {
+      return true;
+    }
+  };
+  if (await waitUntil(host, `${path} is gone`, mayBeGone, signal)) return;
+  throw new InUseError(path, `is still there ${WAITED} after ${by} reported that it was deleted`);
+}
+
 function isGone(host: Host, path: string): boolean {
   try {
     return fileAttributes(host, path) === undefined;

@@ -18,7 +18,7 @@ import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { requireMade } from "../session/creations.ts";
 import { sessionOf } from "../session/session.ts";
-import { onceFree } from "../session/waiting.ts";
+import { onceFree, requireGone } from "../session/waiting.ts";
 import { existingLayer, requireUnused } from "./layer.ts";
 import { layerData, layerDataOf } from "./layer_data.ts";
 
@@ -152,7 +152,7 @@ export async function hcsExportLayer(
  *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
- * @throws {InUseError} if it is in use.
+ * @throws {InUseError} if it is in use; or if it is still there after Windows has reported that it was deleted.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
  * @category Layers by documents
  */
@@ -162,6 +162,7 @@ export async function hcsDestroyLayer(layer: string, options: HostOptions = {}):
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+    await requireGone(host, folder, "HcsDestroyLayer", signal);
   });
 }
 

@@ -34,7 +34,7 @@ import { mountShowing } from "../session/all_records.ts";
 import { claimAbsent, isBeingCreated, isOwn, requireMade } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
-import { onceFree } from "../session/waiting.ts";
+import { onceFree, requireGone } from "../session/waiting.ts";
 import { vmUsing } from "../session/vm_files.ts";
 
 /**
@@ -406,7 +406,7 @@ export async function expandDisk(
  *
  * @param layer Absolute path of the layer's folder.
  * @throws {InvalidInputError} if there is no such folder.
- * @throws {InUseError} if it is in use.
+ * @throws {InUseError} if it is in use; or if it is still there after Windows has reported that it was deleted.
  * @throws {NativeError} if Windows refuses; part of the layer may be deleted then.
  * @category Layers
  */
@@ -416,6 +416,7 @@ export async function destroyLayer(layer: string, options: HostOptions = {}): Pr
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
+    await requireGone(host, folder, "DestroyLayer", signal);
   });
 }
 

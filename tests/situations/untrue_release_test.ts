@@ -1,6 +1,7 @@
 // Releases that Windows reports as done, or as not needed, although what was to be released is still there.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { InUseError, mountWCOWLayers, ReleaseError, unmountWCOWLayers, UnwindError } from "../../mod.ts";
+import { destroyLayer, hcsDestroyLayer } from "../../src/storage/mod.ts";
 import { held, heldKinds } from "../support/calls.ts";
 import { hostWith, inAnotherProcess, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -88,6 +89,28 @@ Deno.test("DeleteFileW always succeeds without an effect: the half-made scratch 
   await error.release();
   assertEquals(host.paths(), before);
 });
+
+for (const [name, destroy] of [["DestroyLayer", destroyLayer], ["HcsDestroyLayer", hcsDestroyLayer]] as const) {
+  Deno.test(`${name} succeeds without an effect: the layer isn't reported as destroyed`, async () => {
+    const host = hostWith({ layers: LAYERS });
+    const before = host.paths();
+    const lie = host.fail({ function: name, code: 0 });
+    const error = await assertRejects(() => destroy(LAYERS[0]!, { host }), InUseError);
+    assertEquals([error.path, host.paths()], [LAYERS[0], before]);
+    lie[Symbol.dispose]();
+    await destroy(LAYERS[0]!, { host });
+    assertEquals(host.exists(LAYERS[0]!), false);
+  });
+
+  Deno.test(`${name} succeeds: a look after it that fails tells nothing`, async () => {
+    for (const code of ["ERROR_GEN_FAILURE", "ERROR_ACCESS_DENIED"]) {
+      const host = hostWith({ layers: LAYERS });
+      host.before(name, () => void host.fail({ function: "GetFileAttributesW", code, nth: 1 }));
+      await destroy(LAYERS[0]!, { host });
+      assertEquals(host.exists(LAYERS[0]!), false);
+    }
+  });
+}
 
 Deno.test("what somebody else makes where a file was just deleted isn't deleted", async () => {
   const host = hostWith({ layers: LAYERS });
