@@ -9,13 +9,15 @@ import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realFolder } from "../checks/real_path.ts";
 import { diskOf, scratchFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { access, deviceIoControl, openFile, share, volumeSize } from "../ffi/kernel32.ts";
+import { diskSizes } from "../ffi/virtdisk.ts";
 import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
-import { withDisk } from "../host_holds/disk.ts";
+import { type Disk, withDisk } from "../host_holds/disk.ts";
 import { acquireFolder } from "../host_holds/mount_folder.ts";
 import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
@@ -53,7 +55,7 @@ export interface CreateScratchOptions extends HostOptions {
  * @throws {InvalidInputError} if there are no layers, one doesn't exist, or the disk does or is being created. Nothing is
  * ever replaced.
  * @throws {NativeError} if Windows refuses.
- * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing, or a disk of another size.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
@@ -155,6 +157,7 @@ export async function createUtilityVMScratch(
  * @throws {InvalidInputError} if an argument is refused, or the disk would have to shrink.
  * @throws {InUseError} if the disk is in use.
  * @throws {NativeError} if Windows refuses. If the disk was expanded and its volume was not, another call continues.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and the disk has its old size.
  * @category Scratches and base layers
  */
 export async function expandScratch(
@@ -189,11 +192,19 @@ async function expandBoth(
   await expandDisk(host, scratch, argument, size, signal);
   // Attaching the WCIFS filter would expand the volume too, but a scratch for CIM images gets another filter.
   await withDisk(host, diskOf(scratch), signal, async (disk) => {
+    requireSize(host, disk, size);
     // As Windows does for scratch disks. Otherwise a BitLocker policy for fixed drives can make the volume read-only.
     await disk.attach({ bypassEncryptionPolicy: true });
     signal?.throwIfAborted();
     extendVolume(host, await scratchVolume(host, scratch));
   });
+}
+
+// The volume of a disk that has its old size would be left as it is without a word.
+function requireSize(host: Host, { handle, path }: Disk, size: bigint): void {
+  const { size: actual } = diskSizes(host, handle, path);
+  if (actual >= size) return;
+  throw new UnexpectedAnswerError("ExpandSandboxSize", `reports success although the disk has ${actual} bytes`, 0);
 }
 
 const IOCTL_DISK_GET_LENGTH_INFO = 0x0007405c;

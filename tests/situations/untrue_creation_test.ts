@@ -9,6 +9,7 @@ import {
   createScratch,
   createScratchLayer,
   createUtilityVMScratch,
+  expandScratch,
   hcsImportLayer,
   importLayer,
   setupContainerBaseLayer,
@@ -29,6 +30,11 @@ const calls: Record<string, { function: string; call: (host: Host) => Promise<un
     function: "CreateSandboxLayer",
     call: (host) => createScratch("C:\\new\\s", layers, { host, size: 40 * SIZE }),
   },
+  "createScratch that expands": {
+    function: "ExpandSandboxSize",
+    call: (host) => createScratch("C:\\new\\s", layers, { host, size: 40 * SIZE }),
+  },
+  expandScratch: { function: "ExpandSandboxSize", call: (host) => expandScratch("C:\\s", 40 * SIZE, { host }) },
   "mountWCOWLayers with a new scratch": {
     function: "CreateSandboxLayer",
     call: (host) => mountWCOWLayers("c1", [BASE, "C:\\new\\s"], { host, createScratch: true }),

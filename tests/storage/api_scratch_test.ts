@@ -101,6 +101,7 @@ Deno.test("expandScratch() grows the disk and its volume, with all 512-byte sect
     "CloseHandle",
     "ExpandSandboxSize",
     "OpenVirtualDisk",
+    "GetVirtualDiskInformation",
     "AttachVirtualDisk",
     "GetLayerMountPath",
     "GetLayerMountPath",
