@@ -9,11 +9,15 @@ import { kindOf, requireKind } from "../checks/existing.ts";
 import { realFolder, realPath } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
+import { isUnclear } from "../errors/outcomes.ts";
 import * as native from "../ffi/computestorage.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
 import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
+import type { Held, HoldOf } from "../holds/hold.ts";
+import { withHolds } from "../holds/hold_list.ts";
+import { isNoFilter } from "../host_holds/wcifs_filter.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { requireMade } from "../session/creations.ts";
@@ -308,6 +312,7 @@ export async function hcsInitializeWritableLayer(
  * @param data The parents of the layer.
  * @throws {InvalidInputError} if there is no such volume or folder.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if the call timed out, and what it may have attached couldn't be removed.
  * @category Layers by documents
  */
 export async function hcsAttachLayerStorageFilter(
@@ -315,7 +320,15 @@ export async function hcsAttachLayerStorageFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  await onLayer(layer, data, options, native.attachLayerStorageFilter, native.detachLayerStorageFilter);
+  await onLayer(layer, data, options, (host, scratch, document, signal) => {
+    const layers = (document.Layers ?? []).map(({ Path }) => Path ?? "");
+    const held: Held<HoldOf<"filter">> = {
+      hold: { kind: "filter", scratch, layers },
+      restsOn: [],
+      release: () => detached(native.detachLayerStorageFilter(host, scratch)),
+    };
+    return attachAs(held, () => native.attachLayerStorageFilter(host, scratch, document), signal);
+  });
 }
 
 /**
@@ -370,6 +383,7 @@ export async function hcsDetachLayerStorageFilter(
  * @throws {InvalidInputError} if `volume` isn't the name of a volume.
  * @throws {MissingExportError} if this Windows has no overlay filter.
  * @throws {NativeError} if Windows refuses.
+ * @throws {UnwindError} if the call timed out, and what it may have attached couldn't be removed.
  * @category Layers by documents
  */
 export async function hcsAttachOverlayFilter(
@@ -377,7 +391,15 @@ export async function hcsAttachOverlayFilter(
   data: LayerData,
   options: HostOptions = {},
 ): Promise<void> {
-  await onVolume(volume, data, options, native.attachOverlayFilter, native.detachOverlayFilter);
+  await onVolume(volume, data, options, (host, root, document, signal) => {
+    const scratch = sessionOf(host).mounts.scratchWithVolumeOf(root) ?? root;
+    const held: Held<HoldOf<"overlay">> = {
+      hold: { kind: "overlay", scratch, volume: root },
+      restsOn: [],
+      release: () => detached(native.detachOverlayFilter(host, root, document)),
+    };
+    return attachAs(held, () => native.attachOverlayFilter(host, root, document), signal);
+  });
 }
 
 /**
@@ -484,25 +506,45 @@ const osLayer = documentOf<OsLayerOptions>({
   SkipUpdateBcdForBoot: optional(boolean),
 });
 
-type DocumentCall = (host: Host, path: string, data: LayerData) => Promise<void>;
+type DocumentCall = (host: Host, path: string, data: LayerData, signal: AbortSignal | undefined) => Promise<void>;
 
-// `undo` is for a call that was cancelled before it returned.
+// A filter is removed again if the call was cancelled before it returned, or may have gone on after it failed.
+async function attachAs(held: Held, attach: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  await withHolds((holds) =>
+    holds.acquire(async (expect) => {
+      try {
+        await attach();
+      } catch (error) {
+        if (isUnclear(error)) expect(held);
+        throw error;
+      }
+      return held;
+    }, signal)
+  );
+}
+
+async function detached(detaching: Promise<void>): Promise<boolean> {
+  try {
+    await detaching;
+    return true;
+  } catch (error) {
+    if (isNoFilter(error)) return false;
+    throw error;
+  }
+}
+
 async function onLayer(
   layer: string,
   data: LayerData,
   options: HostOptions,
   call: DocumentCall,
-  undo?: DocumentCall,
 ): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
     const document = layerDataOf(data, "data");
     const path = layerPath(layer);
     signal?.throwIfAborted();
     requireKind(host, path, "layer", "folder");
-    await call(host, path, document);
-    if (undo === undefined || !signal?.aborted) return;
-    await undo(host, path, document);
-    throw signal.reason;
+    await call(host, path, document, signal);
   });
 }
 
@@ -511,16 +553,12 @@ async function onVolume(
   data: LayerData,
   options: HostOptions,
   call: DocumentCall,
-  undo?: DocumentCall,
 ): Promise<void> {
   return await withHostOptions(options, {}, [volume], async ({ host, signal }) => {
     const document = layerDataOf(data, "data");
     const root = volumeRoot(volume, "volume");
     signal?.throwIfAborted();
-    await call(host, root, document);
-    if (undo === undefined || !signal?.aborted) return;
-    await undo(host, root, document);
-    throw signal.reason;
+    await call(host, root, document, signal);
   });
 }
 

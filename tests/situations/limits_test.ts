@@ -1,7 +1,7 @@
 // What every exported function does if it is cancelled: by a signal that is aborted before it, while a call of Windows runs, and
 // by a time limit, while a call of Windows hangs. The functions and their arguments are those of arguments_table.ts.
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "jsr:@std/assert@^1.0.0";
-import { HungCallError, mountWCOWLayers } from "../../mod.ts";
+import { HungCallError, mountWCOWLayers, NativeError, UnwindError } from "../../mod.ts";
 import type { Host } from "../../src/ffi/host.ts";
 import * as storage from "../../src/storage/mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
@@ -266,5 +266,34 @@ for (const [fn, prepare] of Object.entries(ATTACHED)) {
     slow.release();
     assertStrictEquals(await attaching, reason);
     assertEquals(held(host), before);
+  });
+}
+
+const FILTERS = [["HcsAttachLayerStorageFilter", "filter"], ["HcsAttachOverlayFilter", "overlay"]] as const;
+for (const [fn, kind] of FILTERS) {
+  Deno.test(`what ${fn} attached although it timed out is detached again, or told`, async () => {
+    for (const isStuck of [false, true]) {
+      const host = storageHost({ build: 26100 });
+      const attach = await ATTACHED[fn]!(host);
+      const before = held(host);
+      host.fail({ function: fn, code: "ERROR_TIMEOUT", effect: "full" });
+      const stuck = fn.replace("Attach", "Detach");
+      if (isStuck) host.fail({ function: stuck, code: "ERROR_ACCESS_DENIED", nth: 1 });
+      const error = await assertRejects(() => attach(new AbortController().signal));
+      assertEquals([error instanceof UnwindError, error instanceof NativeError], [isStuck, !isStuck]);
+      if (error instanceof UnwindError) {
+        assertEquals(error.holds.map((hold) => hold.kind), [kind]);
+        await error.release();
+      }
+      assertEquals(held(host), before);
+    }
+  });
+
+  Deno.test(`what ${fn} refused is not detached, as a filter there is somebody else's`, async () => {
+    const host = storageHost({ build: 26100 });
+    const attach = await ATTACHED[fn]!(host);
+    host.fail({ function: fn, code: "ERROR_ACCESS_DENIED" });
+    await assertRejects(() => attach(new AbortController().signal), NativeError);
+    assertEquals(host.calls.filter((call) => call.function.startsWith("HcsDetach")), []);
   });
 }
