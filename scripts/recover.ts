@@ -24,9 +24,9 @@ Prints what was released, a line each; nothing if there was nothing.
 
 Usage: ${program("recover")} [OPTION]...
 
-  --adopt[=SCRATCH]    also unmount a scratch that has no record, of whichever tool; without SCRATCH all that Windows has
-                       attached to the host, except for those of docker, containerd and Windows. Windows doesn't tell
-                       whether a process needs them yet
+  --adopt[=SCRATCH]    also unmount a scratch that has no record, of whichever tool; without SCRATCH all scratches that
+                       Windows has attached to the host, except for those of docker, containerd and Windows. Other disks
+                       stay attached. Windows doesn't tell whether a process needs them yet
   --dry-run            only print what would be released, with each step below its mount, in order
 ${HOST_HELP}`;
 
