@@ -8,7 +8,7 @@ import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { hasVolume } from "../checks/existing.ts";
 import { volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
-import { InUseError } from "../errors/state_errors.ts";
+import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag, dismountImage, mountImage, mountMergedImage } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
@@ -45,7 +45,11 @@ export function cimMountOf(host: Host, { volume, image }: CimMountInit): Held<Ho
   };
 }
 
-/** Mounts an image. */
+/**
+ * Mounts an image.
+ *
+ * @throws {UnexpectedAnswerError} if Windows reports that it is mounted, and there is no such volume.
+ */
 export async function acquireCimMount(
   host: Host,
   init: CimMountInit,
@@ -95,6 +99,12 @@ async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Exp
     },
   });
   await mount(host, init);
+  // Asked twice, as an answer can be wrong once.
+  if (hasVolume(host, volume) === false && hasVolume(host, volume) === false) {
+    const { merges, rootHash } = init.how ?? CACHED;
+    const by = `Cim${merges.length > 0 ? "Merge" : ""}Mount${rootHash === undefined ? "" : "Verified"}Image`;
+    throw new UnexpectedAnswerError(by, `reports success although there is no ${volume}`, 0);
+  }
 }
 
 const CACHED: ImageMount = { flags: cimMountFlag.CACHE_FILES, merges: [] };

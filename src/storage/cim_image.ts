@@ -51,6 +51,7 @@ export interface MountedCimImage extends Mounted {
  * @throws {InvalidInputError} if there is no such image, or `volume` isn't the name of a volume.
  * @throws {UnsupportedBuildError} if Windows is older than build 19041.
  * @throws {NativeError} if Windows refuses: with `ERROR_ALREADY_EXISTS` if there is a volume with that name.
+ * @throws {UnexpectedAnswerError} if Windows reports success, and there is no such volume.
  * @category CIM images
  */
 export async function mountCimImage(

@@ -12,6 +12,7 @@ import {
   expandScratch,
   hcsImportLayer,
   importLayer,
+  mountCimImage,
   setupContainerBaseLayer,
 } from "../../src/storage/mod.ts";
 import { held } from "../support/calls.ts";
@@ -19,6 +20,7 @@ import { hostWith } from "../support/host.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
 const VOLUME = `\\\\?\\Volume{${GUID}}\\`;
+const IMAGE_VOLUME = "\\\\?\\Volume{22222222-2222-3333-4444-555555555555}\\";
 const SIZE = 2 ** 30;
 const BASE = "C:\\layers\\base";
 const layers = [BASE];
@@ -47,6 +49,14 @@ const calls: Record<string, { function: string; call: (host: Host) => Promise<un
     function: "SetVolumeMountPointW",
     call: (host) => mountSandboxVolume("C:\\mnt\\c1", VOLUME, { host }),
   },
+  mountCimImage: {
+    function: "CimMountImage",
+    call: (host) => mountCimImage("C:\\cim\\cim-layers\\top.cim", IMAGE_VOLUME, { host }),
+  },
+  "mountWCOWLayers with an image": {
+    function: "CimMountImage",
+    call: (host) => mountWCOWLayers("c1", ["C:\\cim\\top", "C:\\s"], { host }),
+  },
   createScratchLayer: {
     function: "CreateSandboxLayer",
     call: (host) => createScratchLayer("C:\\layers\\new", layers, { host }),
@@ -69,7 +79,13 @@ const calls: Record<string, { function: string; call: (host: Host) => Promise<un
 };
 
 function someHost(): SimulatedHost {
-  const contents = { layers, scratches: ["C:\\s"], folders: ["C:\\unpacked"], windowsBoot: ["C:\\layers\\boot"] };
+  const contents = {
+    layers,
+    cimLayers: ["C:\\cim\\top"],
+    scratches: ["C:\\s"],
+    folders: ["C:\\unpacked"],
+    windowsBoot: ["C:\\layers\\boot"],
+  };
   const host = hostWith(contents, { records: false });
   host.addVolume(GUID);
   return host;
