@@ -1473,10 +1473,24 @@ const TIME_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/storage/hcs_layer.ts",
-    text: `    await undo(host, path, document);\n`,
-    replacement: ``,
+    text: `      return held;\n    }, signal)\n`,
+    replacement: `      return held;\n    })\n`,
     breaks: "a filter that was attached after it was cancelled stays",
     tests: [LIMITS],
+  },
+  {
+    file: "src/storage/hcs_layer.ts",
+    text: `        if (isUnclear(error)) expect(held);\n`,
+    replacement: ``,
+    breaks: "a filter that was attached although the call timed out stays, and isn't told",
+    tests: [LIMITS],
+  },
+  {
+    file: "src/host_holds/mount_point.ts",
+    text: `    throw new UnexpectedAnswerError("SetVolumeMountPointW", problem, 0);\n`,
+    replacement: ``,
+    breaks: "a container gets an empty folder as its root",
+    tests: ["tests/situations/untrue_creation_test.ts"],
   },
   {
     file: "src/host_holds/disk.ts",
