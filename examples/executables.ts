@@ -127,6 +127,10 @@ function resourceIn(view: DataView, at: number, isWanted: (id: number) => boolea
 }
 
 if (import.meta.main) {
+  if (Deno.args.length === 0) {
+    console.error("Usage: executables.ts LAYER...   tars, folders or images of layers, the topmost first");
+    Deno.exit(2);
+  }
   await using open = new AsyncDisposableStack();
   const layers: LayerSource[] = [];
   for (const path of Deno.args) layers.push(open.use(await openLayer(path)));

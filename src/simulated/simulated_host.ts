@@ -119,6 +119,12 @@ export class SimulatedHost implements Host {
     if (![undefined, "manual", "automatic"].includes(options.clock)) {
       throw new SimulationError(`clock is "manual" or "automatic", not ${printable(options.clock)}`);
     }
+    for (const name of ["build", "revision"] as const) {
+      const number = options[name];
+      if (number !== undefined && !(Number.isInteger(number) && number >= 0 && number < 2 ** 32)) {
+        throw new SimulationError(`${name} is not a number of a build of Windows: ${printable(number)}`);
+      }
+    }
     if (poolThreads !== undefined && !(Number.isInteger(poolThreads) && poolThreads > 0)) {
       throw new SimulationError(`poolThreads is not a number of threads: ${poolThreads}`);
     }

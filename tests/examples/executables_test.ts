@@ -129,6 +129,11 @@ Deno.test("the example lists the executables of tars, folders and an image, each
   }
 });
 
+Deno.test("the example without layers says how it is used", async () => {
+  const { code, stdout, stderr } = await run(["run", "--no-prompt", "examples/executables.ts"]);
+  assertEquals([code, stdout, stderr.split(" LAYER")[0]], [2, "", "Usage: executables.ts"]);
+});
+
 Deno.test("the example finds the version in files of both forms, and none in damaged ones", () => {
   assertEquals(versionOf(executable([1, 0, 0, 7], false)), "1.0.0.7");
   const whole = executable([1, 0, 0, 7]);

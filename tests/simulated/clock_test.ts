@@ -182,3 +182,10 @@ Deno.test("a clock that isn't known is refused", () => {
   const options = { clock: "auto" } as unknown as SimulatedHostOptions;
   assertThrows(() => new SimulatedHost(options), SimulationError, 'clock is "manual" or "automatic", not "auto"');
 });
+
+Deno.test("a build that is no number is refused", () => {
+  for (const build of ["x", -1, 1.5, NaN, 2 ** 32]) {
+    const options = { build } as SimulatedHostOptions;
+    assertThrows(() => new SimulatedHost(options), SimulationError, "build is not a number of a build");
+  }
+});
