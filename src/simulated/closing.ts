@@ -7,7 +7,7 @@
 import { detach } from "./disks.ts";
 import { isOpenDisk, type OpenFile } from "./open_files.ts";
 import { stopVM } from "./vm.ts";
-import { keyOf, type Windows } from "./windows.ts";
+import { keyOf, type RunningProcess, type Windows } from "./windows.ts";
 
 /**
  * Closes those openings of files that `isMeant` names; with a path, only of that file. A disk whose last handle is closed is
@@ -56,27 +56,38 @@ export function closeSystem(windows: Windows, id: string, process: number): void
 /** Starts a process, and returns its number. If the machine is in a file, with the number that it has on the real machine. */
 export function startProcess(windows: Windows, realPid?: number): number {
   const { state } = windows;
-  state.running[++state.processes] = { startedAt: state.time, ...(realPid !== undefined && { realPid }) };
+  const realStart = realPid === undefined ? undefined : startOf(realPid) ?? undefined;
+  state.running[++state.processes] = {
+    startedAt: state.time,
+    ...(realPid !== undefined && { realPid }),
+    ...(realStart !== undefined && { realStart }),
+  };
   return state.processes;
 }
 
 /** Ends the processes that were killed on the real machine. Returns whether there were any. */
 export function endKilled(windows: Windows): boolean {
-  const killed = Object.entries(windows.state.running).filter(([, { realPid }]) =>
-    realPid !== undefined && isGone(realPid)
-  );
+  const killed = Object.entries(windows.state.running).filter(([, process]) => isGone(process));
   killed.forEach(([process]) => closeAll(windows, Number(process)));
   return killed.length > 0;
 }
 
-// False also if that can't be known: on other systems, and without the permission to look.
-function isGone(realPid: number): boolean {
-  if (Deno.build.os !== "linux" || realPid === Deno.pid) return false;
+// Another process can have its number by now.
+function isGone({ realPid, realStart }: RunningProcess): boolean {
+  if (realPid === undefined) return false;
+  const start = startOf(realPid);
+  return start === null || start !== undefined && realStart !== undefined && start !== realStart;
+}
+
+// Null if there is no such process. Undefined if that can't be known: on other systems, and without the permission to look.
+function startOf(realPid: number): string | null | undefined {
+  if (Deno.build.os !== "linux") return undefined;
   try {
-    Deno.statSync(`/proc/${realPid}`);
-    return false;
+    const text = Deno.readTextFileSync(`/proc/${realPid}/stat`);
+    // The name of the program before can have spaces and brackets.
+    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
-    return error instanceof Deno.errors.NotFound;
+    return error instanceof Deno.errors.NotFound ? null : undefined;
   }
 }
 

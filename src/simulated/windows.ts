@@ -223,6 +223,8 @@ export interface RunningProcess {
   readonly startedAt: number;
   /** Of a machine in a file: the number that the process has on the real machine. */
   readonly realPid?: number;
+  /** When it started there, by which it is told from others that get its number. Undefined if that isn't known. */
+  readonly realStart?: string;
 }
 
 /** The state of a machine. */
