@@ -20,6 +20,7 @@ import { newStamp, type Stamp } from "../records/stamp.ts";
 import { allRecords, isScratchOf } from "../session/all_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
+import { vmUsing } from "../session/vm_files.ts";
 import { onceReachable, waitUntil } from "../session/waiting.ts";
 
 /** What a mount is about to take. */
@@ -233,7 +234,8 @@ async function lostImages(
 
 function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord | undefined): ReleasedHold[] {
   if (holds.holds.length === 0) return [];
-  if (record === undefined && isDiskInUse(host, scratch)) {
+  // A VM takes only a disk that nobody has mounted.
+  if (record === undefined && vmUsing(host, scratch) === undefined && isDiskInUse(host, scratch)) {
     throw new InUseError(
       scratch,
       "was unmounted by another process, or the record of its mount is lost, and its disk is in use. If nobody else has " +

@@ -13,6 +13,7 @@ import {
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { createScratch } from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
+import { startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
 const MOUNTS = "C:\\ProgramData\\hcs-layers\\mounts";
@@ -50,6 +51,20 @@ Deno.test("release() leaves alone what another process has mounted anew, and has
   // Its process has forgotten the mount, too.
   await unmountWCOWLayers(SCRATCH, { host: second });
   await using _again = await mountWCOWLayers("c1", STACK, { host: first });
+});
+
+Deno.test("release() has nothing left where another process has unmounted, and a VM of this one has the scratch", async () => {
+  const host = vmHost();
+  host.addLayer("C:\\layers\\base");
+  host.addScratch(SCRATCH);
+  const mounted = await mountWCOWLayers("c1", ["C:\\layers\\base", SCRATCH], { host });
+  await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+  await using vm = await startedVM(host, WINDOWS);
+  const inVM = await mountWCOWLayers("c2", ["C:\\layers\\base", SCRATCH], { vm });
+  const from = host.calls.length;
+  await mounted.release();
+  assertEquals(releases(host, from), []);
+  await inVM.release();
 });
 
 Deno.test("release() doesn't take a mount for released if only its record is lost, and its disk is in use", async () => {

@@ -349,7 +349,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/mount_records.ts",
-    text: `  if (record === undefined && isDiskInUse(host, scratch)) {`,
+    text: `  if (record === undefined && vmUsing(host, scratch) === undefined && isDiskInUse(host, scratch)) {`,
     replacement: `  if (record === undefined && isDiskInUse(host, "")) {`,
     breaks: "an owner whose record is lost takes a mount that is there for released",
     tests: [BELIEVED],
