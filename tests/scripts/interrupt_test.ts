@@ -88,7 +88,7 @@ Deno.test("a command whose call hangs tells what may be held, and doesn't wait f
 });
 
 Deno.test("a time limit that is none is refused", async () => {
-  for (const limit of ["0", "-1", "1e3", "x", "", "2147484"]) {
+  for (const limit of ["0", "-1", "1e3", "x", "2147484"]) {
     const { code, stderr } = await run([...PROGRAM, "limit", `--timeout=${limit}`]);
     assertEquals([code, stderr.split("\n")[0]], [
       2,

@@ -12,7 +12,18 @@ import { isBadInput } from "./input_oracle.ts";
 import { UNSEEN } from "./machine.ts";
 import { namedLayers } from "./named_layers.ts";
 import { hasClosingSeparator } from "./plain_paths.ts";
-import { addsLayer, callFor, changeOf, inWaves, isSCSI, MODIFY, removes, requestOf, withDiskPath } from "./requests.ts";
+import {
+  addsLayer,
+  callFor,
+  changeOf,
+  inWaves,
+  isSCSI,
+  MODIFY,
+  removedDevice,
+  removes,
+  requestOf,
+  withDiskPath,
+} from "./requests.ts";
 import { givesBack, isMountedAt, residualOf } from "./residual.ts";
 import { type Call, GUEST, type Step, succeeded } from "./run.ts";
 import { isSpared, shareNames, withShareNames } from "./shares.ts";
@@ -437,18 +448,19 @@ function findsLeftovers({ run, index, step, disk, made, held }: Situation): bool
   if (step.as === undefined) return false;
   const recorded = run.trace.slice(0, run.result.steps[index]!.calls[0]);
   if (![...made, ...recorded].some(failsToRemove)) return false;
-  if (step.vm !== undefined) return run.result.steps[index]!.err !== null || made.some(isNotTriedAgain);
+  if (step.vm !== undefined) {
+    // It leaves to the VM what it found there when it fails; ours has taken it over.
+    const isUnwound = run.result.steps[index]!.err !== null;
+    const names = Object.values(held).flat();
+    return isUnwound ||
+      made.some((call) => failsToRemove(call) && removes(call) && names.includes(removedDevice(call)));
+  }
   // On the host only an image has a name that a later mount meets again.
   return held.cim !== undefined && (step.mounts !== undefined || disk.kind(imageOf(step.layers![0]!)) === "file");
 }
 
 function failsToRemove(call: Call): boolean {
   return givesBack(call) && !succeeded(call);
-}
-
-function isNotTriedAgain(call: Call, at: number, calls: readonly Call[]): boolean {
-  const isSame = ({ fn, args }: Call) => fn === call.fn && JSON.stringify(args) === JSON.stringify(call.args);
-  return failsToRemove(call) && !calls.slice(at + 1).some((later) => isSame(later) && succeeded(later));
 }
 
 function imageMount(layer: string): Call {
