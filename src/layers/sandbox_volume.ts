@@ -8,7 +8,6 @@ import { boolean, withHostOptions } from "../checks/arguments.ts";
 import { hasVolume, isLink } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
-import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions, MountOptions } from "../ffi/host_options.ts";
 import type { Held } from "../holds/hold.ts";
@@ -38,8 +37,8 @@ import type { MountedVolume } from "./mounted_layers.ts";
  *
  * @param hostPath Absolute path of the folder, such as `C:\mnt\c1`.
  * @param volumeName The volume, `\\?\Volume{guid}` with or without a closing `\`.
- * @throws {InvalidInputError} if a path is of the wrong form, there is no such volume, the folder is a file, not empty, or a
- * mount point, or another call of this process is mounting there.
+ * @throws {InvalidInputError} if a path is of the wrong form, or the folder is a file, not empty, or a mount point, or
+ * another call of this process is mounting there.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnexpectedAnswerError} if Windows reports success, and the folder shows no volume.
  * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
@@ -56,10 +55,6 @@ export async function mountSandboxVolume(
     const volume = volumeRoot(volumeName, "volumeName");
     signal?.throwIfAborted();
     requireGrantsFor(host, "mountPoint");
-    // Asked twice, as an answer can be wrong once.
-    if (hasVolume(host, volume) === false && hasVolume(host, volume) === false) {
-      throw new InvalidInputError("volumeName", "names a volume that doesn't exist", volumeName);
-    }
     const folder = await mountPlace(host, path, "hostPath", { signal });
     using _claim = claim(host, folder, "hostPath");
     const place = { kind: "volume", folder, volume, isPermanent: permanent === true } as const;

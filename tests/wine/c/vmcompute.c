@@ -112,13 +112,23 @@ EXPORT HRESULT CreateLayer(const DriverInfo *info, const wchar_t *id, const wcha
   return finish(&call);
 }
 
+/* An empty file: nobody reads it. Without a folder around it, it isn't made. */
+static void createDisk(const wchar_t *folder) {
+  wchar_t path[MAX_PATH];
+  if (_snwprintf(path, MAX_PATH, L"%ls\\sandbox.vhdx", folder) < 0) return;
+  CreateDirectoryW(folder, NULL);
+  HANDLE file = CreateFileW(path, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS, 0, NULL);
+  if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
+}
+
 EXPORT HRESULT CreateSandboxLayer(
   const DriverInfo *info, const wchar_t *id, size_t parent, const LayerDescriptor *layers, size_t layerCount
 ) {
   Call call = openLayer("CreateSandboxLayer", info, id);
   argNumber(&call, "parent", parent);
   argLayers(&call, layers, layerCount);
-  return finish(&call);
+  if (!callFails(&call) && id) createDisk(id);
+  return callClose(&call);
 }
 
 EXPORT HRESULT ExpandSandboxSize(const DriverInfo *info, const wchar_t *id, uint64_t size) {
