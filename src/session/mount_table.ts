@@ -38,7 +38,7 @@ export class MountTable {
   readonly #needed = new FolderSet();
   readonly #destroying = new FolderSet();
   readonly #volumes = new Map<string, ScratchUse>();
-  readonly #mounting = new Map<string, number>();
+  readonly #mounting = new FolderSet();
 
   /** Returns all of them. */
   list(): ScratchUse[] {
@@ -69,18 +69,12 @@ export class MountTable {
    */
   startMount(scratch: string, layers: readonly string[]): Disposable {
     this.#requireKept(scratch);
-    const key = pathKey(scratch);
-    const add = (n: number) => {
-      const count = (this.#mounting.get(key) ?? 0) + n;
-      if (count > 0) this.#mounting.set(key, count);
-      else this.#mounting.delete(key);
-    };
     const needed = this.need(layers);
-    add(1);
+    this.#mounting.add(scratch);
     return {
       [Symbol.dispose]: () => {
         needed[Symbol.dispose]();
-        add(-1);
+        this.#mounting.remove(scratch);
       },
     };
   }
@@ -119,7 +113,7 @@ export class MountTable {
 
   /** Returns whether a scratch is being mounted. */
   isMounting(scratch: string): boolean {
-    return this.#mounting.has(pathKey(scratch));
+    return this.#mounting.has(scratch);
   }
 
   /** Notes the mount that a scratch belongs to, until it is unclaimed. */
@@ -214,6 +208,10 @@ class FolderSet {
       if (count > 0) this.#in.set(at, count);
       else this.#in.delete(at);
     }
+  }
+
+  has(folder: string): boolean {
+    return this.#added.has(keyOf(folder));
   }
 
   /** Returns whether one of them is a folder or in it. */

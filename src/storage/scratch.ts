@@ -171,7 +171,6 @@ export async function expandScratch(
   });
 }
 
-// Of two calls for one scratch, the second finds what the first has done.
 function expand(
   host: Host,
   scratch: string,
@@ -179,25 +178,18 @@ function expand(
   size: bigint,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  return sessionOf(host).withScratch(scratch, () => expandBoth(host, scratch, argument, size, signal), signal);
-}
-
-async function expandBoth(
-  host: Host,
-  scratch: string,
-  argument: string,
-  size: bigint,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  await expandDisk(host, scratch, argument, size, signal);
-  // Attaching the WCIFS filter would expand the volume too, but a scratch for CIM images gets another filter.
-  await withDisk(host, diskOf(scratch), signal, async (disk) => {
-    requireSize(host, disk, size);
-    // As Windows does for scratch disks. Otherwise a BitLocker policy for fixed drives can make the volume read-only.
-    await disk.attach({ bypassEncryptionPolicy: true });
-    signal?.throwIfAborted();
-    extendVolume(host, await scratchVolume(host, scratch));
-  });
+  // Of two calls for one scratch, the second finds what the first has done.
+  return sessionOf(host).withScratch(scratch, async () => {
+    await expandDisk(host, scratch, argument, size, signal);
+    // Attaching the WCIFS filter would expand the volume too, but a scratch for CIM images gets another filter.
+    await withDisk(host, diskOf(scratch), signal, async (disk) => {
+      requireSize(host, disk, size);
+      // As Windows does for scratch disks. Otherwise a BitLocker policy for fixed drives can make the volume read-only.
+      await disk.attach({ bypassEncryptionPolicy: true });
+      signal?.throwIfAborted();
+      extendVolume(host, await scratchVolume(host, scratch));
+    });
+  }, signal);
 }
 
 // The volume of a disk that has its old size would be left as it is without a word.
