@@ -21,6 +21,15 @@ export function kindOf(host: Host, path: string): "file" | "folder" | undefined 
   return (attributes & attribute.DIRECTORY) !== 0 ? "folder" : "file";
 }
 
+/** Returns whether nothing is at a path. False also if a look fails, which tells nothing. */
+export function isKnownAbsent(host: Host, path: string): boolean {
+  try {
+    return fileAttributes(host, path) === undefined;
+  } catch {
+    return false;
+  }
+}
+
 /** Returns whether there is a mount point, a junction or a symbolic link at a path. */
 export function isLink(host: Host, path: string): boolean {
   return ((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;

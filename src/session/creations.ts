@@ -4,7 +4,7 @@
  * @module
  */
 
-import { kindOf, requireAbsent } from "../checks/existing.ts";
+import { isKnownAbsent, kindOf, requireAbsent } from "../checks/existing.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -13,7 +13,7 @@ import { printable } from "../errors/printable.ts";
 import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { fileAttributes, isTaken } from "../ffi/kernel32.ts";
+import { isTaken } from "../ffi/kernel32.ts";
 import type { Held } from "../holds/hold.ts";
 import type { Expect } from "../holds/hold_list.ts";
 import { sessionOf } from "./session.ts";
@@ -105,16 +105,8 @@ export async function createHeld<T>(
  */
 export function requireMade(host: Host, paths: readonly string[], by: string): void {
   // Asked twice, as an answer can be wrong once.
-  if ([...paths, ...paths].some((path) => mayBeThere(host, path))) return;
+  if (![...paths, ...paths].every((path) => isKnownAbsent(host, path))) return;
   throw new UnexpectedAnswerError(by, `reports success although nothing is at ${printable(paths[0])}`, 0);
-}
-
-function mayBeThere(host: Host, path: string): boolean {
-  try {
-    return fileAttributes(host, path) !== undefined;
-  } catch {
-    return true;
-  }
 }
 
 /**

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { idOf, isInUse, requireKind } from "../checks/existing.ts";
+import { idOf, isInUse, isKnownAbsent, requireKind } from "../checks/existing.ts";
 import { win32 } from "../errors/codes.ts";
 import { isBusy } from "../errors/outcomes.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -137,14 +137,7 @@ export function onceFree<T>(
  * would take that for somebody else's.
  */
 export function copyOnceFree(host: Host, from: string, to: string, signal?: AbortSignal): Promise<void> {
-  const isAbsent = () => {
-    try {
-      return fileAttributes(host, to) === undefined;
-    } catch {
-      return false;
-    }
-  };
-  const passes = (error: unknown) => isBusy(error) && isAbsent();
+  const passes = (error: unknown) => isBusy(error) && isKnownAbsent(host, to);
   return repeated(host, () => copyFile(host, from, to), { what: `${from} is free`, passes, signal });
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isInUse, kindOf } from "../checks/existing.ts";
+import { isInUse, isKnownAbsent } from "../checks/existing.ts";
 import { computeCodeOf, hresult, win32 } from "../errors/codes.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -79,7 +79,7 @@ class Step {
     const { file, canRemoveNothing = false } = this.#what;
     if (codeOf(error) === win32.ERROR_NOT_FOUND) return true;
     // A file that isn't found needn't be this one.
-    if (file !== undefined && !(isNotFound(error) && isAbsent(this.#vm, file))) {
+    if (file !== undefined && !(isNotFound(error) && isKnownAbsent(this.#vm.host, file))) {
       return await waitUntil(this.#vm.host, `${file} is free`, () => !mayBeOpen(this.#vm, file));
     }
     if (isNotFound(error)) return true;
@@ -106,14 +106,6 @@ function mayBeOpen({ host }: RunningVM, file: string): boolean {
     return isInUse(host, file);
   } catch {
     return true;
-  }
-}
-
-function isAbsent({ host }: RunningVM, file: string): boolean {
-  try {
-    return kindOf(host, file) === undefined;
-  } catch {
-    return false;
   }
 }
 
