@@ -92,7 +92,7 @@ export async function createHeld<T>(
     if (by !== undefined) requireMade(host, paths, by);
     return created;
   } catch (error) {
-    isOurs &&= isOwn(error, isInNewFolder);
+    isOurs &&= error instanceof UnexpectedAnswerError ? undefined : isOwn(error, isInNewFolder);
     throw error;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { boolean, documentOf, requireText, withHostOptions } from "../checks/arguments.ts";
-import { kindOf, requireKind } from "../checks/existing.ts";
+import { requireKind } from "../checks/existing.ts";
 import { realFolder, realPath } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
@@ -20,10 +20,9 @@ import { withHolds } from "../holds/hold_list.ts";
 import { isNoFilter } from "../host_holds/wcifs_filter.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { requireMade } from "../session/creations.ts";
 import { sessionOf } from "../session/session.ts";
 import { onceFree, requireGone } from "../session/waiting.ts";
-import { existingLayer, requireUnused } from "./layer.ts";
+import { existingLayer, importInto, requireUnused } from "./layer.ts";
 import { layerData, layerDataOf } from "./layer_data.ts";
 
 /**
@@ -55,8 +54,9 @@ export interface HcsImportLayerOptions extends HostOptions {
  * @param sourceFolder Absolute path of the folder with the transport format. It can't be the layer's folder.
  * @throws {InvalidInputError} if the source doesn't exist, or is the layer.
  * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
- * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @throws {NativeError} if Windows refuses. A layer that was there may be part of both then.
  * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Layers by documents
  */
 export async function hcsImportLayer(
@@ -79,9 +79,9 @@ export async function hcsImportLayer(
       const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
       const to = realFolder(host, named, "layer");
       requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
-      if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
-      await native.importLayer(host, to, from, data);
-      requireMade(host, [to], "HcsImportLayer");
+      const make = () => native.importLayer(host, to, from, data);
+      const deletion = { by: "HcsDestroyLayer", destroy: native.destroyLayer };
+      await importInto(host, to, { by: "HcsImportLayer", make, deletion }, signal);
     },
   );
 }

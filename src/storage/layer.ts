@@ -28,10 +28,11 @@ import * as native from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
+import { makeLayer, makeScratchLayer, type Making } from "../host_holds/made_layer.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { mountShowing } from "../session/all_records.ts";
-import { claimAbsent, isBeingCreated, isOwn, requireMade } from "../session/creations.ts";
+import { claimAbsent, isBeingCreated, isOwn } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
 import { onceFree, requireGone } from "../session/waiting.ts";
@@ -274,6 +275,7 @@ export interface CreateLayerOptions extends HostOptions {
  * @throws {InvalidInputError} if the folder exists, or the parent doesn't.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Layers
  */
 export async function createLayer(layer: string, options: CreateLayerOptions = {}): Promise<void> {
@@ -289,15 +291,15 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
       if (parent !== undefined) requireKind(host, parent, "parent", "folder");
       const parentFolder = parent === undefined ? "" : realLayer(host, parent, "parent");
       using _parent = sessionOf(host).mounts.need(parent === undefined ? [] : [parentFolder]);
-      await native.createLayer(host, folder, parentFolder);
-      requireMade(host, [folder], "CreateLayer");
+      const make = () => native.createLayer(host, folder, parentFolder);
+      await makeLayer(host, folder, { by: "CreateLayer", make }, signal);
     },
   );
 }
 
 /**
- * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GiB, formatted. If the call fails, part of the
- * layer may be left behind; `createScratch` cleans up.
+ * Creates a scratch layer: its folder, with the disk `sandbox.vhdx` of 20 GiB, formatted. It is the call of
+ * Windows alone; `createScratch` can also expand the disk.
  *
  * ```ts
  * import { createScratchLayer } from "@hcs-layers/hcs-layers/storage";
@@ -314,6 +316,7 @@ export async function createLayer(layer: string, options: CreateLayerOptions = {
  * @throws {InvalidInputError} if there are no parents, one doesn't exist, or the disk exists.
  * @throws {NativeError} if Windows refuses.
  * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Scratches and base layers
  */
 export async function createScratchLayer(
@@ -329,8 +332,7 @@ export async function createScratchLayer(
     const folder = realFolder(host, named, "layer");
     using _claim = claimAbsent(host, diskOf(folder), "layer");
     using _layers = sessionOf(host).mounts.need(layers);
-    await native.createSandboxLayer(host, folder, parentLayers(host, layers));
-    requireMade(host, [diskOf(folder)], "CreateSandboxLayer");
+    await makeScratchLayer(host, folder, layers, signal);
   });
 }
 
@@ -472,8 +474,9 @@ export interface ParentOptions extends HostOptions {
  * @param source Absolute path of its folder.
  * @param destination Absolute path of the copy's folder, which must not exist.
  * @throws {InvalidInputError} if the source doesn't exist, or the destination does.
- * @throws {NativeError} if Windows refuses; part of the copy may be there then.
+ * @throws {NativeError} if Windows refuses.
  * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Layers
  */
 export async function copyLayer(source: string, destination: string, options: ParentOptions = {}): Promise<void> {
@@ -488,8 +491,8 @@ export async function copyLayer(source: string, destination: string, options: Pa
       const to = realFolder(host, named, "destination");
       using _claim = claimAbsent(host, to, "destination");
       using _layers = sessionOf(host).mounts.need([realPath(host, from), ...layers]);
-      await native.copyLayer(host, from, to, parentLayers(host, layers));
-      requireMade(host, [to], "CopyLayer");
+      const make = () => native.copyLayer(host, from, to, parentLayers(host, layers));
+      await makeLayer(host, to, { by: "CopyLayer", make }, signal);
     },
   );
 }
@@ -513,8 +516,9 @@ export async function copyLayer(source: string, destination: string, options: Pa
  * @param folder Absolute path of the folder with the transport format.
  * @throws {InvalidInputError} if the folder doesn't exist, or is the layer.
  * @throws {InUseError} if the layer is there and known to be in use, see {@linkcode destroyLayer}.
- * @throws {NativeError} if Windows refuses; part of the layer may be there then.
+ * @throws {NativeError} if Windows refuses. A layer that was there may be part of both then.
  * @throws {UnexpectedAnswerError} if Windows reports success, and has created nothing.
+ * @throws {UnwindError} if Windows refuses, and what was created couldn't be removed, or may be another process's.
  * @category Layers
  */
 export async function importLayer(layer: string, folder: string, options: ParentOptions = {}): Promise<void> {
@@ -530,11 +534,26 @@ export async function importLayer(layer: string, folder: string, options: Parent
       requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
       using _layers = sessionOf(host).mounts.need(layers);
-      if (kindOf(host, to) !== undefined) await requireUnused(host, to, signal);
-      await native.importLayer(host, to, from, parentLayers(host, layers));
-      requireMade(host, [to], "ImportLayer");
+      const make = () => native.importLayer(host, to, from, parentLayers(host, layers));
+      await importInto(host, to, { by: "ImportLayer", make }, signal);
     },
   );
+}
+
+/** Has Windows import into a layer. One that is there must not be in use, and stays if that fails; a new one doesn't. */
+export async function importInto(
+  host: Host,
+  layer: string,
+  making: Making,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (kindOf(host, layer) === undefined) {
+    using _claim = claimAbsent(host, layer, "layer");
+    await makeLayer(host, layer, making, signal);
+  } else {
+    await requireUnused(host, layer, signal);
+    await making.make();
+  }
 }
 
 /**

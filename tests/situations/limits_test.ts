@@ -41,9 +41,6 @@ const AT_ONCE = ["UtilityVM.start", "UtilityVM.modify", "UtilityVM.properties", 
 /** They make one call of Windows, which holds nothing. Once it has returned, the function is done, or was refused. */
 const ONE_CALL = [
   "baseImages",
-  "copyLayer",
-  "createLayer",
-  "createScratchLayer",
   "deactivateLayer",
   "destroyLayer",
   "dismountCimImage",
@@ -55,11 +52,9 @@ const ONE_CALL = [
   "hcsExportLayer",
   "hcsFormatWritableLayerVhd",
   "hcsGetLayerVhdMountPath",
-  "hcsImportLayer",
   "hcsInitializeWritableLayer",
   "hcsSetupBaseOSLayer",
   "hcsSetupBaseOSVolume",
-  "importLayer",
   "layerExists",
   "layerMountPath",
   "unprepareLayer",
@@ -71,7 +66,7 @@ const ONE_CALL = [
 const REFUSED = ["hcsAttachLayerStorageFilter", "hcsAttachOverlayFilter", "mountLCOWLayers", "prepareLayer"];
 
 /** What they do is meant to stay. */
-const LEAVES = ["createScratchLayer", "dismountCimImage", "UtilityVM.close", "UtilityVM.terminate", "UtilityVM.start"];
+const LEAVES = ["dismountCimImage", "UtilityVM.close", "UtilityVM.terminate", "UtilityVM.start"];
 
 /** What has to be there, so that a function has to call Windows. */
 const BEFORE: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
