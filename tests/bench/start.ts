@@ -11,11 +11,19 @@ import { type Figure, figure, inTurns } from "./figures.ts";
 const ROOT = new URL("../../", import.meta.url);
 const CPU = new URL("cpu_time.ts", import.meta.url).href;
 
+/** What is timed, the command, and its operands if they aren't those of the stage. */
+const COMMANDS: readonly (readonly [name: string, command: "mount" | "unmount", operands?: readonly string[]])[] = [
+  ["mount --help", "mount", ["--help"]],
+  ["mount", "mount"],
+  ["unmount", "unmount"],
+];
+
 /** Figures for an import of the library, and for the commands on a simulated host. */
 export async function startFigures(rounds: number): Promise<Figure[]> {
   const folder = await Deno.makeTempDir();
-  const bundle = `${folder}/bundle.js`;
+  const [bundle, helpBundle] = [`${folder}/bundle.js`, `${folder}/mount.js`];
   await succeed(["bundle", "--quiet", "-o", bundle, "mod.ts"]);
+  await succeed(["bundle", "--quiet", "-o", helpBundle, "scripts/mount.ts"]);
   const state = `--simulate=${folder}/host.state`;
   const empty = `${folder}/empty.ts`;
   await Deno.writeTextFile(empty, "");
@@ -24,6 +32,7 @@ export async function startFigures(rounds: number): Promise<Figure[]> {
     mod: () => cpuTime(new URL("mod.ts", ROOT).href),
     bundle: () => cpuTime(bundle),
     help: () => cpuTime(new URL("scripts/mount.ts", ROOT).href, "--help"),
+    helpBundle: () => cpuTime(helpBundle, "--help"),
     mount: () => cpuTime(new URL("scripts/mount.ts", ROOT).href, state, "C:/layers/app", "C:/scratch"),
     unmount: () => cpuTime(new URL("scripts/unmount.ts", ROOT).href, state, "C:/scratch"),
   });
@@ -33,6 +42,7 @@ export async function startFigures(rounds: number): Promise<Figure[]> {
     figure({ name: "import of mod.ts, CPU", unit: "ms", ours: samples.mod, against, goal: 1.5 }),
     figure({ name: "import of mod.ts as a bundle, CPU", unit: "ms", ours: samples.bundle, against, goal: 1.25 }),
     figure({ name: "mount --help, CPU", unit: "ms", ours: samples.help, against, goal: 1.6 }),
+    figure({ name: "mount --help as a bundle, CPU", unit: "ms", ours: samples.helpBundle, against, goal: 1.25 }),
     figure({ name: "mount on a simulated host in a file, CPU", unit: "ms", ours: samples.mount, against }),
     figure({ name: "unmount on a simulated host in a file, CPU", unit: "ms", ours: samples.unmount, against }),
   ];
@@ -48,20 +58,25 @@ export async function wineStartFigures(wine: WineRoot, rounds: number): Promise<
     if (code !== 0) throw new Error(stderr);
     return performance.now() - start;
   };
-  const samples = await inTurns(rounds, {
-    empty: () => wall(["run", `${stage.inside}\\empty.ts`]),
-    help: () => wall([...argumentsOf("mount"), "--help"]),
-    mount: () => wall([...argumentsOf("mount"), ...stage.operands("mount")]),
-    unmount: () => wall([...argumentsOf("unmount"), ...stage.operands("unmount")]),
+  const isScript = (arg: string) => /scripts.*\.ts$/.test(arg);
+  const programs: Record<string, readonly string[]> = { "": ["run", `${stage.inside}\\empty.ts`] };
+  for (const [name, command, operands] of COMMANDS) {
+    const args = argumentsOf(command);
+    await succeed(["bundle", "--quiet", "-o", `${stage.folder}/${command}.js`, `scripts/${command}.ts`]);
+    const bundled = args.map((arg) => isScript(arg) ? `${stage.inside}\\${command}.js` : arg);
+    programs[name] = [...args, ...operands ?? stage.operands(command)];
+    programs[`${name} as a bundle`] = [...bundled, ...operands ?? stage.operands(command)];
+  }
+  const samples = await inTurns(
+    rounds,
+    Object.fromEntries(Object.entries(programs).map(([name, args]) => [name, () => wall(args)])),
+  );
+  const { "": empty, ...ours } = samples;
+  const against = { name: "an empty program", samples: empty! };
+  return Object.entries(ours).map(([name, ours]) => {
+    const goal = name.endsWith("bundle") ? 1.25 : name.endsWith("--help") ? 1.6 : 1.4;
+    return figure({ name: `${name} under Wine, by the clock`, unit: "ms", ours, against, goal });
   });
-  const against = { name: "an empty program", samples: samples.empty };
-  const figureOf = (name: string, ours: number[], goal: number) =>
-    figure({ name: `${name} under Wine, by the clock`, unit: "ms", ours, against, goal });
-  return [
-    figureOf("mount --help", samples.help, 1.6),
-    figureOf("mount", samples.mount, 1.4),
-    figureOf("unmount", samples.unmount, 1.4),
-  ];
 }
 
 /** Milliseconds of CPU time of all threads of a process that runs a program. */
