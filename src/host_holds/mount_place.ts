@@ -61,6 +61,10 @@ function checkedPlace(host: Host, path: string, argument: string, container: Con
   if (scratch !== undefined) throw new InvalidInputError(argument, `is in a scratch (${scratch})`, path);
   const layer = holding(place, container?.layers ?? []) ?? mounts.layerAround(place);
   if (layer !== undefined) throw new InvalidInputError(argument, `is in a layer (${layer})`, path);
+  // Only a scratch that is yet to be created can be in a folder that is empty or missing.
+  if (container !== undefined && isWithin(container.scratch, place)) {
+    throw new InvalidInputError(argument, `has the scratch in it (${container.scratch})`, path);
+  }
   const owner = mounts.scratchWithVolumeOf(place);
   if (owner !== undefined) throw inContainer(argument, owner, path);
   return place;

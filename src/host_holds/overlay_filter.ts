@@ -5,6 +5,7 @@
  */
 
 import { hasVolume } from "../checks/existing.ts";
+import { pathKey } from "../checks/windows_path.ts";
 import { isRefused, isUnclear } from "../errors/outcomes.ts";
 import { NativeError, neverReachedWindows } from "../errors/windows_errors.ts";
 import { attachOverlayFilter, detachOverlayFilter } from "../ffi/computestorage.ts";
@@ -74,14 +75,13 @@ export function mayBeGone(error: unknown): boolean {
   return !neverReachedWindows(error) && !isRefused(error);
 }
 
-// Prefers what Windows returns. It fails if the scratch is already detached.
+// Prefers what Windows returns, unless that is another volume while the known one is there: an answer can be wrong once. It
+// returns none if the scratch is already detached.
 async function volumeOf(
   host: Host,
   { scratch, volume }: { readonly scratch: string; readonly volume?: string },
 ): Promise<string | undefined> {
-  try {
-    return await scratchVolume(host, scratch);
-  } catch {
-    return volume;
-  }
+  const told = await scratchVolume(host, scratch).catch(() => undefined);
+  if (told === undefined || volume === undefined || pathKey(told) === pathKey(volume)) return told ?? volume;
+  return hasVolume(host, volume) === false ? told : volume;
 }

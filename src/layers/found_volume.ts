@@ -4,7 +4,7 @@
  * @module
  */
 
-import { kindOf } from "../checks/existing.ts";
+import { hasVolume, kindOf } from "../checks/existing.ts";
 import { diskOf } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
@@ -71,14 +71,34 @@ export function volumeShown(host: Host, folder: string, volume: string | undefin
   return shown ?? volume;
 }
 
-/** Returns the volume of a scratch, or why Windows doesn't tell it; neither for a scratch without a disk. */
-export async function volumeOf(host: Host, scratch: string): Promise<{ volume?: string; error?: unknown }> {
+/**
+ * Returns the volume of a scratch, or why Windows doesn't tell it; neither for a scratch without a disk.
+ *
+ * @param recorded The volume that it had when it was mounted, if that is known.
+ */
+export async function volumeOf(
+  host: Host,
+  scratch: string,
+  recorded: string | undefined,
+): Promise<{ volume?: string; error?: unknown }> {
   // Of a folder that has none, Windows could tell the volume that is mounted there.
   if (kindOf(host, diskOf(scratch)) === undefined) return {};
   try {
-    return { volume: await scratchVolume(host, scratch) };
+    const volume = await scratchVolume(host, scratch);
+    if (!isAnother(host, volume, recorded)) return { volume };
+    // An answer can be wrong once, and what is mounted of another container's volume would be released.
+    const again = await scratchVolume(host, scratch);
+    if (!isAnother(host, again, recorded)) return { volume: again };
+    const problem = `isn't the volume that the scratch was mounted with (${recorded}), which is still there`;
+    throw new UnexpectedAnswerError("GetLayerMountPath", problem, again);
   } catch (error) {
     if (neverReachedWindows(error)) throw error;
     return { error };
   }
+}
+
+// A disk that was attached again can have another volume. Then the former one is gone.
+function isAnother(host: Host, told: string, recorded: string | undefined): boolean {
+  return recorded !== undefined && !isSameVolume(host, told, recorded) && !isSameVolume(host, recorded, told) &&
+    hasVolume(host, recorded) !== false;
 }

@@ -306,7 +306,7 @@ async function holdsOf(
   host: Host,
   { scratch, image, record, volumeMountPath, signal }: ScratchToRelease,
 ): Promise<{ readonly holds: HoldList; readonly unlisted?: unknown }> {
-  const { volume, error } = await volumeOf(host, scratch);
+  const { volume, error } = await volumeOf(host, scratch, record?.volume);
   [image, volume].forEach((what) => operationOf(signal)?.concerns(what));
   // The mount points are found by the volume. Without it, they would never be removed.
   if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) {

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { requireFolders } from "../checks/existing.ts";
+import { isDiskInUse, requireFolders } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { volumeGuid } from "../checks/windows_path.ts";
+import { pathKey, volumeGuid } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { messageOf } from "../errors/printable.ts";
+import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { cimMountFlag } from "../ffi/cimfs.ts";
 import type { Host } from "../ffi/host.ts";
@@ -109,7 +110,7 @@ export async function acquireFolders(
     }
     await host.sleep(ATTEMPT_PAUSE_MS, signal);
   }
-  const path = await scratchVolume(host, scratch);
+  const path = await newVolume(host, scratch);
   return {
     path,
     placements: [
@@ -142,7 +143,7 @@ export async function acquireImage(
     (expect) => acquireActivation(host, scratch, { restsOn: mount.scratchFile, signal, expect }),
     signal,
   );
-  const path = await scratchVolume(host, scratch);
+  const path = await newVolume(host, scratch);
   operationOf(signal)?.concerns(path);
   const cim = first ?? await acquireMountedImage(holds, mount, init, signal);
   const overlay = { scratch, volume: path, layer: layers[0]!, image: image.volume };
@@ -158,6 +159,19 @@ export async function acquireImage(
       { layer: named.at(-1)!, scratch: true, device: { kind: "disk" }, path },
     ],
   };
+}
+
+// An answer can be wrong once, and the container would get the files of another one.
+async function newVolume(host: Host, scratch: string): Promise<string> {
+  const { mounts } = sessionOf(host);
+  for (let isLast = false;; isLast = true) {
+    const volume = await scratchVolume(host, scratch);
+    const owner = mounts.scratchWithVolumeOf(volume);
+    if (owner === undefined || pathKey(owner) === pathKey(scratch) || !isDiskInUse(host, owner)) return volume;
+    if (isLast) {
+      throw new UnexpectedAnswerError("GetLayerMountPath", `is the volume of another scratch (${owner})`, volume);
+    }
+  }
 }
 
 function acquireMountedImage(

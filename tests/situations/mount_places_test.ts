@@ -64,6 +64,17 @@ Deno.test("a mount folder behind a drive letter that leads through a link is the
   assertEquals(held(host), []);
 });
 
+Deno.test("a mount folder around the scratch that is to be created is refused before anything is changed", async () => {
+  const host = stackHost();
+  const before = host.paths();
+  for (const volumeMountPath of ["C:\\new", "C:\\new\\of", "C:\\new\\of\\c1"]) {
+    const options = { host, createScratch: true, volumeMountPath };
+    const mount = () => mountWCOWLayers("c1", [LAYER, "C:\\new\\of\\c1"], options);
+    const error = await assertRejects(mount, InvalidInputError, "C:\\new\\of\\c1");
+    assertEquals([error.argument, changes(host), host.paths()], ["volumeMountPath", [], before]);
+  }
+});
+
 Deno.test("a volume isn't mounted in the layers, the scratch and the volume of a mounted container", async () => {
   const host = stackHost();
   const container = await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
