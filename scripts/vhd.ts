@@ -191,7 +191,10 @@ function shown(bytes: number): string {
 function plan({ values, positionals }: Arguments): Job {
   const [name = "", ...args] = positionals;
   const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : undefined;
-  if (action === undefined) throw new UsageError(`vhd needs a command: ${Object.keys(ACTIONS).join(", ")}`);
+  if (action === undefined) {
+    const given = name === "" ? "" : `, not ${name}`;
+    throw new UsageError(`vhd needs a command${given}: ${Object.keys(ACTIONS).join(", ")}`);
+  }
   const { takes, doing } = action;
   if (args.length !== takes.length) {
     const wanted = takes.length === 1 ? "one argument" : "two arguments";

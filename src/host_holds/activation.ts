@@ -108,7 +108,10 @@ async function detach(host: Host, scratch: string): Promise<boolean> {
   await unprepareLayer(host, scratch).catch((error) => log("debug", () => messageOf(error)));
   await deactivateLayer(host, scratch);
   if (await isFree(host, disk, undefined, HALF_MS)) return wasHeld;
-  throw new InUseError(disk, `is still in use ${WAITED} after DeactivateLayer reported that it is detached`);
+  const problem =
+    `is still in use ${WAITED} after DeactivateLayer reported that it is detached. Somebody has it open, ` +
+    "or has attached it in another way: vhd detach, or detachDisk(), detaches that";
+  throw new InUseError(disk, problem);
 }
 
 /**

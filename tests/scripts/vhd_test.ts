@@ -71,7 +71,7 @@ Deno.test("vhd checks its arguments before a simulated machine is populated", as
 
 const WRONG: [args: string[], says: string][] = [
   [[], "vhd needs a command: create, create-diff, attach, detach, expand, info"],
-  [["toString", "C:\\x.vhdx"], "vhd needs a command"],
+  [["toString", "C:\\x.vhdx"], "vhd needs a command, not toString: create"],
   [["attach"], "vhd attach takes one argument, DISK, not 0"],
   [["create", DISK], "vhd create takes two arguments, DISK and SIZE, not 1"],
   [["create", DISK, "20GB"], "20GB is no size"],
