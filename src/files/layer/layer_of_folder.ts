@@ -7,12 +7,13 @@
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
 import { text } from "../option_checks.ts";
 import { type FileTimes, type LayerEntry, SYMLINK_TAG } from "./entry.ts";
-import { nameProblem, pathProblem } from "./layer_path.ts";
+import { caseless, nameProblem, parentOf, pathProblem } from "./layer_path.ts";
 import type { EntriesOptions, LayerFinding, LayerRule, LayerSource } from "./layer_source.ts";
 
 // What else is beside these belongs to the one who keeps the layer.
 const ROOTS = ["Files", "Hives", "UtilityVM"];
 const MOST_DEPTH = 1000;
+const MOST_TOMBSTONE_BYTES = 2 ** 28;
 
 /**
  * The layer in a folder that has `Files` in it, or `Hives` or `UtilityVM`; what it removes is in `tombstones.txt`. No link is
@@ -28,6 +29,7 @@ export function layerOfFolder(path: string): LayerSource {
       try {
         await walk.start();
         for (const root of ROOTS) yield* walk.entry(root, 1);
+        yield* walk.rest();
         if (walk.unclearLinks > 0) onFinding?.(unclear(walk.unclearLinks));
       } catch (error) {
         if (onFinding === undefined || !(error instanceof FormatError)) throw error;
@@ -49,7 +51,7 @@ class Walk {
   readonly #root: string;
   readonly #signal: AbortSignal | undefined;
   readonly #onFinding: EntriesOptions["onFinding"];
-  // What is removed, by the folder that it was in.
+  // What is removed, by the folder that it was in, without case.
   #whiteouts = new Map<string, string[]>();
   // First names of files that have more, by what the system calls them.
   readonly #names = new Map<string, string>();
@@ -66,7 +68,7 @@ class Walk {
       throw new FormatError(this.#root, "it is no layer: it has neither Files nor Hives nor UtilityVM");
     }
     const removed = await this.#tombstones();
-    this.#whiteouts = Map.groupBy(removed, (path) => path.slice(0, path.lastIndexOf("/")));
+    this.#whiteouts = Map.groupBy(removed, (path) => caseless(parentOf(path)));
   }
 
   async *entry(path: string, depth: number): AsyncGenerator<LayerEntry, void, undefined> {
@@ -85,10 +87,15 @@ class Walk {
     if (entry === undefined) return;
     yield entry;
     if (!info.isDirectory || info.isSymlink) return;
-    for (const removed of this.#whiteouts.get(path) ?? []) {
-      yield { path: removed, type: "whiteout", size: 0, contents: empty };
-    }
+    const key = caseless(path);
+    yield* (this.#whiteouts.get(key) ?? []).map(whiteout);
+    this.#whiteouts.delete(key);
     for (const name of await this.#namesIn(path)) yield* this.entry(`${path}/${name}`, depth + 1);
+  }
+
+  /** What is removed from folders that the layer itself hasn't. */
+  *rest(): Generator<LayerEntry> {
+    for (const removed of this.#whiteouts.values()) yield* removed.map(whiteout);
   }
 
   #tell(path: string, rule: LayerRule, problem: string): void {
@@ -159,14 +166,16 @@ class Walk {
   }
 
   async #tombstones(): Promise<string[]> {
-    const file = this.#full("tombstones.txt");
-    let text: string;
-    try {
-      text = await Deno.readTextFile(file);
-    } catch (cause) {
-      if (cause instanceof Deno.errors.NotFound) return [];
-      throw new UnreadableFileError(file, cause);
+    const name = "tombstones.txt";
+    const file = this.#full(name);
+    const info = await this.#stat(name);
+    if (info === undefined) return [];
+    // A link leads to a file of somebody else, and a pipe to nowhere.
+    if (!info.isFile) throw new FormatError(file, "it is no file");
+    if (info.size > MOST_TOMBSTONE_BYTES) {
+      throw new FormatError(file, `it has ${info.size} bytes, more than ${MOST_TOMBSTONE_BYTES}`, { reason: "limit" });
     }
+    const text = await this.#readable(name, () => Deno.readTextFile(file));
     const [version, ...lines] = text.replace(/^\ufeff/, "").split(/\r?\n/);
     if (version !== "Version 1.0") {
       throw new FormatError(file, `its version isn't known: ${version?.slice(0, 40)}`, { reason: "unsupported" });
@@ -190,6 +199,10 @@ class Walk {
       throw new UnreadableFileError(this.#full(path), cause);
     }
   }
+}
+
+function whiteout(path: string): LayerEntry {
+  return { path, type: "whiteout", size: 0, contents: empty };
 }
 
 function empty(): ReadableStream<Uint8Array> {

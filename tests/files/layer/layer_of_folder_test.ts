@@ -87,6 +87,39 @@ Deno.test("layerOfFolder() refuses tombstones that make no sense", async () => {
   }
 });
 
+Deno.test("layerOfFolder() gives what is removed from folders that the layer hasn't, or has in another case", async () => {
+  const root = await layerFolder({
+    "Files/Data/a": "",
+    "tombstones.txt": "Version 1.0\n\\data\\old\n\\other\\deep\\x\n\\other\\y\n",
+  });
+  assertEquals(await Array.fromAsync(layerOfFolder(root).entries(), ({ type, path }) => `${type} ${path}`), [
+    "folder Files",
+    "folder Files/Data",
+    "whiteout Files/data/old",
+    "file Files/Data/a",
+    "whiteout Files/other/deep/x",
+    "whiteout Files/other/y",
+  ]);
+});
+
+Deno.test({
+  name: "layerOfFolder() opens tombstones only if they are a file: no link to one, and no pipe",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const secret = `${await layerFolder({ "secret": "root:x:0:0" })}/secret`;
+    for (const [program, ...args] of [["ln", "-s", secret], ["ln", "-s", "/dev/zero"], ["mkfifo"], ["mkdir"]]) {
+      const root = await layerFolder({ "Files/a": "" });
+      await new Deno.Command(program!, { args: [...args, `${root}/tombstones.txt`] }).output();
+      const error = await assertRejects(() => Array.fromAsync(layerOfFolder(root).entries()), FormatError);
+      assertEquals([error.file, error.problem], [`${root}/tombstones.txt`, "it is no file"]);
+    }
+    const root = await layerFolder({ "tombstones.txt": "", "Files/a": "" });
+    await Deno.truncate(`${root}/tombstones.txt`, 2 ** 40);
+    const error = await assertRejects(() => Array.fromAsync(layerOfFolder(root).entries()), FormatError);
+    assertEquals(error.reason, "limit");
+  },
+});
+
 Deno.test({
   name: "lintLayer() finds in a folder what no layer of Windows can have, and not what nobody tells of a folder",
   ignore: Deno.build.os !== "linux",
