@@ -7,6 +7,7 @@
 import { FormatError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { RandomAccess } from "../bytes/random_access.ts";
+import { untilAborted } from "../bytes/until_aborted.ts";
 import { type Check, isInstance, propertyOf, requireObject } from "../../options.ts";
 import type { ByteSource } from "./byte_reader.ts";
 
@@ -84,7 +85,8 @@ function fromPlaces(bytes: RandomAccess, signal: AbortSignal | undefined): ByteS
   return {
     async next() {
       signal?.throwIfAborted();
-      const length = await bytes.read(at, chunk);
+      // A disk or a server may never answer.
+      const length = await untilAborted(bytes.read(at, chunk), signal);
       at += length;
       return length === 0 ? undefined : chunk.subarray(0, length);
     },

@@ -191,3 +191,11 @@ Deno.test("writeTar() refuses contents of another length than the header says", 
   }
   await assertRejects(() => bytesOf(writeTar([{ name: "a\ud800", type: "0" }])), FormatError, "half a character");
 });
+
+Deno.test("readTar() ends when it is aborted though its bytes never come", async () => {
+  const controller = new AbortController();
+  const silent = { name: "server", size: 4096, read: () => new Promise<number>(() => {}) };
+  const reading = Array.fromAsync(readTar(silent, { signal: controller.signal }));
+  setTimeout(() => controller.abort(new Error("enough")));
+  await assertRejects(() => reading, Error, "enough");
+});
