@@ -13,6 +13,7 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { openRoot } from "../ffi/nt_files.ts";
 import { activateLayer, exportLayer as exportNative } from "../ffi/vmcompute.ts";
+import { untilAborted } from "../files/bytes/until_aborted.ts";
 import { writeLayerTar } from "../files/tar/layer_tar.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { acquireActivation, activationOf } from "../host_holds/activation.ts";
@@ -46,13 +47,48 @@ export async function exportLayer(
   into: WritableStream<Uint8Array>,
   options: TransferOptions = {},
 ): Promise<ExportedLayer> {
+  const writer = writerOf(into);
+  try {
+    return await exportTo(layer, parents, writer, options);
+  } catch (error) {
+    // Who reads the tar would wait for more. It isn't waited for: it may be stuck in a write.
+    writer.abort(error).catch(() => {});
+    throw error;
+  } finally {
+    writer.releaseLock();
+  }
+}
+
+type Writer = WritableStreamDefaultWriter<Uint8Array>;
+
+function writerOf(into: WritableStream<Uint8Array>): Writer {
+  if (!isInstance(into, WritableStream, ({ locked }) => typeof locked === "boolean")) {
+    throw new InvalidInputError("into", "is no WritableStream", into);
+  }
+  if (into.locked) throw new InvalidInputError("into", "is locked: something else writes to it", into);
+  return into.getWriter();
+}
+
+// The end of `pipeTo()` waits for a write that is stuck, whatever the signal says.
+async function write(tar: ReadableStream<Uint8Array>, writer: Writer, signal: AbortSignal | undefined): Promise<void> {
+  for await (const chunk of tar) {
+    if (!(writer.desiredSize! > 0)) await untilAborted(writer.ready, signal);
+    // What goes wrong with it, the next one is told, or the end.
+    writer.write(chunk).catch(() => {});
+  }
+  await untilAborted(writer.close(), signal);
+}
+
+async function exportTo(
+  layer: string,
+  parents: readonly string[],
+  writer: Writer,
+  options: TransferOptions,
+): Promise<ExportedLayer> {
   const further = { onProgress: optional(progressListener) };
   return await withHostOptions(options, further, [layer, parents], async ({ host, signal, onProgress }) => {
     const named = namedFolder(layer, "layer");
     const below = parentFolders(parents, "parents");
-    if (!isInstance(into, WritableStream, ({ locked }) => typeof locked === "boolean")) {
-      throw new InvalidInputError("into", "is no WritableStream", into);
-    }
     signal?.throwIfAborted();
     requireGrantsFor(host, "importLayer");
     requireKind(host, named, "layer", "folder");
@@ -74,7 +110,7 @@ export async function exportLayer(
         using handle = openRoot(host, path).handle;
         const root = { handle, path };
         const entries = layers.length === 0 ? baseEntries(host, root) : transportedEntries(host, root, folder);
-        await writeLayerTar(progress.counted(entries, signal)).pipeTo(into, { ...signal && { signal } });
+        await write(writeLayerTar(progress.counted(entries, signal)), writer, signal);
       }
       await transport?.release();
       return holds;

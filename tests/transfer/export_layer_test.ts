@@ -163,6 +163,47 @@ Deno.test("an export that fails, or is aborted, leaves nothing, and the layer as
   assertEquals(host.held(), held);
 });
 
+Deno.test("who reads a tar is told when the export fails, whatever is wrong", async () => {
+  const host = await machine();
+  const failing = async (layer: string, options = {}) => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const reading = assertRejects(() => new Response(readable).bytes());
+    const error = await assertRejects(() => exportLayer(layer, [], writable, { host, ...options }));
+    assertEquals(await reading, error);
+    assertEquals(writable.locked, false);
+  };
+  await failing("C:\\none");
+  await failing("none");
+  await failing(BASE, { signal: AbortSignal.abort(new Error("enough")) });
+  await failing(BASE, {
+    onProgress() {
+      throw new Error("listener");
+    },
+  });
+  host.fail({ function: "ActivateLayer", code: 0x80070005 });
+  await failing(BASE);
+});
+
+Deno.test("an export ends at its time limit though nobody takes what it writes", async () => {
+  const host = await machine();
+  await importLayer(CHILD, tar(...childEntries()), [BASE], { host });
+  const held = host.held();
+  for (const stuck of [{ write: () => new Promise<void>(() => {}) }, { close: () => new Promise<void>(() => {}) }]) {
+    const into = new WritableStream<Uint8Array>(stuck);
+    await assertRejects(() => exportLayer(CHILD, [BASE], into, { host, timeout: 50 }), DOMException, "time limit");
+    assertEquals([host.held(), await listMounts({ host })], [held, []]);
+  }
+});
+
+Deno.test("exportLayer() refuses a stream that something else writes to before anything is changed", async () => {
+  const host = await machine();
+  const into = new WritableStream<Uint8Array>();
+  into.getWriter();
+  const calls = host.calls.length;
+  await assertRejects(() => exportLayer(BASE, [], into, { host }), InvalidInputError, "into is locked");
+  assertEquals(host.calls.length, calls);
+});
+
 const prepared = await (async () => {
   const host = await machine();
   await importLayer(CHILD, tar(...childEntries()), [BASE], { host });
