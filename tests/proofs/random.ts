@@ -66,6 +66,8 @@ const COUNT = 10_000;
 const FULL = 1_000_000;
 // Sequences with one seed. What one round finds is one leak.
 const ROUND = 100;
+// Rounds after which people are told how far it is.
+const TOLD_EVERY = 10;
 
 /** Options of the proof. `count` is that of the operations. */
 export interface RandomOptions extends ProofOptions {
@@ -75,7 +77,7 @@ export interface RandomOptions extends ProofOptions {
 
 /** The proof. */
 export async function random(
-  { full, count = full ? FULL : COUNT, seed, path, plant }: RandomOptions,
+  { full, count = full ? FULL : COUNT, seed, path, plant, progress }: RandomOptions,
 ): Promise<Findings> {
   const counts: Counts = new Map();
   const leaks: string[] = [];
@@ -102,6 +104,7 @@ export async function random(
       leaks.push([what, ...steps.map((step) => `  ${textOf(step)}`)].join("\n"));
     }
     if (path !== undefined) break;
+    if ((round - seed + 1) % TOLD_EVERY === 0) progress?.(`${done()} of ${count} operations, ${leaks.length} leaks`);
   }
   const times = [...counts].sort(([, one], [, other]) => other - one).map(([what, n]) => `${n} × ${what}`);
   return { covered: [`${done()} operations in ${sequences} sequences`, ...times], leaks };
