@@ -52,7 +52,7 @@ export class NoRoomError extends LayerError {
 }
 
 const STATES: Readonly<Record<VMStateReason, string>> = {
-  notStarted: "was not started: call start() first",
+  notStarted: "was not started, or isn't ready yet: await start() first",
   starting: "is started already, or is being started",
   exited: "has exited",
   crashed: "has crashed",
