@@ -121,8 +121,8 @@ export async function main(command: Command): Promise<void> {
   } catch (error) {
     const { report } = await import("./failure.ts");
     Deno.exitCode = report(error, { job, json, signal });
-    // A call of Windows that hangs would keep the process.
-    if ((error as Error | null)?.name === "HungCallError") Deno.exit();
+    // A call of Windows that hangs would keep the process, and a read or write of another program that is stuck.
+    if (signal?.aborted || (error as Error | null)?.name === "HungCallError") Deno.exit();
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { untilAborted } from "../../src/files/bytes/until_aborted.ts";
 import type { Result } from "./command.ts";
 import { CommandError } from "./errors.ts";
 
@@ -15,7 +16,8 @@ export async function printBytes(bytes: ReadableStream<Uint8Array>, signal: Abor
     isRead = true;
   }());
   try {
-    await watched.pipeTo(Deno.stdout.writable, { signal, preventClose: true });
+    // By itself, the end waits for a write that is stuck, as that to a program that has stopped to read.
+    await untilAborted(watched.pipeTo(Deno.stdout.writable, { signal, preventClose: true }), signal);
   } catch (cause) {
     signal.throwIfAborted();
     const isOutput = isRead || cause instanceof Deno.errors.BrokenPipe;

@@ -4,7 +4,7 @@ import { fromBytes } from "../../src/files/bytes/random_access.ts";
 import { wrapFiles } from "../../src/files/layer/wrap_files.ts";
 import { file, folder, link, symlink, whiteout } from "../files/layer/layers.ts";
 import { bytesOf, gzip, tarOf, type TestEntry } from "../files/tar/tars.ts";
-import { type Ended, run, runInShell, runInto } from "./run.ts";
+import { type Ended, ROOT, run, runInShell, runInto } from "./run.ts";
 
 const TIMES = { mtime: "1577836800.1234567" };
 
@@ -198,6 +198,29 @@ Deno.test({
       assertEquals([cut.code, cut.stderr], [1, ""], words);
     }
   },
+});
+
+Deno.test("layer ends at its time limit though no input comes, or nobody takes its output", async () => {
+  await using layers = new Layers();
+  const tar = await layers.add("app.tar", folder("Files"), file("Files/a", "x".repeat(2 ** 22)));
+  const cases = [["ls", "-"], ["wrap", "-"], ["cat", "Files/a", tar], ["wrap", tar]];
+  for (const args of cases) {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-remote", `--allow-read=${tar}`, "scripts/layer.ts", "--timeout=1", ...args],
+      cwd: ROOT,
+      env: { NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    // One that waits for ever is killed, which is told.
+    const killed = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    const [{ code }, stderr] = await Promise.all([child.status, new Response(child.stderr).text()]);
+    clearTimeout(killed);
+    assertEquals([code, stderr], [1, "error: The time limit of 1 s is over\n"], args.join(" "));
+    await child.stdin.close();
+    await child.stdout.cancel();
+  }
 });
 
 Deno.test("layer fails with one line, and tells of wrong usage", async () => {
