@@ -57,6 +57,7 @@ function richBase(): LayerEntry[] {
       reparse: { tag: 0xa0000003, target: "C:/ProgramData" },
     }),
     entry({ path: "Files/data/l", type: "reparse", attributes: 0x420, reparse: { tag: 0xa000000c, target: "../x/y" } }),
+    entry({ path: "Files/data/l:of a link", type: "stream", text: "link's" }),
     entry({ path: "Files/data/sparse", text: `${"\0".repeat(200_000)}end`, attributes: 0x220 }),
     entry({ path: "Files/data/über 😀", text: "name" }),
     folder("UtilityVM"),

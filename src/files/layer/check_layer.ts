@@ -8,6 +8,7 @@
 import { FormatError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import { abortSignal, optional, optionsOf } from "../../options.ts";
+import { formatLink } from "../backup/reparse_buffer.ts";
 import { flag, layerSource, layerSources, text } from "../option_checks.ts";
 import { sddlOf } from "../sddl.ts";
 import { ATTRIBUTE_FOLDER, ATTRIBUTE_REPARSE, type LayerEntry, type LayerEntryType } from "./entry.ts";
@@ -91,7 +92,6 @@ const HIVES = ["DEFAULT", "SAM", "SECURITY", "SOFTWARE", "SYSTEM"];
 const DELTA = /^HIVES\/(SYSTEM|SOFTWARE|SAM|SECURITY|DEFAULTUSER)_DELTA$/;
 const BCD = "UTILITYVM/FILES/EFI/MICROSOFT/BOOT/BCD";
 const DEVICE = 0x40;
-const LONGEST_TARGET = 16 * 1024;
 const MOST_ATTRIBUTES = 65535;
 
 // What layers have at their paths, without case.
@@ -118,7 +118,7 @@ class LayerCheck {
   // Links to what may come behind them.
   readonly #links: LayerEntry[] = [];
   readonly #missing = new Map<string, { count: number; readonly first: LayerEntry }>();
-  // The file or folder that streams may follow, and their names.
+  // The file, folder or reparse point that streams may follow, and their names.
   #owner = "";
   readonly #streams = new Set<string>();
 
@@ -139,7 +139,7 @@ class LayerCheck {
   add(entry: LayerEntry): void {
     const key = caseless(entry.path);
     if (entry.type === "stream") return this.#stream(entry, key);
-    this.#owner = entry.type === "file" || entry.type === "folder" ? key : "";
+    this.#owner = ["file", "folder", "reparse"].includes(entry.type) ? key : "";
     this.#streams.clear();
     this.#root(entry, key);
     if (entry.type === "whiteout") return this.#whiteout(entry, key);
@@ -279,9 +279,9 @@ class LayerCheck {
     }
     if (size > MOST_ATTRIBUTES) bad(`its extended attributes have ${size} bytes, more than Windows allows`);
     if (type !== "reparse" || reparse?.data !== undefined) return;
-    const length = 2 * (reparse?.target?.length ?? 0);
-    if (length === 0) bad("it links to nothing");
-    else if (length > LONGEST_TARGET) bad("what it links to is too long");
+    const { tag = 0, target = "" } = reparse ?? {};
+    if (target === "") bad("it links to nothing");
+    else if (!isLinkTarget(tag, target)) bad("what it links to is too long, or no path");
   }
 
   #lack(what: string, entry: LayerEntry): void {
@@ -299,6 +299,17 @@ function faultIn(securityDescriptor: Uint8Array): string | undefined {
     return undefined;
   } catch (error) {
     if (error instanceof FormatError) return error.problem;
+    throw error;
+  }
+}
+
+// Windows keeps the path twice, in 16 KiB.
+function isLinkTarget(tag: number, target: string): boolean {
+  try {
+    formatLink({ tag, target });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
     throw error;
   }
 }

@@ -9,10 +9,17 @@ const CONFIG = ["Files/Windows", "Files/Windows/System32", "Files/Windows/System
 const HIVES = ["DEFAULT", "SAM", "SECURITY", "SOFTWARE", "SYSTEM"].map((name) => file(`${CONFIG[2]!.name}/${name}`));
 
 Deno.test("lintLayer() finds nothing in layers that Windows takes", async () => {
-  const streams = [folder("Files/d"), { name: "Files/d:s" }, file("Files/d/a", "x"), {
-    name: "Files/d/a:s",
-    data: "y",
-  }];
+  const streams = [
+    folder("Files/d"),
+    { name: "Files/d:s" },
+    file("Files/d/a", "x"),
+    {
+      name: "Files/d/a:s",
+      data: "y",
+    },
+    symlink("Files/l", "x".repeat(4090)),
+    { name: "Files/l:s" },
+  ];
   assertEquals(await lint([...TOP, ...streams, file("Hives/System_Delta")], { isBase: false }), []);
   const links = [
     file("Files/a"),
@@ -50,6 +57,7 @@ const CASES: readonly (readonly [entries: readonly TestEntry[], finding: string,
     [file("Files/a"), { name: "Files/a:s" }, { name: "Files/a:S" }],
     "error collision Files/a:S: the stream is there twice",
   ],
+  [[symlink("Files/l", "x".repeat(4091))], "error metadata Files/l: what it links to is too long, or no path"],
   [[link("Files/a", "Files/a")], "error link Files/a: it links to itself"],
   [[folder("Files/d"), link("Files/a", "Files/d")], "error link Files/a: it links to a folder"],
   [
