@@ -6,7 +6,7 @@
 
 import { FormatError, type FormatProblem } from "../../errors/file_errors.ts";
 import { type LayerEntry, MOUNT_POINT_TAG, SYMLINK_TAG } from "../layer/entry.ts";
-import { pathProblem } from "../layer/layer_path.ts";
+import { parentOf, pathProblem } from "../layer/layer_path.ts";
 import { readTar, type TarEntry } from "./read_tar.ts";
 import type { ReadTarOptions } from "./tar_limits.ts";
 import { nameOf, type TarSource } from "./tar_source.ts";
@@ -127,7 +127,7 @@ function whiteoutOf(path: string, slash: number, common: Common, report: Report)
     report("whiteout", "a whiteout of this name is known to no format", "unsupported");
     return undefined;
   }
-  const target = isOpaque ? path.slice(0, slash - 1) : path.slice(0, slash) + removed;
+  const target = isOpaque ? parentOf(path) : path.slice(0, slash) + removed;
   if (!checkPath(target, report)) return undefined;
   if (common.size > 0) report("whiteout", `a whiteout has a size of ${common.size}`);
   return { ...common, path: target, type: "whiteout", ...isOpaque && { isOpaque } };

@@ -278,6 +278,7 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
   layer("no name", "no name", file("")),
   layer("whiteout of the parent", "climbs", whiteout("Files/.wh...")),
   layer("whiteout of nothing", "empty name", whiteout("Files/.wh.")),
+  layer("whiteout of all at the top", "no name", whiteout(".wh..wh..opq")),
   layer("whiteout of a device", "name of a device", whiteout("Files/.wh.nul")),
   layer("whiteout outside", "can be removed", whiteout("Hives/.wh.x")),
   layer("whiteout of the top", "can be removed", whiteout(".wh.Files")),
