@@ -78,7 +78,7 @@ export class FolderLayer implements Disposable {
     const inLayer = this.#transported === undefined || key === "UTILITYVM" || key.startsWith("UTILITYVM/");
     const isFolder = entry.type === "folder";
     this.#added.set(key, { isFolder, inTransport: !inLayer, path: entry.path.replaceAll("/", "\\") });
-    if (key.startsWith("UTILITYVM/FILES")) this.#hasUtilityVM = true;
+    if (key === "UTILITYVM/FILES" || key.startsWith("UTILITYVM/FILES/")) this.#hasUtilityVM = true;
     this.#last = inLayer ? this.#files : this.#transported;
     if (this.#transported === undefined) return await this.#files.add(entry, "files");
     if (inLayer) return await this.#addToUtilityVM(entry, key);
