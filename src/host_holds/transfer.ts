@@ -110,21 +110,21 @@ export function acquireNewLayer(
   const begun = temporaryPath(transfer);
   createDirectory(host, begun);
   mark(host, begun, transfer);
-  moveToTarget(host, begun, transfer.target);
+  moveToTarget(host, begun, transfer.target, "layer");
   return held;
 }
 
 /** {@linkcode moveToTarget}, again and again as long as a scanner has it open. */
-export async function moveOnceFree(host: Host, from: string, target: string): Promise<void> {
-  await onceFree(host, from, () => moveToTarget(host, from, target));
+export async function moveOnceFree(host: Host, from: string, target: string, argument: string): Promise<void> {
+  await onceFree(host, from, () => moveToTarget(host, from, target, argument));
 }
 
-/** Gives what is complete its own name. */
-export function moveToTarget(host: Host, from: string, target: string): void {
+/** Gives what is complete its own name, which the caller knows as `argument`. */
+export function moveToTarget(host: Host, from: string, target: string, argument: string): void {
   try {
     moveFile(host, from, target);
   } catch (cause) {
-    if (isTaken(cause)) throw new InvalidInputError("target", "exists since the call began", target, { cause });
+    if (isTaken(cause)) throw new InvalidInputError(argument, "exists since the call began", target, { cause });
     throw cause;
   }
 }

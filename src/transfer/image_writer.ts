@@ -224,7 +224,7 @@ export class CimWriter implements AsyncDisposable {
         }
       }
       whenComplete(temporary);
-      await moveOnceFree(this.#host, temporary, target);
+      await moveOnceFree(this.#host, temporary, target, "image");
       this.#state = "over";
       await closeRecord(holds);
     });

@@ -1840,7 +1840,7 @@ const IMPORT_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/transfer/image_writer.ts",
-    text: "await moveOnceFree(this.#host, temporary, target);",
+    text: 'await moveOnceFree(this.#host, temporary, target, "image");',
     replacement: '(await import("../ffi/naming.ts")).moveFile(this.#host, temporary, target);',
     breaks: "a scanner that has the new image open makes an import fail",
     tests: ["tests/transfer/import_image_test.ts"],

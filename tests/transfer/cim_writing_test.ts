@@ -207,7 +207,7 @@ Deno.test("what is made at the path meanwhile stays, and the image is gone", asy
   const host = machine();
   const image = await writeCim(IMAGE, { host });
   host.addFile(IMAGE, "another's");
-  await assertRejects(() => image.commit(), InvalidInputError, "exists since");
+  await assertRejects(() => image.commit(), InvalidInputError, "image exists since");
   await image[Symbol.asyncDispose]();
   assertEquals([host.readTextFile(IMAGE), host.held()], ["another's", []]);
 });

@@ -169,6 +169,26 @@ Deno.test("an error in the tar, or of Windows, leaves nothing, and Windows makes
   assertEquals([host.held(), await listMounts({ host })], [held, []]);
 });
 
+Deno.test("of two imports at a time to one place, one makes the layer, and the other is refused", async () => {
+  const host = await withBase();
+  const results = await Promise.allSettled(
+    [1, 2].map(() => importLayer(CHILD, tar(...childEntries()), [BASE], { host })),
+  );
+  const problems = results.filter(({ status }) => status === "rejected").map((result) =>
+    (result as PromiseRejectedResult).reason.message
+  );
+  assertEquals(problems, [`layer exists since the call began: ${JSON.stringify(CHILD)}`]);
+  assertEquals((await shown(host, CHILD, BASE))["data\\new.txt"], "new");
+  assertEquals(host.held().filter(({ target }) => /\.[0-9a-f]{8}-/.test(target)), []);
+});
+
+Deno.test("a folder beside the files of a utility VM doesn't make one of it", async () => {
+  const host = machine();
+  const beside = [folder("UtilityVM"), folder("UtilityVM/Files2")];
+  await importLayer(BASE, tar(...baseEntries(), ...beside), [], { host });
+  assertEquals(host.calls.filter(({ function: fn }) => fn === "ProcessUtilityImage"), []);
+});
+
 async function leavesNothing(host: SimulatedHost, situation: string): Promise<void> {
   const left = host.held().map(({ kind, target }) => `${kind} ${target}`).filter((what) => what.includes(CHILD));
   const isWhole = left.includes(`file ${CHILD}\\Hives\\System_Delta`) || left.includes(`folder ${CHILD}`);
