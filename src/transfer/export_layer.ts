@@ -65,7 +65,7 @@ function writerOf(into: WritableStream<Uint8Array>): Writer {
   if (!isInstance(into, WritableStream, ({ locked }) => typeof locked === "boolean")) {
     throw new InvalidInputError("into", "is no WritableStream", into);
   }
-  if (into.locked) throw new InvalidInputError("into", "is locked: something else writes to it", into);
+  if (into.locked) throw new InvalidInputError("into", "is locked: something else writes to it");
   return into.getWriter();
 }
 

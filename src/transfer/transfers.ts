@@ -17,18 +17,20 @@ type Code =
   & typeof import("./import_layer.ts")
   & typeof import("./export_layer.ts")
   & typeof import("./import_image.ts")
-  & typeof import("./cim_writing.ts");
+  & typeof import("./cim_writing.ts")
+  & Pick<typeof import("../files/tar/tar_source.ts"), "whileReading">;
 
 let code: Code | undefined;
 
 async function load(): Promise<Code> {
-  const [layers, exports, images, writing] = await Promise.all([
+  const [layers, exports, images, writing, { whileReading }] = await Promise.all([
     import("./import_layer.ts"),
     import("./export_layer.ts"),
     import("./import_image.ts"),
     import("./cim_writing.ts"),
+    import("../files/tar/tar_source.ts"),
   ]);
-  return code = { ...layers, ...exports, ...images, ...writing };
+  return code = { ...layers, ...exports, ...images, ...writing, whileReading };
 }
 
 /**
@@ -73,7 +75,8 @@ export async function importLayer(
   parents: readonly string[],
   options: ImportOptions = {},
 ): Promise<ImportedLayer> {
-  return await (code ?? await load()).importLayer(layer, tar, parents, options);
+  const { whileReading, importLayer } = code ?? await load();
+  return await whileReading(tar, () => importLayer(layer, tar, parents, options));
 }
 
 /**
@@ -137,7 +140,8 @@ export async function importCimLayer(
   parents: readonly string[],
   options: ImportCimLayerOptions = {},
 ): Promise<ImportedImageLayer> {
-  return await (code ?? await load()).importCimLayer(layer, tar, parents, options);
+  const { whileReading, importCimLayer } = code ?? await load();
+  return await whileReading(tar, () => importCimLayer(layer, tar, parents, options));
 }
 
 /**
@@ -159,7 +163,8 @@ export async function importBlockCimLayer(
   parents: readonly string[],
   options: ImportBlockCimLayerOptions = {},
 ): Promise<ImportedImageLayer> {
-  return await (code ?? await load()).importBlockCimLayer(layer, tar, parents, options);
+  const { whileReading, importBlockCimLayer } = code ?? await load();
+  return await whileReading(tar, () => importBlockCimLayer(layer, tar, parents, options));
 }
 
 /**

@@ -182,6 +182,26 @@ Deno.test("of two imports at a time to one place, one makes the layer, and the o
   assertEquals(host.held().filter(({ target }) => /\.[0-9a-f]{8}-/.test(target)), []);
 });
 
+Deno.test("the stream of a tar is cancelled if it isn't read, and refused if something else reads it", async () => {
+  const host = await withBase();
+  const failing = async (layer: string, parents: string[], options = {}) => {
+    let reason: unknown;
+    const stream = new ReadableStream<Uint8Array>({ cancel: (given) => void (reason = given) });
+    const error = await assertRejects(() => importLayer(layer, stream, parents, { host, ...options }));
+    assertEquals([reason, stream.locked], [error, false]);
+  };
+  await failing(BASE, []);
+  await failing(CHILD, ["C:\\none"]);
+  await failing(CHILD, [BASE], { timeout: -1 });
+  host.fail({ function: "AdjustTokenPrivileges", code: 0x80070522 });
+  await failing(CHILD, [BASE]);
+  host.failNothing();
+  const locked = new ReadableStream<Uint8Array>();
+  locked.getReader();
+  await assertRejects(() => importLayer(CHILD, locked, [BASE], { host }), InvalidInputError, "tar is locked");
+  assertEquals([host.held().filter(({ target }) => target?.includes(CHILD)), await listMounts({ host })], [[], []]);
+});
+
 Deno.test("a folder beside the files of a utility VM doesn't make one of it", async () => {
   const host = machine();
   const beside = [folder("UtilityVM"), folder("UtilityVM/Files2")];

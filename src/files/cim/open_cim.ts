@@ -6,7 +6,8 @@
 
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
-import { type Check, optional, optionsOf } from "../../options.ts";
+import { type Check, optional, optionsOf, propertyOf, requireObject } from "../../options.ts";
+import { text } from "../option_checks.ts";
 import { type Report, throwErrors } from "./cim_fault.ts";
 import { type CimEntry, ImageEntry, REACHED_TWICE } from "./cim_entry.ts";
 import { type CimFolder, diskFolder, openPart, splitPath } from "./cim_folder.ts";
@@ -108,9 +109,21 @@ export interface CimPlace {
   readonly path: string;
 }
 
+const cimFolder: Check<CimFolder> = (value, argument) => {
+  requireObject(value, argument);
+  if (typeof propertyOf(value, "open", argument) !== "function") {
+    throw new InvalidInputError(argument, "is no folder: it has no open()", value);
+  }
+  return value as unknown as CimFolder;
+};
+
 /** Where an image is. */
 export function placeOf(source: CimSource): CimPlace {
-  if (typeof source !== "string") return { ...source, path: source.name };
+  if (typeof source !== "string") {
+    requireObject(source, "source");
+    const name = text(propertyOf(source, "name", "source"), "source.name");
+    return { folder: cimFolder(propertyOf(source, "folder", "source"), "source.folder"), name, path: name };
+  }
   const [folder, name] = splitPath(source);
   return { folder: diskFolder(folder), name, path: source };
 }

@@ -9,6 +9,7 @@ import { InvalidInputError } from "../../errors/input_error.ts";
 import type { RandomAccess } from "../bytes/random_access.ts";
 import { untilAborted } from "../bytes/until_aborted.ts";
 import { type Check, isInstance, propertyOf, requireObject } from "../../options.ts";
+import { count, text } from "../option_checks.ts";
 import type { ByteSource } from "./byte_reader.ts";
 
 /** What a tar can be read from. A stream is read to its end, or cancelled. */
@@ -29,7 +30,7 @@ export async function openTarSource(
   name: string,
   signal: AbortSignal | undefined,
 ): Promise<ByteSource> {
-  const bytes = source instanceof ReadableStream ? fromStream(source, signal) : fromPlaces(source, signal);
+  const bytes = source instanceof ReadableStream ? fromStream(source, name, signal) : fromPlaces(source, signal);
   try {
     const head = await startOf(bytes);
     if (isPacked(head, [0x28, 0xb5, 0x2f, 0xfd])) {
@@ -45,13 +46,28 @@ export async function openTarSource(
 
 /** Checks what a tar is to be read from. */
 export const tarSource: Check<TarSource> = (value, argument) => {
-  if (isInstance(value, ReadableStream, ({ locked }) => typeof locked === "boolean")) return value;
+  if (isInstance(value, ReadableStream, ({ locked }) => typeof locked === "boolean")) {
+    if (value.locked) throw new InvalidInputError(argument, "is locked: something else reads it");
+    return value;
+  }
   requireObject(value, argument);
   if (typeof propertyOf(value, "read", argument) !== "function") {
     throw new InvalidInputError(argument, "is neither a ReadableStream nor bytes that can be read at any place", value);
   }
+  text(propertyOf(value, "name", argument), `${argument}.name`);
+  count(propertyOf(value, "size", argument), `${argument}.size`);
   return value as unknown as RandomAccess;
 };
+
+/** Calls a function that reads a tar. A stream is cancelled if it fails, wherever: who gives it out may wait. */
+export async function whileReading<T>(tar: TarSource, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (tar instanceof ReadableStream && !tar.locked) tar.cancel(error).catch(() => {});
+    throw error;
+  }
+}
 
 /** What errors call a source. */
 export function nameOf(source: TarSource): string {
@@ -59,7 +75,11 @@ export function nameOf(source: TarSource): string {
   return checked instanceof ReadableStream ? "tar" : checked.name;
 }
 
-function fromStream(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined): ByteSource {
+function fromStream(
+  stream: ReadableStream<Uint8Array>,
+  name: string,
+  signal: AbortSignal | undefined,
+): ByteSource {
   signal?.throwIfAborted();
   const reader = stream.getReader();
   const abort = () => void reader.cancel(signal!.reason).catch(() => {});
@@ -68,6 +88,9 @@ function fromStream(stream: ReadableStream<Uint8Array>, signal: AbortSignal | un
     async next() {
       const { value } = await reader.read();
       signal?.throwIfAborted();
+      if (value !== undefined && !(value instanceof Uint8Array)) {
+        throw new InvalidInputError(name, "is a stream of something else than Uint8Array");
+      }
       return value;
     },
     async cancel() {
@@ -149,7 +172,7 @@ function unpacked(packed: ByteSource, name: string, signal: AbortSignal | undefi
     },
     cancel: () => packed.cancel(),
   }, { highWaterMark: 0 });
-  const plain = fromStream(stream.pipeThrough(new DecompressionStream("gzip")), signal);
+  const plain = fromStream(stream.pipeThrough(new DecompressionStream("gzip")), name, signal);
   return {
     async next() {
       try {
