@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isInUse, kindOf } from "../checks/existing.ts";
+import { hasVolume, isInUse, kindOf } from "../checks/existing.ts";
 import { diskOf, returnedVolume } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { isBusy } from "../errors/outcomes.ts";
@@ -117,14 +117,40 @@ async function detach(host: Host, scratch: string): Promise<boolean> {
 /**
  * Runs `release`, which releases something of a scratch. Returns false if it failed because the folder of the scratch is
  * gone, because then nothing of the scratch can be held.
+ *
+ * @throws {InUseError} if the folder has another path by now.
  */
 export async function unlessGone(host: Host, scratch: string, release: () => Promise<unknown>): Promise<boolean> {
   try {
-    return await release() !== false;
+    // Windows reports success for any path.
+    if (await release() !== false) return true;
+    if (kindOf(host, scratch) !== undefined) return false;
   } catch (error) {
-    if (isNotFound(error) && kindOf(host, scratch) === undefined) return false;
-    throw error;
+    if (!isNotFound(error) || kindOf(host, scratch) !== undefined) throw error;
   }
+  const volume = sessionOf(host).mounts.mountOf(scratch)?.volume;
+  if (volume !== undefined) await requireVolumeGone(host, scratch, volume, undefined);
+  return false;
+}
+
+/**
+ * Throws if a scratch that isn't at its path any more is still attached, by its volume. Windows takes that away with the disk, after
+ * a while.
+ *
+ * @throws {InUseError} with what to do.
+ */
+export async function requireVolumeGone(
+  host: Host,
+  scratch: string,
+  volume: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (await waitUntil(host, `${volume} is gone`, () => hasVolume(host, volume) === false, signal)) return;
+  throw new InUseError(
+    scratch,
+    `isn't there any more, but its volume (${volume}) is, so its drive or folder has another path by now. Unmount the ` +
+      "scratch by that path",
+  );
 }
 
 /** Throws if the disk of a scratch is open, and stays open. */

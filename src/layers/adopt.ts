@@ -17,6 +17,7 @@ import { isOpenToVM } from "../session/vm_files.ts";
 import { foreignMounts, UNKNOWN } from "./foreign_mounts.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import type { MountInfo } from "./list_mounts.ts";
+import { recordElsewhere } from "./known_scratch.ts";
 import { recordedPath, recordOf } from "./mount_records.ts";
 import { orUndefined, placeOf } from "./volume_place.ts";
 import { recordedHolds, releaseRecorded, requireUnused } from "./unmount.ts";
@@ -28,7 +29,7 @@ export async function adoptable(
   signal: AbortSignal | undefined,
 ): Promise<MountInfo[]> {
   const scratch = toldRealPath(host, folder) ?? await recordedPath(host, folder, signal);
-  if (await hasRecord(host, scratch) || orUndefined(() => isDiskInUse(host, scratch)) === false) return [];
+  if (await hasRecord(host, scratch, signal) || orUndefined(() => isDiskInUse(host, scratch)) === false) return [];
   const place = await placeOf(host, scratch);
   return [{ ...UNKNOWN, state: place.volume === undefined ? "partial" : "mounted", scratch, ...place }];
 }
@@ -45,7 +46,7 @@ export async function allAdoptable(host: Host, signal: AbortSignal | undefined):
     if (isOfTool(host, scratch) || isOpenToVM(host, diskOf(scratch))) continue;
     // Of this process, without a record.
     if (sessionOf(host).mounts.isActivated(scratch)) continue;
-    if (!await hasRecord(host, scratch)) found.push(mount);
+    if (!await hasRecord(host, scratch, signal)) found.push(mount);
   }
   return found;
 }
@@ -56,8 +57,9 @@ function isOfTool(host: Host, scratch: string): boolean {
     kindOf(host, `${scratch}\\layerchain.json`) !== undefined;
 }
 
-async function hasRecord(host: Host, scratch: string): Promise<boolean> {
-  return await recordOf(host, sessionOf(host).records(host), scratch) !== undefined;
+async function hasRecord(host: Host, scratch: string, signal: AbortSignal | undefined): Promise<boolean> {
+  return await recordOf(host, sessionOf(host).records(host), scratch) !== undefined ||
+    await recordElsewhere(host, scratch, signal) !== undefined;
 }
 
 /** Returns what {@linkcode releaseAdopted} would release, in the order in which it was acquired. */
@@ -78,7 +80,7 @@ export function releaseAdopted(
 ): Promise<ReleasedHold[] | undefined> {
   requireUnused(host, scratch);
   return changeScratch(host, scratch, signal, async (records) => {
-    if (kindOf(host, scratch) === undefined || await hasRecord(host, scratch)) return undefined;
+    if (kindOf(host, scratch) === undefined || await hasRecord(host, scratch, signal)) return undefined;
     return await releaseRecorded(host, records, { scratch, record: undefined, signal });
   });
 }

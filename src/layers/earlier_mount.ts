@@ -40,7 +40,7 @@ export async function requireUnmounted(
 ): Promise<boolean> {
   const { mounts } = sessionOf(host);
   const known = mounts.mountOf(scratch)?.id;
-  const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch);
+  const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch, signal);
   if (known !== undefined && record?.id !== known && !isDiskInUse(host, scratch)) mounts.forget(scratch);
   if (record === undefined) return false;
   const isMounted = isStillMounted(host, record);

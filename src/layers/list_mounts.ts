@@ -25,8 +25,9 @@ import { sessionOf } from "../session/session.ts";
 import { isVMThere } from "../uvm/left_vm.ts";
 import { attachedToHost } from "./attached_disks.ts";
 import { foreignMounts } from "./foreign_mounts.ts";
+import { recordElsewhere } from "./known_scratch.ts";
 import { isOfEarlierBoot, isStillMounted, type Owned, ownerState, recordOf } from "./mount_records.ts";
-import { NOWHERE, orUndefined, type Place, placeOf, toUndefined } from "./volume_place.ts";
+import { NOWHERE, orUndefined, type Place, placeOf, placeOfVolume, toUndefined } from "./volume_place.ts";
 
 /**
  * Who mounted something.
@@ -203,10 +204,12 @@ export async function findMounts(what: string, options: HostOptions = {}): Promi
   return await withHostOptions(options, {}, [], async ({ host, signal }) => {
     const mounts = await mountsFor("find", host, signal);
     const found = mountsWith(mounts, what);
+    if (found.length > 0 || !PATH.test(what)) return found;
     // It can be another name of a folder.
-    return found.length > 0 || !PATH.test(what)
-      ? found
-      : mountsWith(mounts, realPathIfTold(host, what.replaceAll("/", "\\")));
+    const real = realPathIfTold(host, what.replaceAll("/", "\\"));
+    const others = mountsWith(mounts, real);
+    const record = others.length > 0 ? undefined : await recordElsewhere(host, real, signal);
+    return record === undefined ? others : mounts.filter(({ id }) => id === record.id);
   });
 }
 
@@ -314,18 +317,32 @@ function isPlaceMounted(host: Host, place: PlaceRecord & PlannedMount): boolean 
 /** Returns what a record and Windows tell of a mount. */
 export async function infoOf(host: Host, record: MountRecord): Promise<MountInfo> {
   const isAttached = orUndefined(() => isStillMounted(host, record)) !== false;
+  const moved = isAttached ? undefined : orUndefined(() => volumeIfMoved(host, record));
+  const place = isAttached
+    ? await placeOf(host, record.scratch)
+    : moved !== undefined
+    ? placeOfVolume(host, moved)
+    : NOWHERE;
   return {
     id: record.id,
     containerId: record.container,
-    state: !isAttached ? "gone" : record.volume === undefined ? "partial" : "mounted",
+    state: !isAttached && moved === undefined ? "gone" : record.volume === undefined ? "partial" : "mounted",
     scratch: record.scratch,
     layers: record.layers,
     image: record.cim && { path: record.cim.image, volume: record.cim.volume },
-    ...withRecordedPlace(host, record, isAttached ? await placeOf(host, record.scratch) : NOWHERE),
+    ...withRecordedPlace(host, record, place),
     owner: ownerInfo(host, record),
     since: record.since,
     permanent: record.isPermanent,
   };
+}
+
+// The volume of a scratch whose drive or folder has another path by now.
+function volumeIfMoved(host: Host, record: MountRecord): string | undefined {
+  const { scratch, volume } = record;
+  const isMoved = volume !== undefined && kindOf(host, scratch) === undefined && hasVolume(host, volume) === true &&
+    !isOfEarlierBoot(host, record);
+  return isMoved ? volume : undefined;
 }
 
 // The folder of a mount point stays after its volume, and Windows doesn't list it then. It is of this mount if it leads to its volume, or

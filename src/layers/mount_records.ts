@@ -12,6 +12,7 @@ import type { Host } from "../ffi/host.ts";
 import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { operationOf } from "../ffi/operation.ts";
+import { requireVolumeGone } from "../host_holds/activation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
@@ -79,15 +80,20 @@ export async function recordOf(
 /**
  * Returns the record of a scratch whose folder is gone or was made anew since, if nobody uses a disk there, and it was made since
  * Windows was started, which no record of another machine was: of what it names, the image and the mount point can be left.
+ *
+ * @throws {InUseError} if its disk is still attached, so that the folder has another path by now.
  */
 export async function formerRecordOf(
   host: Host,
   records: Records | undefined,
   scratch: string,
+  signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
   const record = await ownRecord(host, records, scratch);
   if (record?.boot === undefined || isOfAnotherBoot(host, record.boot)) return undefined;
-  return isOfFolder(host, record) || isDiskInUse(host, scratch) ? undefined : record;
+  if (isOfFolder(host, record) || isDiskInUse(host, scratch)) return undefined;
+  if (record.volume !== undefined) await requireVolumeGone(host, scratch, record.volume, signal);
+  return record;
 }
 
 // The one at the place of a scratch's, if it could be that.

@@ -195,7 +195,7 @@ async function plannedHolds(
   { scratch }: MountRecord,
   signal: AbortSignal | undefined,
 ): Promise<readonly Hold[] | undefined> {
-  const { record, isDiskGone } = await recordToRelease(host, sessionOf(host).records(host), scratch);
+  const { record, isDiskGone } = await recordToRelease(host, sessionOf(host).records(host), scratch, signal);
   if (record === undefined) return undefined;
   const holds = isDiskGone
     ? (await leftOf(host, record, signal)).holds
@@ -208,10 +208,11 @@ async function recordToRelease(
   host: Host,
   records: Records | undefined,
   scratch: string,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly record: MountRecord | undefined; readonly isDiskGone: boolean }> {
   const record = await recordOf(host, records, scratch);
   if (record !== undefined) return { record, isDiskGone: isOfEarlierBoot(host, record) };
-  return { record: await formerRecordOf(host, records, scratch), isDiskGone: true };
+  return { record: await formerRecordOf(host, records, scratch, signal), isDiskGone: true };
 }
 
 async function recoverOne(
@@ -223,7 +224,7 @@ async function recoverOne(
   const { scratch } = found;
   return await outcomeOf(mount, () =>
     changeScratch(host, scratch, signal, async (records) => {
-      const { record, isDiskGone } = await recordToRelease(host, records, scratch);
+      const { record, isDiskGone } = await recordToRelease(host, records, scratch, signal);
       // Somebody else was faster; or what was found is no record of the scratch but a changed copy of one.
       if (record === undefined || JSON.stringify(record) !== JSON.stringify(found)) return undefined;
       if (!isOwnerGone(host, record)) return undefined;

@@ -23,10 +23,10 @@ import { type Check, type Checks, fieldsOf, itemsOf, oneOf, optional, propertyOf
 import { subjectOf } from "../records/place.ts";
 import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
-import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
+import { changeKnownScratch } from "./known_scratch.ts";
 import { leftOf } from "./left_over.ts";
-import { formerRecordOf, isOfEarlierBoot, isOfFolder, recordedPath, recordOf } from "./mount_records.ts";
+import { formerRecordOf, isOfEarlierBoot, recordedPath } from "./mount_records.ts";
 import { adoptMountPoint } from "./sandbox_volume.ts";
 import { releaseRecorded, requireUnused } from "./unmount.ts";
 
@@ -155,12 +155,12 @@ async function releaseLayers(host: Host, mount: LayersToRelease): Promise<Releas
   const { id, holds, signal } = mount;
   const scratch = toldRealPath(host, mount.scratch) ?? await recordedPath(host, mount.scratch, signal);
   requireUnused(host, scratch);
-  return await changeScratch(host, scratch, signal, async (records) => {
-    const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch);
+  return await changeKnownScratch(host, scratch, signal, async ({ records, scratch, record: known }) => {
+    const record = known ?? await formerRecordOf(host, records, scratch, signal);
     if (record?.id !== id) return leave(scratch, holds);
-    if (record !== undefined && (isOfEarlierBoot(host, record) || !isOfFolder(host, record))) {
+    if (record !== undefined && (isOfEarlierBoot(host, record) || known === undefined)) {
       const released = await (await leftOf(host, record, signal)).release({ signal });
-      await records!.close(host, scratch);
+      await records!.close(host, record.scratch);
       return released;
     }
     const image = find(holds, "cimVolume")?.volume;

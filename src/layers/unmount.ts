@@ -16,7 +16,7 @@ import type { HostOptions } from "../ffi/host_options.ts";
 import { operationOf, perform } from "../ffi/operation.ts";
 import type { Hold } from "../holds/hold.ts";
 import { HoldList, type ReleasedHold } from "../holds/hold_list.ts";
-import { activationOf } from "../host_holds/activation.ts";
+import { activationOf, requireVolumeGone } from "../host_holds/activation.ts";
 import { layerCimOf } from "../host_holds/cim_mount.ts";
 import { cimVolumeName } from "../host_holds/layer_image.ts";
 import { placeOfMountPoint } from "../host_holds/mount_place.ts";
@@ -26,21 +26,13 @@ import { optional } from "../options.ts";
 import type { MountRecord } from "../records/record.ts";
 import type { Records } from "../records/records.ts";
 import { requireBuild } from "../session/builds.ts";
-import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
 import { isOpenToVM, vmUsing } from "../session/vm_files.ts";
 import { isFree } from "../session/waiting.ts";
 import { listMountPoints, requireNobodyElses, volumeOf, volumeShown } from "./found_volume.ts";
+import { changeKnownScratch } from "./known_scratch.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
-import {
-  formerRecordOf,
-  guardReleases,
-  isOfAnother,
-  lastVolume,
-  noteRecord,
-  recordedPath,
-  recordOf,
-} from "./mount_records.ts";
+import { formerRecordOf, guardReleases, isOfAnother, lastVolume, noteRecord, recordedPath } from "./mount_records.ts";
 import { adoptMountPoint, adoptRecordedPlace } from "./sandbox_volume.ts";
 
 /**
@@ -117,12 +109,11 @@ async function unmount(
   requireBuild(host, "library", "Mounting layers");
   const scratch = toldRealPath(host, named) ?? await recordedPath(host, named, signal);
   requireUnused(host, scratch);
-  return await changeScratch(host, scratch, signal, async (records) => {
-    const record = await recordOf(host, records, scratch);
+  return await changeKnownScratch(host, scratch, signal, async ({ records, scratch, record }) => {
     const place = volumeMountPath && placeOfMountPoint(host, volumeMountPath);
     const finish = async () => {
       if (record !== undefined) return await halfScratchOf(host, record).release();
-      const former = await formerRecordOf(host, records, scratch);
+      const former = await formerRecordOf(host, records, scratch, signal);
       return former === undefined ? [] : await (await leftOf(host, former, signal)).release({ signal });
     };
     return await releaseRecorded(host, records, {
@@ -181,7 +172,7 @@ export async function releaseRecorded(
   if (image !== undefined) requireGrantsFor(host, "image");
   const released = await releaseScratch(host, { image, record, volumeMountPath: undefined, ...mount });
   if (finish !== undefined) released.push(...await finish());
-  await records?.close(host, mount.scratch);
+  await records?.close(host, record?.scratch ?? mount.scratch);
   return released;
 }
 
@@ -291,7 +282,7 @@ async function releaseScratch(host: Host, init: ScratchToRelease): Promise<Relea
   try {
     released = await holds.release({ signal });
   } finally {
-    guardReleases(host, holds, scratch, record?.id);
+    guardReleases(host, holds, record?.scratch ?? scratch, record?.id);
     // Otherwise, a later release by the owner could release what is mounted there by then. Not if an error came before the
     // release: then the owner still has everything.
     const left = new Set(holds.holds.map(({ kind }) => kind));
@@ -311,6 +302,9 @@ async function holdsOf(
   // The mount points are found by the volume. Without it, they would never be removed.
   if (error !== undefined && !await isFree(host, diskOf(scratch), signal)) {
     throw isOpenToVM(host, diskOf(scratch)) ? new InUseError(scratch, USED_BY_A_VM) : error;
+  }
+  if (volume === undefined && record?.volume !== undefined && kindOf(host, scratch) === undefined) {
+    await requireVolumeGone(host, scratch, record.volume, signal);
   }
   if (volume !== undefined && (record?.volume === undefined || pathKey(volume) !== pathKey(record.volume))) {
     await requireNobodyElses(host, volume, scratch, signal);

@@ -49,7 +49,7 @@ export function numberOfVolume(windows: Windows, volume: string): number {
   const none = (what: string) => win32Failure(win32.ERROR_INVALID_FUNCTION, `asking for the disk of ${what}`);
   const path = windows.diskOfVolume(volume);
   if (path === undefined) throw none("a volume that is on no disk");
-  const { number } = windows.state.disks[windows.key(path)] ?? windows.activationOf(path)!;
+  const { number } = windows.state.disks[windows.key(path)] ?? windows.activationOf(path) ?? {};
   if (number === undefined) throw none("an activated scratch");
   return number;
 }

@@ -504,7 +504,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/unmount.ts",
-    text: `  await records?.close(host, mount.scratch);\n`,
+    text: `  await records?.close(host, record?.scratch ?? mount.scratch);\n`,
     replacement: "",
     breaks: "the record stays after an unmount",
     tests: [RECOVER, PROCESSES],
@@ -518,7 +518,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/unmount.ts",
-    text: `    guardReleases(host, holds, scratch, record?.id);\n`,
+    text: `    guardReleases(host, holds, record?.scratch ?? scratch, record?.id);\n`,
     replacement: "",
     breaks: "another try of an unmount that failed releases what was mounted since",
     tests: [BELIEVED],
@@ -1650,7 +1650,7 @@ const OWNER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/adopt.ts",
-    text: `if (kindOf(host, scratch) === undefined || await hasRecord(host, scratch)) return undefined;`,
+    text: `if (kindOf(host, scratch) === undefined || await hasRecord(host, scratch, signal)) return undefined;`,
     replacement: "",
     breaks: "what somebody has mounted with a record meanwhile is adopted",
     tests: ["tests/layers/recover_adopt_test.ts"],
