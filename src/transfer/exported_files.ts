@@ -101,9 +101,11 @@ export async function* transportedEntries(host: Host, root: OpenRoot, name: stri
   const tombstones = await tombstonesIn(host, root, name);
   const hives = top.find((entry) => entry.name.toUpperCase() === "HIVES");
   const delta = hives && entriesIn(host, root, "Hives").find((entry) => entry.name.toUpperCase() === "SYSTEM_DELTA");
+  const beside = filesBeside(top);
   for (const entry of top) {
     if (entry.name.toUpperCase() === "FILES") {
-      yield* transportedTree(host, root, "Files", delta === undefined ? entry : withTimes(entry, delta), tombstones);
+      const files = { entry: delta === undefined ? entry : withTimes(entry, delta), beside: beside(entry) };
+      yield* transportedTree(host, root, "Files", files, tombstones);
     }
     if (entry === hives) yield* hiveEntries(host, root, delta === undefined ? entry : withTimes(entry, delta));
   }
@@ -150,17 +152,22 @@ async function* plainContents(host: Host, root: OpenRoot, path: string): AsyncGe
 
 const CHUNK = 65536;
 
+interface Transported {
+  readonly entry: FolderEntry;
+  /** The file beside a folder that tells of it. */
+  readonly beside: FolderEntry | undefined;
+}
+
 async function* transportedTree(
   host: Host,
   root: OpenRoot,
   path: string,
-  entry: FolderEntry,
+  { entry, beside: info }: Transported,
   tombstones: Map<string, string[]>,
 ): AsyncGenerator<LayerEntry, void> {
   if (path.toUpperCase() === RECYCLE_BIN) return;
   const isFolder = isPlainFolder(entry);
   const file = isFolder ? path + FOLDER_FILE : path;
-  const info = isFolder ? fileBeside(host, root, file) : undefined;
   const opened = isFolder && info === undefined ? undefined : openTransported(host, root, file);
   const attributes = opened === undefined ? ATTRIBUTE_FOLDER : (await opened).attributes;
   await (await opened)?.[Symbol.asyncDispose]();
@@ -174,18 +181,22 @@ async function* transportedTree(
   const key = path.toUpperCase();
   for (const removed of (tombstones.get(key) ?? []).sort(compareUtf8)) yield whiteout(removed);
   tombstones.delete(key);
-  for (const child of entriesIn(host, root, path)) {
-    if (child.name.toLowerCase().endsWith(FOLDER_FILE)) continue;
-    yield* transportedTree(host, root, `${path}\\${child.name}`, child, tombstones);
+  const children = entriesIn(host, root, path);
+  const beside = filesBeside(children);
+  for (const child of children) {
+    if (isFolderFile(child)) continue;
+    yield* transportedTree(host, root, `${path}\\${child.name}`, { entry: child, beside: beside(child) }, tombstones);
   }
 }
 
-function fileBeside(host: Host, root: OpenRoot, path: string): FolderEntry | undefined {
-  const slash = path.lastIndexOf("\\");
-  const name = path.slice(slash + 1).toUpperCase();
-  return entriesIn(host, root, slash < 0 ? "" : path.slice(0, slash)).find((entry) =>
-    entry.name.toUpperCase() === name
-  );
+function isFolderFile({ name }: FolderEntry): boolean {
+  return name.toLowerCase().endsWith(FOLDER_FILE);
+}
+
+// Looked up once for all, as a folder may have thousands.
+function filesBeside(entries: readonly FolderEntry[]): (folder: FolderEntry) => FolderEntry | undefined {
+  const files = new Map(entries.filter(isFolderFile).map((entry) => [entry.name.toUpperCase(), entry]));
+  return (folder) => isPlainFolder(folder) ? files.get(`${folder.name}${FOLDER_FILE}`.toUpperCase()) : undefined;
 }
 
 type OpenTransported = OpenedStreams & { readonly attributes: number };
@@ -236,7 +247,9 @@ async function tombstonesIn(host: Host, root: OpenRoot, name: string): Promise<M
     if (line === "") continue;
     const path = `Files\\${line.replace(/^\\/, "")}`;
     const key = path.slice(0, path.lastIndexOf("\\")).toUpperCase();
-    found.set(key, [...found.get(key) ?? [], slashed(path)]);
+    const inFolder = found.get(key);
+    if (inFolder === undefined) found.set(key, [slashed(path)]);
+    else inFolder.push(slashed(path));
   }
   return found;
 }

@@ -196,6 +196,21 @@ Deno.test("an export ends at its time limit though nobody takes what it writes",
   }
 });
 
+Deno.test("each folder of many in one folder takes as many calls as the others", async () => {
+  const host = await machine();
+  const counts: number[] = [];
+  for (const many of [10, 20, 30]) {
+    const layer = `${CHILD}${many}`;
+    const folders = Array.from({ length: many }, (_, i) => folder(`Files/${10 + i}`));
+    await importLayer(layer, tar(folder("Files"), folder("Hives"), ...folders), [BASE], { host });
+    const before = host.calls.length;
+    await exported(host, layer, [BASE]);
+    counts.push(host.calls.slice(before).filter(({ function: fn }) => /^(Nt|GetFileInf|ReadFile)/.test(fn)).length);
+  }
+  const [ten, twenty, thirty] = counts as [number, number, number];
+  assertEquals(thirty - twenty, twenty - ten);
+});
+
 Deno.test("exportLayer() refuses a stream that something else writes to before anything is changed", async () => {
   const host = await machine();
   const into = new WritableStream<Uint8Array>();
