@@ -4,6 +4,7 @@
  * @module
  */
 
+import { visible } from "../../src/errors/printable.ts";
 import { timeText } from "../../src/files/layer/file_time.ts";
 import { type FileTimes, type LayerEntry, sddlOf } from "../../src/files/mod.ts";
 
@@ -36,7 +37,7 @@ export function entryText(entry: LayerEntry, layer: string): string {
     ...extendedAttributes.map(({ name, value }): [string, string] => [`attribute ${name}`, value.toHex()]),
   ];
   return lines.filter(([, value]) => value !== undefined).map(([name, value]) => `${`${name}:`.padEnd(12)}${value}`)
-    .join("\n");
+    .map(visible).join("\n");
 }
 
 /** A security descriptor as text. */

@@ -156,6 +156,17 @@ Deno.test("layer verify tells what a layer has otherwise than a tar says, and en
   ]);
 });
 
+Deno.test("names that turn around text are written as they are, and don't turn what layer prints", async () => {
+  await using layers = new Layers();
+  const name = "Files/a\u202etxt.exe";
+  const tar = await layers.add("app.tar", folder("Files"), file(name), { name: `${name}:\u202es` });
+  for (const words of [["ls"], ["stat", name], ["lint"], ["diff", tar]]) {
+    const { stdout } = await layer([tar], ...words, tar);
+    assertEquals(stdout.includes("\u202e"), false, words[0]);
+  }
+  assertStringIncludes((await layer([tar], "stat", name, tar)).stdout, "Files/a\\u202etxt.exe");
+});
+
 Deno.test("layer cat takes a path as it is written elsewhere, and says why there is nothing to print", async () => {
   await using layers = new Layers();
   const entries = [folder("Files"), file("Files/a", "abc"), symlink("Files/l", "a"), link("Files/b", "Files/none")];
