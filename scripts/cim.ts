@@ -5,6 +5,7 @@
  */
 
 import { visible } from "../src/errors/printable.ts";
+import { reparseOf } from "../src/files/cim/layer_of_cim.ts";
 import { timeText } from "../src/files/layer/file_time.ts";
 import type { CimEntry, CimFault, CimImage } from "../src/files/mod.ts";
 import { attributeLetters, cimEntryJson, cimEntryText, cimFacts } from "./support/cim_entries.ts";
@@ -50,7 +51,7 @@ const files = () => import("../src/files/mod.ts");
 interface Work {
   readonly signal: AbortSignal;
   readonly json: boolean;
-  readonly most: { readonly mostEntries?: number };
+  readonly most: { readonly mostEntries?: number; readonly signal: AbortSignal };
 }
 
 type Action = (operands: readonly string[], work: Work) => Promise<Result>;
@@ -81,7 +82,7 @@ function plan({ values, positionals, has }: Arguments): Job {
   const json = has("json");
   if (json && name === "cat") throw new UsageError("cat prints the contents: --json is of no use");
   const mostEntries = mostOf(values.most, name);
-  return { run: (signal) => command.run(operands, { signal, json, most: mostEntries }) };
+  return { run: (signal) => command.run(operands, { signal, json, most: { ...mostEntries, signal } }) };
 }
 
 function mostOf(text: string | undefined, name: string): { readonly mostEntries?: number } {
@@ -108,14 +109,13 @@ const MOST_TOLD = 1000;
 const LINES = 1000;
 
 // Lines are printed as they come: an image can have a million.
-function ls([path, folder]: readonly string[], { signal, json, most }: Work): Promise<Result> {
+function ls([path, folder]: readonly string[], { json, most }: Work): Promise<Result> {
   return onImage(path!, async (image) => {
     const from = folder === undefined ? undefined : await entryOf(image, folder);
     const entries: unknown[] = [];
     let lines: string[] = [];
     const isFile = from !== undefined && !from.isFolder;
     for await (const entry of isFile ? [from] : image.walk({ ...most, ...(from !== undefined && { from }) })) {
-      signal.throwIfAborted();
       if (json) entries.push(cimEntryJson(entry));
       else lines.push(lineOf(entry));
       if (lines.length < LINES) continue;
@@ -147,8 +147,25 @@ function cat([path, from]: readonly string[], { signal }: Work): Promise<Result>
   return onImage(from!, async (image) => {
     const { streamOf } = await files();
     const entry = await entryOf(image, file!);
-    return await printBytes(streamOf(await entry.contents(stream === "" ? undefined : stream)), signal);
+    const name = stream === "" ? undefined : await streamIn(entry, stream!);
+    if (name === undefined && entry.isFolder) throw new CommandError(`${file} is a folder`);
+    if (name === undefined && entry.reparseTag !== 0) {
+      const { target } = await reparseOf(entry);
+      throw new CommandError(`${file} is a ${target === undefined ? "reparse point" : `link to ${target}`}`);
+    }
+    return await printBytes(streamOf(await entry.contents(name)), signal);
   });
+}
+
+// The name of a stream as the image has it.
+async function streamIn(entry: CimEntry, wanted: string): Promise<string> {
+  const names = (await Array.fromAsync(entry.streams())).map(({ name }) => name);
+  const plain = wanted.replace(/:\$DATA$/i, "");
+  const found = names.find((name) => name === plain) ??
+    names.find((name) => name.toUpperCase() === plain.toUpperCase());
+  if (found !== undefined) return found;
+  const others = names.length === 0 ? "" : `, only ${names.join(", ")}`;
+  throw new CommandError(`${entry.path} has no stream ${plain}${others}`);
 }
 
 function stat([path, from]: readonly string[], { json }: Work): Promise<Result> {
@@ -158,13 +175,12 @@ function stat([path, from]: readonly string[], { json }: Work): Promise<Result> 
   });
 }
 
-async function check([path]: readonly string[], { signal, most }: Work): Promise<Result> {
+async function check([path]: readonly string[], { most }: Work): Promise<Result> {
   const { checkCim } = await files();
   const faults: CimFault[] = [];
   let untold = 0;
   const counts = { error: 0, warning: 0, note: 0 };
   for await (const fault of checkCim(path!, most)) {
-    signal.throwIfAborted();
     counts[fault.severity]++;
     if (faults.length < MOST_TOLD) faults.push(fault);
     else untold++;

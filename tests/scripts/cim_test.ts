@@ -49,6 +49,22 @@ Deno.test("cim cat prints a file or a stream, byte for byte", async () => {
   assertEquals((await cim("cat", "file.txt:beta", `${SAMPLES}/streams-counted/image.cim`)).stdout, "second stream");
   const { code, stderr } = await cim("cat", "dir/b.txt", `${SAMPLES}/tiny/image.cim`);
   assertEquals([code, stderr], [1, "error: There is no dir/b.txt in the image\n"]);
+  assertEquals(
+    (await cim("cat", "FILE.TXT:Beta:$DATA", `${SAMPLES}/streams-counted/image.cim`)).stdout,
+    "second stream",
+  );
+  for (
+    const [path, folder, problem] of [
+      ["dir", "tiny", "dir is a folder"],
+      ["link", "metadata", "link is a link to target\\file.txt"],
+      ["unknown reparse", "metadata", "unknown reparse is a reparse point"],
+      ["dir/a.txt:s", "tiny", "\\dir\\a.txt has no stream s"],
+      ["file.txt:s", "streams-counted", "\\file.txt has no stream s, only Alpha, beta, empty"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await cim("cat", path, `${SAMPLES}/${folder}/image.cim`);
+    assertEquals([code, stdout, stderr], [1, "", `error: ${problem}\n`]);
+  }
 });
 
 Deno.test("cim stat shows what is known of a file", async () => {

@@ -43,7 +43,7 @@ export async function* checkCim(
   source: CimSource,
   options: CimLimits = {},
 ): AsyncGenerator<CimFault> {
-  const { mostEntries = MOST_ENTRIES } = optionsOf(options, LIMITS);
+  const { mostEntries = MOST_ENTRIES, signal } = optionsOf(options, LIMITS);
   const place = placeOf(source);
   const faults = new Faults();
   const header = await faults.settling(readHeader(place, faults.report));
@@ -53,26 +53,31 @@ export async function* checkCim(
   const more = faults.list.length - MOST_OF_FILES;
   if (more > 0) yield faultOf("error", header.chunk.fault(OWN_SET, `${more} more things are wrong with its files`));
   for (const region of regions.all) {
+    signal?.throwIfAborted();
     if (region.size !== undefined) yield* checkObjectIds(place.folder, region, header.version);
   }
   const told = new Set<string>();
-  for await (const { once, ...fault } of contentFaults(regions, header, mostEntries)) {
+  for await (const { once, ...fault } of contentFaults(regions, header, { mostEntries, signal })) {
     if (once !== undefined && told.has(once)) continue;
     if (once !== undefined && told.size < MOST_TOLD) told.add(once);
     yield fault;
   }
 }
 
-async function* contentFaults(regions: Regions, header: ImageHeader, mostEntries: number): AsyncGenerator<FoundFault> {
+async function* contentFaults(
+  regions: Regions,
+  header: ImageHeader,
+  { mostEntries, signal }: Required<CimLimits>,
+): AsyncGenerator<FoundFault> {
   const image = { regions: regions.all, securities: new Set<string>() };
   const { faults, tables, root, upcase } = await regions.get((reader) => beginning(reader, header));
   yield* faults.list;
   if (tables === undefined) return;
-  yield* tableFaults(regions, tables);
+  yield* tableFaults(regions, tables, signal);
   if (root === undefined) return;
-  const tree = new TreeCheck({ regions, image, tables, upcase, mostEntries });
+  const tree = new TreeCheck({ regions, image, tables, upcase, mostEntries, signal });
   const isWhole = yield* tree.check(root);
-  if (isWhole) yield* leftFaults(regions, tables, tree, header.parents.length > 0);
+  if (isWhole) yield* leftFaults(regions, tables, tree, { isFork: header.parents.length > 0, signal });
 }
 
 interface Beginning {
@@ -98,12 +103,17 @@ function beginning(reader: Reader, { chunk: header }: ImageHeader): Beginning {
   return { faults, tables, upcase };
 }
 
-async function* tableFaults(regions: Regions, tables: FileTables): AsyncGenerator<FoundFault> {
+async function* tableFaults(
+  regions: Regions,
+  tables: FileTables,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<FoundFault> {
   const { tables: count, chunk } = tables.filesystem;
   if (count > MOST_TABLES) {
     yield faultOf("error", chunk.fault(16, `it has ${count} file tables: those after ${MOST_TABLES} aren't checked`));
   }
   for (let number = 0; number < Math.min(count, MOST_TABLES); number++) {
+    signal?.throwIfAborted();
     yield* (await regions.get((reader) => {
       const faults = new Faults();
       const entry = tables.directoryEntry(reader, number);
@@ -124,10 +134,11 @@ async function* leftFaults(
   regions: Regions,
   tables: FileTables,
   { reached, atHome }: TreeCheck,
-  isFork: boolean,
+  { isFork, signal }: { readonly isFork: boolean; readonly signal: AbortSignal | undefined },
 ): AsyncGenerator<CimFault> {
   const count = Math.min(tables.filesystem.tables, MOST_TABLES);
   for (let number = 0; number < count; number++) {
+    signal?.throwIfAborted();
     yield* (await regions.get((reader) => {
       const faults = new Faults();
       const table = new Faults().catching(() => tables.table(reader, number));

@@ -31,6 +31,7 @@ export interface TreeCheckOptions {
   readonly tables: FileTables;
   readonly upcase: Upcase;
   readonly mostEntries: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 // Of the names of a folder without order, no more units are kept to find two that are the same.
@@ -56,6 +57,7 @@ export class TreeCheck {
     this.atHome.add(root.id);
     yield* this.#file(stack, root, "\\");
     for (let folder; (folder = stack.at(-1)) !== undefined;) {
+      this.#options.signal?.throwIfAborted();
       if (folder.next === folder.table.count) {
         stack.pop();
         continue;

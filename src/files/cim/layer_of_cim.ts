@@ -21,10 +21,7 @@ export function layerOfCim(image: CimImage): LayerSource {
     async *entries({ signal, onFinding } = {}) {
       try {
         const names = await linkedFiles(image, signal);
-        for await (const entry of image.walk()) {
-          signal?.throwIfAborted();
-          yield* entriesOf(entry, names);
-        }
+        for await (const entry of image.walk({ signal })) yield* entriesOf(entry, names);
       } catch (error) {
         if (onFinding === undefined || !(error instanceof FormatError)) throw error;
         onFinding({
@@ -42,8 +39,7 @@ export function layerOfCim(image: CimImage): LayerSource {
 // How many names a file has isn't stored. Of those with more than one, the first is remembered.
 async function linkedFiles(image: CimImage, signal: AbortSignal | undefined): Promise<Map<number, string | undefined>> {
   const [reached, linked] = [new IdSet(), new Map<number, undefined>()];
-  for await (const { id, isFolder } of image.walk()) {
-    signal?.throwIfAborted();
+  for await (const { id, isFolder } of image.walk({ signal })) {
     if (!isFolder && !reached.add(id)) linked.set(id, undefined);
   }
   return linked;

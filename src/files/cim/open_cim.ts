@@ -6,7 +6,7 @@
 
 import { FormatError, UnreadableFileError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
-import { type Check, optional, optionsOf, propertyOf, requireObject } from "../../options.ts";
+import { abortSignal, type Check, optional, optionsOf, propertyOf, requireObject } from "../../options.ts";
 import { text } from "../option_checks.ts";
 import { type Report, throwErrors } from "./cim_fault.ts";
 import { type CimEntry, ImageEntry, REACHED_TWICE } from "./cim_entry.ts";
@@ -23,6 +23,8 @@ export type CimSource = string | { readonly folder: CimFolder; readonly name: st
 export interface CimLimits {
   /** How many entries there may be, 10 million if not given: an image can claim to have any number. */
   readonly mostEntries?: number;
+  /** Ends reading once it is aborted. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of {@linkcode CimImage.walk}. */
@@ -155,6 +157,7 @@ export async function readListableHeader({ folder, name, path }: CimPlace, repor
 
 /** The checks of {@linkcode CimLimits}. */
 export const LIMITS = {
+  signal: abortSignal,
   mostEntries: optional((value, argument) => {
     if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
     throw new InvalidInputError(argument, "is not a whole number from 1 on", value);
@@ -193,10 +196,14 @@ class OpenedImage implements CimImage {
   }
 
   async *walk(options: CimWalkOptions = {}): AsyncGenerator<CimEntry> {
-    const { mostEntries = MOST_ENTRIES, from = this.root } = optionsOf(options, { ...LIMITS, from: optional(entry) });
+    const { mostEntries = MOST_ENTRIES, from = this.root, signal } = optionsOf(options, {
+      ...LIMITS,
+      from: optional(entry),
+    });
     const visited = new Set([from.id]);
     const stack = [from.cursor()];
     for (let count = 0; stack.length > 0;) {
+      signal?.throwIfAborted();
       const folder = stack.at(-1)!;
       const next = folder.next();
       const entry = next instanceof Promise ? await next : next;

@@ -191,6 +191,28 @@ Deno.test("walk() and checkCim() end where an image has more entries than allowe
   assertStringIncludes(faults.at(-1)!.problem, "more than 49 entries");
 });
 
+Deno.test("walk() and checkCim() end once they are aborted, though nothing is wrong", async () => {
+  const source = inMemory(sample("tiny"));
+  const controller = new AbortController();
+  await using read = await openCim(source);
+  const walking = read.walk({ signal: controller.signal });
+  await walking.next();
+  controller.abort(new Error("enough"));
+  await assertRejects(() => walking.next(), Error, "enough");
+  // As the last region is looked at, and as the tree is read.
+  for (const last of [4, 8]) {
+    const controller = new AbortController();
+    let opened = 0;
+    const open = (name: string) => {
+      if (++opened === last) controller.abort(new Error("enough"));
+      return source.folder.open(name);
+    };
+    const checking = checkCim({ name: "image.cim", folder: { open } }, { signal: controller.signal });
+    await assertRejects(() => Array.fromAsync(checking), Error, "enough");
+    assertEquals(opened, last);
+  }
+});
+
 Deno.test("checkCim() ends where a file has more streams than allowed", async () => {
   const streams = new Map(Array.from({ length: 60 }, (_, n) => [`s${n}`, new Uint8Array()]));
   const faults = await Array.fromAsync(checkCim(inMemory(image({ a: { streams } })), { mostEntries: 49 }));
