@@ -10,7 +10,7 @@
  * @module
  */
 
-import { type LayerEntry, type LayerSource, mergeLayers, openLayer } from "../src/files/mod.ts";
+import { type LayerSource, mergeLayers, openLayer, openLayerFile } from "../src/files/mod.ts";
 
 /** An executable that a container sees. */
 export interface Executable {
@@ -25,28 +25,37 @@ const MOST_BYTES = 128 * 2 ** 20;
 /** All executables of a stack of layers, topmost first, in the order of their paths. */
 export async function executablesOf(layers: readonly LayerSource[]): Promise<Executable[]> {
   const found = new Map<string, string | undefined>();
-  // Further names of files, with the layer, as only names of that layer count.
+  // Further names of files, with the layer that they are in.
   const links: { readonly path: string; readonly key: string }[] = [];
   const inLayers = new Map<string, string | undefined>();
   for await (const { entry, layer } of mergeLayers(layers)) {
     const { path, type } = entry;
     if (type === "link") links.push({ path, key: `${layer}:${entry.target!.toLowerCase()}` });
     if (type !== "file") continue;
-    const bytes = await executableIn(entry);
+    const bytes = await executableIn(entry.contents());
     if (bytes === undefined) continue;
     found.set(path, versionOf(bytes));
     inLayers.set(`${layer}:${path.toLowerCase()}`, found.get(path));
   }
-  for (const { path, key } of links) if (inLayers.has(key)) found.set(path, inLayers.get(key));
+  for (const { path, key } of links) {
+    if (inLayers.has(key)) {
+      found.set(path, inLayers.get(key));
+      continue;
+    }
+    // Of a file in a layer below, or of one that a container doesn't see by its first name.
+    const contents = await openLayerFile(layers, path);
+    const bytes = contents && await executableIn(contents);
+    if (bytes !== undefined) found.set(path, versionOf(bytes));
+  }
   return [...found].map(([path, version]) => ({ path, version })).sort((a, b) => a.path < b.path ? -1 : 1);
 }
 
 // Its bytes, if they begin as those of an executable: then the rest isn't read.
-async function executableIn(entry: LayerEntry): Promise<Uint8Array<ArrayBuffer> | undefined> {
+async function executableIn(contents: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   let isExecutable: boolean | undefined;
-  for await (const chunk of entry.contents() as ReadableStream<Uint8Array<ArrayBuffer>>) {
+  for await (const chunk of contents as ReadableStream<Uint8Array<ArrayBuffer>>) {
     chunks.push(chunk);
     length += chunk.byteLength;
     if (isExecutable === undefined && length >= 2) isExecutable = startOf(chunks) === "MZ";

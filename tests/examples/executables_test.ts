@@ -1,6 +1,7 @@
 // The example that lists executables gives the same, whatever the layers are kept in.
 import { assertEquals } from "jsr:@std/assert@^1.0.0";
-import { versionOf } from "../../examples/executables.ts";
+import { executablesOf, versionOf } from "../../examples/executables.ts";
+import { file, folder, layer, link, whiteout } from "../files/layer/layers.ts";
 import { tarOf } from "../files/tar/tars.ts";
 import { run } from "../scripts/run.ts";
 import { type CimNode, writeCim } from "../support/cim_writer.ts";
@@ -138,4 +139,25 @@ Deno.test("the example finds the version in files of both forms, and none in dam
   assertEquals(versionOf(executable([1, 0, 0, 7], false)), "1.0.0.7");
   const whole = executable([1, 0, 0, 7]);
   for (let length = 0; length < 0x4b8; length += 16) assertEquals(versionOf(whole.slice(0, length)), undefined);
+});
+
+Deno.test("an executable is listed by names that lead to a layer below, or to what a container doesn't see", async () => {
+  const base = await layer(
+    folder("Files"),
+    { ...file("Files/a.exe"), data: executable([1, 2, 3, 4]) },
+    link("Files/b.exe", "Files/a.exe"),
+    file("Files/c.txt", "text"),
+  );
+  const app = await layer(
+    folder("Hives"),
+    folder("Files"),
+    whiteout("Files/.wh.a.exe"),
+    link("Files/d.exe", "Files/b.exe"),
+    link("Files/e.exe", "Files/c.txt"),
+    link("Files/f.exe", "Files/nowhere"),
+  );
+  assertEquals(await executablesOf([app, base]), [
+    { path: "Files/b.exe", version: "1.2.3.4" },
+    { path: "Files/d.exe", version: "1.2.3.4" },
+  ]);
 });
