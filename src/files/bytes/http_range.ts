@@ -18,8 +18,8 @@ export interface HttpRangeOptions {
 /**
  * Asks a server for the size of a file, and for parts of it when they are read.
  *
- * @throws {UnreadableFileError} if it isn't there, or the server doesn't serve ranges. Later reads also if it has been
- * changed meanwhile.
+ * @throws {UnreadableFileError} if it isn't there (then `cause` is a `Deno.errors.NotFound`), or the server doesn't serve
+ * ranges. Later reads also if it has been changed meanwhile.
  */
 export async function httpRange(url: string | URL, options: HttpRangeOptions = {}): Promise<RandomAccess> {
   const name = String(url);
@@ -47,6 +47,7 @@ export async function httpRange(url: string | URL, options: HttpRangeOptions = {
           if (done === length) break;
         }
       } catch (cause) {
+        options.signal?.throwIfAborted();
         throw new UnreadableFileError(name, cause);
       }
       if (done < length) throw new UnreadableFileError(name, `the server has sent ${done} of ${length} bytes`);
@@ -70,10 +71,12 @@ async function request(url: string, at: number, length: number, { headers, signa
     }
     if (status !== 206 || Number(start) !== at || !Number.isSafeInteger(Number(total))) {
       await body?.cancel();
+      if (status === 404 || status === 410) throw new Deno.errors.NotFound(`the server answers with ${status}`);
       throw new Error(status === 200 ? "the server doesn't serve parts of it" : `the server answers with ${status}`);
     }
     return { body, size: Number(total), tag: response.headers.get("ETag") };
   } catch (cause) {
+    signal?.throwIfAborted();
     throw new UnreadableFileError(url, cause);
   }
 }

@@ -11,8 +11,8 @@ import type { OpenBytes, RandomAccess } from "../bytes/random_access.ts";
 /** A folder with files of images, wherever they are. */
 export interface CimFolder {
   /**
-   * Opens one of its files, as names of Windows are: whether letters are small doesn't matter. Undefined if it isn't there.
-   * What is returned is disposed of if it can be.
+   * Opens one of its files, as names of Windows are: whether letters are small doesn't matter. Undefined if it isn't there,
+   * or an `UnreadableFileError` whose `cause` is a `Deno.errors.NotFound`. What is returned is disposed of if it can be.
    */
   open(name: string): Promise<RandomAccess & Partial<Disposable> | undefined>;
   /** The names of its files, to find what other images have. Left out where nobody can tell. */
@@ -21,7 +21,7 @@ export interface CimFolder {
 
 /** Opens a file of an image, which errors call by its name. */
 export async function openPart(folder: CimFolder, name: string): Promise<OpenBytes | undefined> {
-  const source = await folder.open(name);
+  const source = await ifThere(() => folder.open(name));
   if (source === undefined) return undefined;
   return {
     name,
@@ -38,11 +38,11 @@ export function diskFolder(path: string): CimFolder {
   return {
     names: async () => [...(await names()).values()],
     async open(name) {
-      const found = await openIfThere(path + name);
+      const found = await ifThere(() => openFile(path + name));
       if (found !== undefined) return found;
       // On a disk that tells apart what Windows doesn't.
       const same = (await names()).get(name.toLowerCase());
-      return same === undefined ? undefined : await openIfThere(path + same);
+      return same === undefined ? undefined : await ifThere(() => openFile(path + same));
     },
   };
 }
@@ -53,9 +53,9 @@ export function splitPath(path: string): readonly [folder: string, name: string]
   return [path.slice(0, end), path.slice(end)];
 }
 
-async function openIfThere(path: string): Promise<OpenBytes | undefined> {
+async function ifThere<T>(open: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await openFile(path);
+    return await open();
   } catch (error) {
     if (error instanceof UnreadableFileError && error.cause instanceof Deno.errors.NotFound) return undefined;
     throw error;

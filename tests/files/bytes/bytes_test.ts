@@ -70,6 +70,22 @@ Deno.test("a file of a server is read by ranges", async () => {
   await assertSame(await httpRange(server.url));
 });
 
+Deno.test("httpRange() and its reads end with the reason of the signal once it is aborted", async () => {
+  const controller = new AbortController();
+  let asked = 0;
+  using server = serve((start, end) => {
+    if (++asked < 2) return range(start, end);
+    // An answer that begins, and goes on for ever.
+    const body = new ReadableStream({ start: (stream) => stream.enqueue(new Uint8Array(1)) });
+    setTimeout(() => controller.abort(new Error("enough")), 20);
+    return new Response(body, range(start, end));
+  });
+  const source = await httpRange(server.url, { signal: controller.signal });
+  await assertRejects(() => at(source, 0, 10), Error, "enough");
+  await assertRejects(() => at(source, 0, 10), Error, "enough");
+  await assertRejects(() => httpRange(server.url, { signal: controller.signal }), Error, "enough");
+});
+
 Deno.test("httpRange() takes an empty file", async () => {
   using server = serve(() => new Response(null, { status: 416, headers: { "Content-Range": "bytes */0" } }));
   const source = await httpRange(server.url);

@@ -104,6 +104,32 @@ Deno.test("an image is read over HTTP, in ranges", async () => {
   assertEquals(await allFacts(read), await allFacts(local));
 });
 
+Deno.test("a file of an image that a server doesn't have is told as missing", async () => {
+  const files = sample("tiny");
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    const name = decodeURIComponent(new URL(request.url).pathname.slice(1));
+    const bytes = files.get(name) as Uint8Array<ArrayBuffer> | undefined;
+    if (bytes === undefined) return new Response("", { status: 404 });
+    const [, start, end] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.get("Range")!)!;
+    const headers = { "Content-Range": `bytes ${start}-${Math.min(Number(end), bytes.length - 1)}/${bytes.length}` };
+    return new Response(bytes.slice(Number(start), Number(end) + 1), { status: 206, headers });
+  });
+  const source = {
+    name: "image.cim",
+    folder: { open: (name: string) => httpRange(`http://127.0.0.1:${server.addr.port}/${name}`) },
+  };
+  const [region, ids] = ["region_", "objectid_"].map((kind) =>
+    [...files.keys()].find((name) => name.startsWith(kind))!
+  );
+  files.delete(ids!);
+  const [fault] = await Array.fromAsync(checkCim(source));
+  assertEquals([fault?.severity, fault?.file], ["note", ids]);
+  files.delete(region!);
+  const error = await assertRejects(() => openCim(source), FormatError, "this file of the image is missing");
+  assertEquals(error.file, region);
+  await server.shutdown();
+});
+
 Deno.test("filesOfCim() lists the files of an image, and who else needs them", async () => {
   const files = sample("forks");
   const { files: found, version, sharedWith } = await filesOfCim(inMemory(files, "child.cim"));
