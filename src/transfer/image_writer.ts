@@ -28,10 +28,12 @@ import type { Host } from "../ffi/host.ts";
 import { attribute, isNotFound } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
+import { count } from "../files/option_checks.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
 import { closeRecord, moveOnceFree, temporaryPath } from "../host_holds/transfer.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
+import { cimContents, cimMetadata } from "./file_in_image.ts";
 import { pathInImage, streamName } from "./layer_paths.ts";
 import { type Contents, piecesOf } from "./pieces.ts";
 
@@ -129,8 +131,11 @@ export class CimWriter implements AsyncDisposable {
 
   /** Adds a folder. If it is there already, what is in it stays. */
   addFolder(path: string, metadata: CimMetadata): Promise<void> {
-    const attributes = metadata.attributes | attribute.DIRECTORY;
-    return this.#run(() => this.#file(pathInImage(path), { ...metadata, attributes, size: 0n }, new Uint8Array()));
+    return this.#run(() => {
+      const { attributes, ...rest } = cimMetadata(metadata);
+      const folder = { ...rest, attributes: (attributes | attribute.DIRECTORY) >>> 0, size: 0n };
+      return this.#file(pathInImage(path), folder, new Uint8Array());
+    });
   }
 
   /**
@@ -139,7 +144,10 @@ export class CimWriter implements AsyncDisposable {
    * @param size Length of its contents in bytes, which Windows has to know before.
    */
   addFile(path: string, metadata: CimMetadata, size: number, contents: Contents): Promise<void> {
-    return this.#run(() => this.#file(pathInImage(path), { ...metadata, size: BigInt(size) }, contents));
+    return this.#run(() => {
+      const file = { ...cimMetadata(metadata), size: BigInt(count(size, "size")) };
+      return this.#file(pathInImage(path), file, cimContents(contents));
+    });
   }
 
   async #file(path: string, metadata: CimFileMetadata, contents: Contents): Promise<void> {
@@ -166,8 +174,9 @@ export class CimWriter implements AsyncDisposable {
   addStream(path: string, name: string, size: number, contents: Contents): Promise<void> {
     return this.#run(async () => {
       const full = `${pathInImage(path)}:${streamName(name)}`;
-      const stream = createCimStream(this.#host, this.#init.image, full, BigInt(size));
-      await this.#write(stream, full, size, contents);
+      const [bytes, given] = [count(size, "size"), cimContents(contents)];
+      const stream = createCimStream(this.#host, this.#init.image, full, BigInt(bytes));
+      await this.#write(stream, full, bytes, given);
     });
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { InvalidInputError } from "../errors/input_error.ts";
+import { text } from "../files/option_checks.ts";
 import { pathProblem } from "../files/layer/layer_path.ts";
 
 /**
@@ -13,6 +14,7 @@ import { pathProblem } from "../files/layer/layer_path.ts";
  * @throws {InvalidInputError} if it isn't relative, or has a part that Windows would take for something else.
  */
 export function pathInImage(path: string): string {
+  text(path, "path");
   const problem = path.includes("/") ? "has a / in it" : pathProblem(path.replaceAll("\\", "/"));
   if (problem !== undefined) throw new InvalidInputError("path", problem, path);
   return path;
@@ -26,7 +28,7 @@ const LONGEST_NAME = 255;
  * @throws {InvalidInputError} if it isn't one.
  */
 export function streamName(name: string): string {
-  const plain = name.replace(/:\$DATA$/i, "");
+  const plain = text(name, "name").replace(/:\$DATA$/i, "");
   // deno-lint-ignore no-control-regex
   if (plain === "" || plain.length > LONGEST_NAME || /[\x00:\\/]/.test(plain)) {
     throw new InvalidInputError("name", "is no name of an alternate data stream", name);

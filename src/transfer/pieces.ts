@@ -27,6 +27,7 @@ export async function* piecesOf(
   const piece = new Uint8Array(Math.min(size, PIECE));
   let [filled, done] = [0, 0];
   for await (let chunk of contents instanceof Uint8Array ? [contents] : contents) {
+    if (!(chunk instanceof Uint8Array)) throw new InvalidInputError("contents", "are something else than bytes", what);
     if (done + filled + chunk.byteLength > size) {
       throw new InvalidInputError("contents", `are more than ${size} bytes`, what);
     }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
+  type CimWriter,
   ClosedError,
   InvalidInputError,
   listMounts,
@@ -192,6 +193,41 @@ Deno.test("bad input is refused before anything is written", async () => {
     "two images",
   );
   assertEquals(host.calls.filter(({ dll }) => dll === "cimfs").length, calls);
+});
+
+Deno.test("what isn't a file, a folder or a stream is refused by its name before Windows is asked to make it", async () => {
+  const one = Uint8Array.of(1);
+  // deno-lint-ignore no-explicit-any
+  type Any = any;
+  const calls: readonly (readonly [argument: string, call: (image: CimWriter) => Promise<unknown>])[] = [
+    ["path", (image) => image.addFile(1 as Any, FILE, 1, one)],
+    ["path", (image) => image.remove(undefined as Any)],
+    ["metadata", (image) => image.addFile("a", undefined as Any, 1, one)],
+    ["metadata.creationTime", (image) => image.addFile("a", { ...FILE, creationTime: 1 as Any }, 1, one)],
+    ["metadata.changeTime", (image) => image.addFolder("a", { ...FILE, changeTime: 2n ** 63n })],
+    ["metadata.attributes", (image) => image.addFolder("a", { ...FILE, attributes: -1 })],
+    ["metadata.reparse", (image) => image.addFile("a", { ...FILE, reparse: new Uint8Array(16385) }, 1, one)],
+    ["metadata.securityDescriptor", (image) => image.addFolder("a", { ...FILE, securityDescriptor: "O:BA" as Any })],
+    ...[1.5, -1, NaN, 2 ** 53, "1" as Any].map((size) =>
+      ["size", (image: CimWriter) => image.addFile("a", FILE, size, one)] as const
+    ),
+    ["size", (image) => image.addStream("a", "s", -1, one)],
+    ["name", (image) => image.addStream("a", 1 as Any, 1, one)],
+    ...["x", undefined, null, [one], new ArrayBuffer(1)].map((contents) =>
+      ["contents", (image: CimWriter) => image.addFile("a", FILE, 1, contents as Any)] as const
+    ),
+  ];
+  for (const [argument, call] of calls) {
+    const host = machine();
+    await using image = await writeCim(IMAGE, { host });
+    const error = await assertRejects(() => call(image), InvalidInputError);
+    assertEquals(error.argument, argument);
+    assertEquals(host.calls.filter(({ function: fn }) => /^CimCreate(File|Alternate)|^CimDelete/.test(fn)), []);
+  }
+  const host = machine();
+  await using image = await writeCim(IMAGE, { host });
+  const strings = ReadableStream.from(["x"]) as Any;
+  await assertRejects(() => image.addFile("a", FILE, 1, strings), InvalidInputError, "something else than bytes");
 });
 
 Deno.test("an image is closed for good once it is complete", async () => {

@@ -93,6 +93,7 @@ const DELTA = /^HIVES\/(SYSTEM|SOFTWARE|SAM|SECURITY|DEFAULTUSER)_DELTA$/;
 const BCD = "UTILITYVM/FILES/EFI/MICROSOFT/BOOT/BCD";
 const DEVICE = 0x40;
 const MOST_ATTRIBUTES = 65535;
+const MOST_SECURITY = 65535;
 
 // What layers have at their paths, without case.
 async function typesIn(
@@ -294,6 +295,8 @@ class LayerCheck {
 
 // One that is wrong fails deep in Windows.
 function faultIn(securityDescriptor: Uint8Array): string | undefined {
+  const { byteLength } = securityDescriptor;
+  if (byteLength > MOST_SECURITY) return `its security descriptor has ${byteLength} bytes, more than Windows allows`;
   try {
     sddlOf(securityDescriptor);
     return undefined;
