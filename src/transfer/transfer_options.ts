@@ -30,7 +30,7 @@ export interface TransferProgress {
  * @category Layers as tars
  */
 export interface TransferOptions extends HostOptions {
-  /** Called after each entry, and each MiB of contents, and where another phase begins. What it throws ends the call. */
+  /** Called after each entry, and each MiB of contents, and where another phase begins. What it throws ends the call; if it is async, later. */
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
@@ -58,6 +58,7 @@ export class Progress {
   #phase: TransferProgress["phase"] = "files";
   #entries = 0;
   #bytes = 0;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(listener: ((progress: TransferProgress) => void) | undefined) {
     this.#listener = listener;
@@ -101,7 +102,10 @@ export class Progress {
   }
 
   #tell(): void {
-    this.#listener?.({ phase: this.#phase, entries: this.#entries, bytes: this.#bytes });
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const told: unknown = this.#listener?.({ phase: this.#phase, entries: this.#entries, bytes: this.#bytes });
+    // One that is async isn't waited for. Without this, what it throws would end the process.
+    if (told instanceof Promise) told.catch((error) => this.#failure ??= { error });
   }
 }
 

@@ -182,6 +182,18 @@ Deno.test("of two imports at a time to one place, one makes the layer, and the o
   assertEquals(host.held().filter(({ target }) => /\.[0-9a-f]{8}-/.test(target)), []);
 });
 
+Deno.test("what an async listener throws ends an import, which leaves nothing", async () => {
+  const host = await withBase();
+  const held = host.held();
+  const onProgress = async () => {
+    await Promise.resolve();
+    throw new Error("listener");
+  };
+  const run = () => importLayer(CHILD, tar(...childEntries()), [BASE], { host, onProgress });
+  await assertRejects(run, Error, "listener");
+  assertEquals([host.held(), await listMounts({ host })], [held, []]);
+});
+
 Deno.test("the stream of a tar is cancelled if it isn't read, and refused if something else reads it", async () => {
   const host = await withBase();
   const failing = async (layer: string, parents: string[], options = {}) => {
