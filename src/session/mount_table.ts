@@ -39,6 +39,12 @@ export class MountTable {
   readonly #destroying = new FolderSet();
   readonly #volumes = new Map<string, ScratchUse>();
   readonly #mounting = new FolderSet();
+  readonly #creating: ReadonlySet<string>;
+
+  /** `creating` has the keys of what calls of this process are creating. */
+  constructor(creating: ReadonlySet<string>) {
+    this.#creating = creating;
+  }
 
   /** Returns all of them. */
   list(): ScratchUse[] {
@@ -82,10 +88,14 @@ export class MountTable {
   /**
    * Notes that a call needs layers, until the result is disposed.
    *
-   * @throws {InUseError} if one of them is being destroyed.
+   * @throws {InUseError} if one of them is being destroyed, or created, as it can be half then.
    */
   need(layers: readonly string[]): Disposable {
     layers.forEach((layer) => this.#requireKept(layer));
+    for (const layer of layers) {
+      if (!this.#creating.has(pathKey(layer))) continue;
+      throw new InUseError(layer, "is being created by another call", "this process");
+    }
     layers.forEach((layer) => this.#needed.add(layer));
     return { [Symbol.dispose]: () => layers.forEach((layer) => this.#needed.remove(layer)) };
   }

@@ -35,12 +35,12 @@ interface VMFile {
 
 /** What this process remembers about one machine. */
 export class Session {
-  /** The scratches and layers that it uses. */
-  readonly mounts: MountTable = new MountTable();
-  /** The lock for `PrepareLayer`, because overlapping calls run into timeouts of Windows. */
-  readonly prepareLayer: Mutex = new Mutex();
   /** Keys of the paths at which its calls are creating something. */
   readonly creating: Set<string> = new Set();
+  /** The scratches and layers that it uses. */
+  readonly mounts: MountTable = new MountTable(this.creating);
+  /** The lock for `PrepareLayer`, because overlapping calls run into timeouts of Windows. */
+  readonly prepareLayer: Mutex = new Mutex();
   /**
    * The lock for starting Linux VMs with whose guests the compute service talks: a start can keep its thread until the guest
    * has what it waits for from this process, which needs another thread to notice the guest.

@@ -17,6 +17,7 @@ import { acquireNewLayer, closeRecord, completeLayer, mark, newImageOf } from ".
 import { optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
 import { requireBuild } from "../session/builds.ts";
+import { claim } from "../session/creations.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { sessionOf } from "../session/session.ts";
 import { beginBlockCim, beginCim, DEFAULT_NAME, imageName } from "./cim_writing.ts";
@@ -129,6 +130,7 @@ async function importInto(
   const { layer, parents, signal, name, onProgress } = given;
   const transfer: PlannedTransfer = { kind: "newImageLayer", target: layer, mark: crypto.randomUUID(), image: path };
   const progress = new Progress(onProgress);
+  using _layer = claim(host, layer, "layer");
   using _parents = sessionOf(host).mounts.need(parents);
   const { done, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
     const held = await holds.acquire((expect) => Promise.resolve(acquireNewLayer(host, transfer, expect)), signal);

@@ -8,7 +8,8 @@ import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { text, withHostOptions } from "../checks/arguments.ts";
 import { existingParents, requireAbsent, requireKind } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
-import { namedFolder, parentFolders, requireDistinct } from "../checks/windows_path.ts";
+import { isWithin, namedFolder, parentFolders, requireDistinct } from "../checks/windows_path.ts";
+import { InvalidInputError } from "../errors/input_error.ts";
 import type { Host } from "../ffi/host.ts";
 import { checkedEntries } from "../files/layer/check_layer.ts";
 import type { LayerEntry } from "../files/layer/entry.ts";
@@ -25,6 +26,7 @@ import {
 } from "../host_holds/transfer.ts";
 import { optional } from "../options.ts";
 import type { PlannedTransfer } from "../records/place.ts";
+import { claim } from "../session/creations.ts";
 import { withPlaceRecord } from "../session/place_records.ts";
 import { sessionOf } from "../session/session.ts";
 import { enablePrivileges } from "../storage/privileges.ts";
@@ -56,6 +58,7 @@ export async function importLayer(
   return await withHostOptions(options, IMPORT, [layer, parents], async ({ host, signal, ...how }) => {
     const given = prepareImport(host, { layer, parents, tar, signal, ...how }, "importLayer");
     const transfer: PlannedTransfer = { kind: "newLayer", target: given.layer, mark: crypto.randomUUID() };
+    using _layer = claim(host, given.layer, "layer");
     using _parents = sessionOf(host).mounts.need(given.parents);
     const { size, holds } = await withPlaceRecord(host, transfer, signal, async (holds) => {
       using _privileges = enablePrivileges(RESTORE, { host });
@@ -118,6 +121,11 @@ export function prepareImport(host: Host, given: GivenImport, operation: Operati
   const tar = tarSource(given.tar, "tar");
   const named = parentFolders(parents, "parents");
   named.forEach((parent, i) => requireDistinct(folder, parent, `parents[${i}]`, "is the new layer itself"));
+  named.forEach((parent, i) => {
+    if (isWithin(folder, parent)) {
+      throw new InvalidInputError("layer", `is in parents[${i}], which stays as it is`, layer);
+    }
+  });
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
   requireKind(host, dirname(folder), "layer", "folder");

@@ -1,6 +1,15 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { importLayer, InvalidInputError, listMounts, mountWCOWLayers, NativeError } from "../../mod.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import {
+  exportLayer,
+  importLayer,
+  InUseError,
+  InvalidInputError,
+  listMounts,
+  mountWCOWLayers,
+  NativeError,
+} from "../../mod.ts";
 import { FormatError } from "../../src/files/mod.ts";
+import { destroyLayer } from "../../src/storage/mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { withEachEnd, withEachFailure } from "../support/every_failure.ts";
 import { baseEntries, childEntries, entry, folder, tar } from "../support/layer_tars.ts";
@@ -177,7 +186,7 @@ Deno.test("of two imports at a time to one place, one makes the layer, and the o
   const problems = results.filter(({ status }) => status === "rejected").map((result) =>
     (result as PromiseRejectedResult).reason.message
   );
-  assertEquals(problems, [`layer exists since the call began: ${JSON.stringify(CHILD)}`]);
+  assertEquals(problems, [`layer is being created by another call of this process: ${JSON.stringify(CHILD)}`]);
   assertEquals((await shown(host, CHILD, BASE))["data\\new.txt"], "new");
   assertEquals(host.held().filter(({ target }) => /\.[0-9a-f]{8}-/.test(target)), []);
 });
@@ -212,6 +221,34 @@ Deno.test("the stream of a tar is cancelled if it isn't read, and refused if som
   locked.getReader();
   await assertRejects(() => importLayer(CHILD, locked, [BASE], { host }), InvalidInputError, "tar is locked");
   assertEquals([host.held().filter(({ target }) => target?.includes(CHILD)), await listMounts({ host })], [[], []]);
+});
+
+Deno.test("nobody gets at a layer while it is imported", async () => {
+  const host = await withBase();
+  host.addScratch("C:\\scratch");
+  const refused: Promise<Error>[] = [];
+  const onProgress = () => {
+    if (refused.length > 0) return;
+    refused.push(
+      assertRejects(() => mountWCOWLayers("c", [CHILD, BASE, "C:\\scratch"], { host }), InUseError),
+      assertRejects(() => importLayer(`${CHILD}2`, tar(), [CHILD, BASE], { host }), InUseError),
+      assertRejects(() => exportLayer(CHILD, [BASE], new WritableStream(), { host }), InUseError),
+      assertRejects(() => destroyLayer(CHILD, { host }), InUseError),
+    );
+  };
+  await importLayer(CHILD, tar(...childEntries()), [BASE], { host, onProgress });
+  for (const { message } of await Promise.all(refused)) {
+    assertStringIncludes(message, `${CHILD} is being created`);
+  }
+  assertEquals((await shown(host, CHILD, BASE))["data\\new.txt"], "new");
+});
+
+Deno.test("a layer isn't imported into one of those below, which stay as they are", async () => {
+  const host = await withBase();
+  for (const layer of [`${BASE}\\app`, `${BASE}\\Files\\app`, "c:\\LAYERS\\Base\\Hives"]) {
+    const error = await assertRejects(() => importLayer(layer, tar(), [BASE], { host }), InvalidInputError);
+    assertEquals([error.argument, error.message.includes("is in parents[0]")], ["layer", true]);
+  }
 });
 
 Deno.test("a folder beside the files of a utility VM doesn't make one of it", async () => {
