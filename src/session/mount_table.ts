@@ -42,7 +42,7 @@ export class MountTable {
   readonly #creating: ReadonlySet<string>;
 
   /** `creating` has the keys of what calls of this process are creating. */
-  constructor(creating: ReadonlySet<string>) {
+  constructor(creating: ReadonlySet<string> = new Set()) {
     this.#creating = creating;
   }
 
