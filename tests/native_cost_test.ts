@@ -63,9 +63,9 @@ Deno.test("what a mount of layers and its release cost", async () => {
   const costs = [];
   for (const count of [1, 5, 20]) costs.push(await costsOfMount(count));
   assertEquals(costs, [
-    [[50, 4, 2, 42, 4025], [18, 2, 0, 16, 18328]],
-    [[66, 4, 2, 54, 8629], [18, 2, 0, 16, 18328]],
-    [[126, 4, 2, 99, 25894], [18, 2, 0, 16, 18328]],
+    [[54, 4, 2, 44, 4329], [18, 2, 0, 16, 18328]],
+    [[70, 4, 2, 56, 8933], [18, 2, 0, 16, 18328]],
+    [[130, 4, 2, 101, 26198], [18, 2, 0, 16, 18328]],
   ]);
 });
 
@@ -92,9 +92,9 @@ Deno.test("what a mount of a volume at a folder, listing the mounts, and finding
   const ofFind = cost();
   await volume.release();
   assertEquals({ ofMount, ofList, ofFind, ofRelease: cost() }, {
-    ofMount: [31, 0, 1, 28, 2065],
-    ofList: [88, 5, 0, 78, 317380],
-    ofFind: [88, 5, 0, 78, 317380],
+    ofMount: [33, 0, 1, 29, 2083],
+    ofList: [102, 5, 0, 85, 317920],
+    ofFind: [102, 5, 0, 85, 317920],
     ofRelease: [32, 0, 0, 27, 19668],
   });
 });

@@ -14,9 +14,17 @@ import { log } from "../log.ts";
 import { realLayers } from "./real_path.ts";
 import { diskOf } from "./windows_path.ts";
 
+/**
+ * Returns the attributes of a file or folder, or undefined if there is none. That is asked twice: an answer can be wrong once, and what
+ * is there would be taken for gone.
+ */
+export function attributesOf(host: Host, path: string): number | undefined {
+  return fileAttributes(host, path) ?? fileAttributes(host, path);
+}
+
 /** Returns what is at a path, or undefined if there is nothing. */
 export function kindOf(host: Host, path: string): "file" | "folder" | undefined {
-  const attributes = fileAttributes(host, path);
+  const attributes = attributesOf(host, path);
   if (attributes === undefined) return undefined;
   return (attributes & attribute.DIRECTORY) !== 0 ? "folder" : "file";
 }
@@ -32,7 +40,7 @@ export function isKnownAbsent(host: Host, path: string): boolean {
 
 /** Returns whether there is a mount point, a junction or a symbolic link at a path. */
 export function isLink(host: Host, path: string): boolean {
-  return ((fileAttributes(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;
+  return ((attributesOf(host, path) ?? 0) & attribute.REPARSE_POINT) !== 0;
 }
 
 /**

@@ -99,8 +99,7 @@ async function mountHeld(host: Host, held: Held, init: CimMountInit, expect: Exp
     },
   });
   await mount(host, init);
-  // Asked twice, as an answer can be wrong once.
-  if (hasVolume(host, volume) === false && hasVolume(host, volume) === false) {
+  if (hasVolume(host, volume) === false) {
     const { merges, rootHash } = init.how ?? CACHED;
     const by = `Cim${merges.length > 0 ? "Merge" : ""}Mount${rootHash === undefined ? "" : "Verified"}Image`;
     throw new UnexpectedAnswerError(by, `reports success although there is no ${volume}`, 0);

@@ -86,6 +86,8 @@ function create(host: Host, path: string, created: string[], unmarked: string[])
       if (!wasThere && mayBeThere(host, path)) unmarked.unshift(path);
       throw error;
     }
+    // Another program has removed it again.
+    if (!isNew && !wasThere && attempt < TRIES && kindOf(host, path) === undefined) continue;
     if (isNew) {
       created.unshift(path);
       unmarked.unshift(path);
@@ -120,10 +122,6 @@ function mayBeThere(host: Host, path: string): boolean {
   }
 }
 
-function exists(host: Host, path: string): boolean {
-  return kindOf(host, path) !== undefined || kindOf(host, path) !== undefined;
-}
-
 function hasMark(host: Host, path: string): boolean {
   try {
     openMark(host, path);
@@ -144,10 +142,10 @@ function openMark(host: Host, path: string, options: OpenFileOptions = {}): void
 async function removeMarked(host: Host, path: string, limit?: number): Promise<boolean> {
   let removed = false;
   for (let at = path, parent = dirname(at); parent !== at; at = parent, parent = dirname(at)) {
-    if (!await onceDeleted(host, at, () => exists(host, at), { limit })) continue;
+    if (!await onceDeleted(host, at, () => kindOf(host, at) !== undefined, { limit })) continue;
     if (!isMarked(host, at)) break;
     if (await remove(host, at, limit)) removed = true;
-    else if (exists(host, at)) break;
+    else if (kindOf(host, at) !== undefined) break;
   }
   return removed;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isLink } from "../checks/existing.ts";
+import { attributesOf, isLink } from "../checks/existing.ts";
 import { pathKey, returnedVolume, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
 import { printable } from "../errors/printable.ts";
@@ -105,7 +105,7 @@ function remove(host: Host, mountPoint: { readonly folder: string; readonly volu
 }
 
 function removeOnce(host: Host, { folder, volume }: { readonly folder: string; readonly volume?: string }): boolean {
-  const attributes = fileAttributes(host, folder);
+  const attributes = attributesOf(host, folder);
   if (attributes === undefined ? volume === undefined : (attributes & attribute.REPARSE_POINT) === 0) {
     return false;
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { hasVolume, idOf, isDiskInUse, toldIdOf } from "../checks/existing.ts";
+import { hasVolume, idOf, isDiskInUse, kindOf, toldIdOf } from "../checks/existing.ts";
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -120,7 +120,7 @@ function idNow(host: Host, scratch: string): string | undefined {
   try {
     return toldIdOf(host, scratch);
   } catch (error) {
-    if (isNotFound(error)) return undefined;
+    if (isNotFound(error) && kindOf(host, scratch) === undefined) return undefined;
     throw error;
   }
 }

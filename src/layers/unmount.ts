@@ -328,7 +328,11 @@ async function holdsOf(
       const overlay = overlayOf(host, { scratch, ...(volume && { volume }) }, [disk, cim]);
       const release = async () => {
         try {
-          return isOverlaid = await overlay.release();
+          // Once more, as an error can be wrong once, and what the filter rests on would be released.
+          return isOverlaid = await overlay.release().catch((error) => {
+            if (!mayBeGone(error)) throw error;
+            return overlay.release();
+          });
         } catch (error) {
           isOverlaid = !mayBeGone(error);
           throw error;

@@ -160,9 +160,9 @@ export class Records {
   async close(host: Host, scratch: string): Promise<void> {
     const path = await this.#path(scratch);
     try {
-      if (fileAttributes(host, path) !== undefined) deleteFile(host, path);
+      if (!isGone(host, path)) deleteFile(host, path);
     } catch (error) {
-      if (isNotFound(error)) return;
+      if (isNotFound(error) && isGone(host, path)) return;
       log("warn", () => `${path}: ${messageOf(error)}`);
       try {
         append(host, path, closedLine());
@@ -205,7 +205,7 @@ export class Records {
 
   #files(host: Host): { readonly key: string; readonly path: string }[] {
     const folder = `${this.#folder}\\${MOUNTS}`;
-    if (fileAttributes(host, folder) === undefined) return [];
+    if (isGone(host, folder)) return [];
     this.#prepare(host);
     return [...directoryEntries(host, folder)].filter(({ name }) => name.endsWith(EXTENSION))
       .map(({ name }) => ({ key: name.slice(0, -EXTENSION.length), path: `${folder}\\${name}` }));
@@ -287,12 +287,27 @@ function isEmpty(host: Host, path: string): boolean {
   return readFile(host, path, read) === undefined;
 }
 
-function readFile<T>(host: Host, path: string, read: (content: string) => T | undefined): T | undefined {
-  if (fileAttributes(host, path) === undefined) return undefined;
+// Asked twice, as an answer can be wrong once, and what a record names would be lost without it.
+function isGone(host: Host, path: string): boolean {
+  return fileAttributes(host, path) === undefined && fileAttributes(host, path) === undefined;
+}
+
+function textOf(host: Host, path: string): string {
   try {
-    return read(readText(host, path, MOST_BYTES));
+    return readText(host, path, MOST_BYTES);
   } catch (error) {
-    if (isNotFound(error)) return undefined;
+    if (!isNotFound(error) || isGone(host, path)) throw error;
+    return readText(host, path, MOST_BYTES);
+  }
+}
+
+function readFile<T>(host: Host, path: string, read: (content: string) => T | undefined): T | undefined {
+  if (isGone(host, path)) return undefined;
+  try {
+    return read(textOf(host, path));
+  } catch (error) {
+    // Its process can have removed it since.
+    if (isNotFound(error) && isGone(host, path)) return undefined;
     if (error instanceof UnexpectedAnswerError) throw new RecordError(path, { cause: error });
     throw error;
   }

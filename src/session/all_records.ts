@@ -8,6 +8,7 @@ import { idOf, isDiskInUse } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import { messageOf } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { log } from "../log.ts";
@@ -22,9 +23,14 @@ const NO_RECORDS: ListedRecords = { records: [], places: [], vms: [], unreadable
 export async function allRecords(host: Host, signal: AbortSignal | undefined): Promise<ListedRecords> {
   const records = sessionOf(host).records(host);
   let listed = NO_RECORDS;
+  let attempts = 0;
   const isRead = () => {
     listed = records?.list(host) ?? NO_RECORDS;
-    return !listed.unreadable.some(({ path, error }) => isPassing(host, path, error));
+    // Anything that Windows refuses is asked for twice: an error can be wrong once, and the mount would not be found.
+    const isUnclear = (error: unknown) => error instanceof NativeError && attempts === 0;
+    const isLate = listed.unreadable.some(({ path, error }) => isUnclear(error) || isPassing(host, path, error));
+    attempts++;
+    return !isLate;
   };
   await waitUntil(host, "all records can be read", isRead, signal);
   listed.unreadable.forEach(({ path, error }) =>

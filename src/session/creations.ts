@@ -77,8 +77,7 @@ export async function createHeld<T>(
   create: () => T | Promise<T>,
   expect: Expect,
 ): Promise<T> {
-  // Asked twice, as an answer can be wrong once, and what is there already would be deleted.
-  const isThere = [...paths, ...paths].some((path) => kindOf(host, path) !== undefined);
+  const isThere = paths.some((path) => kindOf(host, path) !== undefined);
   let isOurs: boolean | undefined = !isThere;
   expect({
     ...held,

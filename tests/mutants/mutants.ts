@@ -123,8 +123,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/records/records.ts",
-    text: `undefined) return [];\n    this.#prepare(host);`,
-    replacement: `undefined) return [];`,
+    text: `if (isGone(host, folder)) return [];\n    this.#prepare(host);`,
+    replacement: `if (isGone(host, folder)) return [];`,
     breaks: "records are listed that others may have written",
     tests: [BELIEVED],
   },

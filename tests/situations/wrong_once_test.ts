@@ -1,7 +1,18 @@
-// Answers of Windows about the volume of a scratch that are wrong once: what is another container's stays its own.
+// Answers of Windows that are wrong once: another volume, or that something isn't there. Nothing is lost, and what is another
+// container's stays its own.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { mountWCOWLayers, ReleaseError, UnexpectedAnswerError, unmountWCOWLayers } from "../../mod.ts";
-import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import {
+  LayerError,
+  mountSandboxVolume,
+  mountWCOWLayers,
+  recover,
+  ReleaseError,
+  releaseMount,
+  removeSandboxMountPoint,
+  UnexpectedAnswerError,
+  unmountWCOWLayers,
+} from "../../mod.ts";
+import { type SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import { wide } from "../../src/ffi/wide.ts";
 import { held } from "../support/calls.ts";
 import { hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, withWrapped } from "../support/host.ts";
@@ -82,4 +93,94 @@ Deno.test("Windows tells the volume of another tool's container as an image is r
   theirs = undefined;
   await mount.release();
   assertEquals(held(host), before);
+});
+
+interface Prepared {
+  readonly host: SimulatedHost;
+  readonly owner: SimulatedHost;
+  readonly saved: string;
+}
+
+async function mounted(kind: "layers" | "cimLayers"): Promise<Prepared> {
+  const host = hostWith({ [kind]: [TOP], scratches: [SCRATCH] });
+  const owner = host.otherProcess();
+  const mount = await mountWCOWLayers("web", IMAGE_STACK, { host: owner, volumeMountPath: MOUNT });
+  return { host, owner, saved: JSON.stringify(mount) };
+}
+
+const VOLUME = "11111111-2222-3333-4444-555555555555";
+
+const WAYS: Record<string, { prepare: () => Promise<Prepared>; release: (on: Prepared) => Promise<unknown> }> = {};
+for (const kind of ["layers", "cimLayers"] as const) {
+  const prepare = () => mounted(kind);
+  WAYS[`unmountWCOWLayers() of ${kind}`] = { prepare, release: ({ host }) => unmountWCOWLayers(SCRATCH, { host }) };
+  WAYS[`releaseMount() of ${kind}`] = {
+    prepare,
+    release: ({ host, saved }) => releaseMount(JSON.parse(saved), { host }),
+  };
+  WAYS[`recover() of ${kind}`] = {
+    prepare,
+    async release({ host, owner }) {
+      owner.endProcess();
+      for (const { error } of await recover({ host })) if (error !== undefined) throw error;
+    },
+  };
+}
+WAYS["removeSandboxMountPoint()"] = {
+  async prepare() {
+    const host = hostWith({});
+    const owner = host.otherProcess();
+    const mount = await mountSandboxVolume(MOUNT, host.addVolume(VOLUME), { host: owner });
+    return { host, owner, saved: JSON.stringify(mount) };
+  },
+  release: ({ host }) => removeSandboxMountPoint(MOUNT, { host }),
+};
+
+const LOOKS = ["GetFileAttributesW", "CreateFileW", "ReadFile", "GetFileInformationByHandleEx"];
+
+function meetsTheUnknown(error: unknown): boolean {
+  const { errors = [], cause } = error as { errors?: readonly unknown[]; cause?: unknown };
+  return error instanceof SimulationError || errors.some(meetsTheUnknown) ||
+    cause !== undefined && meetsTheUnknown(cause);
+}
+
+for (const [name, { prepare, release }] of Object.entries(WAYS)) {
+  Deno.test(`${name}, told once that something isn't there: takes nothing from under a filter, and leaves nothing`, async () => {
+    for (const fn of LOOKS) {
+      for (let nth = 1;; nth++) {
+        const made = await prepare();
+        const { host } = made;
+        const failing = host.fail({ function: fn, code: "ERROR_FILE_NOT_FOUND", nth });
+        const error = await release(made).then(() => undefined, (error) => error);
+        const { fired } = failing;
+        failing.undo();
+        if (error !== undefined) {
+          assertEquals([error instanceof LayerError, meetsTheUnknown(error)], [true, false], `${fn} ${nth}: ${error}`);
+          await release(made);
+        }
+        assertEquals([held(host), host.exists(MOUNT)], [[], false], `${fn} ${nth}`);
+        if (fired === 0) break;
+      }
+    }
+  });
+}
+
+Deno.test("an overlay filter can't be detached once: an unmount keeps the image and the disk under it", async () => {
+  const { host } = await mounted("cimLayers");
+  host.fail({ function: "HcsDetachOverlayFilter", code: "ERROR_FILE_NOT_FOUND", nth: 1 });
+  await unmountWCOWLayers(SCRATCH, { host });
+  assertEquals(held(host), []);
+});
+
+Deno.test("a mount folder that another program removes as it is being created is created again", async () => {
+  const host = hostWith({ layers: LAYERS, scratches: [SCRATCH] });
+  const before = host.paths();
+  host.fail({
+    function: "CreateDirectoryW",
+    code: "ERROR_ALREADY_EXISTS",
+    nth: 1,
+    when: ({ args }) => args.path === MOUNT,
+  });
+  await (await mountWCOWLayers("web", STACK, { host, volumeMountPath: MOUNT })).release();
+  assertEquals([held(host), host.paths()], [[], before]);
 });

@@ -35,7 +35,7 @@ for (const build of [17763, 20348]) {
   Deno.test(`setupContainerBaseLayer() makes the disks and hives of a layer on build ${build}`, async () => {
     const host = storageHost({ build });
     await storage.setupContainerBaseLayer(BASE, CONTAINER, { host });
-    assertEquals(sequence(host).slice(5), [
+    assertEquals(sequence(host).slice(9), [
       ...LOOKS,
       "CreateVirtualDisk",
       ...(build === 17763
@@ -70,7 +70,7 @@ for (const build of [17763, 20348]) {
     const host = storageHost({ build });
     host.addFolder(UVM);
     await storage.setupUtilityVMBaseLayer(UVM, VM, { host });
-    assertEquals(sequence(host).slice(3), [
+    assertEquals(sequence(host).slice(5), [
       ...LOOKS,
       "CreateVirtualDisk",
       "AttachVirtualDisk",
