@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FormatError } from "../errors/file_errors.ts";
+import { FormatError, type FormatProblem } from "../errors/file_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { type OpenRoot, openRoot } from "../ffi/nt_files.ts";
 import { importLayer, processBaseImage, processUtilityImage } from "../ffi/vmcompute.ts";
@@ -147,25 +147,29 @@ export class FolderLayer implements Disposable {
     for (const { name } of entriesIn(this.#host, this.#root, path)) this.#remove(`${path}\\${name}`);
   }
 
-  #linkBelow({ path: from, target, offset }: LayerEntry): void {
-    const path = from.replaceAll("/", "\\");
-    const to = target!.replaceAll("/", "\\");
+  #linkBelow(entry: LayerEntry): void {
+    const path = entry.path.replaceAll("/", "\\");
+    const to = entry.target!.replaceAll("/", "\\");
     removeRelative(this.#host, this.#root, path);
-    if (this.#added.has(caseless(target!))) {
-      return linkInto(this.#host, { root: this.#root, path: to }, { root: this.#root, path });
-    }
+    if (this.#added.has(caseless(entry.target!)) && this.#linkFrom(this.#root, to, path, entry)) return;
     for (const parent of this.#init.parents) {
       using handle = openRoot(this.#host, parent).handle;
-      const root = { handle, path: parent };
-      if (kindAt(this.#host, root, to) !== undefined) {
-        return linkInto(this.#host, { root, path: to }, { root: this.#root, path });
-      }
+      if (this.#linkFrom({ handle, path: parent }, to, path, entry)) return;
     }
-    throw new FormatError(this.#init.name, `it links to a file that no layer has: ${target}`, { entry: from, offset });
+    this.#refuse(entry, `it links to a file that no layer has: ${entry.target}`, "damaged");
   }
 
-  #refuse({ path, offset }: LayerEntry, problem: string): never {
-    throw new FormatError(this.#init.name, problem, { entry: path, offset, reason: "unsupported" });
+  // Returns false if there is nothing to link to.
+  #linkFrom(root: OpenRoot, to: string, path: string, entry: LayerEntry): boolean {
+    const kind = kindAt(this.#host, root, to);
+    if (kind === "folder") this.#refuse(entry, `it links to a folder: ${entry.target}`, "damaged");
+    if (kind === undefined) return false;
+    linkInto(this.#host, { root, path: to }, { root: this.#root, path });
+    return true;
+  }
+
+  #refuse({ path, offset }: LayerEntry, problem: string, reason: FormatProblem = "unsupported"): never {
+    throw new FormatError(this.#init.name, problem, { entry: path, offset, reason });
   }
 
   /** Closes all that is open. */

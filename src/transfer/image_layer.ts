@@ -4,11 +4,13 @@
  * @module
  */
 
+import { win32 } from "../errors/codes.ts";
 import { FormatError } from "../errors/file_errors.ts";
+import { NativeError } from "../errors/windows_errors.ts";
 import type { CimMetadata } from "../ffi/cim_writer.ts";
 import { readPieces, writeNewFile } from "../ffi/file_contents.ts";
 import type { Host } from "../ffi/host.ts";
-import { createDirectory, fileSize } from "../ffi/kernel32.ts";
+import { createDirectory, fileSize, isNotFound } from "../ffi/kernel32.ts";
 import { createHardLink } from "../ffi/naming.ts";
 import { mergeHives } from "../ffi/offreg.ts";
 import { formatAttributes } from "../files/backup/extended_attributes.ts";
@@ -154,11 +156,21 @@ export class ImageLayer {
     }
   }
 
-  async #addLink({ path, target }: LayerEntry): Promise<void> {
+  async #addLink(entry: LayerEntry): Promise<void> {
+    const { path, target, offset } = entry;
     const [from, to] = [path, target!].map((text) => text.replaceAll("/", "\\")) as [string, string];
-    const { image, isBlock } = this.#init;
-    if (isBlock && !this.#added.has(caseless(target!))) await image.addMergeLink(from, to);
-    else await image.addLink(from, to);
+    const { image, isBlock, name } = this.#init;
+    if (isBlock && !this.#added.has(caseless(target!))) return await image.addMergeLink(from, to);
+    try {
+      await image.addLink(from, to);
+    } catch (cause) {
+      const problem = isNotFound(cause)
+        ? `neither what comes before it nor a layer below has the file that it links to: ${target}`
+        : cause instanceof NativeError && cause.win32 === win32.ERROR_ACCESS_DENIED
+        ? `Windows refuses it as a link to ${target}, as it does where that is a folder`
+        : undefined;
+      throw problem === undefined ? cause : new FormatError(name, problem, { entry: path, offset, cause });
+    }
   }
 
   // Into the folder of the layer now, and into the image at the end.

@@ -209,6 +209,23 @@ Deno.test("a link leads to what is there when its turn comes", async () => {
   assertEquals(files["Files\\data\\a.txt"], undefined);
 });
 
+Deno.test("a link to nothing, or to a folder, is refused with its entry", async () => {
+  const host = await withBase();
+  const held = host.held();
+  for (
+    const [target, problem] of [
+      ["Files/nowhere", "neither what comes before it nor a layer below has the file that it links to"],
+      ["Files/later", "neither what comes before it"],
+      ["Files/data", "as it does where that is a folder"],
+    ] as const
+  ) {
+    const entries = [entry({ path: "Files/l", type: "link", target }), entry({ path: "Files/later" })];
+    const run = () => importCimLayer(CHILD, tar(folder("Files"), folder("Hives"), ...entries), [BASE], { host });
+    const error = await assertRejects(run, FormatError, problem);
+    assertEquals([error.entry, error.reason, host.held()], ["Files/l", "damaged", held]);
+  }
+});
+
 Deno.test("the root hash of a verified image is in the folder of the layer as well", async () => {
   const host = machine();
   const { rootHash } = await importBlockCimLayer(BASE, tar(...baseEntries()), [], { host, verified: true });

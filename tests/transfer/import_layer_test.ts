@@ -223,6 +223,23 @@ Deno.test("the stream of a tar is cancelled if it isn't read, and refused if som
   assertEquals([host.held().filter(({ target }) => target?.includes(CHILD)), await listMounts({ host })], [[], []]);
 });
 
+Deno.test("a link to nothing, or to a folder, is refused with its entry, whatever else the layers have", async () => {
+  const host = await withBase();
+  const held = host.held();
+  const link = (path: string, target: string) => entry({ path, type: "link", target });
+  for (
+    const [links, problem] of [
+      [[link("Files/l", "Files/nowhere")], "it links to a file that no layer has: Files/nowhere"],
+      [[link("Files/l", "Files/data")], "it links to a folder: Files/data"],
+      [[link("Files/l", "Files/m"), link("Files/m", "Files/l")], "it links to a file that no layer has: Files/m"],
+    ] as const
+  ) {
+    const run = () => importLayer(CHILD, tar(folder("Files"), folder("Hives"), ...links), [BASE], { host });
+    const error = await assertRejects(run, FormatError, problem);
+    assertEquals([error.entry, error.reason, host.held()], ["Files/l", "damaged", held]);
+  }
+});
+
 Deno.test("nobody gets at a layer while it is imported", async () => {
   const host = await withBase();
   host.addScratch("C:\\scratch");
