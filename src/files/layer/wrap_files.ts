@@ -101,7 +101,8 @@ class Wrap {
     const key = caseless(entry.path);
     // One that was missing when something in it came.
     if (entry.type === "folder" && this.#folders.has(key)) return;
-    yield* this.#parents(entry.path);
+    // A folder comes before the removal of all that is in it.
+    yield* this.#parents(entry.isOpaque ? `${entry.path}/*` : entry.path);
     if (entry.type === "folder") this.#folders.add(key);
     else this.#files.add(key);
     yield this.#finished(entry);

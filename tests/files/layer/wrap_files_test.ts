@@ -50,6 +50,20 @@ Deno.test("wrapFiles() makes a tar of files into a layer that Windows takes", as
   assertEquals(await bytesOf(wrapFiles(fromBytes(tar))), wrapped);
 });
 
+Deno.test("wrapFiles() puts a folder before the removal of all that is in it, as images need it", async () => {
+  const tar = await tarOf({ name: ".wh..wh..opq" }, { name: "a/d/.wh..wh..opq" }, { name: "a/d/x" });
+  const entries = await readLayer(wrapFiles(fromBytes(tar)));
+  assertEquals(entries.map(({ type, path }) => `${type} ${path}`), [
+    "folder Hives",
+    "folder Files",
+    "whiteout Files",
+    "folder Files/a",
+    "folder Files/a/d",
+    "whiteout Files/a/d",
+    "file Files/a/d/x",
+  ]);
+});
+
 Deno.test("wrapFiles() makes the smallest base layer, and base layers of files", async () => {
   const base = await bytesOf(wrapFiles(undefined, { base: true }));
   assertEquals(await findings(layerOfTar(fromBytes(base)), { isBase: true }), []);
