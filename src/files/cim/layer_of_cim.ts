@@ -8,6 +8,7 @@ import { FormatError } from "../../errors/file_errors.ts";
 import { parseReparse } from "../backup/reparse_buffer.ts";
 import { streamOf } from "../bytes/random_access.ts";
 import { ATTRIBUTE_REPARSE, type LayerEntry, type LayerEntryType, type ReparsePoint } from "../layer/entry.ts";
+import { nameProblem } from "../layer/layer_path.ts";
 import type { LayerSource } from "../layer/layer_source.ts";
 import type { CimEntry } from "./cim_entry.ts";
 import { IdSet } from "./id_set.ts";
@@ -21,7 +22,13 @@ export function layerOfCim(image: CimImage): LayerSource {
     async *entries({ signal, onFinding } = {}) {
       try {
         const names = await linkedFiles(image, signal);
-        for await (const entry of image.walk({ signal })) yield* entriesOf(entry, names);
+        for await (const entry of image.walk({ signal })) {
+          const problem = onFinding && nameProblem(entry.path.slice(entry.path.lastIndexOf("\\") + 1));
+          if (problem !== undefined) {
+            onFinding!({ severity: "error", rule: "path", problem: `its path ${problem}`, path: pathOf(entry) });
+          }
+          yield* entriesOf(entry, names);
+        }
       } catch (error) {
         if (onFinding === undefined || !(error instanceof FormatError)) throw error;
         onFinding({
@@ -45,8 +52,12 @@ async function linkedFiles(image: CimImage, signal: AbortSignal | undefined): Pr
   return linked;
 }
 
+function pathOf({ path }: CimEntry): string {
+  return path.slice(1).replaceAll("\\", "/");
+}
+
 async function* entriesOf(entry: CimEntry, linked: Map<number, string | undefined>): AsyncGenerator<LayerEntry> {
-  const path = entry.path.slice(1).replaceAll("\\", "/");
+  const path = pathOf(entry);
   const first = linked.get(entry.id);
   if (first !== undefined) {
     yield { path, type: "link", size: 0, target: first, contents: empty };

@@ -175,7 +175,7 @@ class OpenedImage implements CimImage {
   readonly root: ImageEntry;
   readonly #regions: Regions;
   readonly #tables: FileTables;
-  #upcase: Promise<Upcase> | undefined;
+  #upcase: Upcase | undefined;
 
   constructor(name: string, version: CimVersion, root: ImageEntry, regions: Regions, tables: FileTables) {
     this.name = name;
@@ -186,7 +186,7 @@ class OpenedImage implements CimImage {
   }
 
   async entry(path: string): Promise<CimEntry | undefined> {
-    const upcase = await (this.#upcase ??= this.#readUpcase());
+    const upcase = this.#upcase ??= await this.#readUpcase();
     let found: CimEntry | undefined = this.root;
     for (const name of path.split(/[\\/]+/).filter((name) => name !== "")) {
       found = await named(found, upcase, name);

@@ -200,6 +200,7 @@ export class Regions implements AsyncDisposable {
    * but read and return, which it then does at once for most files.
    */
   get<T>(use: (reader: Reader) => T): T | Promise<T> {
+    if (this.#isClosed) throw new ClosedError("The image");
     const lacked = new Map<number, DataView<ArrayBuffer>>();
     try {
       return use(new Reader(this.all, (region, number) => this.#kept(region, number, lacked)));
@@ -263,6 +264,8 @@ export class Regions implements AsyncDisposable {
       return await use(await open.source);
     } finally {
       open.users--;
+      // What couldn't be opened is tried again.
+      await open.source.catch(() => this.#open.get(region) === open && this.#open.delete(region));
       await this.#close(this.#isClosed ? 0 : MOST_OPEN);
     }
   }

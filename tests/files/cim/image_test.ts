@@ -342,6 +342,42 @@ Deno.test("an image that was closed isn't read", async () => {
   assertEquals((error as Error).name, "ClosedError");
 });
 
+Deno.test("an image that was closed gives nothing, also of what is in memory", async () => {
+  const read = await openCim(inMemory(sample("tiny")));
+  assertEquals((await Array.fromAsync(read.walk())).length, 2);
+  const walking = read.walk();
+  await walking.next();
+  await read[Symbol.asyncDispose]();
+  for (const use of [() => read.entry("dir"), () => Array.fromAsync(read.walk()), () => walking.next()]) {
+    assertEquals((await assertRejects(use) as Error).name, "ClosedError");
+  }
+});
+
+Deno.test("what can't be read once is read the next time", async () => {
+  const { folder } = inMemory(sample("tiny"));
+  let failing = false;
+  const open = async (file: string) => {
+    const source = await folder.open(file);
+    if (failing) throw new UnreadableFileError(file, "the network is down");
+    return source && {
+      ...source,
+      read(at: number, into: Uint8Array) {
+        if (failing) throw new UnreadableFileError(file, "the network is down");
+        return source.read(at, into);
+      },
+    };
+  };
+  await using read = await openCim({ name: "image.cim", folder: { open } });
+  failing = true;
+  await assertRejects(() => read.entry("dir/a.txt"), UnreadableFileError);
+  failing = false;
+  const contents = await (await read.entry("dir/a.txt"))!.contents();
+  failing = true;
+  await assertRejects(() => contents.read(0, new Uint8Array(6)), UnreadableFileError);
+  failing = false;
+  assertEquals(await contents.read(0, new Uint8Array(6)), 6);
+});
+
 Deno.test("a missing stream is told by its name", async () => {
   await using read = await openCim(inMemory(sample("streams-counted")));
   const entry = await read.entry("file.txt");

@@ -5,6 +5,7 @@ import {
   FormatError,
   type LayerEntry,
   layerOfCim,
+  lintLayer,
   openCim,
   readLayerTar,
 } from "../../../src/files/mod.ts";
@@ -101,6 +102,18 @@ Deno.test("layerOfCim() tells of what is wrong, or ends with it", async () => {
   await Array.fromAsync(layerOfCim(open).entries({ onFinding: (finding) => findings.push(finding) }));
   assertEquals(findings, [
     { severity: "error", rule: "format", problem: error.message, path: "\\dir", offset: 131176 },
+  ]);
+});
+
+Deno.test("lintLayer() finds names in an image that Windows can't have", async () => {
+  const contents = new Uint8Array();
+  const names = ["a.", "con", "good", "x\u001by"].map((name) => [name, { contents }] as const);
+  await using open = await openCim(image({ Files: { children: new Map(names) }, Hives: { children: new Map() } }));
+  const found = await Array.fromAsync(lintLayer(layerOfCim(open)));
+  assertEquals(found.filter(({ rule }) => rule === "path").map(({ path, problem }) => [path, problem]), [
+    ["Files/a.", "its path has a name that ends in a dot or space"],
+    ["Files/con", "its path has the name of a device"],
+    ["Files/x\u001by", "its path has a character that Windows doesn't allow"],
   ]);
 });
 
