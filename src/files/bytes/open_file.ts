@@ -13,6 +13,8 @@ import type { OpenBytes } from "./random_access.ts";
  * @throws {UnreadableFileError} if it can't be opened, or is no file.
  */
 export async function openFile(path: string): Promise<OpenBytes> {
+  // To open a pipe would wait for who writes to it.
+  if (!(await readable(path, () => Deno.stat(path))).isFile) throw new UnreadableFileError(path, "it is no file");
   const file = await readable(path, () => Deno.open(path));
   try {
     const { size, isFile } = await readable(path, () => file.stat());

@@ -65,6 +65,17 @@ Deno.test("openFile() tells of a file that isn't there, and of a folder", async 
   await Deno.remove(folder);
 });
 
+Deno.test({
+  name: "openFile() doesn't wait for a pipe",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    await new Deno.Command("mkfifo", { args: [`${folder}/a.cim`] }).output();
+    await assertRejects(() => openFile(`${folder}/a.cim`), UnreadableFileError, "it is no file");
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
 Deno.test("a file of a server is read by ranges", async () => {
   using server = serve(range);
   await assertSame(await httpRange(server.url));
