@@ -263,7 +263,8 @@ function plan(args: Arguments): Job {
   }
   const { takesPath = false, layers: [least, most], printsBytes = false } = action;
   const paths = takesPath ? operands.slice(1) : operands;
-  const path = (operands[0] ?? "").replaceAll("\\", "/").replace(/^(\.?\/)+|\/+$/g, "");
+  const [given = ""] = operands;
+  const path = given.replaceAll("\\", "/").replace(/^(\.?\/)+|\/+$/g, "") || given;
   if (json && printsBytes) throw new UsageError(`${name} prints the contents: --json is of no use`);
   if (isBase !== undefined && name !== "lint") throw new UsageError(`${name} takes neither --base nor --not-base`);
   if (paths.length < least || paths.length > most) {

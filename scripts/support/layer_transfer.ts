@@ -43,7 +43,7 @@ export function planTransfer(name: "import" | "export", operands: readonly strin
     const [layer, ...parents] = operands;
     if (layer === undefined) throw new UsageError("export takes a layer, and those below it");
     const paths = pathsOf([layer], parents);
-    return { run: (signal) => exported(paths, simulate, signal), words: WORDS };
+    return { run: (signal) => exported(paths, simulate, signal), words: wordsFor(parents) };
   }
   const [layer, tar, ...parents] = operands;
   if (layer === undefined || tar === undefined) {
@@ -52,12 +52,14 @@ export function planTransfer(name: "import" | "export", operands: readonly strin
   const paths = pathsOf([layer], parents);
   return {
     run: (signal) => imported({ ...paths, tar, form: form as Form }, simulate, signal),
-    words: WORDS,
+    words: wordsFor(parents),
     isRecovered: true,
   };
 }
 
-const WORDS = { layer: "LAYER", parents: "PARENT" };
+function wordsFor(parents: readonly string[]): Readonly<Record<string, string>> {
+  return { layer: "LAYER", ...Object.fromEntries(parents.map((_, i) => [`parents[${i}]`, "PARENT"])) };
+}
 
 interface Paths {
   readonly layer: string;
@@ -98,9 +100,14 @@ async function exported({ layer, parents }: Paths, simulate: string | undefined,
   using progress = progressLine();
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const printed = printBytes(readable, signal);
-  // Of both that fail, the export says why.
   printed.catch(() => {});
-  await exportLayer(layer, parents, writable, { host, signal, onProgress: progress.tell });
+  try {
+    await exportLayer(layer, parents, writable, { host, signal, onProgress: progress.tell });
+  } catch (error) {
+    // Of both that fail, the export says why, unless nobody takes what it writes any more.
+    if (error === undefined) await printed;
+    throw error;
+  }
   return await printed;
 }
 

@@ -10,18 +10,22 @@ import { CommandError } from "./errors.ts";
 
 /** Prints bytes as they are. What ends a reading passes through; a full or closed output is a {@linkcode CommandError}. */
 export async function printBytes(bytes: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Result> {
-  let isRead = false;
+  let unread: { readonly error: unknown } | undefined;
   const watched = ReadableStream.from(async function* () {
-    yield* inLongPieces(bytes);
-    isRead = true;
+    try {
+      yield* inLongPieces(bytes);
+    } catch (error) {
+      unread = { error };
+      throw error;
+    }
   }());
   try {
     // By itself, the end waits for a write that is stuck, as that to a program that has stopped to read.
     await untilAborted(watched.pipeTo(Deno.stdout.writable, { signal, preventClose: true }), signal);
   } catch (cause) {
     signal.throwIfAborted();
-    const isOutput = isRead || cause instanceof Deno.errors.BrokenPipe;
-    throw isOutput ? new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause }) : cause;
+    if (unread !== undefined) throw unread.error;
+    throw new CommandError(`The result can't be printed: ${(cause as Error).message}`, { cause });
   }
   return { text: "" };
 }

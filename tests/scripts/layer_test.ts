@@ -180,6 +180,7 @@ Deno.test("layer cat takes a path as it is written elsewhere, and says why there
       ["Files/l", "Files/l is a link to a"],
       ["Files/b", "Files/b is a link to Files/none, which leads to no file"],
       ["Files/x", `There is no file Files/x in ${tar}`],
+      ["/", `There is no file / in ${tar}`],
     ] as const
   ) {
     const { code, stdout, stderr } = await layer([tar], "cat", path, tar);
@@ -208,6 +209,23 @@ Deno.test({
       const cut = await runInShell(`"$@" ${words} | head -c 1 > /dev/null; exit \${PIPESTATUS[0]}`, command);
       assertEquals([cut.code, cut.stderr], [1, ""], words);
     }
+  },
+});
+
+Deno.test({
+  name: "layer says that its output is full in one line, and what is wrong with a layer if that is why",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using layers = new Layers();
+    const tar = await layers.add("app.tar", folder("Files"), file("Files/a", "x".repeat(2 ** 20)));
+    const cut = await layers.write("cut.tar", (await Deno.readFile(tar)).subarray(0, 2 ** 19));
+    const command = ["run", "--no-remote", `--allow-read=${layers.folder}`, "scripts/layer.ts"];
+    const full = { code: 1, stderr: "error: The result can't be printed: No space left on device (os error 28)\n" };
+    for (const words of [["cat", "Files/a", tar], ["wrap", tar], ["ls", tar]]) {
+      assertEquals(await runInto("/dev/full", [...command, ...words]), full, words[0]);
+    }
+    const { code, stderr } = await runInto("/dev/null", [...command, "wrap", cut]);
+    assertEquals([code, stderr.startsWith(`error: ${cut}: it is cut in the contents`)], [1, true]);
   },
 });
 

@@ -1,6 +1,6 @@
 // `layer import` and `layer export` as processes of their own, on a simulated machine in a file.
 import { assertEquals, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { baseEntries, childEntries, tar } from "../support/layer_tars.ts";
+import { baseEntries, childEntries, entry, tar } from "../support/layer_tars.ts";
 import { run, runInto } from "./run.ts";
 
 const [BASE, APP] = ["C:/layers/base", "C:/layers/app"];
@@ -32,6 +32,18 @@ Deno.test("layer import makes layers of tars, and export prints them", async () 
     assertEquals([again.code, again.stdout], [1, ""]);
     assertStringIncludes(again.stderr, "LAYER exists already");
     await runInto(out, command("export", APP, BASE));
+    const full = "error: The result can't be printed: No space left on device (os error 28)\n";
+    const big = tar(...childEntries(), entry({ path: "Files/data/big", text: "x".repeat(2 ** 21) }));
+    await Deno.writeFile(app, big);
+    assertEquals((await run(command("import", `${APP}2`, app, BASE))).code, 0);
+    if (Deno.build.os === "linux") {
+      assertEquals(await runInto("/dev/full", command("export", `${APP}2`, BASE)), { code: 1, stderr: full });
+    }
+    const self = await run(command("import", `${APP}/sub`, app, APP));
+    assertEquals([self.code, self.stderr.split("\n")[0]], [
+      1,
+      "error: LAYER is in PARENT, which stays as it is: C:\\layers\\app\\sub",
+    ]);
     const listed = await run([...grants, "scripts/layer.ts", "ls", out]);
     assertStringIncludes(listed.stdout, "Files/data/new.txt");
   } finally {
