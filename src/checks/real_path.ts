@@ -12,7 +12,7 @@ import { resolvePath } from "../ffi/final_path.ts";
 import type { Host } from "../ffi/host.ts";
 import { finalPath, isNotFound } from "../ffi/kernel32.ts";
 import { log } from "../log.ts";
-import { LONGEST, nameOf, pathKey, requireDistinctNames } from "./windows_path.ts";
+import { diskOf, LONGEST, nameOf, pathKey, requireDistinctNames } from "./windows_path.ts";
 
 /**
  * Returns the path of a folder or file without short names, junctions, symbolic links and drive letters that only this
@@ -47,6 +47,22 @@ export function realFolder(host: Host, path: string, argument: string): string {
 }
 
 /**
+ * Does what {@linkcode realFolder} does, for the folder of a scratch.
+ *
+ * @throws {InvalidInputError} if the result is too long for Windows, or the path of its disk.
+ */
+export function realScratch(host: Host, path: string, argument: string): string {
+  const real = realFolder(host, path, argument);
+  const { length } = diskOf(real);
+  if (length <= LONGEST || length <= diskOf(path).length) return real;
+  throw new InvalidInputError(
+    argument,
+    `leads to a folder whose disk has a path that is longer than the ${LONGEST} characters that Windows takes (${length})`,
+    path,
+  );
+}
+
+/**
  * Returns the real path of a layer's folder, with the folder's own name in its own spelling, of which Windows makes the
  * layer's id.
  *
@@ -59,7 +75,12 @@ export function realLayer(host: Host, path: string, argument: string): string {
   return path.endsWith(name) ? path : path.slice(0, -name.length) + name;
 }
 
-function requireLength(real: string, path: string, argument: string): string {
+/**
+ * Returns the path that another one leads to.
+ *
+ * @throws {InvalidInputError} if it is too long for Windows, and the other one isn't.
+ */
+export function requireLength(real: string, path: string, argument: string): string {
   if (real.length <= LONGEST || real.length <= path.length) return real;
   throw new InvalidInputError(
     argument,

@@ -6,7 +6,7 @@
 
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isLink } from "../checks/existing.ts";
-import { realFolder, realPathIfTold } from "../checks/real_path.ts";
+import { realPath, realPathIfTold, requireLength } from "../checks/real_path.ts";
 import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
@@ -53,7 +53,8 @@ function inContainer(argument: string, scratch: string, path: string): InvalidIn
 
 function checkedPlace(host: Host, path: string, argument: string, container: ContainerFolders | undefined): string {
   checkMountable(host, path, argument);
-  const real = inFolder(realFolder(host, dirname(path), argument), basename(path));
+  const real = inFolder(realPath(host, dirname(path)), basename(path));
+  requireLength(real, path, argument);
   if (pathKey(real) !== pathKey(path)) requireNoLink(host, path, argument, path);
   const place = onVolume(real, requireNoLink(host, real, argument, path));
   const { mounts } = sessionOf(host);

@@ -6,7 +6,7 @@
 
 import { requireText } from "../checks/arguments.ts";
 import { kindOf, requireKind } from "../checks/existing.ts";
-import { realFolder, realLayers } from "../checks/real_path.ts";
+import { realLayers, realScratch } from "../checks/real_path.ts";
 import {
   diskOf,
   namedFolder,
@@ -206,7 +206,7 @@ function requireOtherScratch(layers: readonly string[], scratch: string, argumen
 export function realStack(host: Host, stack: LayerStack): LayerStack {
   // The folders of layers whose image is named aren't looked at.
   const layers = stack.image !== undefined ? stack.layers : realLayers(host, stack.layers, "layerFolders");
-  const scratch = realFolder(host, stack.scratch, stack.scratchArgument);
+  const scratch = realScratch(host, stack.scratch, stack.scratchArgument);
   requireOtherScratch(layers, scratch);
   return { ...stack, layers, scratch };
 }

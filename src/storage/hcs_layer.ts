@@ -6,7 +6,7 @@
 
 import { boolean, documentOf, requireText, withHostOptions } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
-import { realFolder, realPath } from "../checks/real_path.ts";
+import { realFolder } from "../checks/real_path.ts";
 import { namedFolder, requireDistinct, returnedVolume, volumeRoot } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { isUnclear } from "../errors/outcomes.ts";
@@ -78,7 +78,7 @@ export async function hcsImportLayer(
       );
       const from = existingLayer(host, sourceFolder, "sourceFolder", signal, "hcsLayer");
       const to = realFolder(host, named, "layer");
-      requireDistinct(realPath(host, from), to, "sourceFolder", "is the folder of the layer itself");
+      requireDistinct(from, to, "sourceFolder", "is the folder of the layer itself");
       const make = () => native.importLayer(host, to, from, data);
       const deletion = { by: "HcsDestroyLayer", destroy: native.destroyLayer };
       await importInto(host, to, { by: "HcsImportLayer", make, deletion }, signal);
@@ -135,7 +135,7 @@ export async function hcsExportLayer(
       const from = existingLayer(host, layer, "layer", signal, "hcsLayer");
       requireKind(host, named, "exportFolder", "folder");
       const to = realFolder(host, named, "exportFolder");
-      requireDistinct(to, realPath(host, from), "exportFolder", "is the folder of the layer itself");
+      requireDistinct(to, from, "exportFolder", "is the folder of the layer itself");
       await native.exportLayer(host, from, to, data, writable ? { IsWritableLayer: true } : {});
     },
   );
@@ -162,7 +162,7 @@ export async function hcsExportLayer(
  */
 export async function hcsDestroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
-    const folder = realFolder(host, existingLayer(host, layer, "layer", signal, "hcsLayer"), "layer");
+    const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
@@ -259,7 +259,7 @@ export async function hcsSetupBaseOSVolume(
       signal?.throwIfAborted();
       requireBuild(host, "baseOSVolume", "HcsSetupBaseOSVolume");
       requireKind(host, folder, "layer", "folder");
-      await native.setupBaseOSVolume(host, folder, root, os);
+      await native.setupBaseOSVolume(host, onDrive(host, folder), root, os);
     },
   );
 }
@@ -544,8 +544,13 @@ async function onLayer(
     const path = layerPath(layer);
     signal?.throwIfAborted();
     requireKind(host, path, "layer", "folder");
-    await call(host, path, document, signal);
+    await call(host, onDrive(host, path), document, signal);
   });
+}
+
+// Services of Windows don't know the drive letters of a session (`subst`). A volume stays one.
+function onDrive(host: Host, path: string): string {
+  return /^[A-Za-z]:/.test(path) ? realFolder(host, path, "layer") : path;
 }
 
 async function onVolume(

@@ -8,7 +8,7 @@
 import { diskSize, hostOptions, withHostOptions } from "../checks/arguments.ts";
 import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { type Operation, requireGrantsFor } from "../checks/grants.ts";
-import { realFolder, realLayer, realPath, realPathIfTold } from "../checks/real_path.ts";
+import { realFolder, realLayer, realPathIfTold, realScratch } from "../checks/real_path.ts";
 import { returnedJson } from "../checks/returned_json.ts";
 import {
   diskOf,
@@ -61,7 +61,7 @@ import { vmUsing } from "../session/vm_files.ts";
  */
 export async function activateLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
-    const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    const folder = existingLayer(host, layer, "layer", signal);
     if (kindOf(host, diskOf(folder)) === undefined) {
       await native.activateLayer(host, folder);
     } else {
@@ -136,7 +136,7 @@ export async function prepareLayer(
 ): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
     const named = parentFolders(parents, "parents");
-    const scratch = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    const scratch = existingLayer(host, layer, "layer", signal);
     const layers = existingParents(host, named, "parents");
     forgetUnmounted(host, scratch);
     const { mounts } = sessionOf(host);
@@ -329,7 +329,7 @@ export async function createScratchLayer(
     const folders = scratchParents(parents, "parents");
     signal?.throwIfAborted();
     const layers = existingParents(host, folders, "parents");
-    const folder = realFolder(host, named, "layer");
+    const folder = realScratch(host, named, "layer");
     using _claim = claimAbsent(host, diskOf(folder), "layer");
     using _layers = sessionOf(host).mounts.need(layers);
     await makeScratchLayer(host, folder, layers, signal);
@@ -414,7 +414,7 @@ export async function expandDisk(
  */
 export async function destroyLayer(layer: string, options: HostOptions = {}): Promise<void> {
   return await withHostOptions(options, {}, [layer], async ({ host, signal }) => {
-    const folder = realFolder(host, existingLayer(host, layer, "layer", signal), "layer");
+    const folder = existingLayer(host, layer, "layer", signal);
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
     await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
@@ -490,7 +490,7 @@ export async function copyLayer(source: string, destination: string, options: Pa
       const layers = existingParents(host, parents, "parents");
       const to = realFolder(host, named, "destination");
       using _claim = claimAbsent(host, to, "destination");
-      using _layers = sessionOf(host).mounts.need([realPath(host, from), ...layers]);
+      using _layers = sessionOf(host).mounts.need([from, ...layers]);
       const make = () => native.copyLayer(host, from, to, parentLayers(host, layers));
       await makeLayer(host, to, { by: "CopyLayer", make }, signal);
     },
@@ -531,7 +531,7 @@ export async function importLayer(layer: string, folder: string, options: Parent
       requireDistinct(namedFolder(folder, "folder"), named, "folder", "is the folder of the layer itself");
       const from = existingLayer(host, folder, "folder", signal);
       const to = realFolder(host, named, "layer");
-      requireDistinct(realPath(host, from), to, "folder", "is the folder of the layer itself");
+      requireDistinct(from, to, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
       using _layers = sessionOf(host).mounts.need(layers);
       const make = () => native.importLayer(host, to, from, parentLayers(host, layers));
@@ -588,10 +588,9 @@ export async function exportLayer(layer: string, folder: string, options: Parent
       const from = existingLayer(host, layer, "layer", signal);
       requireKind(host, named, "folder", "folder");
       const to = realFolder(host, named, "folder");
-      const real = realPath(host, from);
-      requireDistinct(to, real, "folder", "is the folder of the layer itself");
+      requireDistinct(to, from, "folder", "is the folder of the layer itself");
       const layers = existingParents(host, parents, "parents");
-      using _layers = sessionOf(host).mounts.need([real, ...layers]);
+      using _layers = sessionOf(host).mounts.need([from, ...layers]);
       await native.exportLayer(host, from, to, parentLayers(host, layers));
     },
   );
@@ -675,7 +674,10 @@ function requireNotMounting(host: Host, scratch: string): void {
   throw new InUseError(scratch, "is being mounted. Try again after that has ended", "this process");
 }
 
-/** Checks the path of a layer's folder, which must exist, and returns it. Throws if Deno lacks a permission. */
+/**
+ * Checks the path of a layer's folder, which must exist, and returns where it really is: services of Windows don't know the drive
+ * letters of a session (`subst`). Throws if Deno lacks a permission.
+ */
 export function existingLayer(
   host: Host,
   layer: string,
@@ -687,5 +689,5 @@ export function existingLayer(
   signal?.throwIfAborted();
   requireGrantsFor(host, operation);
   requireKind(host, folder, argument, "folder");
-  return folder;
+  return realFolder(host, folder, argument);
 }

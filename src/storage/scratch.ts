@@ -7,7 +7,7 @@
 import { diskSize, text, withHostOptions } from "../checks/arguments.ts";
 import { existingParents, kindOf, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { realFolder } from "../checks/real_path.ts";
+import { realScratch } from "../checks/real_path.ts";
 import { diskOf, scratchFolder, scratchParents, templateOf } from "../checks/windows_path.ts";
 import { UnexpectedAnswerError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -70,7 +70,7 @@ export async function createScratch(
     signal?.throwIfAborted();
     requireGrantsFor(host, size === undefined ? "layer" : "scratchDisk");
     const parents = existingParents(host, folders, "layers");
-    const scratch = realFolder(host, named, "folder");
+    const scratch = realScratch(host, named, "folder");
     using _claim = claimDisk(host, scratch, "folder");
     using _layers = sessionOf(host).mounts.need(parents);
     await withHolds(async (holds) => {
@@ -127,7 +127,7 @@ export async function createUtilityVMScratch(
     const named = scratchFolder(folder, "folder");
     const template = templateOf(existingLayer(host, layer, "layer", signal));
     requireKind(host, template, "layer", "file");
-    const scratch = realFolder(host, named, "folder");
+    const scratch = realScratch(host, named, "folder");
     using _claim = claimDisk(host, scratch, "folder");
     const path = diskOf(scratch);
     await withHolds(async (holds) => {

@@ -287,3 +287,45 @@ for (const place of ["Hives\\junction", "Hives"]) {
     assertEquals([host.exists("C:\\data\\precious"), host.exists(`${BASE}\\Hives`)], [true, false]);
   });
 }
+
+const OF_SUBST: Record<string, (host: SimulatedHost) => Promise<unknown>> = {
+  createScratch: (host) => storage.createScratch("S:\\new", ["S:\\layers\\a"], { host, size: 2 ** 36 }),
+  createScratchLayer: (host) => storage.createScratchLayer("S:\\new", ["S:\\layers\\a"], { host }),
+  createLayer: (host) => storage.createLayer("S:\\new", { parent: "S:\\layers\\a", host }),
+  copyLayer: (host) => storage.copyLayer("S:\\layers\\a", "S:\\new", { host }),
+  importLayer: (host) => storage.importLayer("S:\\new", "S:\\from", { parents: ["S:\\layers\\a"], host }),
+  exportLayer: (host) => storage.exportLayer("S:\\layers\\a", "S:\\to", { host }),
+  expandScratch: (host) => storage.expandScratch("S:\\s", 2 ** 36, { host }),
+  expandScratchLayer: (host) => storage.expandScratchLayer("S:\\s", 2 ** 36, { host }),
+  async layerMountPath(host) {
+    await storage.activateLayer("S:\\s", { host });
+    await storage.prepareLayer("S:\\s", ["S:\\layers\\a"], { host });
+    await storage.layerMountPath("S:\\s", { host });
+    await storage.unprepareLayer("S:\\s", { host });
+    await storage.deactivateLayer("S:\\s", { host });
+  },
+  hcsImportLayer: (host) => storage.hcsImportLayer("S:\\new", "S:\\from", { host }),
+  hcsExportLayer: (host) => storage.hcsExportLayer("S:\\layers\\a", "S:\\to", { host }),
+  hcsInitializeWritableLayer: (host) => storage.hcsInitializeWritableLayer("S:\\to", storage.layerData(), { host }),
+  hcsSetupBaseOSLayer: (host) => storage.hcsSetupBaseOSLayer("S:\\layers\\a", { Type: "Container" }, { host }),
+  setupContainerBaseLayer: (host) =>
+    storage.setupContainerBaseLayer("S:\\layers\\a", {
+      base: "S:\\layers\\a\\blank-base.vhdx",
+      differencing: "S:\\layers\\a\\blank.vhdx",
+      size: 2 ** 30,
+    }, { host }),
+  destroyLayer: (host) => storage.destroyLayer("S:\\layers\\a", { host }),
+};
+
+for (const [name, call] of Object.entries(OF_SUBST)) {
+  Deno.test(`${name}() gives services of Windows no drive letter that only this session knows`, async () => {
+    const host = hostWith({
+      layers: ["C:\\x\\layers\\a"],
+      scratches: ["C:\\x\\s"],
+      folders: ["C:\\x\\from", "C:\\x\\to"],
+    });
+    host.addSubstDrive("S:", "C:\\x");
+    await call(host);
+    assertEquals(held(host).filter((each) => !/^(file|folder) /.test(each)), []);
+  });
+}

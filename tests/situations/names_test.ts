@@ -48,6 +48,29 @@ Deno.test("a scratch whose disk has a path that is too long is refused with its 
   }
 });
 
+Deno.test("a mount folder or a scratch that leads to a path that is too long is refused with its length before anything is changed", async () => {
+  const deep = `C:\\${"d".repeat(120)}\\${"e".repeat(125)}`;
+  const host = hostWith({ layers: [LAYERS[0]!], scratches: [SCRATCH, `${deep}\\c1`] });
+  host.addSubstDrive("S:", deep);
+  const before = host.paths();
+  const volumeMountPath = "S:\\of\\container";
+  const calls: [argument: string, path: string, length: number, call: () => Promise<unknown>][] = [
+    [
+      "volumeMountPath",
+      volumeMountPath,
+      262,
+      () => mountWCOWLayers("c1", [LAYERS[0]!, SCRATCH], { host, volumeMountPath }),
+    ],
+    ["layerFolders[1]", "S:\\c1", 265, () => mountWCOWLayers("c1", [LAYERS[0]!, "S:\\c1"], { host })],
+    ["folder", "S:\\new", 266, () => createScratch("S:\\new", [LAYERS[0]!], { host })],
+    ["layer", "S:\\new", 266, () => createScratchLayer("S:\\new", [LAYERS[0]!], { host })],
+  ];
+  for (const [argument, path, length, call] of calls) {
+    const error = await assertRejects(call, InvalidInputError, `(${length})`);
+    assertEquals([error.argument, error.value, changes(host), host.paths()], [argument, path, [], before]);
+  }
+});
+
 Deno.test("a disk file with a path that is too long is refused with its length before anything is changed", async () => {
   const deep = `C:\\${"d".repeat(200)}\\${"e".repeat(60)}.vhdx`;
   const host = hostWith({ disks: { [deep]: GIB } });

@@ -93,6 +93,9 @@ Deno.test("expandScratch() grows the disk and its volume, with all 512-byte sect
   await storage.expandScratch(SCRATCH, 30 * GIB + 512, { host });
   assertEquals(sequence(host, from), [
     "GetFileAttributesW",
+    "CreateFileW",
+    "GetFinalPathNameByHandleW",
+    "CloseHandle",
     "GetFileAttributesW",
     "CreateFileW",
     "CloseHandle",
@@ -113,7 +116,7 @@ Deno.test("expandScratch() grows the disk and its volume, with all 512-byte sect
     "DetachVirtualDisk",
     "CloseHandle",
   ]);
-  const [, volume] = host.calls.filter((call) => call.function === "CreateFileW").map(({ args }) => args);
+  const [, , volume] = host.calls.filter((call) => call.function === "CreateFileW").map(({ args }) => args);
   assertEquals([/^\\\\\?\\Volume\{.*\}$/.test(volume!.path as string), volume!.access, volume!.share], [
     true,
     0xc0000000,
