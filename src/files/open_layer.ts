@@ -11,6 +11,7 @@ import { openCim } from "./cim/open_cim.ts";
 import { layerOfFolder } from "./layer/layer_of_folder.ts";
 import type { LayerSource } from "./layer/layer_source.ts";
 import { layerOfTar } from "./tar/layer_of_tar.ts";
+import { text } from "./option_checks.ts";
 import type { TarLimits } from "./tar/tar_limits.ts";
 
 /** A layer that holds something open until it is disposed of. */
@@ -23,6 +24,7 @@ export interface OpenLayer extends LayerSource, AsyncDisposable {}
  * @throws {UnreadableFileError} if there is nothing that can be read.
  */
 export async function openLayer(path: string, limits: TarLimits = {}): Promise<OpenLayer> {
+  text(path, "path");
   let isFolder: boolean;
   try {
     isFolder = (await Deno.stat(path)).isDirectory;

@@ -5,6 +5,7 @@
  */
 
 import { UnreadableFileError } from "../../errors/file_errors.ts";
+import { text } from "../option_checks.ts";
 import type { OpenBytes } from "./random_access.ts";
 
 /**
@@ -13,6 +14,7 @@ import type { OpenBytes } from "./random_access.ts";
  * @throws {UnreadableFileError} if it can't be opened, or is no file.
  */
 export async function openFile(path: string): Promise<OpenBytes> {
+  text(path, "path");
   // To open a pipe would wait for who writes to it.
   if (!(await readable(path, () => Deno.stat(path))).isFile) throw new UnreadableFileError(path, "it is no file");
   const file = await readable(path, () => Deno.open(path));

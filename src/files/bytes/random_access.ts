@@ -5,6 +5,7 @@
  */
 
 import { FormatError } from "../../errors/file_errors.ts";
+import { InvalidInputError } from "../../errors/input_error.ts";
 
 /** Bytes that can be read at any place. Implement it to read from where you like. */
 export interface RandomAccess {
@@ -36,13 +37,24 @@ export function fromBytes(bytes: Uint8Array, name = "bytes"): RandomAccess {
 }
 
 /**
+ * Reads what a source gives at a time.
+ *
+ * @throws {InvalidInputError} if it returns something else than how much that is, such as `null` at the end.
+ */
+export async function readSome(source: RandomAccess, at: number, into: Uint8Array): Promise<number> {
+  const count = await source.read(at, into);
+  if (Number.isInteger(count) && count >= 0 && count <= into.byteLength) return count;
+  throw new InvalidInputError("read()", `of ${source.name} returns no number from 0 to ${into.byteLength}`, count);
+}
+
+/**
  * Reads as much as `into` takes.
  *
  * @throws {FormatError} if the source ends before.
  */
 export async function readFully(source: RandomAccess, at: number, into: Uint8Array): Promise<void> {
   for (let done = 0; done < into.byteLength;) {
-    const count = await source.read(at + done, into.subarray(done));
+    const count = await readSome(source, at + done, into.subarray(done));
     if (count === 0) throw new FormatError(source.name, "it ends early", { offset: at + done });
     done += count;
   }

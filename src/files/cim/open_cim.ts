@@ -188,7 +188,7 @@ class OpenedImage implements CimImage {
   async entry(path: string): Promise<CimEntry | undefined> {
     const upcase = this.#upcase ??= await this.#readUpcase();
     let found: CimEntry | undefined = this.root;
-    for (const name of path.split(/[\\/]+/).filter((name) => name !== "")) {
+    for (const name of text(path, "path").split(/[\\/]+/).filter((name) => name !== "")) {
       found = await named(found, upcase, name);
       if (found === undefined) return undefined;
     }

@@ -6,7 +6,7 @@
 
 import { FormatError } from "../../errors/file_errors.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
-import type { RandomAccess } from "../bytes/random_access.ts";
+import { type RandomAccess, readSome } from "../bytes/random_access.ts";
 import { untilAborted } from "../bytes/until_aborted.ts";
 import { type Check, isInstance, propertyOf, requireObject } from "../../options.ts";
 import { count, text } from "../option_checks.ts";
@@ -109,7 +109,7 @@ function fromPlaces(bytes: RandomAccess, signal: AbortSignal | undefined): ByteS
     async next() {
       signal?.throwIfAborted();
       // A disk or a server may never answer.
-      const length = await untilAborted(bytes.read(at, chunk), signal);
+      const length = await untilAborted(readSome(bytes, at, chunk), signal);
       at += length;
       return length === 0 ? undefined : chunk.subarray(0, length);
     },

@@ -65,12 +65,17 @@ export function headerBytes(entry: NewTarEntry): Uint8Array {
   const { pax: given, contents: _, ...rest } = entry;
   for (const text of [entry.name, entry.linkName ?? ""]) {
     if (text.includes("\0") || !text.isWellFormed()) {
-      throw new FormatError("tar", "a name with a NUL or half a character in it can't be in a tar", {
-        entry: entry.name,
-      });
+      refuse(entry, "a name with a NUL or half a character in it can't be in a tar");
     }
   }
   const block: TarBlock = { ...EMPTY, ...rest };
+  const { type, size, mtime } = block;
+  if (type.length !== 1 || type > "\xff") refuse(entry, "a type of an entry is one byte");
+  if (!Number.isSafeInteger(size) || size < 0) refuse(entry, `a size can't be ${size}`);
+  if (!Number.isFinite(mtime)) refuse(entry, `a time can't be ${mtime}`);
+  for (const key of given?.keys() ?? []) {
+    if (/^$|[=\0]/.test(key)) refuse(entry, `the key of a record can't be empty, or have a = or NUL in it: ${key}`);
+  }
   const pax = recordsOf(block, given);
   const bytes = formatBlock(block);
   if (pax.size === 0) return bytes;
@@ -81,6 +86,10 @@ export function headerBytes(entry: NewTarEntry): Uint8Array {
   all.set(records, BLOCK);
   all.set(bytes, all.byteLength - BLOCK);
   return all;
+}
+
+function refuse({ name }: NewTarEntry, problem: string): never {
+  throw new FormatError("tar", problem, { entry: name });
 }
 
 /** The header of a file with neither name nor contents. */

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@
 import { FormatError } from "../../../src/errors/file_errors.ts";
 import { InvalidInputError } from "../../../src/errors/input_error.ts";
 import { fromBytes } from "../../../src/files/bytes/random_access.ts";
+import { openCim } from "../../../src/files/cim/open_cim.ts";
 import { concat } from "../../../src/files/tar/pax_records.ts";
 import { readTar } from "../../../src/files/tar/read_tar.ts";
 import { writeTar } from "../../../src/files/tar/write_tar.ts";
@@ -198,4 +199,33 @@ Deno.test("readTar() ends when it is aborted though its bytes never come", async
   const reading = Array.fromAsync(readTar(silent, { signal: controller.signal }));
   setTimeout(() => controller.abort(new Error("enough")));
   await assertRejects(() => reading, Error, "enough");
+});
+
+Deno.test("writeTar() refuses what would be something else in the tar", async () => {
+  const contents = () => ReadableStream.from([new Uint8Array(1)]);
+  for (
+    const [more, problem] of [
+      [{ type: "" }, "a type of an entry is one byte"],
+      [{ type: "00" }, "a type of an entry is one byte"],
+      [{ size: 0.5, contents }, "a size can't be 0.5"],
+      [{ size: -1, contents }, "a size can't be -1"],
+      [{ mtime: NaN }, "a time can't be NaN"],
+      [{ pax: new Map([["a=b", "c"]]) }, "the key of a record can't be empty, or have a = or NUL in it: a=b"],
+      [{ pax: new Map([["", "c"]]) }, "the key of a record can't be empty"],
+    ] as const
+  ) {
+    const tar = writeTar([{ name: "a", type: "0", ...more }]);
+    const error = await assertRejects(() => bytesOf(tar), FormatError, problem);
+    assertEquals(error.entry, "a");
+  }
+});
+
+Deno.test("bytes whose read() doesn't say how much it has read are refused, and not read without end", async () => {
+  for (const count of [null, undefined, -1, 0.5, 2 ** 30]) {
+    // deno-lint-ignore no-explicit-any
+    const odd = { name: "odd", size: 4096, read: () => Promise.resolve(count as any) };
+    await assertRejects(() => Array.fromAsync(readTar(odd)), InvalidInputError, "read() of odd returns no number");
+    const folder = { open: () => Promise.resolve(odd) };
+    await assertRejects(() => openCim({ name: "a.cim", folder }), InvalidInputError, "returns no number");
+  }
 });
