@@ -4,9 +4,10 @@
  * @module
  */
 
-import { idOf, isDiskInUse } from "../checks/existing.ts";
+import { hasVolume, idOf, isDiskInUse, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
-import { isWithin, pathKey } from "../checks/windows_path.ts";
+import { realPathIfTold } from "../checks/real_path.ts";
+import { isWithin, nameOf, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -48,9 +49,20 @@ export function mountShowing(
   folder: string,
   signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
-  const shows = ({ layers, cim }: MountRecord) =>
-    [...layers, ...cim === undefined ? [] : [cim.image]].some((layer) => isWithin(layer, folder));
+  // Containers share their layers.
+  const known = new Map<string, boolean>();
+  const isShown = (layer: string) => {
+    if (!known.has(layer)) known.set(layer, mayBeIn(host, layer, folder));
+    return known.get(layer)!;
+  };
+  const shows = ({ layers, cim }: MountRecord) => [...layers, ...cim === undefined ? [] : [cim.image]].some(isShown);
   return mountThat(host, shows, signal);
+}
+
+// The path of a layer can be another one by now. Records have no ids of layers, but names, by which Windows knows them.
+function mayBeIn(host: Host, layer: string, folder: string): boolean {
+  return isWithin(layer, folder) || isWithin(realPathIfTold(host, layer), folder) ||
+    pathKey(nameOf(layer)) === pathKey(nameOf(folder)) && kindOf(host, layer) === undefined;
 }
 
 /** Returns the record of the mount of a scratch, as {@linkcode mountShowing} does. */
@@ -59,12 +71,16 @@ export function mountOfScratch(
   folder: string,
   signal: AbortSignal | undefined,
 ): Promise<MountRecord | undefined> {
-  return mountThat(host, ({ scratch }) => pathKey(scratch) === pathKey(folder), signal);
+  return mountThat(host, (record) => isScratchOf(host, record, folder), signal);
 }
 
 /** Returns whether a record is about the scratch in a folder, be it that Windows told another path of it then. */
 export function isScratchOf(host: Host, { scratch, scratchId }: MountRecord, folder: string): boolean {
-  return pathKey(scratch) === pathKey(folder) || scratchId !== undefined && scratchId === idOf(host, folder);
+  if (pathKey(scratch) === pathKey(folder)) return true;
+  // A scratch that its mount has created has no id in the record.
+  return scratchId === undefined
+    ? pathKey(realPathIfTold(host, scratch)) === pathKey(folder)
+    : scratchId === idOf(host, folder);
 }
 
 /** Returns the record of the mount in whose volume a path is, as {@linkcode mountShowing} does. */
@@ -86,10 +102,16 @@ async function mountThat(
     // Deno would ask the user for a grant that is missing.
     requireGrantsFor(host, "mountPoint");
     const { records } = await allRecords(host, signal);
-    return records.find((record) => is(record) && isDiskInUse(host, record.scratch));
+    return records.find((record) => is(record) && isMounted(host, record));
   } catch (error) {
     if (!(error instanceof LayerError)) throw error;
     log("debug", () => `nobody can tell who has mounted what: ${messageOf(error)}`);
     return undefined;
   }
+}
+
+// Its disk can't be looked at if its drive or folder has another path by now.
+function isMounted(host: Host, { scratch, volume }: MountRecord): boolean {
+  if (isDiskInUse(host, scratch)) return true;
+  return kindOf(host, scratch) === undefined && volume !== undefined && hasVolume(host, volume) === true;
 }

@@ -13,6 +13,7 @@ import {
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { deleteVolumeMountPoint, setVolumeMountPoint } from "../../src/ffi/kernel32.ts";
+import { destroyLayer, detachDisk, hcsDestroyLayer, importLayer } from "../../src/storage/mod.ts";
 import { changes, held } from "../support/calls.ts";
 import { hostWith, MOUNT } from "../support/host.ts";
 
@@ -157,3 +158,33 @@ Deno.test("a scratch on a drive that has the letter of a mounted one's by now is
   await unmountWCOWLayers(now, { host });
   await (await mountWCOWLayers("new", [TOP, FORMER], { host })).release();
 });
+
+for (const [what, move] of Object.entries(MOVES)) {
+  for (const kind of ["layers", "cimLayers"] as const) {
+    Deno.test(`${what}: neither the layers nor the disk that a container uses are destroyed, written or detached, ${kind}`, async () => {
+      const host = hostWith({ folders: ["C:\\data", "C:\\other", "C:\\from"] });
+      const volume = host.addVolume(GUID);
+      setVolumeMountPoint(host, "C:\\data", volume);
+      if (kind === "layers") host.addLayer("C:\\data\\layer");
+      else host.addCimLayer("C:\\data\\layer");
+      host.addScratch(FORMER);
+      const owner = host.otherProcess();
+      const mount = await mountWCOWLayers("web", ["C:\\data\\layer", FORMER], { host: owner });
+      const now = move({ host, owner, volume, mount, before: [] });
+      const layer = now.replace("scratches\\web", "layer");
+      const before = [held(host), host.paths()];
+      const calls = [
+        () => destroyLayer(layer, { host }),
+        () => hcsDestroyLayer(layer, { host }),
+        () => importLayer(layer, "C:\\from", { host }),
+        () => detachDisk(`${now}\\sandbox.vhdx`, { host }),
+      ];
+      for (const call of calls) {
+        await assertRejects(call, InUseError);
+        assertEquals([held(host), host.paths()], before);
+      }
+      await unmountWCOWLayers(now, { host });
+      await destroyLayer(layer, { host });
+    });
+  }
+}
