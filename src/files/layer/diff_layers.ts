@@ -50,8 +50,7 @@ export async function* diffLayers(
 ): AsyncGenerator<LayerDifference, void, undefined> {
   const { signal } = optionsOf(options, { signal: abortSignal });
   const [before, after] = [layerSource(from, "from"), layerSource(to, "to")];
-  // Others don't outlive a copy.
-  const times = [before, after].some(({ form }) => form === "folder") ? (["write"] as const) : TIMES;
+  const known = [before, after].some(({ form }) => form === "folder") ? OF_FOLDERS : OF_OTHERS;
   const first = new Map<string, { readonly entry: LayerEntry; readonly digest: string }>();
   for await (const entry of before.entries({ signal })) {
     first.set(keyOf(entry), { entry, digest: await digestOf(entry) });
@@ -63,7 +62,7 @@ export async function* diffLayers(
     const { path } = entry;
     if (other === undefined) yield { path, change: "added", to: entry, parts: [] };
     else {
-      const parts = differingParts(other.entry, entry, times);
+      const parts = differingParts(other.entry, entry, known);
       if (other.entry.size === entry.size && other.digest !== await digestOf(entry)) parts.push("contents");
       if (parts.length > 0) yield { path, change: "changed", from: other.entry, to: entry, parts };
     }
@@ -76,9 +75,17 @@ function keyOf({ type, path, isOpaque }: LayerEntry): string {
   return `${type === "whiteout" ? (isOpaque ? "*" : "-") : "+"}${caseless(path)}`;
 }
 
-const TIMES = ["creation", "write", "access", "change"] as const;
+interface KnownTimes {
+  readonly times: readonly (keyof FileTimes)[];
+  /** In units of 100 ns. */
+  readonly unit: bigint;
+}
 
-function differingParts(a: LayerEntry, b: LayerEntry, times: readonly (keyof FileTimes)[]): DifferingPart[] {
+const OF_OTHERS: KnownTimes = { times: ["creation", "write", "access", "change"], unit: 1n };
+// Others don't outlive a copy, and Deno tells them to the millisecond.
+const OF_FOLDERS: KnownTimes = { times: ["write"], unit: 10_000n };
+
+function differingParts(a: LayerEntry, b: LayerEntry, { times, unit }: KnownTimes): DifferingPart[] {
   const parts: DifferingPart[] = [];
   const add = (part: DifferingPart, isEqual: boolean) => {
     if (!isEqual) parts.push(part);
@@ -88,7 +95,7 @@ function differingParts(a: LayerEntry, b: LayerEntry, times: readonly (keyof Fil
   add("type", a.type === b.type);
   add("size", a.size === b.size);
   add("attributes", known(a.attributes, b.attributes, (x, y) => x === y));
-  add("times", known(a.times, b.times, (x, y) => times.every((time) => isSameTime(x[time], y[time]))));
+  add("times", known(a.times, b.times, (x, y) => times.every((time) => x[time] / unit === y[time] / unit)));
   add(
     "security",
     known(a.securityDescriptor, b.securityDescriptor, isSameBytes) && known(a.sddl, b.sddl, (x, y) => x === y),
@@ -96,12 +103,6 @@ function differingParts(a: LayerEntry, b: LayerEntry, times: readonly (keyof Fil
   add("extendedAttributes", attributesText(a) === attributesText(b));
   add("target", targetText(a) === targetText(b));
   return parts;
-}
-
-// Times of folders are known to the millisecond.
-function isSameTime(a: bigint, b: bigint): boolean {
-  const unit = 10_000n;
-  return a === b || ((a % unit === 0n || b % unit === 0n) && a / unit === b / unit);
 }
 
 /** Whether bytes are equal. */

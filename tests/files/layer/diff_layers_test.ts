@@ -58,3 +58,12 @@ Deno.test("diffLayers() compares entries and their bytes", async () => {
   const same = await layer(...first);
   assertEquals(await differences(same, same), []);
 });
+
+Deno.test("diffLayers() compares times of tars to 100 ns, also where one has whole seconds", async () => {
+  const at = (mtime: string) => layer(folder("Files"), file("Files/a", "", { mtime }));
+  const [whole, exact] = [await at("7"), await at("7.0000001")];
+  assertEquals(await differences(whole, exact), ["changed Files/a times"]);
+  assertEquals(await differences(exact, whole), ["changed Files/a times"]);
+  // Of a folder, no more is known.
+  assertEquals(await differences({ ...whole, form: "folder" }, exact), []);
+});
