@@ -112,14 +112,30 @@ export async function openLayerFile(
 ): Promise<ReadableStream<Uint8Array> | undefined> {
   const { signal } = optionsOf(options, SIGNAL);
   let rest = layerSources(layers);
+  // All names of a file have its streams.
+  let [file] = /^[^:]*/.exec(text(path, "path")) as unknown as [string];
+  const stream = path.slice(file.length);
   for (let links = 0; links < MOST_LINKS; links++) {
-    const seen = (await traceLayers(rest, path, { signal })).find(({ isSeen }) => isSeen);
+    let seen = await seenIn(rest, file, signal);
+    // What a layer removes, its own links lead to all the same.
+    if (links > 0 && seen?.layer === 0 && seen.entry === undefined) {
+      rest = rest.slice(1);
+      seen = await seenIn(rest, file, signal);
+    }
     if (seen?.entry === undefined) return undefined;
     rest = rest.slice(seen.layer);
-    if (seen.entry.type !== "link") return await openIn(rest[0]!, path, signal);
-    path = seen.entry.target!;
+    if (seen.entry.type !== "link") return await openIn(rest[0]!, file + stream, signal);
+    file = seen.entry.target!;
   }
   return undefined;
+}
+
+async function seenIn(
+  layers: readonly LayerSource[],
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<LayerTrace | undefined> {
+  return (await traceLayers(layers, path, { signal })).find(({ isSeen }) => isSeen);
 }
 
 // The contents of a tar can be read only while its entries are.

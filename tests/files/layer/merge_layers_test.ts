@@ -115,3 +115,17 @@ Deno.test("openLayerFile() opens what a container sees, also by another name of 
   const circle = [await layer(folder("Files"), link("Files/a", "Files/b"), link("Files/b", "Files/a"))];
   assertEquals(await openLayerFile(circle, "Files/a"), undefined);
 });
+
+Deno.test("openLayerFile() opens streams by each name of a file, and what a layer removes by the name that it gives it", async () => {
+  const text = async (layers: LayerSource[], path: string) => {
+    const contents = await openLayerFile(layers, path);
+    return contents && await textOf(contents);
+  };
+  const base = await layer(folder("Files"), file("Files/a", "base"), { name: "Files/a:s", data: "stream" });
+  const app = await layer(folder("Hives"), folder("Files"), link("Files/b", "Files/a"), whiteout("Files/.wh.a"));
+  assertEquals(await text([app, base], "Files/b"), "base");
+  assertEquals(await text([app, base], "Files/B:S"), "stream");
+  assertEquals(await text([app, base], "Files/b:other"), undefined);
+  assertEquals(await text([app, base], "Files/a"), undefined);
+  assertEquals(await text([app, base], "Files/a:s"), undefined);
+});
