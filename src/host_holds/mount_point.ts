@@ -4,10 +4,10 @@
  * @module
  */
 
-import { attributesOf, isLink } from "../checks/existing.ts";
+import { attributesOf, isLink, kindOf } from "../checks/existing.ts";
 import { pathKey, returnedVolume, volumeIn } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
-import { printable } from "../errors/printable.ts";
+import { messageOf, printable } from "../errors/printable.ts";
 import { InUseError, UnexpectedAnswerError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -19,14 +19,17 @@ import {
   fileAttributes,
   fileFlag,
   isNotFound,
+  mountPointsOfVolume,
   openFile,
   setVolumeMountPoint,
   volumeNameForMountPoint,
 } from "../ffi/kernel32.ts";
 import { fromWide } from "../ffi/wide.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
+import { log } from "../log.ts";
 import { isOwn, maybeOfOthers } from "../session/creations.ts";
 import type { Acquisition } from "./activation.ts";
+import { folderOf } from "./mount_folder.ts";
 
 /**
  * Returns the hold on the mount point at a folder, no matter which process created it. Releasing it removes the mount
@@ -40,8 +43,14 @@ export function mountPointOf(
   return {
     hold: { kind: "mountPoint", ...init },
     restsOn,
-    // deno-lint-ignore require-await
-    release: async () => remove(host, init),
+    async release() {
+      if (remove(host, init)) return true;
+      const moved = movedTo(host, init);
+      if (moved === undefined) return false;
+      const removed = remove(host, { ...init, folder: moved });
+      await folderOf(host, moved).release();
+      return removed;
+    },
   };
 }
 
@@ -95,6 +104,24 @@ function mayBeLink(host: Host, folder: string): boolean {
 function isNotEmpty(error: unknown): boolean {
   return error instanceof NativeError && error.win32 === win32.ERROR_DIR_NOT_EMPTY;
 }
+
+// Returns where a mount point is whose folder isn't there any more, as its drive has another letter by now.
+function movedTo(host: Host, { folder, volume }: Omit<HoldOf<"mountPoint">, "kind">): string | undefined {
+  if (volume === undefined || !/^[A-Za-z]:/.test(folder) || kindOf(host, folder) !== undefined) return undefined;
+  try {
+    const onDrive = pathKey(folder.slice(2));
+    return mountPointsOfVolume(host, volume).map((path) => path.replace(/\\$/, ""))
+      .find((path) => pathKey(path.replace(ROOT, "")) === onDrive);
+  } catch (error) {
+    // Mostly because the volume is gone.
+    if (!(error instanceof NativeError)) throw error;
+    log("debug", () => messageOf(error));
+    return undefined;
+  }
+}
+
+// Of a drive, or of a volume that has no letter.
+const ROOT = /^([A-Za-z]:|\\\\\?\\Volume\{[^}]*\})/i;
 
 // Asks twice if the volume is still there although Windows reported that its mount point is removed.
 function remove(host: Host, mountPoint: { readonly folder: string; readonly volume?: string }): boolean {

@@ -207,6 +207,8 @@ export const kernel32Functions: SimulatedDll = {
 
   DeleteVolumeMountPointW: define(BOOL, { volumeMountPoint: text }, ({ windows }, { volumeMountPoint }) => {
     requireSeparator(volumeMountPoint);
+    const drive = DRIVE_ROOT.exec(volumeMountPoint)?.[1];
+    if (drive !== undefined) return windows.removeDriveLetter(drive);
     const node = windows.existing(volumeMountPoint, "stay");
     if (node.link !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
     if (node.volume === undefined) throw new Failure(0, "removing the mount point of a folder that is none");
@@ -760,6 +762,8 @@ function volumeSerial(root: string): number {
   for (const unit of foldName(root)) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193);
   return hash >>> 0;
 }
+
+const DRIVE_ROOT = /^(?:\\\\\?\\)?([A-Za-z]:)\\+$/;
 
 function unmount(node: Node): void {
   delete node.volume;

@@ -390,6 +390,18 @@ export class Windows {
     this.state.nodes[keyOf(node.path)] = node;
   }
 
+  /** Removes the drive letter of a volume. What is on the volume stays. */
+  removeDriveLetter(letter: string): void {
+    const { volume, link } = this.state.nodes[keyOf(letter)] ?? {};
+    if (volume === undefined) {
+      // Also fails if there is no such drive.
+      this.existing(`${letter}\\`);
+      if (link !== undefined) throw win32Failure(win32.ERROR_INVALID_PARAMETER);
+      unknown(`removing the letter of a disk of the machine: ${letter}`);
+    }
+    delete this.state.nodes[keyOf(letter)];
+  }
+
   /** Adds a folder with all its parents. */
   addFolders(path: string): void {
     const there = this.node(path);

@@ -1,7 +1,7 @@
 // What drives, volumes and disk files can be like, as reports of real hosts have it.
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertRejects, assertThrows } from "jsr:@std/assert@^1.0.0";
 import { mountWCOWLayers, NativeError } from "../../mod.ts";
-import { mountPointsOfVolume } from "../../src/ffi/kernel32.ts";
+import { deleteVolumeMountPoint, mountPointsOfVolume } from "../../src/ffi/kernel32.ts";
 import { SimulatedHost, SimulationError } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { held } from "../support/calls.ts";
@@ -74,4 +74,19 @@ Deno.test("a scratch isn't taken for a read-only layer, and a processed layer is
     () => storage.setupContainerBaseLayer(LAYERS[0]!, disks, { host }),
     storage.InvalidInputError,
   );
+});
+
+Deno.test("removing a drive letter leaves what is on its volume, which another letter leads to; a disk of the machine keeps its letter", () => {
+  const host = new SimulatedHost();
+  const volume = host.addVolume("11111111-2222-3333-4444-555555555555");
+  host.addDriveLetter("E:", volume);
+  host.addFile("E:\\data\\file", 1);
+  deleteVolumeMountPoint(host, "E:\\");
+  assertEquals([host.exists("E:\\"), host.exists("E:\\data"), mountPointsOfVolume(host, volume)], [false, false, []]);
+  host.addDriveLetter("F:", volume);
+  assertEquals(host.exists("F:\\data\\file"), true);
+  assertThrows(() => deleteVolumeMountPoint(host, "E:\\"), NativeError, "0x80070002");
+  assertThrows(() => deleteVolumeMountPoint(host, "C:\\"), SimulationError);
+  host.addSubstDrive("S:", "C:\\");
+  assertThrows(() => deleteVolumeMountPoint(host, "S:\\"), NativeError, "0x80070057");
 });
