@@ -64,7 +64,7 @@ export async function whileReading<T>(tar: TarSource, read: () => Promise<T>): P
   try {
     return await read();
   } catch (error) {
-    if (tar instanceof ReadableStream && !tar.locked) tar.cancel(error).catch(() => {});
+    if (isInstance(tar, ReadableStream, ({ locked }) => locked === false)) tar.cancel(error).catch(() => {});
     throw error;
   }
 }
