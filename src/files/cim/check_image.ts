@@ -67,7 +67,7 @@ export async function* checkCim(
 async function* contentFaults(
   regions: Regions,
   header: ImageHeader,
-  { mostEntries, signal }: Required<CimLimits>,
+  { mostEntries, signal }: { readonly mostEntries: number; readonly signal: AbortSignal | undefined },
 ): AsyncGenerator<FoundFault> {
   const image = { regions: regions.all, securities: new Set<string>() };
   const { faults, tables, root, upcase } = await regions.get((reader) => beginning(reader, header));
