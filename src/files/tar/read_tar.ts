@@ -23,6 +23,7 @@ export interface TarEntry extends TarHeader {
 const MOST_AFTER_END = 16 * 1024 * 1024;
 // Headers that are no entries, one after the other.
 const MOST_HEADERS = 8;
+const HEADERS_OF_PATHS = 256;
 const HEADER_ONLY = /^[1-6]$/;
 
 /**
@@ -55,6 +56,7 @@ class Tar {
   readonly #limits: ReturnType<typeof readTarOptions>;
   #entries = 0;
   #total = 0;
+  #inPaths = 0;
   #body: Body | undefined;
 
   constructor(name: string, reader: ByteReader, limits: ReturnType<typeof readTarOptions>) {
@@ -137,6 +139,12 @@ class Tar {
     if (++this.#entries > this.#limits.maxEntries) {
       refuse(`it has more than ${this.#limits.maxEntries} entries`, "limit");
     }
+    const linkName = text("linkpath") ?? long.linkName ?? block.linkName;
+    // Who compares entries keeps their paths in memory.
+    const mostInPaths = HEADERS_OF_PATHS * this.#limits.maxHeaderSize;
+    if ((this.#inPaths += name.length + linkName.length) > mostInPaths) {
+      refuse(`its paths have more than ${mostInPaths} characters`, "limit");
+    }
     if (depthOf(name) > this.#limits.maxDepth) refuse(`a path has more than ${this.#limits.maxDepth} names`, "limit");
     for (const key of pax.keys()) {
       if (key.startsWith("GNU.sparse.")) refuse("sparse files of GNU are not read", "unsupported");
@@ -155,7 +163,7 @@ class Tar {
       ...block,
       name,
       size,
-      linkName: text("linkpath") ?? long.linkName ?? block.linkName,
+      linkName,
       pax,
       offset,
       contents: () => body.stream(),

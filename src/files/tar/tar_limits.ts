@@ -17,7 +17,7 @@ export interface TarLimits {
   readonly maxTotalSize?: number | undefined;
   /** How many names a path, one inside the other. Default: 1,000. */
   readonly maxDepth?: number | undefined;
-  /** How many bytes an extended header. Default: 1 MiB. */
+  /** How many bytes an extended header; all paths together 256 times as many characters. Default: 1 MiB. */
   readonly maxHeaderSize?: number | undefined;
 }
 

@@ -229,3 +229,11 @@ Deno.test("bytes whose read() doesn't say how much it has read are refused, and 
     await assertRejects(() => openCim({ name: "a.cim", folder }), InvalidInputError, "returns no number");
   }
 });
+
+Deno.test("readTar() refuses more paths than fit into memory, however small the tar is when it is packed", async () => {
+  const names = Array.from({ length: 300 }, (_, i) => ({ name: `${i}`.padStart(900, "x") }));
+  const packed = await gzip(await tarOf(...names));
+  assertEquals((await readAll(fromBytes(packed))).length, 300);
+  const error = await refusal(readTar(fromBytes(packed), { maxHeaderSize: 1000 }));
+  assertEquals([error.problem, error.reason], ["its paths have more than 256000 characters", "limit"]);
+});
