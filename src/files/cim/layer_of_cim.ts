@@ -14,6 +14,8 @@ import type { CimEntry } from "./cim_entry.ts";
 import { IdSet } from "./id_set.ts";
 import type { CimImage } from "./open_cim.ts";
 
+const MOST_IN_PATHS = 2 ** 28;
+
 /** The layer in an image that is open. Contents can be read as long as that is. */
 export function layerOfCim(image: CimImage): LayerSource {
   return {
@@ -22,7 +24,15 @@ export function layerOfCim(image: CimImage): LayerSource {
     async *entries({ signal, onFinding } = {}) {
       try {
         const names = await linkedFiles(image, signal);
+        let inPaths = 0;
         for await (const entry of image.walk({ signal })) {
+          // Who compares entries keeps their paths in memory, and an image can have long ones in a few bytes.
+          if ((inPaths += entry.path.length) > MOST_IN_PATHS) {
+            throw new FormatError(image.name, `its paths have more than ${MOST_IN_PATHS} characters`, {
+              entry: entry.path,
+              reason: "limit",
+            });
+          }
           const problem = onFinding && nameProblem(entry.path.slice(entry.path.lastIndexOf("\\") + 1));
           if (problem !== undefined) {
             onFinding!({ severity: "error", rule: "path", problem: `its path ${problem}`, path: pathOf(entry) });

@@ -117,6 +117,22 @@ Deno.test("lintLayer() finds names in an image that Windows can't have", async (
   ]);
 });
 
+Deno.test("an image whose paths fill the memory is refused", async () => {
+  const contents = new Uint8Array();
+  const files = Array.from({ length: 8500 }, (_, i) => [`${10_000 + i}`, { contents }] as const);
+  let node: CimNode = { children: new Map(files) };
+  for (let depth = 0; depth < 125; depth++) node = { children: new Map([["x".repeat(255), node]]) };
+  await using open = await openCim(inMemory(writeCim(node, { guid: GUID }).files));
+  const error = await assertRejects(
+    async () => {
+      for await (const _ of layerOfCim(open).entries());
+    },
+    FormatError,
+    `its paths have more than ${2 ** 28} characters`,
+  );
+  assertEquals(error.reason, "limit");
+});
+
 Deno.test("layerOfCim() ends once it is aborted", async () => {
   await using open = await openCim(image(LAYER));
   const signal = AbortSignal.abort();
