@@ -28,6 +28,7 @@ import type { Host } from "../ffi/host.ts";
 import { attribute, isNotFound } from "../ffi/kernel32.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import type { HoldList } from "../holds/hold_list.ts";
+import { untilAborted } from "../files/bytes/until_aborted.ts";
 import { count } from "../files/option_checks.ts";
 import { newFileOf } from "../host_holds/new_file.ts";
 import { closeRecord, moveOnceFree, temporaryPath } from "../host_holds/transfer.ts";
@@ -112,6 +113,7 @@ export class CimWriter implements AsyncDisposable {
   #cause: unknown;
   #rootHash: Uint8Array<ArrayBuffer> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #disposal = new AbortController();
 
   /** @ignore */
   constructor(host: Host, init: WriterInit) {
@@ -157,11 +159,16 @@ export class CimWriter implements AsyncDisposable {
 
   async #write(stream: bigint, path: string, size: number, contents: Contents): Promise<void> {
     const { image } = this.#init;
+    const pieces = piecesOf(contents, size, path);
     try {
-      for await (const piece of piecesOf(contents, size, path)) {
+      for (;;) {
+        // Contents may never come: who disposes of the image doesn't wait for them.
+        const { value: piece } = await untilAborted(pieces.next(), this.#disposal.signal);
+        if (piece === undefined) break;
         await writeCimStream(this.#host, image, { stream, path }, piece);
       }
     } finally {
+      pieces.return(undefined).catch(() => {});
       image.functions.CimCloseStream(stream);
     }
   }
@@ -241,6 +248,7 @@ export class CimWriter implements AsyncDisposable {
 
   /** Closes the image. Unless it was completed, nothing of it is left. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal.abort(new ClosedError(this.path));
     await this.#turn;
     this.#state = "over";
     await this.#init.holds.release();

@@ -230,6 +230,19 @@ Deno.test("what isn't a file, a folder or a stream is refused by its name before
   await assertRejects(() => image.addFile("a", FILE, 1, strings), InvalidInputError, "something else than bytes");
 });
 
+Deno.test("an image is disposed of though contents of a file never come", async () => {
+  const host = machine();
+  const image = await writeCim(IMAGE, { host });
+  const silent = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => {}) });
+  const adding = image.addFile("a", FILE, 5, silent);
+  const waiting = image.addFile("b", FILE, 0, new Uint8Array());
+  const refused = [adding, waiting].map((one) => assertRejects(() => one, ClosedError));
+  await Promise.resolve();
+  await image[Symbol.asyncDispose]();
+  await Promise.all(refused);
+  assertEquals([host.held(), await listMounts({ host })], [machine().held(), []]);
+});
+
 Deno.test("an image is closed for good once it is complete", async () => {
   const host = machine();
   const image = await writeCim(IMAGE, { host });
