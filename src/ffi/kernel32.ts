@@ -708,6 +708,12 @@ export function currentProcess(host: Host): ProcessId {
   return { pid: GetCurrentProcessId(), start: startOf(host, GetCurrentProcess()) };
 }
 
+/** Returns whether a process is this one. */
+export function isCurrentProcess(host: Host, { pid, start }: ProcessId): boolean {
+  const { GetCurrentProcess, GetCurrentProcessId } = host.symbols(kernel32);
+  return pid === GetCurrentProcessId() && start === startOf(host, GetCurrentProcess());
+}
+
 function startOf(host: Host, process: bigint): string {
   const [start, ...others] = Array.from({ length: 4 }, () => new Uint8Array(8)) as Uint8Array<ArrayBuffer>[];
   if (host.symbols(kernel32).GetProcessTimes(process, start!, others[0]!, others[1]!, others[2]!) === 0) {
@@ -723,11 +729,21 @@ const WAIT_OBJECT_0 = 0;
 /** Returns whether a process has ended. Undefined if Windows doesn't tell. */
 export function hasEnded(host: Host, { pid, start }: ProcessId): boolean | undefined {
   const { OpenProcess, WaitForSingleObject } = host.symbols(kernel32);
-  const value = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, 0, pid);
+  const open = () => OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, 0, pid);
   // For a number that no process has. Others are refused, and whether they have the same start isn't known.
-  if (value === 0n) return host.symbols(kernel32).GetLastError() === win32.ERROR_INVALID_PARAMETER || undefined;
+  const isUnused = () => host.symbols(kernel32).GetLastError() === win32.ERROR_INVALID_PARAMETER;
+  let value = open();
+  // Asked twice, as an answer can be wrong once, and what a living process has mounted would be released.
+  if (value === 0n && isUnused()) value = open();
+  if (value === 0n) return isUnused() || undefined;
   using process = handleOf(host, value);
-  return WaitForSingleObject(process.value, 0) === WAIT_OBJECT_0 || startOf(host, process.value) !== start;
+  if (WaitForSingleObject(process.value, 0) === WAIT_OBJECT_0) return true;
+  try {
+    return startOf(host, process.value) !== start;
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    return undefined;
+  }
 }
 
 /** Returns the path of an open handle, with links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */

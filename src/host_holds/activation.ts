@@ -149,7 +149,7 @@ export async function requireVolumeGone(
   throw new InUseError(
     scratch,
     `isn't there any more, but its volume (${volume}) is, so its drive or folder has another path by now. Unmount the ` +
-      "scratch by that path",
+      "scratch by its new path",
   );
 }
 

@@ -57,7 +57,12 @@ function checkedPlace(host: Host, path: string, argument: string, container: Con
   requireLength(real, path, argument);
   if (pathKey(real) !== pathKey(path)) requireNoLink(host, path, argument, path);
   const place = onVolume(real, requireNoLink(host, real, argument, path));
-  const { mounts } = sessionOf(host);
+  const session = sessionOf(host);
+  const records = session.records(host)?.folder;
+  if (records !== undefined && isWithin(place, records)) {
+    throw new InvalidInputError(argument, `is in the folder of the records of mounts (${records})`, path);
+  }
+  const { mounts } = session;
   const scratch = holding(place, container === undefined ? [] : [container.scratch]) ?? mounts.scratchAround(place);
   if (scratch !== undefined) throw new InvalidInputError(argument, `is in a scratch (${scratch})`, path);
   const layer = holding(place, container?.layers ?? []) ?? mounts.layerAround(place);

@@ -9,7 +9,7 @@ import { hasVolume, idOf, isDiskInUse, kindOf, toldIdOf } from "../checks/existi
 import { pathKey, volumeIn } from "../checks/windows_path.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
-import { currentProcess, hasEnded, isNotFound } from "../ffi/kernel32.ts";
+import { hasEnded, isCurrentProcess, isNotFound } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { operationOf } from "../ffi/operation.ts";
 import { requireVolumeGone } from "../host_holds/activation.ts";
@@ -192,8 +192,7 @@ export function isLeftBehind(host: Host, record: MountRecord): boolean {
 
 /** Returns whether the process that made a record is this one, another one that lives, or one that has ended. */
 export function ownerState(host: Host, record: Owned): "this process" | "alive" | "ended" {
-  const { pid, start } = currentProcess(host);
-  if (record.process.pid === pid && record.process.start === start) return "this process";
+  if (isCurrentProcess(host, record.process)) return "this process";
   return isOwnerGone(host, record) ? "ended" : "alive";
 }
 

@@ -25,6 +25,7 @@ import {
   share,
   writeTo,
 } from "../ffi/kernel32.ts";
+import { wide } from "../ffi/wide.ts";
 import { log } from "../log.ts";
 import { fileLock } from "./file_lock.ts";
 import { closedLine, firstLine, mountedLine, type MountPlan, type MountRecord, recordIn } from "./record.ts";
@@ -234,7 +235,12 @@ function refuseToWait(): never {
 }
 
 function keyOf(scratch: string): Promise<string> {
-  return generate(NAMESPACE, new TextEncoder().encode(pathKey(scratch)));
+  return generate(NAMESPACE, bytesOf(pathKey(scratch)));
+}
+
+// UTF-8 has no half of a surrogate pair, so that names that have one would be the same.
+function bytesOf(key: string): Uint8Array<ArrayBuffer> {
+  return key.isWellFormed() ? new TextEncoder().encode(key) : wide(key);
 }
 
 function readRecord(host: Host, path: string): MountRecord | undefined {

@@ -64,6 +64,21 @@ Deno.test("a mount folder behind a drive letter that leads through a link is the
   assertEquals(held(host), []);
 });
 
+Deno.test("a mount folder in the folder of the records of mounts is refused before anything is changed", async () => {
+  for (const records of [undefined, "C:\\records"]) {
+    const host = stackHost(records === undefined ? {} : { records });
+    const folder = `${records ?? "C:\\ProgramData\\hcs-layers"}\\mounts`;
+    for (const volumeMountPath of [folder, `${folder}\\x.jsonl`]) {
+      const error = await assertRejects(
+        () => mountWCOWLayers("c1", STACK, { host, volumeMountPath }),
+        InvalidInputError,
+      );
+      assertEquals(error.argument, "volumeMountPath");
+      assertEquals(sequence(host).includes("ActivateLayer"), false);
+    }
+  }
+});
+
 Deno.test("a mount folder around the scratch that is to be created is refused before anything is changed", async () => {
   const host = stackHost();
   const before = host.paths();

@@ -1,6 +1,6 @@
 // Names and paths that Windows refuses, or takes for something else.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { createUtilityVM, InvalidInputError, mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
+import { createUtilityVM, InvalidInputError, listMounts, mountLCOWLayers, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import {
   attachDisk,
@@ -13,7 +13,7 @@ import {
   mountWritableLayerDisk,
   openDisk,
 } from "../../src/storage/mod.ts";
-import { changes } from "../support/calls.ts";
+import { changes, held } from "../support/calls.ts";
 import { GIB, hostWith, LAYERS, SCRATCH, STACK, stackHost } from "../support/host.ts";
 import { IMAGE, LINUX, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
@@ -117,4 +117,17 @@ Deno.test("an image in the root of a drive is mounted from the root, not from th
   assertEquals([call.args["imagePath"], call.args["fsName"]], ["D:\\", "base.cim"]);
   await mounted.release();
   assertEquals(host.held(), []);
+});
+
+Deno.test("two scratches whose names differ in halves of surrogate pairs are two, and so are their mounts", async () => {
+  const scratches = ["C:\\s\\\ud800", "C:\\s\\\ud801"] as const;
+  const host = hostWith({ layers: [LAYERS[0]!], scratches });
+  const mount = (scratch: string) =>
+    mountWCOWLayers(scratch.slice(-1), [LAYERS[0]!, scratch], { host: host.otherProcess() });
+  const mounts = [await mount(scratches[0]), await mount(scratches[1])];
+  assertEquals((await listMounts({ host })).map(({ scratch }) => scratch), [...scratches]);
+  await mounts[0]!.release();
+  assertEquals((await listMounts({ host })).map(({ scratch, state }) => [scratch, state]), [[scratches[1], "mounted"]]);
+  await mounts[1]!.release();
+  assertEquals(held(host), []);
 });

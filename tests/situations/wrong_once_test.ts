@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   LayerError,
+  listMounts,
   mountSandboxVolume,
   mountWCOWLayers,
   recover,
@@ -183,4 +184,19 @@ Deno.test("a mount folder that another program removes as it is being created is
   });
   await (await mountWCOWLayers("web", STACK, { host, volumeMountPath: MOUNT })).release();
   assertEquals([held(host), host.paths()], [[], before]);
+});
+
+Deno.test("Windows tells once that a process doesn't exist, or not when it started: what it has mounted stays", async () => {
+  for (const options of [{ code: "ERROR_INVALID_PARAMETER", nth: 1 }, { code: "ERROR_ACCESS_DENIED" }]) {
+    for (const fn of ["OpenProcess", "GetProcessTimes"]) {
+      const { host } = await mounted("layers");
+      const before = held(host);
+      using failing = host.fail({ function: fn, ...options });
+      assertEquals((await listMounts({ host })).map(({ owner }) => owner.state), ["alive"]);
+      assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["left"]);
+      const mount = () => mountWCOWLayers("web", IMAGE_STACK, { host, recover: true });
+      await assertRejects(mount, LayerError);
+      assertEquals([held(host), failing.fired > 0], [before, true]);
+    }
+  }
 });
