@@ -142,7 +142,9 @@ class Verification {
   teller(source: LayerSource): (finding: LayerFinding) => void {
     return ({ severity, rule, problem, path, offset }) => {
       // What comes behind isn't known.
-      if (rule === "format") throw new FormatError(source.name, problem, { entry: path, offset });
+      if (rule === "format" && severity === "error") {
+        throw new FormatError(source.name, problem, { entry: path, offset });
+      }
       if (source === this.#layer && rule === "link" && path === undefined) this.#areLinksClear = false;
       this.#mismatches.push({ severity, part: "format", path, problem: `${source.name}: ${problem}` });
     };

@@ -8,7 +8,7 @@ import { FormatError } from "../../errors/file_errors.ts";
 import type { RandomAccess } from "../bytes/random_access.ts";
 import type { LayerSource } from "../layer/layer_source.ts";
 import { layerEntryOf, readLayerTar } from "./layer_tar.ts";
-import { readTar } from "./read_tar.ts";
+import { readWhole } from "./read_tar.ts";
 import { readTarOptions, type TarLimits } from "./tar_limits.ts";
 import { nameOf } from "./tar_source.ts";
 import { unknownKeys } from "./windows_metadata.ts";
@@ -24,7 +24,11 @@ export function layerOfTar(bytes: RandomAccess, limits: TarLimits = {}): LayerSo
       const options = { ...limits, name: bytes.name, signal };
       if (onFinding === undefined) return yield* readLayerTar(bytes, options);
       try {
-        for await (const entry of readTar(bytes, options)) {
+        const onRest = (offset: number) => {
+          const problem = "something follows its end, such as another tar: nobody reads it";
+          onFinding({ severity: "warning", rule: "format", problem, offset });
+        };
+        for await (const entry of readWhole(bytes, options, onRest)) {
           const { name: path, offset } = entry;
           let isWrong = false;
           const layerEntry = layerEntryOf(entry, (rule, problem) => {

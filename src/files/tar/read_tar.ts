@@ -33,9 +33,18 @@ const HEADER_ONLY = /^[1-6]$/;
  *
  * @throws {FormatError} if it is cut, damaged, or sparse, or passes a limit.
  */
-export async function* readTar(
+export function readTar(
   source: TarSource,
   options: ReadTarOptions = {},
+): AsyncGenerator<TarEntry, void, undefined> {
+  return readWhole(source, options, () => {});
+}
+
+/** {@linkcode readTar}, which also tells the offset of what follows the end of the tar and isn't empty. */
+export async function* readWhole(
+  source: TarSource,
+  options: ReadTarOptions,
+  onRest: (offset: number) => void,
 ): AsyncGenerator<TarEntry, void, undefined> {
   const limits = readTarOptions(options);
   const name = limits.name ?? nameOf(source);
@@ -43,7 +52,7 @@ export async function* readTar(
   const tar = new Tar(name, reader, limits);
   try {
     for (let entry = await tar.next(); entry !== undefined; entry = await tar.next()) yield entry;
-    await tar.finish();
+    await tar.finish(onRest);
   } finally {
     tar.close();
     await reader.cancel();
@@ -83,9 +92,15 @@ class Tar {
   }
 
   /** What follows the end. */
-  async finish(): Promise<void> {
+  async finish(onRest: (offset: number) => void): Promise<void> {
     const { offset } = this.#reader;
-    while (await this.#reader.some(BLOCK * BLOCK) !== undefined) {
+    let isEmpty = true;
+    for (let chunk; (chunk = await this.#reader.some(BLOCK * BLOCK)) !== undefined;) {
+      const at = isEmpty ? chunk.findIndex((byte) => byte !== 0) : -1;
+      if (at >= 0) {
+        isEmpty = false;
+        onRest(this.#reader.offset - chunk.byteLength + at);
+      }
       if (this.#reader.offset - offset > MOST_AFTER_END) {
         this.#refuse(`more than ${MOST_AFTER_END} bytes follow its end`, { reason: "limit" });
       }

@@ -1,8 +1,12 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { FormatError } from "../../../src/errors/file_errors.ts";
-import { checkedEntries, type CheckLayerOptions } from "../../../src/files/layer/check_layer.ts";
-import type { TestEntry } from "../tar/tars.ts";
-import { file, folder, layer, link, lint, symlink, whiteout } from "./layers.ts";
+import { fromBytes } from "../../../src/files/bytes/random_access.ts";
+import { checkedEntries, type CheckLayerOptions, lintLayer } from "../../../src/files/layer/check_layer.ts";
+import { verifyLayer } from "../../../src/files/layer/verify_layer.ts";
+import { layerOfTar } from "../../../src/files/tar/layer_of_tar.ts";
+import { concat } from "../../../src/files/tar/pax_records.ts";
+import { tarOf, type TestEntry } from "../tar/tars.ts";
+import { file, findings, folder, layer, link, lint, symlink, whiteout } from "./layers.ts";
 
 const TOP = [folder("Hives"), folder("Files")];
 const CONFIG = ["Files/Windows", "Files/Windows/System32", "Files/Windows/System32/config"].map((name) => folder(name));
@@ -193,4 +197,19 @@ Deno.test("checkedEntries() passes on what lintLayer() has no errors for, and re
   assertEquals([error.file, error.entry], ["bad.tar", "Files/A"]);
   const base = () => Array.fromAsync(checkedEntries(good.entries(), { isBase: true }));
   await assertRejects(base, FormatError, "missing in a base layer");
+});
+
+Deno.test("lintLayer() finds what follows the end of a tar, and which nobody reads", async () => {
+  const tar = await tarOf(...TOP);
+  const rest = [new Uint8Array(20 * 512), new TextEncoder().encode("hidden"), await tarOf(file("Files/a"))];
+  const twice = layerOfTar(fromBytes(concat([tar, ...rest])));
+  assertEquals(await Array.fromAsync(lintLayer(twice, { isBase: false })), [{
+    severity: "warning",
+    rule: "format",
+    problem: "something follows its end, such as another tar: nobody reads it",
+    offset: tar.byteLength + 20 * 512,
+  }]);
+  assertEquals(await findings(layerOfTar(fromBytes(concat([tar, rest[0]!]))), { isBase: false }), []);
+  const { isSame, mismatches } = await verifyLayer(twice, [layerOfTar(fromBytes(tar))]);
+  assertEquals([isSame, mismatches.map(({ severity, part }) => [severity, part])], [true, [["warning", "format"]]]);
 });
