@@ -30,11 +30,17 @@ export function entriesIn(host: Host, root: OpenRoot, path: string): FolderEntry
 
 /** Compares texts by the bytes of their UTF-8, which is the order of their characters. */
 export function compareUtf8(one: string, other: string): number {
-  const [a, b] = [[...one], [...other]];
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    if (a[i] !== b[i]) return a[i]!.codePointAt(0)! - b[i]!.codePointAt(0)!;
+  const length = Math.min(one.length, other.length);
+  for (let i = 0; i < length; i++) {
+    const [a, b] = [one.charCodeAt(i), other.charCodeAt(i)];
+    if (a !== b) return placeOf(a) - placeOf(b);
   }
-  return a.length - b.length;
+  return one.length - other.length;
+}
+
+// Halves of characters from U+10000 on come behind all others.
+function placeOf(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 /** Whether something is a folder, and no link to one. */
