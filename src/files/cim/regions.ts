@@ -188,7 +188,7 @@ export class Regions implements AsyncDisposable {
     const all: Region[] = [];
     for (const set of [...header.parents, header.own]) {
       for (let index = 0; index < set.count; index++) {
-        const expected = { index, total: all.length, version: header.version };
+        const expected = { index, total: all.length, version: header.version, isOwn: set === header.own };
         all.push(await lookAt(folder, set, expected, report));
       }
     }
@@ -290,13 +290,13 @@ export class Regions implements AsyncDisposable {
 async function lookAt(
   folder: CimFolder,
   set: RegionSet,
-  expected: { readonly index: number; readonly total: number; readonly version: CimVersion },
+  expected: { readonly index: number; readonly total: number; readonly version: CimVersion; readonly isOwn: boolean },
   report: Report,
 ): Promise<Region> {
   const { index, total: number } = expected;
   const region = { name: regionName(set, index), set, index, number, size: undefined, type: undefined };
   try {
-    using source = await openRegion(folder, region);
+    using source = await openRegion(folder, region, expected.isOwn);
     const { type } = await checkRegionHeader(source, expected, report);
     return { ...region, size: source.size, type };
   } catch (error) {
@@ -306,8 +306,13 @@ async function lookAt(
   }
 }
 
-async function openRegion(folder: CimFolder, { name }: { readonly name: string }): Promise<OpenBytes> {
+async function openRegion(
+  folder: CimFolder,
+  { name }: { readonly name: string },
+  isOwn = true,
+): Promise<OpenBytes> {
   const source = await openPart(folder, name);
-  if (source === undefined) throw new FormatError(name, "this file of the image is missing");
-  return source;
+  if (source !== undefined) return source;
+  const whose = isOwn ? "" : ", which is of another image that it was made from";
+  throw new FormatError(name, `this file of the image is missing${whose}`);
 }

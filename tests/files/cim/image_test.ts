@@ -148,6 +148,19 @@ Deno.test("filesOfCim() lists the files of an image, and who else needs them", a
   assertEquals(sharedWith, ["grandchild.cim", "parent.cim"]);
 });
 
+Deno.test("an image whose parent was left behind says that it was made from another one", async () => {
+  const files = sample("forks");
+  const [parent, own] = ["10", "11"].map((id) => `region_00112233-4455-6677-8899-0000000000${id}_0`);
+  const problemWithout = async (name: string) => {
+    const left = new Map(files);
+    left.delete(name);
+    return (await assertRejects(() => openCim(inMemory(left, "child.cim")), FormatError)).problem;
+  };
+  const missing = "this file of the image is missing";
+  assertEquals(await problemWithout(own!), missing);
+  assertEquals(await problemWithout(parent!), `${missing}, which is of another image that it was made from`);
+});
+
 Deno.test("filesOfCim() lists the files of an image of format 3, and those that are missing", async () => {
   const { files, version } = await filesOfCim(inMemory(sample("versions"), "major-3-0.cim"));
   assertEquals(version, { major: 3, minor: 0 });
