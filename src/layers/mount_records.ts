@@ -12,7 +12,7 @@ import type { Host } from "../ffi/host.ts";
 import { hasEnded, isCurrentProcess, isNotFound } from "../ffi/kernel32.ts";
 import { bootTime } from "../ffi/ntdll.ts";
 import { operationOf } from "../ffi/operation.ts";
-import { requireVolumeGone } from "../host_holds/activation.ts";
+import { requireVolumeGone, scratchVolume } from "../host_holds/activation.ts";
 import { type HoldList, type ReleasedHold, withHolds } from "../holds/hold_list.ts";
 import { log } from "../log.ts";
 import type { MountPlan, MountRecord } from "../records/record.ts";
@@ -215,12 +215,34 @@ export function guardReleases(host: Host, holds: HoldList, scratch: string, id: 
       const record = await readRecord(host, records, scratch);
       if (record?.id !== id) return leave(host, holds, scratch, record);
       noteRecord(signal, record);
-      const lost = record === undefined ? [] : await lostImages(host, holds, record, signal);
+      const lost = record === undefined ? [] : [
+        ...await lostScratch(host, holds, record, signal),
+        ...await lostImages(host, holds, record, signal),
+      ];
       const released = [...lost, ...await release()];
       if (id !== undefined) await records?.close(host, scratch);
       return released;
     })
   );
+}
+
+// The folder of a mount that something else has taken apart can have been made anew, and then its disk is somebody else's.
+async function lostScratch(
+  host: Host,
+  holds: HoldList,
+  record: MountRecord,
+  signal: AbortSignal | undefined,
+): Promise<ReleasedHold[]> {
+  const { scratch, volume } = record;
+  if (isOfFolder(host, record) || kindOf(host, scratch) === undefined) return [];
+  // The new disk can have the volume of the former one.
+  const now = await scratchVolume(host, scratch).catch(() => undefined);
+  if (volume !== undefined && now !== volume) await requireVolumeGone(host, scratch, volume, signal);
+  log("warn", () => `${scratch} was made anew since it was mounted: its disk is left alone`);
+  const lost = holds.held.filter(({ hold }) => ["activation", "filter", "overlay"].includes(hold.kind));
+  holds.disown(lost);
+  sessionOf(host).mounts.forget(scratch);
+  return lost.toReversed().map(({ hold }) => ({ hold, wasHeld: false }));
 }
 
 // The image of a mount that something else has taken apart can be another container's by now.

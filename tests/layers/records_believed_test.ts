@@ -11,7 +11,13 @@ import {
   UntrustedFolderError,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { createScratch } from "../../src/storage/mod.ts";
+import {
+  createScratch,
+  deactivateLayer,
+  hcsDetachOverlayFilter,
+  layerData,
+  unprepareLayer,
+} from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
 import { startedVM, vmHost, WINDOWS } from "../support/vm_host.ts";
 import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
@@ -66,6 +72,28 @@ Deno.test("release() has nothing left where another process has unmounted, and a
   assertEquals(releases(host, from), []);
   await inVM.release();
 });
+
+for (const kind of ["layers", "cimLayers"] as const) {
+  Deno.test(`release() leaves alone what a tool has mounted of a scratch that it has made anew, ${kind}`, async () => {
+    const host = hostWith({ layers: LAYERS, scratches: [SCRATCH] });
+    if (kind === "layers") host.addLayer(TOP);
+    else host.addCimLayer(TOP);
+    const owner = host.otherProcess();
+    const tool = hostInFront(host.otherProcess(), { records: false });
+    const mounted = await mountWCOWLayers("c1", [TOP, SCRATCH], { host: owner, volumeMountPath: MOUNT });
+    if (kind === "layers") await unprepareLayer(SCRATCH, { host: tool });
+    else await hcsDetachOverlayFilter(mounted.path, layerData({ filterType: "UnionFS" }), { host: tool });
+    await deactivateLayer(SCRATCH, { host: tool });
+    host.remove(`${SCRATCH}\\sandbox.vhdx`);
+    host.remove(SCRATCH);
+    host.addScratch(SCRATCH);
+    await mountWCOWLayers("theirs", [...LAYERS, SCRATCH], { host: tool });
+    await mounted.release();
+    assertEquals([held(host), host.exists(MOUNT)], [[`activation ${SCRATCH}`, `filter ${SCRATCH}`], false]);
+    await unmountWCOWLayers(SCRATCH, { host: tool });
+    await (await mountWCOWLayers("c1", [TOP, SCRATCH], { host: owner })).release();
+  });
+}
 
 Deno.test("release() doesn't take a mount for released if only its record is lost, and its disk is in use", async () => {
   const host = stackHost();

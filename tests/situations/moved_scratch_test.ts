@@ -188,3 +188,30 @@ for (const [what, move] of Object.entries(MOVES)) {
     });
   }
 }
+
+Deno.test("the drives of two containers have swapped their letters: the owner of one leaves the other's, and is told", async () => {
+  const host = hostWith({ layers: [TOP] });
+  const [one, other] = ["11111111", "22222222"].map((id) => host.addVolume(GUID.replace(/^\d+/, id))) as [
+    string,
+    string,
+  ];
+  const give = (letters: readonly [string, string]) => {
+    host.addDriveLetter(letters[0], one);
+    host.addDriveLetter(letters[1], other);
+  };
+  give(["E:", "F:"]);
+  const scratches = ["E:\\web", "F:\\web"] as const;
+  scratches.forEach((scratch) => host.addScratch(scratch));
+  const mount = (scratch: string) => mountWCOWLayers("web", [TOP, scratch], { host: host.otherProcess() });
+  const mounts = [await mount(scratches[0]), await mount(scratches[1])] as const;
+  ["E:\\", "F:\\"].forEach((drive) => deleteVolumeMountPoint(host, drive));
+  give(["F:", "E:"]);
+  const mounted = held(host);
+  await assertRejects(() => mounts[0].release(), ReleaseError, "another path");
+  assertEquals(held(host), mounted);
+  await unmountWCOWLayers("F:\\web", { host });
+  assertEquals(held(host).length, 2);
+  await unmountWCOWLayers("E:\\web", { host });
+  assertEquals(held(host), []);
+  for (const mount of mounts) await mount.release();
+});
