@@ -95,6 +95,9 @@ const OF_FUNCTION: Readonly<Record<string, Hints>> = {
   GetFileAttributesW: DELETED_OR_DENIED,
   RemoveDirectoryW: DELETED_OR_DENIED,
   DeviceIoControl: { ERROR_WRITE_PROTECT: "a BitLocker policy may protect fixed drives from writing" },
+  CimCreateImage: {
+    ERROR_SHARING_VIOLATION: "another image is being written in this folder, and Windows writes one at a time there",
+  },
   CimMountImage: {
     ERROR_ALREADY_EXISTS: "a volume of this container is already mounted: release it first",
     ERROR_CIMFS_IMAGE_CORRUPT: "the image is damaged or incomplete: import it again",

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import {
   importBlockCimLayer,
   importCimLayer,
@@ -224,6 +224,16 @@ Deno.test("a link to nothing, or to a folder, is refused with its entry", async 
     const error = await assertRejects(run, FormatError, problem);
     assertEquals([error.entry, error.reason, host.held()], ["Files/l", "damaged", held]);
   }
+});
+
+Deno.test("of two images that are written in a folder at a time, the second is refused with the reason, and leaves nothing", async () => {
+  const host = await withBase();
+  const [one, two] = await Promise.allSettled(
+    [CHILD, `${CHILD}2`].map((layer) => importCimLayer(layer, tar(...childEntries()), [BASE], { host })),
+  );
+  assertEquals(one!.status, "fulfilled");
+  assertStringIncludes((two as PromiseRejectedResult).reason.message, "another image is being written in this folder");
+  assertEquals(host.held().filter(({ target }) => target?.includes("app2")), []);
 });
 
 Deno.test("the root hash of a verified image is in the folder of the layer as well", async () => {
