@@ -232,7 +232,7 @@ Deno.test("of two images that are written in a folder at a time, the second is r
     [CHILD, `${CHILD}2`].map((layer) => importCimLayer(layer, tar(...childEntries()), [BASE], { host })),
   );
   assertEquals(one!.status, "fulfilled");
-  assertStringIncludes((two as PromiseRejectedResult).reason.message, "another image is being written in this folder");
+  assertStringIncludes((two as PromiseRejectedResult).reason.message, "Another image is being written in this folder");
   assertEquals(host.held().filter(({ target }) => target?.includes("app2")), []);
 });
 
