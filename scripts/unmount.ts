@@ -135,8 +135,11 @@ async function unmount(
     if (held.length === 0) requireKind(host, disk, "SCRATCH", "file");
     return { text: columns(held.map(({ hold }) => holdRow(hold))), json: { scratch, released } };
   } catch (error) {
-    // Of the holds, the disk is released last. What a VM uses isn't mounted here.
-    if ((error as Error).name === "InUseError" || kindOf(host, disk) !== "file" || !isInUse(host, disk)) throw error;
+    // Of the holds, the disk is released last. What a VM uses isn't mounted here; what is in use without being there has moved.
+    const isRefused = (error as Error).name === "InUseError";
+    const kind = kindOf(host, disk);
+    const isHeld = isRefused ? kind === undefined : kind === "file" && isInUse(host, disk);
+    if (!isHeld) throw error;
     const holds = [{ kind: "activation", scratch }] as const;
     leave(holds);
     if (!signal.aborted || error !== signal.reason) throw error;

@@ -1,6 +1,7 @@
 // What the commands tell of what is left where they can't go on.
 import { assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { mountSandboxVolume, mountWCOWLayers } from "../../mod.ts";
+import { deleteVolumeMountPoint } from "../../src/ffi/kernel32.ts";
 import { Machine, run } from "./run.ts";
 
 const STACK = ["C:\\layers\\app", "C:\\containers\\web"];
@@ -58,5 +59,22 @@ Deno.test("unmount takes another name of a mount point, and not that of a layer"
   assertEquals((await machine.unmount("C:/links/app")).code, 1);
   assertEquals(machine.held(), before);
   assertEquals((await machine.unmount("C:/links/mnt/web")).code, 0);
+  assertEquals(machine.held(), []);
+});
+
+Deno.test("an unmount of a scratch whose drive has another letter by now ends with 3, and that by its new path with 0", async () => {
+  using machine = new Machine();
+  const host = machine.host();
+  const volume = host.addVolume("11111111-2222-3333-4444-555555555555");
+  host.addDriveLetter("E:", volume);
+  host.addLayer(STACK[0]!);
+  host.addScratch("E:\\web");
+  await mountWCOWLayers("web", [STACK[0]!, "E:\\web"], { host: host.otherProcess() });
+  deleteVolumeMountPoint(host, "E:\\");
+  host.addDriveLetter("F:", volume);
+  const { code, stdout } = await machine.unmount("--json", "E:\\web");
+  const { error: { name, holds } } = JSON.parse(stdout);
+  assertEquals([code, name, holds], [3, "InUseError", [{ kind: "activation", scratch: "E:\\web" }]]);
+  assertEquals((await machine.unmount("F:\\web")).code, 0);
   assertEquals(machine.held(), []);
 });
