@@ -7,12 +7,12 @@
 import { basename, dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isLink } from "../checks/existing.ts";
 import { realPath, realPathIfTold, requireLength } from "../checks/real_path.ts";
-import { isWithin, pathKey } from "../checks/windows_path.ts";
+import { diskOf, isWithin, pathKey } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import { attribute, fileAttributes } from "../ffi/kernel32.ts";
-import { mountWithVolumeOf } from "../session/all_records.ts";
+import { mountAround, mountWithVolumeOf } from "../session/all_records.ts";
 import { sessionOf } from "../session/session.ts";
 import { onceDeleted } from "../session/waiting.ts";
 import { checkMountable } from "./mount_folder.ts";
@@ -44,7 +44,19 @@ export async function mountPlace(
   // A container of another process is found by its record. Only what a mount point leads to can be in one.
   const other = place.startsWith("\\\\?\\") ? await mountWithVolumeOf(host, place, signal) : undefined;
   if (other !== undefined) throw inContainer(argument, other.scratch, path);
+  const user = mayBeInLayer(host, place) ? await mountAround(host, place, signal) : undefined;
+  if (user !== undefined) {
+    throw new InvalidInputError(argument, `is in a layer or the scratch of another container (${user.scratch})`, path);
+  }
   return place;
+}
+
+// Without reading all records for a folder that is in none.
+function mayBeInLayer(host: Host, place: string): boolean {
+  for (let at = dirname(place); at !== dirname(at); at = dirname(at)) {
+    if ([diskOf(at), `${at}\\Files`].some((path) => fileAttributes(host, path) !== undefined)) return true;
+  }
+  return false;
 }
 
 function inContainer(argument: string, scratch: string, path: string): InvalidInputError {

@@ -93,6 +93,16 @@ export function mountWithVolumeOf(
   return mountThat(host, isIn, signal);
 }
 
+/** Returns the record of the mount in whose layers or scratch a path is, as {@linkcode mountShowing} does. */
+export function mountAround(
+  host: Host,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<MountRecord | undefined> {
+  const isAround = (folder: string) => isWithin(path, folder) || isWithin(path, realPathIfTold(host, folder));
+  return mountThat(host, ({ scratch, layers }) => [scratch, ...layers].some(isAround), signal);
+}
+
 async function mountThat(
   host: Host,
   is: (record: MountRecord) => boolean,

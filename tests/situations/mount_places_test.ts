@@ -121,6 +121,23 @@ Deno.test("a volume isn't mounted in that of a container of another process, unt
   await (await mountSandboxVolume(`${MOUNT}\\inner`, volume, { host })).release();
 });
 
+Deno.test("a volume isn't mounted in the layers and the scratch of a container of another process, until it is unmounted", async () => {
+  const host = stackHost();
+  host.addScratch("C:\\scratch\\c2");
+  const container = await mountWCOWLayers("c1", STACK, { host: host.otherProcess() });
+  const volume = host.addVolume(GUID);
+  const left = held(host);
+  for (const folder of [`${LAYER}\\mnt`, `${LAYER}\\Files\\a\\mnt`, `${SCRATCH}\\mnt`]) {
+    const error = await assertRejects(() => mountSandboxVolume(folder, volume, { host }), InvalidInputError, SCRATCH);
+    assertEquals([error.argument, error.value], ["hostPath", folder]);
+    const mount = () => mountWCOWLayers("c2", [STACK[1]!, "C:\\scratch\\c2"], { host, volumeMountPath: folder });
+    await assertRejects(mount, InvalidInputError, SCRATCH);
+    assertEquals([held(host), changes(host)], [left, []]);
+  }
+  await container.release();
+  await (await mountSandboxVolume(`${LAYER}\\mnt`, volume, { host })).release();
+});
+
 Deno.test("a volume at a folder of a mounted volume is given back though the outer one is gone", async () => {
   const host = stackHost();
   host.addFolder("C:\\outer");
