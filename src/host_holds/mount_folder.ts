@@ -15,6 +15,7 @@ import {
   access,
   attribute,
   createDirectory,
+  deleteFile,
   disposition,
   fileAttributes,
   fileFlag,
@@ -111,6 +112,15 @@ function mark(host: Host, path: string): boolean {
 /** Returns whether this library created a folder. What would leave one for good is asked twice: an answer can be wrong once. */
 export function isMarked(host: Host, path: string): boolean {
   return hasMark(host, path) || hasMark(host, path);
+}
+
+/**
+ * Takes the mark off a folder, if it has it: from now on, nothing takes what is in it for what a process left that has ended.
+ *
+ * @throws {NativeError} if Windows refuses.
+ */
+export function unmark(host: Host, path: string): void {
+  if (isMarked(host, path)) deleteFile(host, path + MARK);
 }
 
 function mayBeThere(host: Host, path: string): boolean {

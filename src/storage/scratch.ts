@@ -18,7 +18,7 @@ import { grantVmAccess } from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { scratchVolume } from "../host_holds/activation.ts";
 import { type Disk, withDisk } from "../host_holds/disk.ts";
-import { acquireFolder } from "../host_holds/mount_folder.ts";
+import { acquireFolder, unmark } from "../host_holds/mount_folder.ts";
 import { acquireNewFile } from "../host_holds/new_file.ts";
 import { acquireNewScratch } from "../host_holds/new_scratch.ts";
 import { optional } from "../options.ts";
@@ -72,10 +72,13 @@ export async function createScratch(
     const parents = existingParents(host, folders, "layers");
     const scratch = realScratch(host, named, "folder");
     using _claim = claimDisk(host, scratch, "folder");
+    const wasThere = kindOf(host, scratch) !== undefined;
     using _layers = sessionOf(host).mounts.need(parents);
     await withHolds(async (holds) => {
       await acquireNewScratch(host, holds, { scratch, layers: parents }, signal);
       if (size !== undefined) await expand(host, scratch, "folder", size, signal);
+      // Otherwise, recover() would take the disk for that of a mount that began to create a scratch here, and whose process ended.
+      if (wasThere) unmark(host, scratch);
     });
   });
 }

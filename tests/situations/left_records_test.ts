@@ -13,7 +13,7 @@ import {
   unmountWCOWLayers,
 } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
-import { deactivateLayer, hcsDetachOverlayFilter, layerData } from "../../src/storage/mod.ts";
+import { createScratch, deactivateLayer, hcsDetachOverlayFilter, layerData } from "../../src/storage/mod.ts";
 import { held } from "../support/calls.ts";
 import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
 
@@ -239,6 +239,16 @@ Deno.test("a scratch that somebody has made where a process was creating one is 
   await recover({ host });
   assertEquals([host.exists(DISK), records(host)], [true, []]);
   await using _mount = await mountWCOWLayers("c1", STACK, { host });
+});
+
+Deno.test("a scratch that is created in the folder that a process left which had begun to create one is mounted, and stays", async () => {
+  const host = hostWith({ layers: LAYERS });
+  await dieAt(host, "CreateSandboxLayer", (on) => mountWCOWLayers("c1", STACK, { host: on, createScratch: true }));
+  assertEquals([host.exists(SCRATCH), host.exists(DISK)], [true, false]);
+  await createScratch(SCRATCH, LAYERS, { host });
+  await (await mountWCOWLayers("c1", STACK, { host })).release();
+  await recover({ host });
+  assertEquals([host.exists(DISK), records(host)], [true, []]);
 });
 
 Deno.test("a scratch that a living process couldn't create as a whole is neither mounted nor created anew", async () => {
