@@ -11,6 +11,7 @@ import type { Host } from "../ffi/host.ts";
 import { log } from "../log.ts";
 import type { Records } from "../records/records.ts";
 import { sessionOf } from "../session/session.ts";
+import { changeElsewhere, recordElsewhere } from "./known_scratch.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
 import { formerRecordOf, isLeftBehind, isOwnerGone, isStillMounted, ownerOf, recordOf } from "./mount_records.ts";
 import { releaseRecorded } from "./unmount.ts";
@@ -42,7 +43,17 @@ export async function requireUnmounted(
   const known = mounts.mountOf(scratch)?.id;
   const record = await recordOf(host, records, scratch) ?? await formerRecordOf(host, records, scratch, signal);
   if (known !== undefined && record?.id !== known && !isDiskInUse(host, scratch)) mounts.forget(scratch);
-  if (record === undefined) return false;
+  if (record === undefined) {
+    const other = recover ? await recordElsewhere(host, scratch, signal) : undefined;
+    if (other !== undefined) {
+      await changeElsewhere(host, scratch, other, signal, async (known) => {
+        if (known.record !== undefined && isLeftBehind(host, known.record)) {
+          await releaseRecorded(host, known.records, { ...known, signal });
+        }
+      });
+    }
+    return false;
+  }
   const isMounted = isStillMounted(host, record);
   if (record.id === known) throw new InUseError(scratch, "is already mounted. Unmount it first", "this process");
   if (isMounted && recover && isLeftBehind(host, record)) {

@@ -36,13 +36,23 @@ export function changeKnownScratch<T>(
     const record = await recordOf(host, records, scratch);
     const other = record ?? await recordElsewhere(host, scratch, signal);
     if (other === record) return await body({ records, scratch, record });
-    const { id, scratch: former } = other!;
-    return await changeScratch(host, former, signal, async (records) => {
-      const now = await records?.read(host, former);
-      // Somebody else was faster.
-      if (now?.id !== id) return await body({ records, scratch, record: undefined });
-      return await body({ records, scratch: isSame(host, former, scratch) ? former : scratch, record: now });
-    });
+    return await changeElsewhere(host, scratch, other!, signal, body);
+  });
+}
+
+/** Runs `body` as {@linkcode changeKnownScratch} does, for a scratch that nobody else changes by its own path. */
+export function changeElsewhere<T>(
+  host: Host,
+  scratch: string,
+  { id, scratch: former }: MountRecord,
+  signal: AbortSignal | undefined,
+  body: (known: KnownScratch) => Promise<T>,
+): Promise<T> {
+  return changeScratch(host, former, signal, async (records) => {
+    const now = await records?.read(host, former);
+    // Somebody else was faster.
+    if (now?.id !== id) return await body({ records, scratch, record: undefined });
+    return await body({ records, scratch: isSame(host, former, scratch) ? former : scratch, record: now });
   });
 }
 

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import {
   findMounts,
   InUseError,
+  LayerError,
   listMounts,
   type MountedLayers,
   mountWCOWLayers,
@@ -122,6 +123,21 @@ for (const [what, move] of Object.entries(MOVES)) {
       }
       assertEquals(left(host).filter((one) => !`${one}`.startsWith("mountPoint")), []);
     }
+  });
+}
+
+for (const [what, move] of Object.entries(MOVES)) {
+  Deno.test(`${what}: a mount with recover releases what a process left that has ended, and nothing of one that lives`, async () => {
+    const made = await machine("cimLayers");
+    const { host, owner } = made;
+    const now = move(made);
+    const mounted = held(host);
+    const mountAgain = () => mountWCOWLayers("web", [TOP, now], { host, volumeMountPath: MOUNT, recover: true });
+    await assertRejects(mountAgain, LayerError);
+    assertEquals(held(host), mounted);
+    owner.endProcess();
+    await (await mountAgain()).release();
+    assertEquals(left(host).filter((one) => !`${one}`.startsWith("mountPoint")), []);
   });
 }
 
