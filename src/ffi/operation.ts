@@ -57,6 +57,7 @@ export class Operation {
   record: string | undefined;
   readonly #about = new Set<string>();
   readonly #listeners = new Set<(error: HungCallError) => void>();
+  readonly #atEnd: (() => void)[] = [];
   readonly #number = ++numbers;
 
   /** Notes that it is about something: a path or an id. */
@@ -68,6 +69,16 @@ export class Operation {
   whenHung(listener: (error: HungCallError) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Runs `done` just before the caller gets the result; not if the result is disposed of, as the caller has given up by then. */
+  whenDone(done: () => void): void {
+    this.#atEnd.push(done);
+  }
+
+  /** Notes that the caller gets the result. */
+  end(): void {
+    this.#atEnd.forEach((done) => done());
   }
 
   /** Returns the error about a call that hangs, once all that listen are told. */
@@ -184,6 +195,7 @@ function limited<T>(
         await result[Symbol.asyncDispose]();
         throw controller.signal.reason;
       }
+      operation.end();
       resolve(result);
     } catch (error) {
       if (settled.signal.aborted && error !== controller.signal.reason) {

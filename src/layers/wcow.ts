@@ -11,8 +11,9 @@ import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HostOptions } from "../ffi/host_options.ts";
-import { perform } from "../ffi/operation.ts";
-import { withHolds } from "../holds/hold_list.ts";
+import { operationOf, perform } from "../ffi/operation.ts";
+import type { Held } from "../holds/hold.ts";
+import { type HoldList, withHolds } from "../holds/hold_list.ts";
 import { mounted } from "../holds/mounted.ts";
 import { cimVolumeName, imageOf } from "../host_holds/layer_image.ts";
 import { mountPlace } from "../host_holds/mount_place.ts";
@@ -156,6 +157,14 @@ export async function mountWCOWLayers(
   return await perform(host, { signal, timeout }, about, (signal) => mount(host, wanted, signal));
 }
 
+// What was created stays from the moment at which the caller gets the mount: until then, an abort removes it with the mount.
+function keep(holds: HoldList, created: readonly Held[], signal: AbortSignal | undefined): void {
+  const disown = () => holds.disown(created);
+  const operation = operationOf(signal);
+  if (operation === undefined) disown();
+  else operation.whenDone(disown);
+}
+
 interface WantedMount {
   readonly containerId: string;
   readonly named: LayerStack;
@@ -200,7 +209,7 @@ async function mount(
         signal,
       });
       signal?.throwIfAborted();
-      holds.disown(created);
+      keep(holds, created, signal);
       return mounted(host, holds, { path, volumeMountPath, placements });
     });
   }
@@ -245,7 +254,7 @@ async function mount(
       }
       await complete(path);
       signal?.throwIfAborted();
-      holds.disown(created);
+      keep(holds, created, signal);
       return mounted(host, holds, { ...id !== undefined && { id }, path, volumeMountPath, placements });
     });
   });

@@ -7,7 +7,7 @@ import * as storage from "../../src/storage/mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { call, newWorld, tableOf, validAt, type World } from "../checks/arguments_table.ts";
 import { CallBarrier, held, settle } from "../support/calls.ts";
-import { hostInFront } from "../support/host.ts";
+import { hostInFront, hostWith } from "../support/host.ts";
 import { BASE, DISK, SCRATCH, storageHost } from "../support/storage_host.ts";
 
 /** They return at once, or call nothing of Windows that is slow. */
@@ -291,4 +291,40 @@ for (const [fn, kind] of FILTERS) {
     await assertRejects(() => attach(new AbortController().signal), NativeError);
     assertEquals(host.calls.filter((call) => call.function.startsWith("HcsDetach")), []);
   });
+}
+
+Deno.test("a mount that creates its scratch leaves nothing of it at whichever of its calls it is aborted", async () => {
+  const reason = new Error("enough");
+  /** Aborts before the nth call. Returns what is there then, what the mount rejected with, and how many calls there were. */
+  const abortedAt = async (nth: number) => {
+    const controller = new AbortController();
+    const host = hostWith({ layers: [BASE], folders: ["C:\\mnt"] });
+    const before = outsideRecords(host);
+    let calls = 0;
+    const front = hostInFront(host, {
+      symbols: ((dll) =>
+        Object.fromEntries(
+          Object.entries(host.symbols(dll) as Record<string, (...args: unknown[]) => unknown>).map(([name, fn]) => [
+            name,
+            (...args: unknown[]) => {
+              if (++calls === nth) controller.abort(reason);
+              return fn(...args);
+            },
+          ]),
+        )) as Host["symbols"],
+    });
+    const options = { host: front, createScratch: true, volumeMountPath: "C:\\mnt\\a\\c1", signal: controller.signal };
+    const error = await mountWCOWLayers("c1", [BASE, "C:\\new\\c1"], options).then(() => undefined, (error) => error);
+    return { error, calls, before, after: outsideRecords(host) };
+  };
+  const { calls } = await abortedAt(0);
+  for (let nth = 1; nth <= calls; nth++) {
+    const { error, before, after } = await abortedAt(nth);
+    assertEquals([nth, error, after], [nth, reason, before]);
+  }
+});
+
+/** All that is there but for the folder of records. */
+function outsideRecords(host: SimulatedHost): string[] {
+  return host.paths().filter((path) => !path.startsWith("C:\\ProgramData"));
 }
