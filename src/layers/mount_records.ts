@@ -262,7 +262,7 @@ async function lostImages(
 function leave(host: Host, holds: HoldList, scratch: string, record: MountRecord | undefined): ReleasedHold[] {
   if (holds.holds.length === 0) return [];
   // A VM takes only a disk that nobody has mounted.
-  if (record === undefined && vmUsing(host, scratch) === undefined && isDiskInUse(host, scratch)) {
+  if (record === undefined && isDiskInUse(host, scratch) && vmUsing(host, scratch) === undefined) {
     throw new InUseError(
       scratch,
       "was unmounted by another process, or the record of its mount is lost, and its disk is in use. If nobody else has " +

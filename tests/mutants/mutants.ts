@@ -349,7 +349,7 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/mount_records.ts",
-    text: `  if (record === undefined && vmUsing(host, scratch) === undefined && isDiskInUse(host, scratch)) {`,
+    text: `  if (record === undefined && isDiskInUse(host, scratch) && vmUsing(host, scratch) === undefined) {`,
     replacement: `  if (record === undefined && isDiskInUse(host, "")) {`,
     breaks: "an owner whose record is lost takes a mount that is there for released",
     tests: [BELIEVED],
@@ -673,10 +673,17 @@ const OTHER_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/layers/wcow.ts",
-    text: `      await complete(path);\n      signal?.throwIfAborted();\n      holds.disown(created);`,
+    text: `      await complete(path);\n      signal?.throwIfAborted();\n      keep(holds, created, signal);`,
     replacement: `      await complete(path);\n      signal?.throwIfAborted();`,
     breaks: "a release removes the scratch that the mount created",
     tests: ["tests/layers/create_scratch_test.ts"],
+  },
+  {
+    file: "src/layers/wcow.ts",
+    text: `  else operation.whenDone(disown);`,
+    replacement: `  else disown();`,
+    breaks: "a scratch that was created stays after a mount that was aborted at its very end",
+    tests: ["tests/situations/limits_test.ts"],
   },
   {
     file: "src/layers/wcow.ts",

@@ -24,7 +24,7 @@ import {
 import { kernel32 } from "../../src/ffi/kernel32.ts";
 import type { CompletedCall, HeldResource, InjectedFailure, SimulatedHost } from "../../src/simulated/mod.ts";
 import { hostInFront, hostWith } from "../support/host.ts";
-import { difference, failuresOf, INFALLIBLE, isBeyondTheOwner, isSame, type State, stateOf } from "./failures.ts";
+import { difference, failuresOf, isBeyondTheOwner, isSame, type State, stateOf } from "./failures.ts";
 import { WHEN_UNKNOWN } from "./scenarios.ts";
 
 /** What happens to a process at one of its native calls, which `at` chooses. */
@@ -237,11 +237,17 @@ export class World {
     const complain = (what: string) => (error: unknown) => {
       if (!this.#isBeyond) this.complaints.push(`${what} without failures throws ${error}`);
     };
-    for (const { holder } of this.#handles) await holder.release().catch(complain("release()"));
+    const inVMs: Holder[] = [];
+    for (const { holder, scratch } of this.#handles) {
+      // If a VM uses the disk, nobody can tell whether the mount is lost.
+      const isInVM = this.#vmsOf(scratch).length > 0;
+      await holder.release().catch(isInVM ? () => inVMs.push(holder) : complain("release()"));
+    }
     for (const { holder, layers } of this.#vms) {
       for (const { holder } of layers) await holder.release().catch(complain("release() in a VM"));
       await holder.release().catch(complain("close()"));
     }
+    for (const holder of inVMs) await holder.release().catch(complain("release()"));
     for (const process of [...this.#processes]) {
       if (process === undefined) continue;
       const left = process.host.held().filter(({ kind }) => kind === "handle" || kind === "callback");
@@ -287,10 +293,8 @@ export class World {
 
   #ended(process: Running): void {
     process.isAlive = false;
-    const last = process.host.calls.findLast(({ function: fn }) => !INFALLIBLE.includes(fn));
-    if (last?.function === "CreateDirectoryW") {
+    for (const folder of unmarkedFolders(process.host.calls)) {
       // It keeps the folder that it is in.
-      const folder = plain(`${last.args["path"]}`);
       this.#nobodys.add(folder);
       if (folder.startsWith(`${PARENT}\\`)) this.#nobodys.add(PARENT);
       if (folder === SCRATCHES[NEW]) this.#nobodys.add("C:\\new");
@@ -571,7 +575,11 @@ export class World {
         const isAllowed = !isInVM && (!isMounted || step.recover && this.#isLeftBehind(now));
         // Of two calls that create a scratch, one is refused before it looks for more.
         const isCreation = i === NEW && !isAlone && error instanceof InvalidInputError;
-        if (error !== undefined) return isCreation || isRefused && !(isAlone && isAllowed) ? now : undefined;
+        if (error !== undefined) {
+          if (!isCreation && !(isRefused && !(isAlone && isAllowed))) return undefined;
+          // What a restart has left is removed before it turns out that a VM uses the disk.
+          return state === "gone" && isInVM ? FREE : now;
+        }
         if (!isAllowed) return undefined;
         const { place, permanent } = step;
         return { mount: { by: process.pid, image: step.image && i !== NEW, place, permanent, handle }, state: "exact" };
@@ -708,6 +716,9 @@ export class World {
   }
 }
 
+const DONE = "0x00000000";
+const THERE = "0x800700b7";
+const MARK = ":hcs-layers.created";
 const CONNECTION = /^(WSA.*|accept|recv|send)$/;
 const LOOKS: readonly string[] = ["list", "find", "dry run"];
 const IN_VM: readonly string[] = ["computeSystem", "vsmbShare", "scsiAttachment", "vpmem", "guestMount", "layerTree"];
@@ -734,6 +745,18 @@ function textOf({ mount, state }: Scratch): string {
   if (mount === undefined) return state === "exact" ? "free" : state;
   const { by, image, place, permanent } = mount;
   return `${state} ${JSON.stringify({ by, image, place, permanent })}`;
+}
+
+// The folders that a process may have created, and then neither marked nor removed.
+function unmarkedFolders(calls: readonly CompletedCall[]): Set<string> {
+  const found = new Set<string>();
+  for (const { function: fn, args, result } of calls) {
+    const path = plain(`${args["path"]}`);
+    if (fn === "CreateDirectoryW" && result !== THERE) found.add(path);
+    else if (fn === "RemoveDirectoryW" && result === DONE) found.delete(path);
+    else if (fn === "CreateFileW" && path.endsWith(MARK) && result === DONE) found.delete(path.slice(0, -MARK.length));
+  }
+  return found;
 }
 
 function plain(path: string): string {

@@ -14,7 +14,7 @@ import {
 import type { NativeCall } from "../../src/simulated/mod.ts";
 import { destroyLayer } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
-import { changes } from "../support/calls.ts";
+import { changes, held } from "../support/calls.ts";
 import { TestVM } from "../support/vm.ts";
 import { IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
@@ -212,4 +212,20 @@ Deno.test("the error of a change that the host or the guest refuses says of whic
     const lines = (error instanceof UnwindError ? error.errors[0] as Error : error).message.split("\n  ");
     assertEquals(lines[1], about);
   }
+});
+
+Deno.test("a failed mount of which nothing is left any more is released beside a VM, too", async () => {
+  await using t = await TestVM.open({ os: "linux" });
+  const { host } = t;
+  host.addLayer("C:\\l\\a");
+  const before = held(host);
+  host.fail({ function: "PrepareLayer", code: "ERROR_ACCESS_DENIED", nth: 1 });
+  const failure = host.fail({ function: "DeleteFileW", code: "ERROR_WRITE_PROTECT" });
+  const mounting = mountWCOWLayers("c", ["C:\\l\\a", "C:\\new\\c"], { host, createScratch: true });
+  const error = await assertRejects(() => mounting, UnwindError);
+  failure.undo();
+  await unmountWCOWLayers("C:\\new\\c", { host });
+  assertEquals(host.exists("C:\\new"), false);
+  await error.release();
+  assertEquals([error.holds, held(host)], [[], before]);
 });
