@@ -67,20 +67,19 @@ function isDenied(error: unknown): boolean {
   return error instanceof NativeError && BEING_DELETED.includes(error.win32);
 }
 
-/** Returns whether something is being deleted: it is there until somebody closes it, and nobody can look at it. */
-function isBeingDeleted(host: Host, path: string): boolean {
+/** Whether something is there, or is being deleted: then it is there until somebody closes it, and nobody can look at it. */
+function stateOf(host: Host, path: string): "there" | "being deleted" | "gone" {
   try {
-    fileAttributes(host, path);
-    return false;
+    return fileAttributes(host, path) === undefined ? "gone" : "there";
   } catch (error) {
     if (!isDenied(error)) throw error;
-    return true;
+    return "being deleted";
   }
 }
 
 /** Returns whether all that is in a folder is being deleted. Looks no further than to the first that isn't. */
 export function isBeingEmptied(host: Host, folder: string): boolean {
-  return directoryEntries(host, folder).every(({ name }) => isBeingDeleted(host, `${folder}\\${name}`));
+  return directoryEntries(host, folder).every(({ name }) => stateOf(host, `${folder}\\${name}`) === "being deleted");
 }
 
 /** How long to try again, and after which errors. */
@@ -200,13 +199,25 @@ export function onceDeleted<T>(
   attempt: () => T,
   { signal, limit }: Pick<Patience, "signal" | "limit"> = {},
 ): Promise<T> {
-  const passes = (error: unknown) => isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
-  return repeated(host, attempt, { what: `${path} is deleted`, passes, signal, limit });
+  return repeated(host, attempt, { what: `${path} is deleted`, passes: deletion(host, path), signal, limit });
 }
 
-/** Returns whether an error about a file passes by itself: a scanner has it open, or an older one there is being deleted. */
+// Returns what tells whether an error is due to a deletion. If nothing is there by the time of the look, that can be over, or
+// Windows lets nobody create anything there: one more attempt tells.
+function deletion(host: Host, path: string): (error: unknown) => boolean {
+  let wasGone = false;
+  return (error) => {
+    if (!isDenied(error)) return false;
+    const state = stateOf(host, (error as NativeError).path ?? path);
+    const passes = state === "being deleted" || state === "gone" && !wasGone;
+    wasGone ||= state === "gone";
+    return passes;
+  };
+}
+
+/** Returns whether an error about a file that was there passes by itself: a scanner has it open, or it is being deleted. */
 export function isPassing(host: Host, path: string, error: unknown): boolean {
-  return isBusy(error) || isDenied(error) && isBeingDeleted(host, (error as NativeError).path ?? path);
+  return isBusy(error) || isDenied(error) && stateOf(host, (error as NativeError).path ?? path) !== "there";
 }
 
 /** Reads or writes a file, again and again as long as a scanner has it open, or an older one there is being deleted. */
@@ -216,7 +227,8 @@ export function onceReachable<T>(
   attempt: () => T | Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const passes = (error: unknown) => isPassing(host, path, error);
+  const isDeletion = deletion(host, path);
+  const passes = (error: unknown) => isBusy(error) || isDeletion(error);
   return repeated(host, attempt, { what: `${path} can be opened`, passes, signal });
 }
 

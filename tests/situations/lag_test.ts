@@ -12,7 +12,7 @@ import {
   unmountWCOWLayers,
   UnwindError,
 } from "../../mod.ts";
-import type { CompanyOptions, SimulatedHost } from "../../src/simulated/mod.ts";
+import type { CompanyOptions, NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import * as storage from "../../src/storage/mod.ts";
 import { held, sequence } from "../support/calls.ts";
 import { GIB, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
@@ -224,4 +224,29 @@ for (const nth of [1, 2]) {
       assertEquals(LAYERS.every((layer) => host.exists(layer)), true);
     }
   });
+}
+
+Deno.test("what was being deleted, and is gone by the time of the look, is in nobody's way", async () => {
+  for (const fn of ["CreateFileW", "GetFileAttributesW", "CreateDirectoryW"]) {
+    const host = stackHost();
+    let denied = 0;
+    const when = ({ args }: NativeCall) =>
+      (isRecord(args["path"]) || args["path"] === MOUNT && fn === "CreateDirectoryW") && ++denied === 1;
+    const failure = host.fail({ function: fn, code: "ERROR_ACCESS_DENIED", when });
+    await mountWCOWLayers("c1", STACK, { host, volumeMountPath: MOUNT });
+    await unmountWCOWLayers(SCRATCH, { host: host.otherProcess() });
+    assertEquals([failure.fired, held(host)], [1, []]);
+  }
+});
+
+Deno.test("that nothing may be made in the folder of records is told at once", async () => {
+  const host = stackHost();
+  host.fail({ function: "CreateFileW", code: "ERROR_ACCESS_DENIED", when: ({ args }) => isRecord(args["path"]) });
+  const error = await assertRejects(() => mountWCOWLayers("c1", STACK, { host }), NativeError);
+  assertEquals([error.operation, held(host)], ["CreateFileW", []]);
+  assertLess(host.clock.now, 100);
+});
+
+function isRecord(path: unknown): boolean {
+  return String(path).endsWith(".jsonl");
 }
