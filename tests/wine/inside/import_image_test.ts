@@ -1,5 +1,5 @@
-import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
-import { importCimLayer, NativeError, windowsHost } from "../../../mod.ts";
+import { assertEquals, assertInstanceOf, assertRejects } from "jsr:@std/assert@^1.0.0";
+import { importCimLayer, LayerError, NativeError, windowsHost } from "../../../mod.ts";
 import { offregSymbols } from "../../../src/ffi/offreg.ts";
 import { baseEntries, childEntries, tar } from "../../support/layer_tars.ts";
 import { watched } from "./host.ts";
@@ -67,7 +67,10 @@ for (const calls of ["pool", "thread"] as const) {
         recorder.fail({ [`${fn}#${recorder.calls.filter((call) => call.fn === fn).length + 1}`]: 0x80070005 });
         const run = () =>
           importCimLayer(`${folder}\\app`, tar(...childEntries()), [base], { host: watched(windows, called) });
-        const error = await assertRejects(run, NativeError);
+        const thrown = await assertRejects(run, LayerError);
+        // A link that is refused is told with its entry.
+        const error = fn === "CimCreateHardLink" ? thrown.cause : thrown;
+        assertInstanceOf(error, NativeError);
         assertEquals([error.operation, names(`${folder}\\cim-layers`)], [fn, ["base.cim"]]);
         const made = recorder.calls.slice(before);
         const count = (name: RegExp) => made.filter((call) => name.test(call.fn) && call.hr === "0x00000000").length;
