@@ -5,7 +5,7 @@
  */
 
 import { boolean, withHostOptions } from "../checks/arguments.ts";
-import { hasVolume, isLink } from "../checks/existing.ts";
+import { hasVolume, isLink, kindOf } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { namedFolder, volumeRoot } from "../checks/windows_path.ts";
 import type { Host } from "../ffi/host.ts";
@@ -113,7 +113,10 @@ export function adoptRecordedPlace(host: Host, holds: HoldList, folder: string, 
 function goneVolumeAt(host: Host, folder: string): string | undefined {
   if (!isLink(host, folder)) return undefined;
   const shown = mountedVolume(host, folder);
-  return shown !== undefined && hasVolume(host, shown) === false ? shown : undefined;
+  if (shown === undefined) return undefined;
+  // Without an answer, the record would go, and with it all that tells whose this is.
+  const isThere = hasVolume(host, shown) ?? kindOf(host, shown) !== undefined;
+  return isThere ? undefined : shown;
 }
 
 /**

@@ -6,13 +6,14 @@ import {
   listMounts,
   mountSandboxVolume,
   mountWCOWLayers,
+  NativeError,
   recover,
   releaseCimFSHostLayers,
   releaseMount,
   removeSandboxMountPoint,
   unmountWCOWLayers,
 } from "../../mod.ts";
-import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import type { NativeCall, SimulatedHost } from "../../src/simulated/mod.ts";
 import { createScratch, deactivateLayer, hcsDetachOverlayFilter, layerData } from "../../src/storage/mod.ts";
 import { held } from "../support/calls.ts";
 import { dieAt, hostInFront, hostWith, LAYERS, MOUNT, SCRATCH, STACK, stackHost } from "../support/host.ts";
@@ -313,4 +314,31 @@ Deno.test("recover() refuses to adopt what is no scratch, before anything is cha
   // One that isn't mounted is no failure, so that it can be called twice.
   assertEquals((await recover({ host, adopt: OTHER })).map(({ mount }) => mount.scratch), [SCRATCH]);
   assertEquals(held(host), []);
+});
+
+Deno.test("a record stays as long as Windows doesn't tell whether the volume at its mount folder is there", async () => {
+  const host = stackHost();
+  const PLACE = `mountPoint ${MOUNT}`;
+  const dead = host.otherProcess();
+  // The mount point is there, and the record doesn't have its volume yet.
+  dead.before("WriteFile", () => {
+    dead.endProcess();
+    throw new Error("killed");
+  }, { nth: 2 });
+  await assertRejects(() => mountWCOWLayers("c1", STACK, { host: dead, volumeMountPath: MOUNT }));
+  host.restart();
+  const isVolume = ({ args }: NativeCall) => String(args["path"]).startsWith("\\\\?\\Volume{");
+  const failure = host.fail({ function: "GetFileAttributesW", code: "ERROR_ACCESS_DENIED", when: isVolume });
+  await assertRejects(() => mountWCOWLayers("c2", STACK, { host }), NativeError);
+  const [{ outcome } = {}] = await recover({ host });
+  assertEquals([outcome, records(host).length, held(host).includes(PLACE)], ["failed", 1, true]);
+  failure.undo();
+  let asked = 0;
+  host.fail({
+    function: "GetFileAttributesW",
+    code: "ERROR_ACCESS_DENIED",
+    when: (call) => isVolume(call) && ++asked === 1,
+  });
+  await mountWCOWLayers("c2", STACK, { host });
+  assertEquals(held(host).includes(PLACE), false);
 });
