@@ -123,6 +123,8 @@ static void mountAndRelease(size_t count) {
   openDisk();
   check(DeactivateLayer(&info, scratch), "DeactivateLayer");
   openDisk();
+  /* No disk is in use here, so that it looks whether the scratch is there. */
+  need(k.getFileAttributes(scratch) != INVALID_FILE_ATTRIBUTES, "GetFileAttributesW");
 }
 
 int wmain(int argc, wchar_t **argv) {
