@@ -6,6 +6,7 @@
  */
 
 import { generate } from "jsr:@std/uuid@^1.0.0/v5";
+import { attributesOf } from "../checks/existing.ts";
 import { namedFolder, pathKey } from "../checks/windows_path.ts";
 import { LayerError } from "../errors/layer_error.ts";
 import { messageOf } from "../errors/printable.ts";
@@ -16,7 +17,6 @@ import {
   deleteFile,
   directoryEntries,
   disposition,
-  fileAttributes,
   flushFile,
   isNotFound,
   openFile,
@@ -293,9 +293,8 @@ function isEmpty(host: Host, path: string): boolean {
   return readFile(host, path, read) === undefined;
 }
 
-// Asked twice, as an answer can be wrong once, and what a record names would be lost without it.
 function isGone(host: Host, path: string): boolean {
-  return fileAttributes(host, path) === undefined && fileAttributes(host, path) === undefined;
+  return attributesOf(host, path) === undefined;
 }
 
 function textOf(host: Host, path: string): string {
