@@ -26,14 +26,26 @@ export interface Making {
 }
 
 /** A function of Windows that deletes a layer. */
-interface Deletion {
+export interface Deletion {
   /** The function. */
   readonly by: string;
   /** Calls it. */
   destroy(host: Host, layer: string): Promise<void>;
 }
 
-const DESTROY_LAYER: Deletion = { by: "DestroyLayer", destroy: destroyLayer };
+/** That of vmcompute.dll. */
+export const DESTROY_LAYER: Deletion = { by: "DestroyLayer", destroy: destroyLayer };
+
+/** Deletes a layer with its folder, and waits until it is gone. */
+export async function deleteLayer(
+  host: Host,
+  layer: string,
+  { by, destroy }: Deletion,
+  signal?: AbortSignal,
+): Promise<void> {
+  await onceFree(host, layer, () => destroy(host, layer), signal);
+  await requireGone(host, layer, by, signal);
+}
 
 /**
  * Has Windows make a layer. If the call fails or is cancelled, what it has made is removed. What may be another process's stays,
@@ -76,14 +88,13 @@ export async function makeScratchLayer(
   await withHolds((holds) => holds.acquire((expect) => acquireNewFile(host, disk, { by, make }, { expect }), signal));
 }
 
-function madeLayer(host: Host, layer: string, { by, destroy }: Deletion): Held<HoldOf<"newLayer">> {
+function madeLayer(host: Host, layer: string, deletion: Deletion): Held<HoldOf<"newLayer">> {
   return {
     hold: { kind: "newLayer", layer },
     restsOn: [],
     async release() {
       if (kindOf(host, layer) === undefined) return false;
-      await onceFree(host, layer, () => destroy(host, layer));
-      await requireGone(host, layer, by);
+      await deleteLayer(host, layer, deletion);
       return true;
     },
   };

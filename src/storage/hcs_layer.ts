@@ -17,13 +17,15 @@ import { INVALID_HANDLE } from "../ffi/kernel32.ts";
 import type { LayerData, OsLayerOptions } from "../hcsschema/storage.ts";
 import type { Held, HoldOf } from "../holds/hold.ts";
 import { withHolds } from "../holds/hold_list.ts";
+import { deleteLayer, type Deletion } from "../host_holds/made_layer.ts";
 import { isNoFilter } from "../host_holds/wcifs_filter.ts";
 import { oneOf, optional } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
 import { sessionOf } from "../session/session.ts";
-import { onceFree, requireGone } from "../session/waiting.ts";
 import { existingLayer, importInto, requireUnused } from "./layer.ts";
 import { layerData, layerDataOf } from "./layer_data.ts";
+
+const HCS_DESTROY_LAYER: Deletion = { by: "HcsDestroyLayer", destroy: native.destroyLayer };
 
 /**
  * Options of {@linkcode hcsImportLayer}.
@@ -80,8 +82,7 @@ export async function hcsImportLayer(
       const to = realFolder(host, named, "layer");
       requireDistinct(from, to, "sourceFolder", "is the folder of the layer itself");
       const make = () => native.importLayer(host, to, from, data);
-      const deletion = { by: "HcsDestroyLayer", destroy: native.destroyLayer };
-      await importInto(host, to, { by: "HcsImportLayer", make, deletion }, signal);
+      await importInto(host, to, { by: "HcsImportLayer", make, deletion: HCS_DESTROY_LAYER }, signal);
     },
   );
 }
@@ -165,8 +166,7 @@ export async function hcsDestroyLayer(layer: string, options: HostOptions = {}):
     const folder = existingLayer(host, layer, "layer", signal, "hcsLayer");
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
-    await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
-    await requireGone(host, folder, "HcsDestroyLayer", signal);
+    await deleteLayer(host, folder, HCS_DESTROY_LAYER, signal);
   });
 }
 

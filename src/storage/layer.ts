@@ -28,14 +28,14 @@ import * as native from "../ffi/vmcompute.ts";
 import { withHolds } from "../holds/hold_list.ts";
 import { acquireActivation, activationOf, requireFreeDisk } from "../host_holds/activation.ts";
 import { withDisk } from "../host_holds/disk.ts";
-import { makeLayer, makeScratchLayer, type Making } from "../host_holds/made_layer.ts";
+import { deleteLayer, DESTROY_LAYER, makeLayer, makeScratchLayer, type Making } from "../host_holds/made_layer.ts";
 import { acquireFilter, filterOf } from "../host_holds/wcifs_filter.ts";
 import { optional } from "../options.ts";
 import { mountShowing } from "../session/all_records.ts";
 import { claimAbsent, isBeingCreated, isOwn } from "../session/creations.ts";
 import { layerId as idOf, parentLayers, sessionOf } from "../session/session.ts";
 import { forgetUnmounted } from "../session/unmounted.ts";
-import { onceFree, requireGone } from "../session/waiting.ts";
+import { onceFree } from "../session/waiting.ts";
 import { vmUsing } from "../session/vm_files.ts";
 
 /**
@@ -417,8 +417,7 @@ export async function destroyLayer(layer: string, options: HostOptions = {}): Pr
     const folder = existingLayer(host, layer, "layer", signal);
     using _destroying = sessionOf(host).mounts.startDestroying(folder);
     await requireUnused(host, folder, signal);
-    await onceFree(host, folder, () => native.destroyLayer(host, folder), signal);
-    await requireGone(host, folder, "DestroyLayer", signal);
+    await deleteLayer(host, folder, DESTROY_LAYER, signal);
   });
 }
 
