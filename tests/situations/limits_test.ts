@@ -84,6 +84,22 @@ function mountScratch({ host }: Pick<World, "host">) {
   return mountWCOWLayers("c1", ["C:\\layers\\top", "C:\\layers\\base", "C:\\scratch"], { host });
 }
 
+type Native = (...args: unknown[]) => unknown;
+
+/** The functions of a host, each as `wrap` returns it. */
+function wrapped(
+  host: SimulatedHost,
+  wrap: (fn: Native, name: string, isSlow: boolean) => Native,
+): Host["symbols"] {
+  return ((dll) =>
+    Object.fromEntries(
+      Object.entries(host.symbols(dll) as Record<string, Native>).map(([name, fn]) => [
+        name,
+        wrap(fn, name, dll.symbols[name]!.nonblocking === true),
+      ]),
+    )) as Host["symbols"];
+}
+
 /** A machine on which the next slow call hangs once `arm` was called, until `release` is. */
 class Hanging {
   hung: string | undefined;
@@ -93,18 +109,12 @@ class Hanging {
 
   readonly front = (host: SimulatedHost): SimulatedHost =>
     hostInFront(host, {
-      symbols: ((dll) => {
-        const symbols = Object.entries(host.symbols(dll) as Record<string, (...args: unknown[]) => unknown>);
-        return Object.fromEntries(symbols.map(([name, fn]) => [
-          name,
-          (...args: unknown[]) => {
-            if (!this.#isArmed || dll.symbols[name]!.nonblocking !== true) return fn(...args);
-            this.#isArmed = false;
-            this.hung = name;
-            return new Promise<void>((resolve) => this.#release = resolve).then(() => fn(...args));
-          },
-        ]));
-      }) as Host["symbols"],
+      symbols: wrapped(host, (fn, name, isSlow) => (...args) => {
+        if (!this.#isArmed || !isSlow) return fn(...args);
+        this.#isArmed = false;
+        this.hung = name;
+        return new Promise<void>((resolve) => this.#release = resolve).then(() => fn(...args));
+      }),
       deadline: (ms, signal) => new Promise((pass) => this.limits.push({ ms, pass, signal })),
     });
 
@@ -302,16 +312,10 @@ Deno.test("a mount that creates its scratch leaves nothing of it at whichever of
     const before = outsideRecords(host);
     let calls = 0;
     const front = hostInFront(host, {
-      symbols: ((dll) =>
-        Object.fromEntries(
-          Object.entries(host.symbols(dll) as Record<string, (...args: unknown[]) => unknown>).map(([name, fn]) => [
-            name,
-            (...args: unknown[]) => {
-              if (++calls === nth) controller.abort(reason);
-              return fn(...args);
-            },
-          ]),
-        )) as Host["symbols"],
+      symbols: wrapped(host, (fn) => (...args) => {
+        if (++calls === nth) controller.abort(reason);
+        return fn(...args);
+      }),
     });
     const options = { host: front, createScratch: true, volumeMountPath: "C:\\mnt\\a\\c1", signal: controller.signal };
     const error = await mountWCOWLayers("c1", [BASE, "C:\\new\\c1"], options).then(() => undefined, (error) => error);
