@@ -148,6 +148,8 @@ export interface Trial<Failure> {
   readonly all: readonly Failure[];
   /** Whether a failure is one of a pair, too. Default: each is. */
   isPaired?(failure: Failure): boolean;
+  /** Whether there are too many pairs to try them all, so that one of each failure is drawn. */
+  readonly drawsPairs?: boolean;
   /** Tries it with some. Returns what is wrong then, and the failures that there can be after the last one. */
   attempt(
     failures: readonly Failure[],

@@ -25,7 +25,18 @@ import {
 import { settle } from "../support/calls.ts";
 import { hostInFront } from "../support/host.ts";
 import { onWire, type Reaction } from "../support/wire_faults.ts";
-import { after, difference, failuresFrom, failuresOf, isSame, type State, stateOf, type Trial } from "./failures.ts";
+import { firstOfAlike, type Outcome, type Place } from "./alike.ts";
+import {
+  after,
+  difference,
+  failuresFrom,
+  failuresOf,
+  INFALLIBLE,
+  isSame,
+  type State,
+  stateOf,
+  type Trial,
+} from "./failures.ts";
 import { APP, BASE, type Holder, inVM, OURS } from "./scenarios.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -65,6 +76,8 @@ function withBody(usual: Bytes, body: object): Bytes {
 export interface VMScenario {
   readonly os: "windows" | "linux";
   readonly options: Parameters<typeof createUtilityVM>[0];
+  /** How many containers have layers in it. Default: two, which share some. */
+  readonly containers?: number;
   mount(vm: UtilityVM, container: number): Promise<Holder>;
 }
 
@@ -190,7 +203,9 @@ async function use(
   const vm = await createUtilityVM(scenario.options, { host }).catch(note);
   if (vm !== undefined) {
     await vm.start().catch(note);
-    for (const container of [1, 2]) await scenario.mount(vm, container).then((mount) => left.push(mount)).catch(note);
+    for (let container = 1; container <= (scenario.containers ?? 2); container++) {
+      await scenario.mount(vm, container).then((mount) => left.push(mount)).catch(note);
+    }
   }
   for (const holder of left.toReversed()) await insist(() => holder.release(), note, wrong);
   if (vm === undefined) return;
@@ -279,13 +294,49 @@ export async function vmTrial(scenario: VMScenario): Promise<Trial<Fault>> {
   const clean = await playVM(scenario, []);
   return {
     all: [...failuresOf(clean.calls), ...wireFaults(clean.messages)],
-    isPaired: (fault) =>
-      "function" in fault || (fault.sent ?? 0) in PAIRED_BYTES && (fault.answered ?? 0) in PAIRED_BYTES,
+    isPaired,
+    drawsPairs: true,
     async attempt(faults) {
       const { calls, messages, complaints } = await playVM(scenario, faults);
       return { complaints, later: () => laterThan(faults.at(-1)!, calls, messages) };
     },
   };
+}
+
+/**
+ * The life of a VM with one container, of which every pair of failures can be tried: in pairs, of failures that are alike one
+ * is enough.
+ */
+export async function vmPairsTrial(shared: VMScenario): Promise<Trial<Fault>> {
+  const scenario = { ...shared, containers: 1 };
+  const trial = await vmTrial(scenario);
+  const tried: Outcome[] = [];
+  for (const fault of trial.all.filter(isPaired)) {
+    const { calls } = await playVM(scenario, [fault]);
+    tried.push({ ...placeOf(fault), followed: followedBy(fault, calls) });
+  }
+  const isFirst = firstOfAlike(tried);
+  return { ...trial, drawsPairs: false, isPaired: (fault) => isPaired(fault) && isFirst(placeOf(fault)) };
+}
+
+function isPaired(fault: Fault): boolean {
+  // Without it, an error lacks a sentence.
+  if ("function" in fault) return fault.function !== "FormatMessageW";
+  return (fault.sent ?? 0) in PAIRED_BYTES && (fault.answered ?? 0) in PAIRED_BYTES;
+}
+
+function placeOf(fault: Fault): Place {
+  if ("function" in fault) {
+    const { function: of, nth, ...way } = fault;
+    return { of, nth, way: JSON.stringify(way) };
+  }
+  const { message, ...way } = fault;
+  return { of: "a message", nth: message, way: JSON.stringify(way) };
+}
+
+function followedBy(fault: Fault, calls: readonly CompletedCall[]): string {
+  return calls.slice(callsUntil(fault, calls)).filter(({ function: fn }) => !INFALLIBLE.includes(fn))
+    .map(({ function: fn, result }) => `${fn} ${result}`).join();
 }
 
 // Nothing, a part of the header, the header, and a part of the body.
@@ -302,9 +353,16 @@ function wireFaults(messages: Played["messages"]): WireFault[] {
 }
 
 function laterThan(first: Fault, calls: readonly CompletedCall[], messages: Played["messages"]): Fault[] {
-  const asked = calls.flatMap(({ function: fn }, i) => fn.startsWith("guest:") ? [i] : []);
-  const isNative = "function" in first;
-  const from = isNative ? after(first, calls) : (asked[first.message - 2] ?? -1) + 1;
-  const message = isNative ? asked.filter((i) => i < from).length : first.message;
+  const from = callsUntil(first, calls);
+  const message = "function" in first
+    ? calls.slice(0, from).filter(({ function: fn }) => fn.startsWith("guest:")).length
+    : first.message;
   return [...failuresFrom(from, calls), ...wireFaults(messages).filter((second) => second.message > message)];
+}
+
+// The number of the calls until a failure.
+function callsUntil(fault: Fault, calls: readonly CompletedCall[]): number {
+  if ("function" in fault) return after(fault, calls);
+  const asked = calls.flatMap(({ function: fn }, i) => fn.startsWith("guest:") ? [i] : []);
+  return (asked[fault.message - 2] ?? -1) + 1;
 }
