@@ -63,9 +63,9 @@ Deno.test("what a mount of layers and its release cost", async () => {
   const costs = [];
   for (const count of [1, 5, 20]) costs.push(await costsOfMount(count));
   assertEquals(costs, [
-    [[54, 4, 2, 44, 4329], [21, 2, 0, 18, 18372]],
-    [[70, 4, 2, 56, 8933], [21, 2, 0, 18, 18372]],
-    [[130, 4, 2, 101, 26198], [21, 2, 0, 18, 18372]],
+    [[55, 4, 2, 45, 4353], [22, 2, 0, 19, 18396]],
+    [[71, 4, 2, 57, 8957], [22, 2, 0, 19, 18396]],
+    [[131, 4, 2, 102, 26222], [22, 2, 0, 19, 18396]],
   ]);
 });
 
@@ -93,9 +93,9 @@ Deno.test("what a mount of a volume at a folder, listing the mounts, and finding
   await volume.release();
   assertEquals({ ofMount, ofList, ofFind, ofRelease: cost() }, {
     ofMount: [37, 0, 1, 31, 2149],
-    ofList: [102, 5, 0, 85, 317920],
-    ofFind: [102, 5, 0, 85, 317920],
-    ofRelease: [32, 0, 0, 27, 19668],
+    ofList: [103, 5, 0, 86, 317944],
+    ofFind: [103, 5, 0, 86, 317944],
+    ofRelease: [33, 0, 0, 28, 19692],
   });
 });
 

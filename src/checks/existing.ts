@@ -66,7 +66,10 @@ export function idOf(host: Host, path: string, flags = 0): string | undefined {
  */
 export function toldIdOf(host: Host, path: string, flags = 0): string {
   using opened = openFile(host, path, { flags: fileFlag.BACKUP_SEMANTICS | flags });
-  return fileId(host, opened.value, path);
+  const ask = () => fileId(host, opened.value, path);
+  // By a wrong answer, a mount would lose its record, or would seem to be of a folder that is gone. Two right ones agree.
+  const id = ask();
+  return ask() === id ? id : ask();
 }
 
 /** Returns whether there is a volume, or undefined if Windows doesn't tell. */

@@ -51,7 +51,7 @@ export async function report(
     ...(isLong && { progress: (line: string) => console.log(`${seconds()}: ${line}`) }),
   });
   covered.forEach((line) => console.log(line));
-  if (!options.full) console.log(`seed ${options.seed}: repeat it with --seed=${options.seed}`);
+  console.log(`seed ${options.seed}: repeat it with --seed=${options.seed}`);
   console.log(`took ${seconds()}`);
   leaks.forEach((leak) => console.log(`LEAK ${leak}`));
   console.log(`${leaks.length} leaks`);

@@ -186,6 +186,27 @@ Deno.test("a mount folder that another program removes as it is being created is
   assertEquals([held(host), host.paths()], [[], before]);
 });
 
+Deno.test("Windows tells another id of a folder once: a permanent mount stays, and a mount is released whole", async () => {
+  for (let nth = 1;; nth++) {
+    const host = hostWith({ layers: LAYERS, scratches: [SCRATCH, OTHER] });
+    const other = host.otherProcess();
+    await mountWCOWLayers("db", [...LAYERS, OTHER], { host: other, volumeMountPath: "C:\\db", permanent: true });
+    other.endProcess();
+    const before = held(host);
+    let asked = 0;
+    const wrong = withWrapped(host, (fn, call) => (...args) => {
+      const answer = call(...args);
+      if (fn === "GetFileInformationByHandleEx" && ++asked === nth) (args[2] as Uint8Array).fill(57);
+      return answer;
+    });
+    const mount = await mountWCOWLayers("web", STACK, { host: wrong, volumeMountPath: MOUNT });
+    await recover({ host: wrong });
+    await mount.release();
+    assertEquals([held(host), host.exists(MOUNT)], [before, false], `${nth}`);
+    if (asked < nth) break;
+  }
+});
+
 Deno.test("Windows tells once that a process doesn't exist, or not when it started: what it has mounted stays", async () => {
   for (const options of [{ code: "ERROR_INVALID_PARAMETER", nth: 1 }, { code: "ERROR_ACCESS_DENIED" }]) {
     for (const fn of ["OpenProcess", "GetProcessTimes"]) {

@@ -50,7 +50,7 @@ const NEVER = [
 
 // What is wrong wherever it is passed, and for some kinds more.
 function wrongFor(place: Place, random: Random): unknown {
-  const wrongs: unknown[] = [...NEVER];
+  const wrongs: unknown[] = NEVER.filter((value) => place.kind !== "function" || typeof value !== "function");
   if (place.kind === "path") wrongs.push(...WRONG_PATHS, 7, true, 5n);
   else if (place.kind === "text") wrongs.push(...WRONG_TEXTS, 7, true, 5n);
   else if (place.kind === "pathOrBoolean") wrongs.push(...WRONG_PATHS, 7, 5n);
