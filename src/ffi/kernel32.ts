@@ -746,7 +746,14 @@ export function hasEnded(host: Host, { pid, start }: ProcessId): boolean | undef
   }
 }
 
-/** Returns the path of an open handle, with links and mount points resolved. `flags` is a sum of {@linkcode finalPath}. */
+// `\\?\C:\`, or `\\?\Volume{guid}\`.
+const FINAL_PATH = /^\\\\\?\\[^\\]+\\/;
+
+/**
+ * Returns the path of an open handle, with links and mount points resolved. `flags` is a sum of {@linkcode finalPath}.
+ *
+ * @throws {UnexpectedAnswerError} if it is none.
+ */
 export function finalPathName(host: Host, handle: bigint, flags: number, path?: string): string {
   const { GetFinalPathNameByHandleW } = host.symbols(kernel32);
   let units = 512;
@@ -758,7 +765,9 @@ export function finalPathName(host: Host, handle: bigint, flags: number, path?: 
       throw lastError(host, "GetFinalPathNameByHandleW", path);
     }
     if (needed < units) {
-      return fromWide(text.subarray(0, 2 * needed));
+      const name = fromWide(text.subarray(0, 2 * needed));
+      if (!FINAL_PATH.test(name)) throw new UnexpectedAnswerError("GetFinalPathNameByHandleW", "is no path", name);
+      return name;
     }
     units = textLength("GetFinalPathNameByHandleW", needed) + 1;
   }

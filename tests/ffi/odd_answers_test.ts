@@ -4,6 +4,7 @@ import { UnexpectedAnswerError } from "../../mod.ts";
 import { directoryEntries, finalPathName, mountPointsOfVolume, openFile, readBytes } from "../../src/ffi/kernel32.ts";
 import { currentUser, securityOf } from "../../src/ffi/ntdll.ts";
 import { getLayerMountPath } from "../../src/ffi/vmcompute.ts";
+import { wide } from "../../src/ffi/wide.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { type Call, withWrapped } from "../support/host.ts";
 
@@ -46,6 +47,17 @@ Deno.test("a text that needs more room than any has is refused", async () => {
     assertThrows(() => mountPointsOfVolume(failing, "C:\\"), UnexpectedAnswerError, "no length");
     const layer = answering("GetLayerMountPath", (args) => put32(args[2], 0, units) - 1);
     await assertRejects(() => getLayerMountPath(layer, "C:\\scratch"), UnexpectedAnswerError, "no length");
+  }
+});
+
+Deno.test("a path of an open file that is none is refused, as it would be in a record that nobody can read", () => {
+  for (const text of ["", "C:", "C:\\folder", "\\\\?\\", "\\folder"]) {
+    const host = answering("GetFinalPathNameByHandleW", (args) => {
+      (args[1] as Uint8Array).set(wide(text));
+      return text.length || 1;
+    });
+    using file = openFile(host, FILE);
+    assertThrows(() => finalPathName(host, file.value, 0), UnexpectedAnswerError, "is no path");
   }
 });
 

@@ -138,7 +138,7 @@ function drawn(fn: string, random: Random): { readonly odd: Odd; readonly what: 
 
 // Where records are kept if the environment says so: their folder stays.
 function isFolder(text: string): boolean {
-  return /^C:\\[\w\\]*$/.test(text);
+  return /^C:(\\[\w\\]*)?$/.test(text);
 }
 
 function inside(at: number, offset: number, value: number): Odd {

@@ -56,6 +56,7 @@ function wrongFor(place: Place, random: Random): unknown {
   else if (place.kind === "pathOrBoolean") wrongs.push(...WRONG_PATHS, 7, 5n);
   else if (place.kind === "boolean") wrongs.push("true", 1, 0, "");
   else if (place.kind === "number" || place.kind === "size") wrongs.push("7", true, -(2 ** 53));
+  else if (place.kind === "string") wrongs.push(true, 7, 5n);
   else wrongs.push(true, 7, "x");
   return pick(wrongs, random);
 }
