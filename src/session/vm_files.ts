@@ -5,7 +5,7 @@
  */
 
 import { type HostFile, hostFile } from "../checks/host_file.ts";
-import { isWithin } from "../checks/windows_path.ts";
+import { isWithin, pathKey } from "../checks/windows_path.ts";
 import { runsWithoutGuest } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -34,7 +34,17 @@ export function noteVMFile(host: Host, file: HostFile, vm: FileUser): () => void
 
 /** Notes that a VM boots from a file or folder, as long as it lives. */
 export function noteBootFile(host: Host, path: string, vm: FileUser): void {
-  sessionOf(host).vmFiles.add({ keyOf: () => hostFile(host, path).key, vm });
+  sessionOf(host).vmFiles.add({ keyOf: () => keyOfBootFile(host, path), vm });
+}
+
+// It can be replaced or out of reach by now, which says nothing about other files.
+function keyOfBootFile(host: Host, path: string): string {
+  try {
+    return hostFile(host, path).key;
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    return pathKey(path);
+  }
 }
 
 // NT VIRTUAL MACHINE, of which each has its own.
@@ -56,8 +66,11 @@ export function isOpenToVM(host: Host, file: string): boolean {
 export function vmUsing(host: Host, path: string): FileUser | undefined {
   const uses = currentUses(host);
   if (uses.length === 0) return undefined;
-  const { key } = hostFile(host, path);
-  return uses.find(({ keyOf }) => isWithin(keyOf(), key))?.vm;
+  const keys = [hostFile(host, path).key, pathKey(path)];
+  return uses.find(({ keyOf }) => {
+    const used = keyOf();
+    return keys.some((key) => isWithin(used, key));
+  })?.vm;
 }
 
 /** Returns another VM of this process that uses a file. */

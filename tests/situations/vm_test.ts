@@ -16,7 +16,7 @@ import { destroyLayer } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { changes, held } from "../support/calls.ts";
 import { TestVM } from "../support/vm.ts";
-import { IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
+import { BOOT, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
 Deno.test("one container id twice on one scratch of a VM: the second is refused before it reaches the VM", async () => {
   await using t = await TestVM.open({ os: "linux" });
@@ -83,6 +83,23 @@ Deno.test("what a VM uses is neither unmounted on the host, nor destroyed, nor m
   assertEquals(await unmountWCOWLayers("C:\\scratch\\1", { host }).then(() => "unmounted"), "unmounted");
   await vm.close();
   await destroyLayer("C:\\image", { host });
+});
+
+Deno.test("a file that a VM booted from and that is gone or out of reach hinders nothing elsewhere", async () => {
+  const host = vmHost();
+  ["C:\\layers\\base", "C:\\layers\\other"].forEach((layer) => host.addLayer(layer));
+  host.addScratch("C:\\scratch");
+  await using vm = await startedVM(host, LINUX);
+  await using windows = await startedVM(host, { ...WINDOWS, id: "vm2" });
+  host.remove(`${BOOT}\\initrd.img`);
+  const isBoot = ({ args }: NativeCall) => String(args.path).startsWith(`${IMAGE}\\UtilityVM`);
+  host.fail({ function: "CreateFileW", code: "ERROR_ACCESS_DENIED", when: isBoot });
+  await mountWCOWLayers("c1", ["C:\\layers\\base", "C:\\scratch"], { host });
+  await unmountWCOWLayers("C:\\scratch", { host });
+  await destroyLayer("C:\\layers\\other", { host });
+  // It is known by its name still.
+  await assertRejects(() => destroyLayer(IMAGE, { host }), InUseError, "vm2");
+  assertEquals([vm.state, windows.state], ["running", "running"]);
 });
 
 Deno.test("a removal that a VM on its way out refuses is done once it has ended; any other VM has all still", async () => {
