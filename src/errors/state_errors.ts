@@ -32,14 +32,15 @@ export class InUseError extends LayerError {
  * A call of Windows doesn't return. Either something that had to wait for it gave up: everything that this had changed until
  * then was undone. Or the call was made for you, and you don't want to wait any more: `cause` is the reason of your signal, or the
  * time limit. Then what was begun is undone once the call returns, and until that nobody else gets at it. A call that runs keeps the
- * process alive; `Deno.exit()` ends it.
+ * process alive; `Deno.exit()` ends it. A change that the guest of a VM doesn't answer is such a call, too, which the end of the VM
+ * ends.
  *
  * @category Errors
  */
 export class HungCallError extends LayerError {
   /** The class name. */
   override readonly name = "HungCallError";
-  /** The function of Windows that doesn't return, such as `PrepareLayer`. */
+  /** The function of Windows that doesn't return, such as `PrepareLayer`; `ModifySettings` if it is a guest. */
   readonly operation: string;
   /** The file or folder that it was called for, or the id of the VM. Empty if it wasn't called for one. */
   readonly path: string;

@@ -8,7 +8,7 @@ import { messageOf } from "../errors/printable.ts";
 import { GuestConnectionError, GuestError, VMStateError } from "../errors/vm_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import { timeZone } from "../ffi/kernel32.ts";
-import { deadline } from "../ffi/operation.ts";
+import { deadline, noted } from "../ffi/operation.ts";
 import { PROTOCOL_VERSION, securityPolicy, socketAddresses } from "../hcsschema/guest_messages.ts";
 import type { GuestConnectionInfo } from "../hcsschema/queries.ts";
 import type { GuestModificationRequest, ModifySettingRequest } from "../hcsschema/requests.ts";
@@ -147,8 +147,10 @@ export class DirectGuest {
   }
 
   async #ask(request: GuestModificationRequest): Promise<void> {
+    const { host, id } = this.#system;
     try {
-      await this.#connection.modify(request);
+      // Who cancels a mount is told of a guest that hangs, as of a Windows that does.
+      await noted(host, "ModifySettings", id, this.#connection.modify(request));
     } catch (error) {
       throw error instanceof GuestConnectionError ? reasonOf(this.#system, error, this.end) : error;
     }

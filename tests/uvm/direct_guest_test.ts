@@ -1,6 +1,6 @@
 // VMs with whose guests this process talks itself.
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
-import { InUseError } from "../../src/errors/state_errors.ts";
+import { HungCallError, InUseError } from "../../src/errors/state_errors.ts";
 import { LayerError } from "../../src/errors/layer_error.ts";
 import { GuestConnectionError, GuestError, VMStateError } from "../../src/errors/vm_errors.ts";
 import { NativeError } from "../../src/errors/windows_errors.ts";
@@ -388,6 +388,39 @@ Deno.test("a guest that answers nothing for five minutes is given up", async () 
   assertStringIncludes(error.message, "because the guest doesn't answer");
   await vm.close();
   assertEquals(held(host), []);
+});
+
+Deno.test("who cancels a mount or a release is told of a guest that doesn't answer, and what was begun is undone once it does", async () => {
+  const lcow = async (host: SimulatedHost) => {
+    const vm = await startedVM(host, LINUX);
+    const mount = (timeout?: number) => mountLCOWLayers("c1", LCOW, { vm, guestRoot: "/run/c", timeout });
+    return { vm, mount };
+  };
+  const wcow = async (host: SimulatedHost) => {
+    const vm = await startedVM(host, WINDOWS);
+    const stack = ["C:\\layers\\base", "C:\\scratches\\1"];
+    return { vm, mount: (timeout?: number) => mountWCOWLayers("c1", stack, { vm, timeout }) };
+  };
+  for (const open of [lcow, wcow]) {
+    const { host, close, open: answer } = gated({ clock: "automatic", completion: "synchronous" });
+    const { vm, mount } = await open(host);
+    const empty = held(host);
+    const hang = async (act: () => Promise<unknown>) => {
+      close();
+      const begin = host.clock.now;
+      const error = await assertRejects(act, HungCallError);
+      assertEquals([error.operation, error.path, host.clock.now - begin], ["ModifySettings", "vm1", 6000]);
+      answer();
+      await error.over;
+    };
+    await hang(() => mount(1000));
+    while (held(host).length > empty.length) await host.sleep(10);
+    const mounted = await mount();
+    await hang(() => mounted.release({ timeout: 1000 }));
+    await mounted.release();
+    assertEquals([held(host), vm.state], [empty, "running"]);
+    await vm.close();
+  }
 });
 
 Deno.test("an aborted change ends the wait, and is made to its end", async () => {
