@@ -31,7 +31,7 @@ import { type Expect, type HoldList, type ReleaseOptions, withHolds } from "../h
 import { log } from "../log.ts";
 import { limitsOf, oneOf, optional, propertyOf, requireObject } from "../options.ts";
 import { requireBuild } from "../session/builds.ts";
-import { createHeld } from "../session/creations.ts";
+import { claim, createHeld, requireUnclaimed } from "../session/creations.ts";
 import { copyOnceFree, onceFree, removeOnceFree, settlesWithin } from "../session/waiting.ts";
 import { sessionOf } from "../session/session.ts";
 import { noteBootFile } from "../session/vm_files.ts";
@@ -199,7 +199,9 @@ async function create(
   const document = plan.document(Math.min(plan.processorCount, await hostProcessors(host)));
   signal?.throwIfAborted();
   const { scratch } = plan;
+  if (scratch !== undefined) requireUnclaimed(host, scratch.path, "options.layerFolders");
   const newScratch = scratch && kindOf(host, scratch.path) === undefined ? scratch : undefined;
+  using _claim = newScratch && claim(host, newScratch.path, "options.layerFolders");
   const planned = { vm: plan.id, owner: plan.owner, newScratch: newScratch?.path };
   // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
   return await withVMRecord(host, planned, (record) =>

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { InvalidInputError } from "../../src/errors/input_error.ts";
 import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { MissingPermissionError, NativeError } from "../../src/errors/windows_errors.ts";
 import { ReleaseError, UnwindError } from "../../src/holds/release_errors.ts";
@@ -6,7 +7,7 @@ import { parseWCOWLayers } from "../../src/layers/parse_layers.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { createUtilityVM } from "../../src/uvm/utility_vm.ts";
-import { CallBarrier, heldKinds } from "../support/calls.ts";
+import { CallBarrier, held, heldKinds, settle } from "../support/calls.ts";
 import { withFunction } from "../support/host.ts";
 import {
   createdDocument,
@@ -154,6 +155,26 @@ Deno.test("createUtilityVM() rejects with the cause where its disk is busy for a
     // The simulation keeps the file of a delete that was told to find none.
     assertEquals(host.exists(DISK), code === 2);
   }
+});
+
+Deno.test("createUtilityVM() refuses a disk that another call is making, which removes it if it fails", async () => {
+  const gate = Promise.withResolvers<void>();
+  const host = new SimulatedHost({
+    latency: (call) => call.function === "HcsCreateComputeSystem" ? gate.promise : undefined,
+  });
+  host.addWindowsBootLayer(IMAGE);
+  host.addFolder(SCRATCH);
+  host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005, nth: 1 });
+  const first = assertRejects(() => createUtilityVM(WINDOWS, { host }), NativeError);
+  await settle();
+  const again = { ...WINDOWS, id: "vm2" };
+  const error = await assertRejects(() => createUtilityVM(again, { host }), InvalidInputError, "by another call");
+  assertEquals([error.argument, host.exists(DISK)], ["options.layerFolders", true]);
+  gate.resolve();
+  await first;
+  assertEquals(host.exists(DISK), false);
+  await (await startedVM(host, again)).close();
+  assertEquals(held(host), [`file ${DISK}`]);
 });
 
 Deno.test("createUtilityVM() tells of a disk that a copy left which was refused half-way, and tries none after it", async () => {
