@@ -5,7 +5,7 @@
  * @module
  */
 
-import { messageOf, printable } from "../errors/printable.ts";
+import { messageOf, printable, visible } from "../errors/printable.ts";
 import type { Host } from "../ffi/host.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import { type Level, log } from "../log.ts";
@@ -135,16 +135,19 @@ const LEVELS: ReadonlyMap<unknown, Level> = new Map<unknown, Level>([
   ["warning", "warn"],
 ]);
 
-/** Writes a line of a guest's log, which is JSON, to the log of the library. A line that isn't JSON is usually a crash. */
+/**
+ * Writes a line of a guest's log, which is JSON, to the log of the library, as one line whatever the guest writes. A line that isn't
+ * JSON is usually a crash.
+ */
 function forwardLine(line: string, vm: string): void {
   if (line.trim() === "") return;
   const entry = parse(line);
   if (entry === undefined) {
-    log("error", () => `guest in ${vm}: ${line.trim()}`);
+    log("error", () => `guest in ${vm}: ${visible(line.trim())}`);
     return;
   }
   const { level, msg, time: _, ...fields } = entry;
-  const text = typeof msg === "string" ? msg : msg === undefined ? "" : printable(msg);
+  const text = typeof msg === "string" ? visible(msg) : msg === undefined ? "" : printable(msg);
   const rest = Object.keys(fields).length === 0 ? "" : ` ${printable(fields)}`;
   log(LEVELS.get(level) ?? "error", () => `guest in ${vm}: ${text}${rest}`);
 }

@@ -136,6 +136,8 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
       "goroutine 1 [running]:",
       '{"level":{"toString":1},"msg":{"toString":1}}',
       '{"level":"constructor","msg":null}',
+      '{"level":"info","msg":"done\\nERROR not of a guest"}',
+      "\u001b[2Jnothing happened",
     ].join("\n");
     // In pieces that fall anywhere, also into a character.
     const bytes = encoder.encode(text);
@@ -155,6 +157,8 @@ Deno.test("serveGuest() puts each line of a guest's log into the log, at its lev
     "ERROR guest in vm1: goroutine 1 [running]:",
     'ERROR guest in vm1: {"toString":1}',
     "ERROR guest in vm1: null",
+    "INFO guest in vm1: done\\u000aERROR not of a guest",
+    "ERROR guest in vm1: \\u001b[2Jnothing happened",
   ]);
   assertEquals(host.held(), []);
 });
