@@ -19,6 +19,9 @@ export type Options = Readonly<Record<string, "string" | "optional" | "boolean">
 
 const SHORT = { "-h": "--help" } as const;
 
+// The tasks give it before the user does.
+const MAY_BE_REPEATED = ["simulate"];
+
 /**
  * Parses a command line. A value follows its option behind `=`, or as the next argument unless it may be left out; behind
  * `--` there are no options.
@@ -54,6 +57,10 @@ export function parseCommandLine(args: readonly string[], options: Options): Com
     }
     // As of a variable that isn't set. Of --adopt, no value means all.
     if (text === "" && !isLeftOut) throw new UsageError(`${option} is empty`);
+    // One of the two would be passed over without a word.
+    if (Object.hasOwn(values, name) && !MAY_BE_REPEATED.includes(name)) {
+      throw new UsageError(`${option} is given twice`);
+    }
     values[name] = text;
   }
   return { values, positionals };

@@ -68,6 +68,7 @@ for (
     [["C:/a", "C:/s", "--id="], 2, "error: --id is empty\n"],
     [["C:/a", "C:/s", "--id", ""], 2, "error: --id is empty\n"],
     [["C:/a", "C:/s", "--simulate="], 2, "error: --simulate is empty\n"],
+    [["C:/a", "C:/s", "--mount-point=C:/m", "--mount-point", "C:/n"], 2, "error: --mount-point is given twice\n"],
     [["--from="], 2, "error: --from is empty\n"],
     [["--timeout", "C:/a", "C:/s"], 2, "error: --timeout takes a number of seconds from 0.001 to 2147483, not C:/a\n"],
     [["C:/a", "C:/s", "--vm=plan9"], 2, "error: --vm takes windows or linux, not plan9\n"],
