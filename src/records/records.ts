@@ -31,7 +31,7 @@ import { fileLock } from "./file_lock.ts";
 import { closedLine, firstLine, mountedLine, type MountPlan, type MountRecord, recordIn } from "./record.ts";
 import { isPlaceLine, placeIn, placeLine, type PlaceRecord, subjectOf } from "./place.ts";
 import { createTrustedFolder } from "./trusted_folder.ts";
-import { isVMLine, type OwnedVM, subjectOfVM, vmIn, vmLine, type VMRecord } from "./vm_record.ts";
+import { fileLine, isVMLine, type OwnedVM, subjectOfVM, vmIn, vmLine, type VMRecord } from "./vm_record.ts";
 
 const FOLDER = "hcs-layers";
 const MOUNTS = "mounts";
@@ -137,9 +137,9 @@ export class Records {
     return readFile(host, path, (content) => vmOf(content, path));
   }
 
-  /** {@linkcode begin} for a VM. */
-  async beginVM(host: Host, plan: OwnedVM): Promise<void> {
-    await this.#begin(host, subjectOfVM(plan), vmLine(plan));
+  /** {@linkcode begin} for a VM, with the files that it may open already. */
+  async beginVM(host: Host, plan: OwnedVM, files: readonly string[] = []): Promise<void> {
+    await this.#begin(host, subjectOfVM(plan), vmLine(plan) + files.map(fileLine).join(""));
   }
 
   /** Adds a line to the record of a VM. Returns once that is on the disk. */

@@ -9,14 +9,20 @@ import type { HoldList } from "../holds/hold_list.ts";
 import type { Records } from "../records/records.ts";
 import { newStamp } from "../records/stamp.ts";
 import { copiedLine, fileLine, type OwnedVM, type PlannedVM } from "../records/vm_record.ts";
+import { Mutex } from "./mutex.ts";
 import { sessionOf } from "./session.ts";
 import { onceReachable } from "./waiting.ts";
+
+// With the longest paths, these and those of all disks of a VM are half of what a record may have.
+const MOST_LINES = 500;
 
 /** The record of a VM of this process. It stays until all lists and files that it knows are released. */
 export class OwnVMRecord {
   readonly #host: Host;
   readonly #records: Records;
-  readonly #plan: OwnedVM;
+  #plan: OwnedVM;
+  #lines = 0;
+  readonly #turns = new Mutex();
   readonly #files = new Set<string>();
   readonly #lists: HoldList[] = [];
 
@@ -45,8 +51,29 @@ export class OwnVMRecord {
   /** Writes down that the VM is about to be allowed to open a file. Returns once that is on the disk. */
   async willOpen(file: string): Promise<void> {
     if (this.#files.has(file)) return;
-    await this.#add(fileLine(file));
-    this.#files.add(file);
+    await this.#turns.run(async () => {
+      if (this.#lines >= MOST_LINES) await this.#renew();
+      await this.#add(fileLine(file));
+      this.#lines++;
+      this.#files.add(file);
+    });
+  }
+
+  // A VM that lives long opens more files than a record has room for. Until the new one is on the disk, the old one stays.
+  async #renew(): Promise<void> {
+    const old = this.#plan;
+    const { newScratch: _copied, ...known } = old;
+    const plan = { ...known, id: crypto.randomUUID() };
+    const begin = () => this.#records.beginVM(this.#host, plan, [...this.#files]);
+    try {
+      await onceReachable(this.#host, this.#records.folder, begin);
+    } catch (error) {
+      await this.#records.closeVM(this.#host, plan);
+      throw error;
+    }
+    this.#plan = plan;
+    this.#lines = 0;
+    await this.#records.closeVM(this.#host, old);
   }
 
   /** Notes that the VM can't open a file any more. */

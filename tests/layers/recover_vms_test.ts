@@ -2,6 +2,7 @@
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { createUtilityVM, findMounts, listMounts, mountLCOWLayers, mountWCOWLayers, recover } from "../../mod.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
+import { withVMRecord } from "../../src/session/vm_records.ts";
 import { grantVmAccess } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
 import { held } from "../support/calls.ts";
@@ -231,4 +232,47 @@ Deno.test("a VM costs one flushed write, a scratch that it may write to another 
   await vm.close();
   assertEquals([flushed(), held(host), records(host)], [3, [], []]);
   assertEquals([BOOT, IMAGE, SCRATCH].every((folder) => host.exists(folder)), true);
+});
+
+/** Has a VM of a process open a file to the end, and others one after another. */
+async function openMany(host: SimulatedHost): Promise<void> {
+  await withVMRecord(host, { vm: "vm1", owner: "hcs-layers" }, async (record) => {
+    await record!.willOpen(WRITABLE);
+    await grantVmAccess(WRITABLE, "vm1", { host });
+    for (let i = 0; i < 1200; i++) {
+      const file = `C:\\${"x".repeat(200)}\\${i}.vhdx`;
+      await record!.willOpen(file);
+      await record!.cantOpen(file);
+    }
+  });
+}
+
+Deno.test("the record of a VM that opens many files in its life stays small, and recover() revokes what is open", async () => {
+  const host = machine();
+  const other = host.otherProcess();
+  await openMany(other);
+  const [{ name } = { name: "" }, ...rest] = host.readDir(RECORDS);
+  assertEquals([rest, host.readFile(`${RECORDS}\\${name}`).length < 2 ** 19], [[], true]);
+  assertEquals((await findMounts(WRITABLE, { host })).map(({ vm }) => vm?.id), ["vm1"]);
+  other.endProcess();
+  assertEquals((await recover({ host })).map(({ outcome }) => outcome), ["released"]);
+  assertEquals([host.grantsOf(WRITABLE), records(host)], [[], []]);
+});
+
+Deno.test("recover() revokes what a VM may open whose process died while it wrote its record anew", async () => {
+  for (const fn of ["WriteFile", "DeleteFileW"]) {
+    const host = machine();
+    const process = host.otherProcess();
+    let written = 0;
+    process.before(fn, () => {
+      // The first line, 500 files, and the new record.
+      if (fn === "WriteFile" && ++written < 502) return;
+      process.endProcess();
+      throw new Error("killed");
+    });
+    await assertRejects(() => openMany(process));
+    assertEquals(records(host).length, 2);
+    assertEquals((await recover({ host })).some(({ outcome }) => outcome !== "released"), false);
+    assertEquals([host.grantsOf(WRITABLE), records(host)], [[], []]);
+  }
 });
