@@ -176,9 +176,21 @@ export function mark(host: Host, path: string, transfer: PlannedTransfer): void 
   openMark(host, path, transfer, { access: access.GENERIC_WRITE, disposition: disposition.CREATE_NEW });
 }
 
-// Asked twice, as an answer can be wrong once, and what is left without one would be there for good.
+const LOOKS = 3;
+
+// Two looks must tell that there is none: an answer can be wrong once, and what is left without one would be there for good. One
+// look may fail, or nobody would hear of what is left.
 function isMarked(host: Host, path: string, transfer: PlannedTransfer): boolean {
-  return hasMark(host, path, transfer) || hasMark(host, path, transfer);
+  let absent = 0;
+  for (let look = 1; absent < 2; look++) {
+    try {
+      if (hasMark(host, path, transfer)) return true;
+      absent++;
+    } catch (error) {
+      if (look === LOOKS) throw error;
+    }
+  }
+  return false;
 }
 
 function hasMark(host: Host, path: string, transfer: PlannedTransfer): boolean {

@@ -325,6 +325,22 @@ Deno.test("an image that can't be removed keeps its layer, by which it is known,
   assertEquals(host.held().filter(({ target }) => target.includes("app")), []);
 });
 
+Deno.test("a mark that is gone although its removal failed, and that Windows once doesn't tell of, hinders no import", async () => {
+  const host = await withBase();
+  const denied = { code: "ERROR_ACCESS_DENIED" } as const;
+  let removals = 0;
+  let looks = 0;
+  host.fail({
+    ...denied,
+    function: "DeleteFileW",
+    effect: "full",
+    when: ({ args }) => `${args.path}`.startsWith(`${CHILD}:`) && removals++ === 0,
+  });
+  host.fail({ ...denied, function: "CreateFileW", when: () => removals > 0 && looks++ === 0 });
+  await importCimLayer(CHILD, tar(...childEntries()), [BASE], { host });
+  assertEquals([removals, looks > 0, await listMounts({ host })], [1, true, []]);
+});
+
 const COMPLETE = [CHILD, `${IMAGES}\\app.cim`];
 
 /** Checks that there is all of the layer, or nothing of it. */
