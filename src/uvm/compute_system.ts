@@ -153,7 +153,8 @@ export class ComputeSystem implements AsyncDisposable {
     } catch (error) {
       callback[Symbol.dispose]();
       // Nobody waits for the handle any more, but Windows may still return one.
-      const late = opening.then((late) => attempt(id, () => end(late), () => closeSystem(host, late, id)), () => {});
+      const close = (late: bigint) => twice(() => closeSystem(host, late, id));
+      const late = opening.then((late) => attempt(id, () => end(late), () => close(late)), () => {});
       if (!await settlesWithin(host, late, EXIT_LIMIT_MS)) onLate(late);
       throw error;
     }
@@ -314,7 +315,7 @@ export class ComputeSystem implements AsyncDisposable {
   }
 
   #discard(end = (handle: bigint) => stopSystem(this.host, "HcsTerminateComputeSystem", handle, this.id)) {
-    return attempt(this.id, () => end(this.#handle), () => this.close());
+    return attempt(this.id, () => end(this.#handle), () => twice(() => this.close()));
   }
 
   async #operate(fn: SystemOperation, { signal }: WaitOptions, how?: object): Promise<void> {
@@ -379,6 +380,11 @@ async function attempt(id: string, ...steps: (() => Promise<unknown>)[]): Promis
       log("warn", () => `cleaning up the compute system ${id}: ${messageOf(error)}`);
     }
   }
+}
+
+// Nobody has what is closed so, and could close it again after a failure.
+function twice(close: () => Promise<void>): Promise<void> {
+  return close().catch(close);
 }
 
 /** Whether there is no such system, or it has stopped. */

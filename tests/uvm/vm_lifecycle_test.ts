@@ -212,6 +212,16 @@ Deno.test("createUtilityVM() ends a VM of which Windows takes no callback, or te
   }
 });
 
+Deno.test("createUtilityVM() closes a VM of which Windows takes no callback, also if that fails once", async () => {
+  for (const effect of ["none", "full"] as const) {
+    const host = vmHost();
+    host.fail({ function: "HcsRegisterComputeSystemCallback", code: "ERROR_ACCESS_DENIED" });
+    host.fail({ function: "HcsCloseComputeSystem", code: "ERROR_TIMEOUT", effect, nth: 1 });
+    const error = await assertRejects(() => createUtilityVM(LINUX, { host }), NativeError);
+    assertEquals([error.operation, host.held()], ["HcsRegisterComputeSystemCallback", []]);
+  }
+});
+
 Deno.test("createUtilityVM() says what is held still where undoing fails as well", async () => {
   const host = vmHost();
   host.fail({ function: "HcsCreateComputeSystem", code: 0x80070005 });
