@@ -163,6 +163,10 @@ export const hcsFunctions: SimulatedDll = {
           ErrorMessage: "A virtual machine or container with the specified identifier already exists.",
         });
       }
+      const runtimeId = runtimeIdOf(id);
+      if (Object.keys(windows.state.systems).some((other) => runtimeIdOf(other) === runtimeId)) {
+        unknown(`creating a system whose GUID another one has: ${id}`);
+      }
       const vm = checked(context, result, () => newVM(context, id, parse(configuration)));
       windows.state.systems[id] = vm;
       openHandle(context, vm, computeSystem);

@@ -39,6 +39,13 @@ Deno.test("runtime ids are those of real hosts", async () => {
   assertEquals(runtimeIdOf("5C8D9F2E-77a1-4b0e-9a43-1f0f5b6f2d10"), "5c8d9f2e-77a1-4b0e-9a43-1f0f5b6f2d10");
 });
 
+Deno.test("nobody knows what Windows makes of two systems with one GUID", async () => {
+  const host = machine();
+  await using _vm = await startedVM(host, LINUX);
+  await assertRejects(() => startedVM(host, { ...LINUX, id: "VM1" }), SimulationError, "whose GUID another one has");
+  assertEquals(heldKinds(host).filter((kind) => kind === "computeSystem").length, 1);
+});
+
 Deno.test("HcsCreateComputeSystem refuses a document that isn't one, and keys that there aren't", async () => {
   const host = machine();
   await using vm = await startedVM(host, LINUX);
