@@ -10,7 +10,7 @@ import type { Host } from "../ffi/host.ts";
 import { vsockService } from "../ffi/ws2_32.ts";
 import { type Level, log } from "../log.ts";
 import { ENTROPY_PORT, LOG_PORT } from "./plans/linux_vm.ts";
-import { type GuestConnection, type GuestListener, VMSockets } from "./vm_sockets.ts";
+import { ClosedSocketError, type GuestConnection, type GuestListener, VMSockets } from "./vm_sockets.ts";
 
 const ENTROPY_BYTES = 512;
 const CHUNK_BYTES = 64 * 1024;
@@ -91,6 +91,8 @@ async function serveEntropy(listener: GuestListener): Promise<void> {
   if (connection === undefined) return;
   try {
     await connection.write(crypto.getRandomValues(new Uint8Array(ENTROPY_BYTES)));
+  } catch (error) {
+    if (!(error instanceof ClosedSocketError)) throw error;
   } finally {
     connection.close();
   }

@@ -500,7 +500,7 @@ export class UtilityVM implements AsyncDisposable {
   async close(options: ReleaseOptions = {}): Promise<void> {
     await this.#perform(options, async (signal) => {
       signal?.throwIfAborted();
-      const hasGuest = this.#guest !== undefined;
+      const hasGuest = this.#guest !== undefined || this.#progress === "starting";
       try {
         if (hasGuest) await this.#endGuest();
         await this.#closeSockets();

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import { InvalidInputError } from "../../src/errors/input_error.ts";
 import { VMStateError } from "../../src/errors/vm_errors.ts";
 import { MissingPermissionError, NativeError } from "../../src/errors/windows_errors.ts";
@@ -397,6 +397,33 @@ Deno.test("close() waits for the calls that Windows is at work on before it clos
   barrier.release();
   await closing;
   assertEquals(host.held(), []);
+});
+
+Deno.test("close() while the VM starts ends the start with a VMStateError, whichever call it is at", async () => {
+  for (const guestConnection of ["direct", "internal"] as const) {
+    for (const options of [{ ...LINUX, guestConnection }, { ...WINDOWS, guestConnection }]) {
+      let isAt = true;
+      for (let nth = 1; isAt; nth++) {
+        let calls = 0;
+        let closed: Promise<void> | undefined;
+        let isStarting = false;
+        const host = vmHost({
+          latency: () => {
+            if (isStarting && ++calls === nth) closed = vm.close();
+            return Promise.resolve();
+          },
+        });
+        const vm = await createUtilityVM(options, { host });
+        isStarting = true;
+        const error = await vm.start().catch((error) => error);
+        isAt = closed !== undefined;
+        // The last call can be done already.
+        if (error !== undefined) assertInstanceOf(error, VMStateError, `${options.os} ${guestConnection} ${nth}`);
+        await (closed ?? vm.close());
+        assertEquals(held(host), []);
+      }
+    }
+  }
 });
 
 Deno.test("close() twice, and twice at once, is once", async () => {
