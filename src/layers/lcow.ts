@@ -290,7 +290,9 @@ function reserveLayer(
       vm.id,
     );
   }
-  if (!physicallyBacked && partition === 0 && !scsi.has(file)) {
+  // Persistent memory is as large as the file, which a VHDX says nothing about.
+  const isVHDX = /\.vhdx$/i.test(file.path);
+  if (!physicallyBacked && partition === 0 && !isVHDX && !scsi.has(file)) {
     const memory = plan.use(vpmem.reserve(file, bytes));
     if (memory !== undefined) return { memory };
   }

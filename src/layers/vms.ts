@@ -47,7 +47,7 @@ export async function createUtilityVM(
  * Mounts the layers of a Linux container in a utility VM.
  *
  * Each layer's disk becomes persistent memory (vPMem) of the VM if there is space for the whole disk in a device. A disk
- * that doesn't fit is attached as a SCSI disk, and so are the scratch, layers on a partition, and all layers of a VM whose
+ * that doesn't fit is attached as a SCSI disk, and so are a VHDX, the scratch, layers on a partition, and all layers of a VM whose
  * memory is physically backed. Nothing is changed unless there is space for all disks. A disk that several containers use
  * is attached once.
  *

@@ -510,6 +510,15 @@ Deno.test("mountLCOWLayers() leaves the device of the disk alone that the VM boo
   assertEquals(t.requests.map(short)[0], "Add VirtualPMem/Devices/1 + Add VPMemDevice /run/layers/p1");
 });
 
+Deno.test("mountLCOWLayers() attaches a VHDX as a SCSI disk, and a VHD beside it as persistent memory", async () => {
+  await using t = await linux();
+  const vhdx = "C:\\layers\\x\\Layer.VHDX";
+  t.host.addLinuxLayer(vhdx, MIB);
+  const layers = { layers: [{ vhdPath: vhdx }, { vhdPath: vhd(1) }], scratchVhdPath: scratch(1) };
+  await using mounted = await mountLCOWLayers("c1", layers, { vm: t.vm, guestRoot: GUEST_ROOT });
+  assertEquals(mounted.placements.map(({ device }) => device.kind), ["scsi", "vpmem", "scsi"]);
+});
+
 Deno.test("mountLCOWLayers() refuses layers that don't fit, with the numbers, before it touches the VM", async () => {
   await using t = await linux({ vpmemMultiMapping: false, vpmemDeviceCount: 1, vpmemSizeBytes: 2 * MIB });
   for (let i = 0; i < 62; i++) {
