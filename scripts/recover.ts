@@ -8,7 +8,7 @@ import type { Host, RecoveredMount, RecoverOptions } from "../mod.ts";
 import { type Arguments, HOST_HELP, HOST_OPTIONS, type Job, main, type Result } from "./support/command.ts";
 import { CommandError, UsageError } from "./support/errors.ts";
 import { openHost } from "./support/host.ts";
-import { holdRow } from "./support/holds.ts";
+import { type HeldRecord, holdRow } from "./support/holds.ts";
 import { mountRow, named } from "./support/mounts.ts";
 import { program } from "./support/program.ts";
 import { columns } from "./support/text.ts";
@@ -43,7 +43,7 @@ async function recoverAll(
   simulate: string | undefined,
   signal: AbortSignal,
 ): Promise<Result> {
-  const { recover, ReleaseError } = await import("../mod.ts");
+  const { InUseError, recover, ReleaseError } = await import("../mod.ts");
   (await import("./support/warnings.ts")).printWarnings();
   const call = (host: Host): Promise<RecoveredMount[]> => recover({ host, signal, ...how });
   const recovered = await call(await openHost({ command: "recover", simulate, call }));
@@ -55,15 +55,17 @@ async function recoverAll(
     )
     : columns(done.map(({ mount }) => mountRow(mount)));
   if (failed.length === 0) return { text, json: { recovered } };
+  const heldOf = ({ mount, released, error }: RecoveredMount): readonly HeldRecord[] => {
+    if (error instanceof ReleaseError) return error.holds;
+    // All was released, and the error is about a file that may be left.
+    if (released.length > 0 && error instanceof InUseError) return [{ kind: "newFile", path: error.path }];
+    return [{ kind: "mount", what: named(mount) }];
+  };
   const errors = failed.map(({ error }) => error);
-  throw new CommandError(
-    `${failed.length} of ${recovered.length} mounts could not be released: ` +
-      failed.map(({ mount, error }) => `${named(mount)}: ${(error as Error).message}`).join("; "),
-    {
-      cause: new AggregateError(errors),
-      holds: errors.flatMap((error) => error instanceof ReleaseError ? error.holds : []),
-    },
-  );
+  const message = `${failed.length} of ${recovered.length} mounts could not be released: ` +
+    failed.map(({ mount, error }) => `${named(mount)}: ${(error as Error).message}`).join("; ");
+  const failure = new CommandError(message, { cause: new AggregateError(errors), holds: failed.flatMap(heldOf) });
+  return { text, failure: Object.assign(failure, { recovered }) };
 }
 
 if (import.meta.main) {

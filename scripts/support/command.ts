@@ -30,6 +30,8 @@ export interface Result {
   readonly json?: unknown;
   /** What the command leaves held on purpose. */
   readonly holds?: readonly HeldRecord[];
+  /** What failed, after which the text is printed nevertheless. As JSON, it is printed alone, and tells the rest as well. */
+  readonly failure?: CommandError;
 }
 
 /** What a command line asks for. */
@@ -117,7 +119,10 @@ export async function main(command: Command): Promise<void> {
       );
       Deno.exit(report(error, { job, json, signal }));
     }, seconds);
-    printResult(await job.run(signal), json);
+    const result = await job.run(signal);
+    const { failure } = result;
+    if (failure === undefined || !json) printResult(result, json);
+    if (failure !== undefined) throw failure;
   } catch (error) {
     const { report } = await import("./failure.ts");
     Deno.exitCode = report(error, { job, json, signal });

@@ -6,8 +6,11 @@
 
 import type { Hold } from "../../mod.ts";
 
-/** A hold of a mount, or a disk that was attached for itself. */
-export type HeldRecord = Hold | { readonly kind: "attachedDisk"; readonly path: string };
+/** A hold of a mount; a disk that was attached for itself; or a mount of which nobody tells the holds. */
+export type HeldRecord =
+  | Hold
+  | { readonly kind: "attachedDisk"; readonly path: string }
+  | { readonly kind: "mount"; readonly what: string };
 
 /** What is held, and where: two columns. */
 export function holdRow(hold: HeldRecord): string[] {
@@ -48,5 +51,7 @@ function placeOf(hold: HeldRecord): string {
     case "scsiMount":
     case "layerTree":
       return hold.guestPath;
+    case "mount":
+      return hold.what;
   }
 }

@@ -20,9 +20,9 @@ export function mountRow(mount: MountInfo): string[] {
   ];
 }
 
-/** The folder of a scratch; of what is none, the file of its disk, the volume of its image, or the id of the VM. */
-export function named({ scratch, disk, image, volume, vm }: MountInfo): string {
-  return disk ?? vm?.id ?? (scratch || (image?.path || image?.volume || volume || "-"));
+/** The folder of a scratch; of what is none, the file of its disk, the volume of its image, the id of the VM, or the layer. */
+export function named({ scratch, disk, image, volume, vm, layers }: MountInfo): string {
+  return disk ?? vm?.id ?? (scratch || (image?.path || image?.volume || volume || layers[0] || "-"));
 }
 
 function who({ tool, pid, state }: MountInfo["owner"], isMeantToStay: boolean): string {

@@ -9,7 +9,12 @@ import { visible } from "../../src/errors/printable.ts";
 import { printLine } from "./output.ts";
 
 class Warnings extends BaseHandler {
+  readonly #printed = new Set<string>();
+
+  // Records are read again before each step.
   override log(message: string): void {
+    if (this.#printed.has(message)) return;
+    this.#printed.add(message);
     printLine(Deno.stderr, `warning: ${visible(message)}`);
   }
 }

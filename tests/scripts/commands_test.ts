@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "jsr:@std/assert@^1.0.0";
 import config from "../../deno.json" with { type: "json" };
-import { listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
+import { createUtilityVM, listMounts, type MountInfo, mountWCOWLayers } from "../../mod.ts";
 import { SimulatedHost } from "../../src/simulated/mod.ts";
 import { activateLayer, attachDisk, mountCimImage } from "../../src/storage/mod.ts";
 import { type Ended, Machine, ROOT, run } from "./run.ts";
@@ -268,6 +268,33 @@ Deno.test("recover releases what a process left that was killed, and only tells 
   assertEquals(machine.held(), held);
   assertMatch((await run(machine.args("recover:simulated"))).stdout, row);
   assertEquals(machine.held(), []);
+});
+
+Deno.test("recover that fails for one mount prints the others, with the one as held, and warns once of each record", async () => {
+  for (const json of [false, true]) {
+    using machine = new Machine();
+    const host = new SimulatedHost({ file: machine.file });
+    host.addLayer("C:\\layers\\app");
+    host.addScratch(SCRATCH);
+    host.addLinuxBootFolder("C:\\lcow");
+    const dead = host.otherProcess();
+    await mountWCOWLayers("web", ["C:\\layers\\app", SCRATCH], { host: dead });
+    await createUtilityVM({ os: "linux", id: "vm1", bootFolder: "C:\\lcow" }, { host: dead });
+    dead.endProcess();
+    // It could be that of a VM with the same id.
+    host.writeTextFile("C:\\ProgramData\\hcs-layers\\mounts\\unknown.jsonl", '{"version":9}\n');
+    host.endProcess();
+    const { code, stdout, stderr } = await run(machine.args("recover:simulated", ...json ? ["--json"] : []));
+    assertEquals([code, machine.held(), stderr.split("warning: ").length], [3, [], 2]);
+    if (json) {
+      const { holds, recovered } = JSON.parse(stdout).error;
+      assertEquals(holds, [{ kind: "mount", what: "vm1" }]);
+      assertEquals(recovered.map(({ outcome }: { outcome: string }) => outcome), ["released", "failed"]);
+    } else {
+      assertMatch(stdout, /^web {2}mounted .*\n$/);
+      assertMatch(stderr, /\nerror: 1 of 2 mounts could not be released: vm1: [^]*\nStill held:\n {2}mount {2}vm1\n/);
+    }
+  }
 });
 
 Deno.test("recover --adopt unmounts a scratch that has no record, or all of them", async () => {
