@@ -300,6 +300,15 @@ Deno.test("a device is held as long as no answer to its removal can be read", as
   assertEquals(await use.release(), true);
 });
 
+Deno.test("VPMemDevices.reserve() finds a large place where the small ones left are beyond the size of a device", () => {
+  const vm = linux({ vpmem: { deviceCount: 1, deviceSizeBytes: 6 * 2 ** 20 } });
+  const reserve = (i: number, mebibytes: number) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), mebibytes * 2 ** 20);
+  const large = reserve(0, 4)!;
+  assertEquals([reserve(1, 1), reserve(2, 1), reserve(3, 1)].map((use) => use !== undefined), [true, true, false]);
+  large[Symbol.dispose]();
+  assertEquals(reserve(4, 1)?.hold.guestPath, "/run/layers/p0-0-1048576");
+});
+
 Deno.test("VPMemDevices.reserve() maps no file beyond the size of a device", () => {
   const vm = linux({ vpmem: { deviceCount: 2, deviceSizeBytes: 5 * 2 ** 20 } });
   const places = Array.from({ length: 11 }, (_, i) => vm.vpmem.reserve(hostFile(vm.host, disk(i)), 2 ** 20)?.hold);

@@ -31,11 +31,15 @@ export class RegionAllocator {
     return this.#busy.size;
   }
 
-  /** Allocates a region of at least `bytes`, more than 0. Returns its offset, or `undefined` if none is free. */
-  allocate(bytes: number): number | undefined {
+  /**
+   * Allocates a region of at least `bytes`, more than 0, of which the first `bytes` end at `bound` or before. Returns its offset, or
+   * `undefined` if none is free.
+   */
+  allocate(bytes: number, bound: number = DEVICE_BYTES): number | undefined {
     const wanted = classOf(bytes);
+    const fits = ([lowest = Infinity]: readonly number[]) => lowest + bytes <= bound;
     let from = wanted;
-    while (from <= LARGEST_CLASS && this.#free[from]!.length === 0) from++;
+    while (from <= LARGEST_CLASS && !fits(this.#free[from]!)) from++;
     const offset = this.#free[from]?.shift();
     if (offset === undefined) return undefined;
     while (from > wanted) {

@@ -137,13 +137,8 @@ export class VPMemDevices {
     const first = this.#devices.used;
     for (let device = first; device < this.#options.deviceCount; device++) {
       const region = this.#regions[device - first] ??= new RegionAllocator();
-      const offset = region.used < MAPPINGS_PER_DEVICE ? region.allocate(size) : undefined;
+      const offset = region.used < MAPPINGS_PER_DEVICE ? region.allocate(size, bound) : undefined;
       if (offset === undefined) continue;
-      // The lowest offset is tried first, so there is none within the device.
-      if (offset + size > bound) {
-        region.release(offset);
-        continue;
-      }
       const at = { device, offset, size, guestPath: `/run/layers/p${device}-${offset}-${size}` };
       return this.#file(hostPath, at, {
         add: addPMemMapping(at, { HostPath: hostPath, ImageFormat: "Vhd1" }),
