@@ -137,9 +137,11 @@ export class Records {
     return readFile(host, path, (content) => vmOf(content, path));
   }
 
-  /** {@linkcode begin} for a VM, with the files that it may open already. */
+  /** {@linkcode begin} for a VM, with the files that it may open already, while nobody else removes a record that is empty yet. */
   async beginVM(host: Host, plan: OwnedVM, files: readonly string[] = []): Promise<void> {
-    await this.#begin(host, subjectOfVM(plan), vmLine(plan) + files.map(fileLine).join(""));
+    const subject = subjectOfVM(plan);
+    using _lock = await this.lock(host, subject);
+    await this.#begin(host, subject, vmLine(plan) + files.map(fileLine).join(""));
   }
 
   /** Adds a line to the record of a VM. Returns once that is on the disk. */

@@ -1,6 +1,7 @@
 // VMs of processes that have ended: what is listed of them, what is ended and revoked, and what is left alone.
 import { assertEquals, assertRejects } from "jsr:@std/assert@^1.0.0";
 import { createUtilityVM, findMounts, listMounts, mountLCOWLayers, mountWCOWLayers, recover } from "../../mod.ts";
+import { access, lockByte, openFile, share } from "../../src/ffi/kernel32.ts";
 import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { withVMRecord } from "../../src/session/vm_records.ts";
 import { grantVmAccess } from "../../src/storage/mod.ts";
@@ -275,4 +276,19 @@ Deno.test("recover() revokes what a VM may open whose process died while it wrot
     assertEquals((await recover({ host })).some(({ outcome }) => outcome !== "released"), false);
     assertEquals([host.grantsOf(WRITABLE), records(host)], [[], []]);
   }
+});
+
+Deno.test("nobody can take the record of a VM that is being written for one that its process left empty", async () => {
+  const host = machine();
+  const [creator, other] = [host.otherProcess(), host.otherProcess()];
+  const taken: boolean[] = [];
+  creator.before("WriteFile", () => {
+    const [{ name } = { name: "" }] = host.readDir(RECORDS);
+    const index = BigInt(`0x${name.replaceAll("-", "").slice(0, 15)}`);
+    const locks = "C:\\ProgramData\\hcs-layers\\locks";
+    using file = openFile(other, locks, { access: access.GENERIC_READ, share: share.READ | share.WRITE });
+    taken.push(lockByte(other, file, 2n ** 62n + 2n * index, locks));
+  }, { nth: 1 });
+  await (await createUtilityVM(LINUX, { host: creator })).close();
+  assertEquals(taken, [false]);
 });
