@@ -27,6 +27,7 @@ import { requireBuild } from "../session/builds.ts";
 import { releaseRecordedPlace } from "../session/place_records.ts";
 import { changeScratch } from "../session/scratch_changes.ts";
 import { sessionOf } from "../session/session.ts";
+import { lockVM } from "../session/vm_records.ts";
 import { hasAccess, isVMThere, leftAccessOf, leftVMOf } from "../uvm/left_vm.ts";
 import { adoptable, adoptedHolds, allAdoptable, releaseAdopted } from "./adopt.ts";
 import { halfScratchOf, leftOf } from "./left_over.ts";
@@ -324,6 +325,7 @@ async function recoverVM(
 ): Promise<RecoveredMount> {
   const recovered = await outcomeOf(mount, () =>
     changeScratch(host, subjectOfVM(found), signal, async (records) => {
+      using _lock = records && await lockVM(host, records, found, signal);
       if (JSON.stringify(await records?.readVM(host, found)) !== JSON.stringify(found)) return undefined;
       if (await isUsedAgain(host, found, signal)) return undefined;
       const released = await vmHolds(host, found).release({ signal });

@@ -32,6 +32,7 @@ import { vmCode } from "./vm_code.ts";
  * @throws {UnsupportedBuildError} if this Windows is too old for an option.
  * @throws {MissingPermissionError} if Deno was not started with `--allow-ffi` without a path.
  * @throws {NativeError} if Windows refuses, with the events that it reports.
+ * @throws {InUseError} if another process has been recovering a VM with the same id for a minute.
  * @throws {UnwindError} if Windows refuses, and what was done before couldn't be undone; or if the signal was aborted, and
  * Windows is still creating the VM 20 seconds later. Releasing the error waits until the VM is ended.
  * @category Layers in a VM

@@ -36,6 +36,11 @@ export function subjectOfVM({ id }: Pick<OwnedVM, "id">): string {
   return `VM of ${id}`;
 }
 
+/** Returns the name of the lock that whoever creates or recovers a VM with an id has. */
+export function lockOfId(vm: string): string {
+  return `VMs with the id ${vm}`;
+}
+
 const KIND = "vm";
 const VERSION = 1;
 

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
 import type { HoldList } from "../holds/hold_list.ts";
 import type { Records } from "../records/records.ts";
 import { newStamp } from "../records/stamp.ts";
-import { copiedLine, fileLine, type OwnedVM, type PlannedVM } from "../records/vm_record.ts";
+import { copiedLine, fileLine, lockOfId, type OwnedVM, type PlannedVM } from "../records/vm_record.ts";
+import { HUNG_SECONDS, lockOf } from "./hung_call.ts";
 import { Mutex } from "./mutex.ts";
 import { sessionOf } from "./session.ts";
 import { onceReachable } from "./waiting.ts";
@@ -65,6 +67,7 @@ export class OwnVMRecord {
     const { newScratch: _copied, ...known } = old;
     const plan = { ...known, id: crypto.randomUUID() };
     const begin = () => this.#records.beginVM(this.#host, plan, [...this.#files]);
+    using _lock = await lockVM(this.#host, this.#records, plan);
     try {
       await onceReachable(this.#host, this.#records.folder, begin);
     } catch (error) {
@@ -92,10 +95,28 @@ export class OwnVMRecord {
   }
 }
 
+/**
+ * Keeps all processes from creating a VM with an id, and from recovering one, until the result is disposed of: its rights, and the
+ * VM that Windows knows by it, are those of whoever has it.
+ *
+ * @throws {InUseError} if another process keeps this one from it for more than a minute.
+ */
+export function lockVM(
+  host: Host,
+  records: Records,
+  { vm }: Pick<OwnedVM, "vm">,
+  signal?: AbortSignal,
+): Promise<Disposable> {
+  const advice = `is the id of a VM that another process has been creating or recovering for ${HUNG_SECONDS} s`;
+  const tooLong = () => new InUseError(vm, `${advice}. Try again later`);
+  return lockOf(host, records, lockOfId(vm), { signal, tooLong });
+}
+
 /** Runs `create` with a record of the VM that it creates; with none if the host keeps none. */
 export async function withVMRecord<T>(
   host: Host,
   planned: PlannedVM,
+  signal: AbortSignal | undefined,
   create: (record: OwnVMRecord | undefined) => Promise<T>,
 ): Promise<T> {
   const records = sessionOf(host).records(host);
@@ -103,7 +124,10 @@ export async function withVMRecord<T>(
   const plan = { ...planned, ...newStamp(host) };
   const record = new OwnVMRecord(host, records, plan);
   try {
-    await onceReachable(host, records.folder, () => records.beginVM(host, plan));
+    {
+      using _lock = await lockVM(host, records, plan, signal);
+      await onceReachable(host, records.folder, () => records.beginVM(host, plan));
+    }
     return await create(record);
   } catch (error) {
     await record.closeIfOver();

@@ -204,7 +204,7 @@ async function create(
   using _claim = newScratch && claim(host, newScratch.path, "options.layerFolders");
   const planned = { vm: plan.id, owner: plan.owner, newScratch: newScratch?.path };
   // The scratch stays after the VM has ended, and is deleted only if the VM can't be created.
-  return await withVMRecord(host, planned, (record) =>
+  return await withVMRecord(host, planned, signal, (record) =>
     withHolds(async (made) => {
       record?.coversHolds(made);
       if (newScratch !== undefined) {

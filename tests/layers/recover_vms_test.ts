@@ -6,7 +6,7 @@ import type { SimulatedHost } from "../../src/simulated/mod.ts";
 import { withVMRecord } from "../../src/session/vm_records.ts";
 import { grantVmAccess } from "../../src/storage/mod.ts";
 import { ComputeSystem } from "../../src/uvm/compute_system.ts";
-import { held } from "../support/calls.ts";
+import { held, settle } from "../support/calls.ts";
 import { dieAt, hostInFront } from "../support/host.ts";
 import { BOOT, DISK, IMAGE, LINUX, SCRATCH, startedVM, vmCalls, vmHost, WINDOWS } from "../support/vm_host.ts";
 
@@ -159,6 +159,23 @@ Deno.test("recover() leaves the rights of a VM while a living process has one wi
   assertEquals([host.grantsOf(WRITABLE), records(host)], [[], []]);
 });
 
+Deno.test("recover() neither ends a VM nor revokes its rights that is created while it recovers one with its id", async () => {
+  const host = machine();
+  const [dead, again, other] = [host.otherProcess(), host.otherProcess(), host.otherProcess()];
+  await withLayers(dead);
+  dead.endProcess();
+  let starting: ReturnType<typeof withLayers> | undefined;
+  // It has looked whether the VM is there, and is about to end it.
+  other.before("HcsOpenComputeSystem", async () => {
+    starting = withLayers(again);
+    await settle();
+  }, { nth: 2 });
+  assertEquals((await recover({ host: other })).map(({ outcome }) => outcome), ["released"]);
+  const { vm } = await starting!;
+  assertEquals([vm.state, host.grantsOf(WRITABLE)], ["running", ["vm1"]]);
+  assertEquals((await listMounts({ host })).map(({ owner, state }) => [owner.state, state]), [["alive", "mounted"]]);
+});
+
 Deno.test("recover() leaves a right that a VM had before", async () => {
   const host = machine();
   await grantVmAccess(WRITABLE, "vm1", { host });
@@ -237,7 +254,7 @@ Deno.test("a VM costs one flushed write, a scratch that it may write to another 
 
 /** Has a VM of a process open a file to the end, and others one after another. */
 async function openMany(host: SimulatedHost): Promise<void> {
-  await withVMRecord(host, { vm: "vm1", owner: "hcs-layers" }, async (record) => {
+  await withVMRecord(host, { vm: "vm1", owner: "hcs-layers" }, undefined, async (record) => {
     await record!.willOpen(WRITABLE);
     await grantVmAccess(WRITABLE, "vm1", { host });
     for (let i = 0; i < 1200; i++) {
