@@ -8,6 +8,7 @@ import { dirname } from "jsr:@std/path@^1.1.0/windows";
 import { isLink } from "../checks/existing.ts";
 import { pathKey } from "../checks/windows_path.ts";
 import { win32 } from "../errors/codes.ts";
+import { messageOf } from "../errors/printable.ts";
 import { UntrustedFolderError } from "../errors/state_errors.ts";
 import { NativeError } from "../errors/windows_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -20,45 +21,65 @@ import {
   finalPathName,
   isNotFound,
   openFile,
+  removeDirectory,
   share,
 } from "../ffi/kernel32.ts";
 import { nativeCopy, securityAttributes } from "../ffi/memory.ts";
 import { currentUser, securityOf } from "../ffi/ntdll.ts";
 import { ALLOW, INHERIT_ONLY, onlyFor, type Security, sid } from "../ffi/security.ts";
+import { log } from "../log.ts";
 
 /**
  * Creates a folder, with its parents, to which only the system and administrators can write, if it is missing, and checks that
- * this is so.
+ * this is so. What it has created and doesn't trust, it removes.
  *
  * @throws {UntrustedFolderError} if others can write to it, or it is reached through a link.
  * @throws {NativeError} if Windows refuses.
  */
 export function createTrustedFolder(host: Host, folder: string): void {
-  if (fileAttributes(host, folder) === undefined) create(host, folder);
-  checkTrusted(host, folder);
-}
-
-// Owned by the Administrators, so that each of them trusts it; only they may make it so.
-function create(host: Host, folder: string): void {
+  const created: string[] = [];
+  if (fileAttributes(host, folder) === undefined) create(host, folder, created);
   try {
-    createFor(host, folder, sid.ADMINISTRATORS);
+    checkTrusted(host, folder);
   } catch (error) {
-    if (!(error instanceof NativeError && error.win32 === win32.ERROR_INVALID_OWNER)) throw error;
-    createFor(host, folder);
+    if (error instanceof UntrustedFolderError) created.toReversed().forEach((path) => removeUnlessUsed(host, path));
+    throw error;
   }
 }
 
-function createFor(host: Host, folder: string, owner?: string): void {
+function removeUnlessUsed(host: Host, path: string): void {
+  try {
+    // A link is somebody else's by now.
+    if (!isLink(host, path)) removeDirectory(host, path);
+  } catch (error) {
+    log("debug", () => `${path} stays: ${messageOf(error)}`);
+  }
+}
+
+// Owned by the Administrators, so that each of them trusts it; only they may make it so.
+function create(host: Host, folder: string, created: string[]): void {
+  try {
+    createFor(host, folder, created, sid.ADMINISTRATORS);
+  } catch (error) {
+    if (!(error instanceof NativeError && error.win32 === win32.ERROR_INVALID_OWNER)) throw error;
+    createFor(host, folder, created);
+  }
+}
+
+function createFor(host: Host, folder: string, created: string[], owner?: string): void {
   using descriptor = nativeCopy(host, onlyFor([sid.SYSTEM, sid.ADMINISTRATORS], owner));
   const attributes = securityAttributes(descriptor);
+  const createOne = (path: string) => {
+    if (createDirectory(host, path, attributes)) created.push(path);
+  };
   const createWithParents = (path: string) => {
     try {
-      createDirectory(host, path, attributes);
+      createOne(path);
     } catch (error) {
       const parent = dirname(path);
       if (!isNotFound(error) || parent === path) throw error;
       createWithParents(parent);
-      createDirectory(host, path, attributes);
+      createOne(path);
     }
   };
   createWithParents(folder);

@@ -144,8 +144,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/records/trusted_folder.ts",
-    text: `create(host, folder);\n  checkTrusted(host, folder);`,
-    replacement: `create(host, folder);`,
+    text: `    checkTrusted(host, folder);\n`,
+    replacement: "",
     breaks: "the folder of records isn't checked",
     tests: [RECORDS],
   },
@@ -172,8 +172,8 @@ const RECORD_MUTANTS: readonly Mutant[] = [
   },
   {
     file: "src/records/trusted_folder.ts",
-    text: `      createDirectory(host, path, attributes);\n    } catch`,
-    replacement: `      createDirectory(host, path);\n    } catch`,
+    text: `createDirectory(host, path, attributes)`,
+    replacement: `createDirectory(host, path)`,
     breaks: "the folder of records is created for everybody",
     tests: [RECORDS],
   },
@@ -189,6 +189,13 @@ const RECORD_MUTANTS: readonly Mutant[] = [
     text: `  if (entries === undefined) return "can be changed by everybody";\n`,
     replacement: `  if (entries === undefined) return undefined;\n`,
     breaks: "the folder of records may have no access list",
+    tests: [RECORDS],
+  },
+  {
+    file: "src/records/trusted_folder.ts",
+    text: `created.toReversed().forEach((path) => removeUnlessUsed(host, path))`,
+    replacement: `created.length = 0`,
+    breaks: "a folder of records that is refused stays at the other end of a link",
     tests: [RECORDS],
   },
   {

@@ -114,6 +114,7 @@ Deno.test("a folder of records that others could have made, or that a link leads
   above.addFolder("C:\\elsewhere");
   above.addJunction("C:\\link", "C:\\elsewhere");
   await assertRejects(() => records(above).begin(above, PLAN), UntrustedFolderError, "is reached through a link");
+  assertEquals(above.readDir("C:\\elsewhere"), []);
 });
 
 Deno.test("who may change a folder that is trusted", () => {
