@@ -37,8 +37,7 @@ import { log } from "../log.ts";
  * @throws {NativeError} if Windows refuses.
  */
 export function createTrustedFolder(host: Host, folder: string): void {
-  const created: string[] = [];
-  if (fileAttributes(host, folder) === undefined) create(host, folder, created);
+  const created = fileAttributes(host, folder) === undefined ? create(host, folder) : [];
   try {
     checkTrusted(host, folder);
   } catch (error) {
@@ -56,33 +55,30 @@ function removeUnlessUsed(host: Host, path: string): void {
   }
 }
 
-// Owned by the Administrators, so that each of them trusts it; only they may make it so.
-function create(host: Host, folder: string, created: string[]): void {
+// Owned by the Administrators, so that each of them trusts it; only they may make it so. Returns what was missing, from the top.
+function create(host: Host, folder: string): string[] {
   try {
-    createFor(host, folder, created, sid.ADMINISTRATORS);
+    return createFor(host, folder, sid.ADMINISTRATORS);
   } catch (error) {
     if (!(error instanceof NativeError && error.win32 === win32.ERROR_INVALID_OWNER)) throw error;
-    createFor(host, folder, created);
+    return createFor(host, folder);
   }
 }
 
-function createFor(host: Host, folder: string, created: string[], owner?: string): void {
+function createFor(host: Host, folder: string, owner?: string): string[] {
   using descriptor = nativeCopy(host, onlyFor([sid.SYSTEM, sid.ADMINISTRATORS], owner));
   const attributes = securityAttributes(descriptor);
-  const createOne = (path: string) => {
-    if (createDirectory(host, path, attributes)) created.push(path);
-  };
-  const createWithParents = (path: string) => {
+  const createOne = (path: string) => createDirectory(host, path, attributes) ? [path] : [];
+  const createWithParents = (path: string): string[] => {
     try {
-      createOne(path);
+      return createOne(path);
     } catch (error) {
       const parent = dirname(path);
       if (!isNotFound(error) || parent === path) throw error;
-      createWithParents(parent);
-      createOne(path);
+      return [...createWithParents(parent), ...createOne(path)];
     }
   };
-  createWithParents(folder);
+  return createWithParents(folder);
 }
 
 /**

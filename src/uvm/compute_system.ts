@@ -153,8 +153,8 @@ export class ComputeSystem implements AsyncDisposable {
     } catch (error) {
       callback[Symbol.dispose]();
       // Nobody waits for the handle any more, but Windows may still return one.
-      const close = (late: bigint) => twice(() => closeSystem(host, late, id));
-      const late = opening.then((late) => attempt(id, () => end(late), () => close(late)), () => {});
+      const endLate = (late: bigint) => attempt(id, () => end(late), () => twice(() => closeSystem(host, late, id)));
+      const late = opening.then(endLate, () => {});
       if (!await settlesWithin(host, late, EXIT_LIMIT_MS)) onLate(late);
       throw error;
     }

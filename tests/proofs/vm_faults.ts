@@ -310,19 +310,19 @@ export async function vmTrial(scenario: VMScenario): Promise<Trial<Fault>> {
 export async function vmPairsTrial(shared: VMScenario): Promise<Trial<Fault>> {
   const scenario = { ...shared, containers: 1 };
   const trial = await vmTrial(scenario);
+  // Without its text, an error lacks a sentence.
+  const matters = (fault: Fault) => isPaired(fault) && !("function" in fault && fault.function === "FormatMessageW");
   const tried: Outcome[] = [];
-  for (const fault of trial.all.filter(isPaired)) {
+  for (const fault of trial.all.filter(matters)) {
     const { calls } = await playVM(scenario, [fault]);
     tried.push({ ...placeOf(fault), followed: followedBy(fault, calls) });
   }
   const isFirst = firstOfAlike(tried);
-  return { ...trial, drawsPairs: false, isPaired: (fault) => isPaired(fault) && isFirst(placeOf(fault)) };
+  return { ...trial, drawsPairs: false, isPaired: (fault) => matters(fault) && isFirst(placeOf(fault)) };
 }
 
 function isPaired(fault: Fault): boolean {
-  // Without it, an error lacks a sentence.
-  if ("function" in fault) return fault.function !== "FormatMessageW";
-  return (fault.sent ?? 0) in PAIRED_BYTES && (fault.answered ?? 0) in PAIRED_BYTES;
+  return "function" in fault || (fault.sent ?? 0) in PAIRED_BYTES && (fault.answered ?? 0) in PAIRED_BYTES;
 }
 
 function placeOf(fault: Fault): Place {
