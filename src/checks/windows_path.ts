@@ -231,6 +231,11 @@ export function diskOf(folder: string): string {
   return inFolder(folder, "sandbox.vhdx");
 }
 
+/** Returns whether the file of a disk is a VHDX: Windows tells that by the extension. */
+export function isVHDX(file: string): boolean {
+  return /\.vhdx$/i.test(file);
+}
+
 /** Returns the folder in a layer with the utility VM that boots from the layer. */
 export function utilityVMOf(layer: string): string {
   return inFolder(layer, "UtilityVM");

@@ -7,7 +7,7 @@
 import { boolean, wholeNumber } from "../checks/arguments.ts";
 import { requireKind } from "../checks/existing.ts";
 import { type HostFile, hostFile } from "../checks/host_file.ts";
-import { shortPath, windowsPath } from "../checks/windows_path.ts";
+import { isVHDX, shortPath, windowsPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import { NoRoomError } from "../errors/vm_errors.ts";
@@ -291,8 +291,7 @@ function reserveLayer(
     );
   }
   // Persistent memory is as large as the file, which a VHDX says nothing about.
-  const isVHDX = /\.vhdx$/i.test(file.path);
-  if (!physicallyBacked && partition === 0 && !isVHDX && !scsi.has(file)) {
+  if (!physicallyBacked && partition === 0 && !isVHDX(file.path) && !scsi.has(file)) {
     const memory = plan.use(vpmem.reserve(file, bytes));
     if (memory !== undefined) return { memory };
   }

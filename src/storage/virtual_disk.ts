@@ -9,7 +9,7 @@ import { diskBlockSize, diskSize, hostOptions, withHostOptions } from "../checks
 import { isInUse, isOpen, requireKind } from "../checks/existing.ts";
 import { requireGrantsFor } from "../checks/grants.ts";
 import { realPathIfTold } from "../checks/real_path.ts";
-import { diskOf, pathKey, shortPath } from "../checks/windows_path.ts";
+import { diskOf, isVHDX, pathKey, shortPath } from "../checks/windows_path.ts";
 import { InvalidInputError } from "../errors/input_error.ts";
 import { InUseError } from "../errors/state_errors.ts";
 import type { Host } from "../ffi/host.ts";
@@ -151,7 +151,7 @@ function createDisk(
  */
 export function vhdxPath(path: unknown, argument: string): string {
   const file = shortPath(path, argument);
-  if (!/\.vhdx$/i.test(file)) {
+  if (!isVHDX(file)) {
     throw new InvalidInputError(argument, "doesn't end in .vhdx", file);
   }
   return file;

@@ -7,7 +7,7 @@
 import { join } from "jsr:@std/path@^1.1.0/windows";
 import { boolean, text, wholeNumber } from "../../checks/arguments.ts";
 import { kindOf, requireKind } from "../../checks/existing.ts";
-import { windowsPath } from "../../checks/windows_path.ts";
+import { isVHDX, windowsPath } from "../../checks/windows_path.ts";
 import { InvalidInputError } from "../../errors/input_error.ts";
 import type { Host } from "../../ffi/host.ts";
 import { vsockService } from "../../ffi/ws2_32.ts";
@@ -250,7 +250,7 @@ function bootOf(host: Host, options: LinuxVMInput): Boot {
     rootFile,
     root,
     isDisk: /\.vhdx?$/i.test(rootFile),
-    format: /\.vhdx$/i.test(rootFile) ? "Vhdx" : "Vhd1",
+    format: isVHDX(rootFile) ? "Vhdx" : "Vhd1",
   };
 }
 
